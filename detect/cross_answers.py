@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Samba's cross-answers format: what a packager answers instead of a run probe.
+
+One line an answer, `question: OK|NO|FAIL|UNKNOWN|"text"|(code, "text")`, first
+match wins, `#` starts a comment line.  Files made for Samba hold hundreds of other
+questions in forms of their own; those are read past.
+
+usage: cross_answers.py read FILE              prints `id TAB yes|no|unknown TAB line`
+       cross_answers.py complete FILE ANSWERS  adds what is not in FILE yet; exit 1
+                                               naming every question still open
+"""
+
+import json
+import os
+import re
+import sys
+import tempfile
+from typing import Dict, List, Tuple
+
+try:
+    from .questions import ALIASES, questions
+except ImportError:  # run as a script by Meson
+    from questions import ALIASES, questions
+
+_VALUES = {"OK": "yes", "YES": "yes", "NO": "no", "FAIL": "no", "UNKNOWN": "unknown"}
+
+
+class BadAnswer(Exception):
+    """A bad answer to a question of ours; the text has file and line."""
+
+
+def asked() -> Dict[str, str]:
+    """The questions that a file may answer, words -> id."""
+    return {q.words: q.id for q in questions() if q.kind == "run"}
+
+
+def _value(text: str, place: str) -> str:
+    if text.upper() in _VALUES:
+        return _VALUES[text.upper()]
+    if re.match(r'^"[^"]*"$', text):  # Samba: a quoted text is the output of a test that succeeded
+        return "yes"
+    code = re.match(r'^\(\s*"?(-?\d+)"?\s*,\s*"[^"]*"\s*\)$', text)
+    if code:
+        return "yes" if int(code.group(1)) == 0 else "no"
+    raise BadAnswer(f'{place}: bad answer {text!r}; use OK, NO, FAIL, UNKNOWN, "text" or (code, "text")')
+
+
+def read(path: str) -> Dict[str, Tuple[str, int]]:
+    """id -> (answer, line) for our questions.  Raises OSError, BadAnswer."""
+    ours = dict(asked())
+    ours.update(ALIASES)
+    found: Dict[str, Tuple[str, int]] = {}
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            line = line.strip()
+            if line.startswith("#") or ":" not in line:
+                continue
+            # The longest of our questions that starts the line: words never hold a colon.
+            words, _, text = line.partition(":")
+            identity = ours.get(words.strip())
+            if identity is None or identity in found:
+                continue
+            found[identity] = (_value(text.strip(), f"{path}:{number}"), number)
+    return found
+
+
+def complete(path: str, answers: Dict[str, str]) -> List[str]:
+    """Add to the file what a run answered, and UNKNOWN for what nothing did; returns the open questions."""
+    known = read(path)
+    lines, unanswered = [], []
+    for words, identity in asked().items():
+        answer = answers.get(identity, "unknown")
+        if identity not in known:
+            lines.append(f"{words}: {dict(yes='OK', no='NO').get(answer, 'UNKNOWN')}\n")
+        if answer == "unknown":
+            unanswered.append(words)
+    if lines:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+        if text and not text.endswith("\n"):
+            text += "\n"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(("" if not text or _ends_with_newline(path) else "\n") + "".join(lines))
+        except OSError as error:
+            handle, copy = tempfile.mkstemp(prefix="cross-answers-", suffix=".txt")
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text + "".join(lines))
+            print(f"{path} cannot be written ({error.strerror}); the completed copy lies in {copy}", file=sys.stderr)
+    return unanswered
+
+
+def _ends_with_newline(path: str) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def main() -> int:
+    try:
+        if sys.argv[1] == "read":
+            for identity, (answer, line) in read(sys.argv[2]).items():
+                print(f"{identity}\t{answer}\t{line}")
+            return 0
+        with open(sys.argv[3], encoding="utf-8") as file:
+            unanswered = complete(sys.argv[2], json.load(file))
+    except OSError as error:
+        print(f"cross_answers: cannot read {sys.argv[2]}: {error.strerror}", file=sys.stderr)
+        return 1
+    except BadAnswer as error:
+        print(error, file=sys.stderr)
+        return 1
+    for words in unanswered:
+        print(f"unanswered: {words}", file=sys.stderr)
+    if unanswered:
+        print(f"answer them in {sys.argv[2]}, then configure again", file=sys.stderr)
+    return 1 if unanswered else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * libreplace_use_setreuid, _setresuid, _seteuid, _setuidx: can this family set the
+ * effective id and bring root back? Yes: samba_config.h may name it, in Samba's
+ * order, where there are no thread credentials. Without root: it is linked in.
+ */
+#include "probe.h"
+#if defined(USE_SETUIDX)
+#include <sys/id.h>
+#endif
+
+static int set_effective(uid_t euid)
+{
+#if defined(USE_SETREUID)
+	return setreuid(-1, euid);
+#elif defined(USE_SETRESUID)
+	return setresuid(-1, euid, -1);
+#elif defined(USE_SETEUID)
+	return seteuid(euid);
+#elif defined(USE_SETUIDX)
+	return setuidx(ID_EFFECTIVE, euid);
+#endif
+}
+
+static void body(void)
+{
+	if (geteuid() != 0) {
+		check(set_effective(geteuid()) == 0 || errno != ENOSYS, "ENOSYS");
+		answer(YES, "not root: the call is there");
+	}
+	step(set_effective(A_USER) != 0, "set effective");
+	check(geteuid() == A_USER, "the effective id is not what was set");
+	step(set_effective(0) != 0, "restore");
+	check(geteuid() == 0, "root did not come back");
+	answer(YES, "set effective and restored");
+}
+
+int main(void)
+{
+	return run_probe(body);
+}

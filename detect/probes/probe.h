@@ -1,0 +1,75 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What the run probes share: three-valued answers, and a forked child with an
+ * alarm, so that a probe never changes the ids of whoever builds, and never hangs.
+ * A run probe gives evidence; it never decides (verdict.py does, without it).
+ */
+#ifndef LIBREPLACE_PROBE_H
+#define LIBREPLACE_PROBE_H
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { YES = 0, NO = 1, CANNOT_TELL = 77 };
+
+/* An id that no build account has, above 16 bits, so that truncation shows. */
+#define A_USER 80001
+
+static void answer(int value, const char *why)
+{
+	printf("%s; ", why);
+	fflush(stdout);
+	_exit(value);
+}
+
+/* A step that a sandbox may forbid: its refusal says nothing about the kernel. */
+static void step(int failed, const char *what)
+{
+	char line[200];
+
+	if (!failed)
+		return;
+	snprintf(line, sizeof line, "%s: %s", what, strerror(errno));
+	answer(errno == EPERM || errno == EINVAL ? CANNOT_TELL : NO, line);
+}
+
+static void check(int holds, const char *what)
+{
+	if (!holds)
+		answer(NO, what);
+}
+
+static int run_probe(void (*body)(void))
+{
+	struct utsname kernel;
+	int status = 0;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		alarm(20);
+		body();
+		_exit(CANNOT_TELL);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return CANNOT_TELL;
+	uname(&kernel);
+	printf("asked by euid %ld on %s %s %s\n", (long)geteuid(), kernel.sysname, kernel.release,
+	       kernel.machine);
+	if (WIFSIGNALED(status)) {
+		printf("killed by signal %d\n", WTERMSIG(status));
+		return NO;
+	}
+	return WEXITSTATUS(status);
+}
+
+#endif

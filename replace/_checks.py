@@ -1,0 +1,323 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The live checks of `libreplace verify`: baked-in verdict against what is observed.
+
+Each runs in a child process (_verify.py) and may do what it likes with its ids.
+A check returns a detail or nothing when it proved its claim, raises AssertionError
+(or anything else) when something contradicts, NotHere when it cannot be tried.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+from . import _calls, _explain
+from ._explain import status_fields
+
+#: Ids above 16 bits that no account has, so that truncation and mix-ups show.
+USER, GROUP, OTHER = 80001, 80002, 80003
+HIGH = 2**31 + 80001
+
+
+class NotHere(Exception):
+    """The check cannot be tried here; the text says what it needs."""
+
+
+class Check(NamedTuple):
+    name: str
+    claim: str
+    run: Callable[[int], str | None]
+
+
+class Seen(NamedTuple):
+    """What one thread is, by the getters and by the kernel's own account of it."""
+
+    uids: tuple[int, ...]
+    gids: tuple[int, ...]
+    groups: tuple[int, ...]
+    fs: tuple[int, ...]
+    status: tuple[str, ...]
+    owner: tuple[int, int]
+
+
+def _must(condition: object, message: str) -> None:
+    if not condition:  # not `assert`: python -O must not prove everything
+        raise AssertionError(message)
+
+
+def _or_enosys(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        return ()
+
+
+def observe(folder: int) -> Seen:
+    """The calling thread: getters, /proc/self/task/TID/status, and the owner of a file that it creates."""
+    tid = threading.get_native_id()
+    name = f"{os.getpid()}-{tid}"
+    handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
+    made = os.fstat(handle)
+    os.close(handle)
+    os.unlink(name, dir_fd=folder)
+    status = status_fields(tid)
+    return Seen(
+        _or_enosys(_calls.getresuid), _or_enosys(_calls.getresgid), tuple(sorted(_calls.getgroups())),
+        (_or_enosys(_calls.getfsuid), _or_enosys(_calls.getfsgid)),
+        tuple(" ".join(status.get(field, "").split()) for field in ("Uid", "Gid", "Groups")),
+        (made.st_uid, made.st_gid),
+    )
+
+
+def _needs_root() -> None:
+    reason = _explain.obstacle(USER)
+    if reason:
+        raise NotHere(reason)
+    try:
+        _calls.setgroups([])
+        if _or_enosys(_calls.getresuid) != (0, 0, 0):
+            _calls.setuid(0)
+        _calls.setgid(0)
+    except OSError as error:
+        raise NotHere(f"root, but the switch is refused: {error.strerror} (seccomp or a sandbox)") from None
+
+
+# ---- One check for each setter: a second thread calls, the main thread and a third watch
+
+#: setter -> (arguments, what /proc's Uid or Gid line, or the list of groups, then is)
+EXPECTED: dict[str, tuple[tuple[Any, ...], str, tuple[int, ...]]] = {
+    "setuid": ((USER,), "Uid", (USER, USER, USER, USER)),
+    "setgid": ((GROUP,), "Gid", (GROUP, GROUP, GROUP, GROUP)),
+    "seteuid": ((USER,), "Uid", (0, USER, 0, USER)),
+    "setegid": ((GROUP,), "Gid", (0, GROUP, 0, GROUP)),
+    "setreuid": ((0, USER), "Uid", (0, USER, USER, USER)),
+    "setregid": ((0, GROUP), "Gid", (0, GROUP, GROUP, GROUP)),
+    "setresuid": ((OTHER, USER, 0), "Uid", (OTHER, USER, 0, USER)),
+    "setresgid": ((OTHER, GROUP, 0), "Gid", (OTHER, GROUP, 0, GROUP)),
+    "setfsuid": ((USER,), "Uid", (0, 0, 0, USER)),
+    "setfsgid": ((GROUP,), "Gid", (0, 0, 0, GROUP)),
+    "setgroups": (([OTHER, GROUP, HIGH],), "Groups", (GROUP, OTHER, HIGH)),
+    "initgroups": (("libreplace-nobody", GROUP), "Groups", (GROUP,)),
+}
+
+
+def _changed(base: Seen, field: str, ids: tuple[int, ...]) -> Seen:
+    """What a thread must look like after the call, if it started as base."""
+    text = " ".join(map(str, ids))
+    if field == "Groups":
+        return base._replace(groups=ids, status=(*base.status[:2], text) if base.status[2:] != ("",) or ids else base.status)
+    if field == "Uid":
+        return base._replace(uids=ids[:3], fs=(ids[3], base.fs[1]), status=(text, *base.status[1:]),
+                             owner=(ids[3], base.owner[1]))
+    return base._replace(gids=ids[:3], fs=(base.fs[0], ids[3]), status=(base.status[0], text, base.status[2]),
+                         owner=(base.owner[0], ids[3]))
+
+
+def _setter(name: str, scope: str, folder: int) -> str | None:
+    _needs_root()
+    arguments, field, ids = EXPECTED[name]
+    base = observe(folder)
+    caller, third = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+    _must(third.submit(observe, folder).result() == base, "a new thread does not start with its creator's ids")
+    caller.submit(getattr(_calls, name), *arguments).result()
+    switched = caller.submit(observe, folder).result()
+    watched, main = third.submit(observe, folder).result(), observe(folder)
+    wanted = _changed(base, field, ids)
+    _must(switched == wanted, f"the calling thread is {switched}, not {wanted}")
+    unseen = base if scope == "thread" else wanted
+    _must(main == unseen, f"the main thread is {main}, not {unseen}")
+    _must(watched == unseen, f"a third thread is {watched}, not {unseen}")
+    return None
+
+
+def _missing(name: str, folder: int) -> str | None:
+    """A call that this platform cannot have says ENOSYS and changes nothing."""
+    before = observe(folder)
+    try:
+        getattr(_calls, name)(*EXPECTED[name][0] if name in EXPECTED else ())
+    except OSError as error:
+        _must(error.errno == errno.ENOSYS, f"{error} instead of ENOSYS")
+    else:
+        raise AssertionError("it succeeded, though the build says there is no such call")
+    _must(observe(folder) == before, "it changed something")
+    return None
+
+
+# ---- Round trips, after the order of Samba's own configure-time test
+
+def _round_trip(kind: str, folder: int) -> str | None:
+    _needs_root()
+    setres = _calls.setresuid if kind == "uid" else _calls.setresgid
+    getres = _calls.getresuid if kind == "uid" else _calls.getresgid
+    setre = _calls.setreuid if kind == "uid" else _calls.setregid
+    sete = _calls.seteuid if kind == "uid" else _calls.setegid
+    user = USER if kind == "uid" else GROUP
+
+    def step(what: str, wanted: tuple[int, int, int]) -> None:
+        _must(getres() == wanted, f"after '{what}' the ids are {getres()}, not {wanted}")
+
+    setres(0, 0, 0)
+    step("gain root", (0, 0, 0))
+    sete(user)
+    step("set effective", (0, user, 0))
+    sete(0)
+    step("restore effective", (0, 0, 0))
+    setre(-1, user)
+    sete(0)
+    step("save and restore", (0, 0, 0)) if getres()[2] == 0 else step("save and restore", (0, 0, user))
+    setres(0, 0, 0)
+    setres(-1, user, 0)
+    step("set effective, keep saved", (0, user, 0))
+    setres(-1, 0, -1)
+    step("gain root again", (0, 0, 0))
+    if kind == "gid":  # privilege to set gids lies in the uid
+        _calls.setgroups([])
+        setres(user, user, user)
+        _calls.setresuid(USER, USER, USER)
+    else:
+        setres(user, user, user)
+    step("become a user for good", (user, user, user))
+    for ids in ((0, 0, 0), (-1, 0, -1), (0, -1, -1)):
+        try:
+            setres(*ids)
+        except OSError as error:
+            _must(error.errno == errno.EPERM, f"coming back: {error}")
+        else:
+            raise AssertionError(f"came back from for good with {ids}")
+    step("fail to come back", (user, user, user))
+    return None
+
+
+def _groups_round_trip(folder: int) -> str | None:
+    _needs_root()
+    for groups in ([], [GROUP], [OTHER, GROUP, OTHER], list(range(80000, 82000)), []):
+        _calls.setgroups(groups)
+        _must(sorted(_calls.getgroups()) == sorted(groups), f"{len(groups)} groups did not come back as they were set")
+    _calls.setresuid(USER, USER, USER)
+    try:
+        _calls.setgroups([0])
+    except OSError as error:
+        _must(error.errno == errno.EPERM, f"setgroups as a user: {error}")
+        return None
+    raise AssertionError("a user could set groups")
+
+
+def _wide_ids(folder: int) -> str | None:
+    _needs_root()
+    for user in (65535 + 1, USER, HIGH, 2**32 - 2):
+        _calls.setresgid(-1, user, -1)
+        _calls.setresuid(-1, user, -1)
+        seen = observe(folder)
+        _must(seen.owner == (user, user), f"a file of {user} belongs to {seen.owner}")
+        _calls.setresuid(-1, 0, -1)
+        _calls.setresgid(-1, 0, -1)
+    return None
+
+
+def _libc_reaches(expected: bool, folder: int) -> str | None:
+    _needs_root()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(os.seteuid, USER).result()
+    reached = os.geteuid() == USER
+    _must(reached == expected, f"libc's seteuid in one thread {'did' if reached else 'did not'} change the main thread")
+    return None
+
+
+# ---- What needs no privilege
+
+def _refusals(folder: int) -> str | None:
+    before = observe(folder)
+    cases: list[tuple[str, tuple[Any, ...], type[BaseException], int]] = [
+        (name, (-1,), OSError, errno.EINVAL) for name in ("setuid", "setgid", "seteuid", "setegid")
+    ]
+    cases += [("setresuid", (2**32 - 1, -1, -1), OverflowError, 0), ("setresuid", (-1, -2, -1), OverflowError, 0),
+              ("setreuid", (-1, "0"), TypeError, 0), ("setgroups", ([0, None],), TypeError, 0),
+              ("setgroups", ([0] * 65537,), ValueError, 0)]
+    for name, arguments, wanted, number in cases:
+        try:
+            getattr(_calls, name)(*arguments)
+        except wanted as error:
+            _must(not number or getattr(error, "errno", 0) == number, f"{name}{arguments}: {error}")
+        else:
+            raise AssertionError(f"{name}{arguments} was not refused")
+    _must(observe(folder) == before, "a refused call changed something")
+    return None
+
+
+def _unprivileged(folder: int) -> str | None:
+    """Without privilege: no-ops work, foreign ids are refused, and nothing changes."""
+    if not _explain.obstacle(USER):
+        _needs_root()
+        _calls.setresgid(GROUP, GROUP, GROUP)
+        _calls.setresuid(USER, USER, USER)
+    before = observe(folder)
+    refused = (errno.EPERM, errno.EINVAL)  # EINVAL: not mapped in this user namespace
+    for name, arguments in (("setresuid", (-1, OTHER, -1)), ("setresgid", (-1, OTHER, -1)), ("seteuid", (OTHER,)),
+                            ("setegid", (OTHER,)), ("setgroups", ([OTHER],))):
+        try:
+            getattr(_calls, name)(*arguments)
+        except OSError as error:
+            _must(error.errno in (*refused, errno.ENOSYS), f"{name}: {error}")
+        else:
+            raise AssertionError(f"{name}{arguments} succeeded without privilege")
+    _or_enosys(lambda: _calls.setresuid(-1, -1, -1))
+    _or_enosys(lambda: _calls.setresgid(-1, -1, -1))
+    _calls.setreuid(-1, os.geteuid())
+    _must(observe(folder) == before, "something changed")
+    return None
+
+
+def _getters(folder: int) -> str | None:
+    seen, status = observe(folder), status_fields(threading.get_native_id())
+    _must(seen.uids == () or seen.uids[:2] == (os.getuid(), os.geteuid()), f"getresuid says {seen.uids}")
+    _must(seen.gids == () or seen.gids[:2] == (os.getgid(), os.getegid()), f"getresgid says {seen.gids}")
+    _must(list(seen.groups) == sorted(os.getgroups()), f"getgroups says {seen.groups}")
+    if status and "uid_wrapper" not in os.environ.get("LD_PRELOAD", ""):
+        for ids, fs, line in ((seen.uids, seen.fs[0], seen.status[0]), (seen.gids, seen.fs[1], seen.status[1])):
+            _must(line == " ".join(map(str, (*ids, fs))), f"/proc says {line}, the getters {ids} and {fs}")
+    return None
+
+
+def _baked(document: dict[str, Any], folder: int) -> str | None:
+    verdict = document["verdict"]
+    _must(verdict["scope"] == _calls.SCOPE, f"the report says {verdict['scope']}, the C module {_calls.SCOPE}")
+    system = {"linux": "Linux", "darwin": "Darwin", "freebsd": "FreeBSD", "netbsd": "NetBSD"}.get(verdict["system"])
+    _must(system in (None, os.uname().sysname), f"built for {system}, running on {os.uname().sysname}")
+    return None
+
+
+def all_checks(document: dict[str, Any]) -> list[Check]:
+    """The checks for the build that this report describes, in order."""
+    verdict = document["verdict"]
+    thread = verdict["scope"] == "thread"
+    checks = [
+        Check("baked-in verdict", "report, C module and this machine agree", partial(_baked, document)),
+        Check("getters", "getters and /proc agree", _getters),
+        Check("refusals", "bad input is refused and changes nothing", _refusals),
+        Check("no privilege", "foreign ids are refused, no-ops work, nothing changes", _unprivileged),
+    ]
+    checks += [Check(f"round trip {kind}", "set, save, restore, become a user for good, fail to come back",
+                     partial(_round_trip, kind)) for kind in ("uid", "gid")
+               if any(c["name"] == "setres" + kind and c["backend"] in ("syscall", "libc") for c in verdict["calls"])]
+    checks += [
+        Check("round trip groups", "set, read back, refused to a user", _groups_round_trip),
+        Check("wide ids", "ids above 16 and 31 bits reach files unharmed", _wide_ids),
+    ]
+    for call in verdict["calls"]:
+        name = call["name"]
+        if call["backend"] == "none":
+            checks.append(Check(name, "not on this platform: ENOSYS", partial(_missing, name)))
+        elif call["kind"] == "setter":
+            claim = "changes the calling thread alone" if call["scope"] == "thread" else "changes every thread of the process"
+            checks.append(Check(name, claim, partial(_setter, name, call["scope"])))
+    reaches = verdict["libc"] != "bionic"
+    claim = "libc's own call changes every thread" + (" (why this library exists)" if thread else "")
+    return [*checks, Check("libc", claim, partial(_libc_reaches, reaches))]

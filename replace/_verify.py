@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""`libreplace verify`: runs the checks of _checks.py, each in a child process of its own.
+
+So the caller's ids never change, whatever a check does and however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import NamedTuple
+
+from . import _checks, _explain, _report
+
+_SECONDS = 30  # for one check
+
+PROVED, CONTRADICTED, NOT_RUN = "proved", "contradicted", "not run"
+
+
+class Result(NamedTuple):
+    name: str
+    claim: str
+    status: str
+    detail: str
+
+
+def _in_child(check: _checks.Check, folder: int) -> tuple[str, str]:
+    """Run one check in a forked child; (status, detail)."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            status, detail = CONTRADICTED, ""
+            try:
+                detail, status = check.run(folder) or "", PROVED
+            except _checks.NotHere as reason:
+                status, detail = NOT_RUN, str(reason)
+            except BaseException as error:
+                detail = f"{type(error).__name__}: {error}"
+            os.write(writer, json.dumps([status, detail]).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        if not select.select([pipe], [], [], _SECONDS)[0]:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return CONTRADICTED, f"no answer within {_SECONDS} seconds"
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if not text:
+        code = os.waitstatus_to_exitcode(status)
+        return CONTRADICTED, f"the child ended with {f'signal {-code}' if code < 0 else f'status {code}'}"
+    outcome, detail = json.loads(text)
+    return outcome, detail
+
+
+def _exit_status(results: list[Result]) -> int:
+    found = {result.status for result in results}
+    return 1 if CONTRADICTED in found else 2 if NOT_RUN in found or not results else 0
+
+
+def _line(result: Result) -> str:
+    mark = {PROVED: "ok  ", CONTRADICTED: "FAIL", NOT_RUN: "--  "}[result.status]
+    detail = f" ({result.detail})" if result.detail else ""
+    return f"{mark} {result.name:24} {result.claim}{detail}"
+
+
+def run(form: str) -> int:
+    """Run every check and print the results as text, explain, json or tap; returns the exit status."""
+    import tempfile
+
+    started = time.monotonic()
+    document = _report.report()
+    verdict = document["verdict"]
+    checks = _checks.all_checks(document)
+    people = form in ("text", "explain")
+    if form == "explain":
+        print("\n".join(_explain.explain()) + "\n")
+    if people:
+        print(f"libreplace {document['version']}: {verdict['backend']} back end; "
+              f"claim: one call changes one {verdict['scope']}\ndecided by {verdict['rule']}\n")
+    elif form == "tap":
+        print(f"TAP version 14\n1..{len(checks)}")
+    results = []
+    with tempfile.TemporaryDirectory(prefix="libreplace-verify-") as name:
+        os.chmod(name, 0o777)
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+        for number, check in enumerate(checks, 1):
+            if people and sys.stdout.isatty():
+                print(f"\r[{number}/{len(checks)}] {check.name} ...\033[K", end="", flush=True)
+            result = Result(check.name, check.claim, *_in_child(check, folder))
+            results.append(result)
+            if people:
+                print(("\r\033[K" if sys.stdout.isatty() else "") + _line(result))
+            elif form == "tap":
+                _print_tap(number, result)
+        os.close(folder)
+    counts = {status: sum(r.status == status for r in results) for status in (PROVED, CONTRADICTED, NOT_RUN)}
+    if people:
+        _print_verdict(verdict, counts, time.monotonic() - started)
+    elif form == "json":
+        print(json.dumps({
+            "version": document["version"], "backend": verdict["backend"], "scope": verdict["scope"],
+            "rule": verdict["rule"], "machine": _explain.facts(), "counts": counts,
+            "exit_status": _exit_status(results), "checks": [result._asdict() for result in results],
+        }, indent=1))
+    return _exit_status(results)
+
+
+def _print_tap(number: int, result: Result) -> None:
+    word = "not ok" if result.status == CONTRADICTED else "ok"
+    skip = f" # SKIP {result.detail}" if result.status == NOT_RUN else ""
+    print(f"{word} {number} - {result.name}: {result.claim}{skip}")
+    if result.status == CONTRADICTED:
+        print(f"  ---\n  message: {json.dumps(result.detail)}\n  ...")
+
+
+def _print_verdict(verdict: dict[str, object], counts: dict[str, int], seconds: float) -> None:
+    scope = verdict["scope"]
+    if counts[CONTRADICTED]:
+        words = "CONTRADICTED: do not rely on this build here"
+    elif counts[NOT_RUN]:
+        words = "nothing contradicts, but not everything could run; try as root, or --explain"
+    elif scope == "thread":
+        words = "proved: a switch in one thread leaves the others alone"
+    else:
+        words = "proved the opposite of per-thread: a switch in one thread changes the whole process"
+    print(f"\n{counts[PROVED]} proved, {counts[CONTRADICTED]} contradicted, {counts[NOT_RUN]} not run "
+          f"in {seconds:.1f} s\n{words}")
