@@ -41,7 +41,8 @@ def _box(verdict: Verdict, what: str) -> str:
 
 
 def _indent(text: str) -> str:
-    return "".join(("\t" + line if line else "") + "\n" for line in text.rstrip("\n").split("\n"))
+    lines = text.rstrip("\n").split("\n")
+    return "".join((line if not line or line == "out:" else "\t" + line) + "\n" for line in lines)
 
 
 def _fs_body(chosen: Chosen, wide: bool) -> str:
@@ -89,14 +90,23 @@ free(list);
 errno = saved;
 return result;"""
 
-_GROUPS_GUARD = """\
-for (size_t i = 0; list != NULL && i < size && size <= NGROUPS_MAX; i++) {
+#: The kernel takes an int: without this, 2**32 groups would be none.
+_SIZE_GUARD = "if (size > INT_MAX) {\n\terrno = EINVAL;\n\treturn -1;\n}\n"
+#: Linux refuses -1 itself; other kernels take it for an id.
+_LIST_GUARD = """\
+for (size_t i = 0; list != NULL && i < size; i++) {
 	if (list[i] == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
 }
 """
+
+
+def _guarded(guard: str, text: str) -> str:
+    """The guard before the first statement: after the declarations, which an empty line ends."""
+    declarations, empty, rest = text.rpartition("\n\n")
+    return declarations + empty + guard + rest
 
 
 def body(chosen: Chosen, verdict: Verdict) -> str:
@@ -108,16 +118,17 @@ def body(chosen: Chosen, verdict: Verdict) -> str:
     if chosen.backend == "emulated":
         return guard + call.emulations[verdict.system]
     if "fs" in call.name:
-        return guard + _fs_body(chosen, verdict.wide and chosen.backend == "syscall")
+        return _guarded(guard, _fs_body(chosen, verdict.wide and chosen.backend == "syscall"))
     if call.name == "initgroups" and chosen.backend == "syscall":
-        declarations, rest = _INITGROUPS.split("\n\n", 1)
-        return declarations + "\n\n" + guard + rest % chosen.symbol
+        return _guarded(guard, _INITGROUPS % chosen.symbol)
+    if call.name == "setgroups":
+        guard += _SIZE_GUARD + ("" if verdict.system == "linux" else _LIST_GUARD)
     args = ", ".join(names)
     if chosen.backend == "syscall":
         assert call.raw
         return guard + f"return syscall({', '.join((chosen.symbol,) + call.raw[1:])});"
     if call.name == "setgroups" and not verdict.size_t_groups:
-        return guard + f"if (size > INT_MAX) {{\n\terrno = EINVAL;\n\treturn -1;\n}}\nreturn {chosen.symbol}((int)size, list);"
+        return guard + f"return {chosen.symbol}((int)size, list);"
     if call.name == "initgroups" and verdict.system == "darwin":
         return guard + f"return {chosen.symbol}(user, (int)group);"
     if chosen.symbol.startswith("setres") and chosen.symbol != call.name:

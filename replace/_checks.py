@@ -259,20 +259,23 @@ def _unprivileged(folder: int) -> str | None:
         _calls.setresgid(GROUP, GROUP, GROUP)
         _calls.setresuid(USER, USER, USER)
     before = observe(folder)
-    refused = (errno.EPERM, errno.EINVAL)  # EINVAL: not mapped in this user namespace
+    answers: dict[str, list[str]] = {}
     for name, arguments in (("setresuid", (-1, OTHER, -1)), ("setresgid", (-1, OTHER, -1)), ("seteuid", (OTHER,)),
                             ("setegid", (OTHER,)), ("setgroups", ([OTHER],))):
         try:
             getattr(_calls, name)(*arguments)
         except OSError as error:
-            _must(error.errno in (*refused, errno.ENOSYS), f"{name}: {error}")
+            _must(error.errno in (errno.EPERM, errno.EINVAL, errno.ENOSYS), f"{name}: {error}")
+            answers.setdefault(errno.errorcode[error.errno or 0], []).append(name)
         else:
             raise AssertionError(f"{name}{arguments} succeeded without privilege")
     _or_enosys(lambda: _calls.setresuid(-1, -1, -1))
     _or_enosys(lambda: _calls.setresgid(-1, -1, -1))
     _calls.setreuid(-1, os.geteuid())
     _must(observe(folder) == before, "something changed")
-    return None
+    detail = "; ".join(f"{code}: {', '.join(names)}" for code, names in answers.items())
+    # user_namespaces(7): an id outside the map is EINVAL, whatever the privilege inside
+    return detail + (" - this user namespace maps no such id" if "EINVAL" in answers else "")
 
 
 def _getters(folder: int) -> str | None:
