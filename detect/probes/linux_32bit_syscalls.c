@@ -12,6 +12,6 @@
 int main(void)
 {
 	long sum = SYS_setresuid32 + SYS_setresgid32 + SYS_setreuid32 + SYS_setregid32 +
-		   SYS_setuid32 + SYS_setgid32 + SYS_setgroups32;
+	           SYS_setuid32 + SYS_setgid32 + SYS_setgroups32;
 	return sum == 0;
 }

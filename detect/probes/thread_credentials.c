@@ -26,7 +26,8 @@ static void are(uid_t r, uid_t e, uid_t s, const char *what)
 
 static void *other(void *unused)
 {
-	step(syscall(NUMBER(setresuid), -1, A_USER, -1) != 0, "second thread: setresuid(-1, user, -1)");
+	step(syscall(NUMBER(setresuid), -1, A_USER, -1) != 0,
+	     "second thread: setresuid(-1, user, -1)");
 	are(0, A_USER, 0, "the second thread's own switch did not happen");
 	return unused;
 }
@@ -53,7 +54,8 @@ static void round_trip(void)
 	step(syscall(NUMBER(setresuid), -1, 0, -1) != 0, "gain root again");
 	step(syscall(NUMBER(setresuid), A_USER, A_USER, A_USER) != 0, "become a user for good");
 	are(A_USER, A_USER, A_USER, "did not become the user");
-	check(syscall(NUMBER(setresuid), -1, 0, -1) == -1 && errno == EPERM, "came back from for good");
+	check(syscall(NUMBER(setresuid), -1, 0, -1) == -1 && errno == EPERM,
+	      "came back from for good");
 	answer(YES, "the whole round trip, and one thread's switch left the other alone");
 }
 

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""What the tests share: children that may switch ids, builds, and the rule about skips."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "detect" / ".."))
+# The package under test is the installed one: the source tree has no built module.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT] + [str(ROOT)]
+
+
+class InChild(Exception):
+    """What a child raised that cannot be passed on as it was."""
+
+
+def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
+    """function(*arguments) in a forked child: its result, or its exception; the caller's ids stay."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            try:
+                answer = (True, function(*arguments))
+            except BaseException as error:
+                text = traceback.format_exc()
+                try:
+                    pickle.loads(pickle.dumps(error))
+                    answer = (False, error)
+                except Exception:
+                    answer = (False, InChild(text))
+            with open(writer, "wb") as pipe:
+                pickle.dump(answer, pipe)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        data = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if not data:
+        raise InChild(f"the child ended with {os.waitstatus_to_exitcode(status)}")
+    good, value = pickle.loads(data)
+    if good:
+        return value
+    raise value
+
+
+def run(*command: object, env: dict[str, str] | None = None, cwd: object = None) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; returns what it printed and its status."""
+    words = [str(word) for word in command]
+    merged = {k: v for k, v in {**os.environ, **(env or {})}.items() if k != "SOURCE_DATE_EPOCH" or env and k in env}
+    return subprocess.run(words, env=merged, cwd=str(cwd) if cwd else None, capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=280, check=False)
+
+
+def tool(name: str, why: str) -> str:
+    """The path of a tool; skips with the reason where it is not there."""
+    found = shutil.which(name)
+    if not found:
+        pytest.skip(f"needs {name} ({why})")
+    return str(found)
+
+
+def needs_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: real ids are switched")
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh copy of the source as git has it, without what lies about in the tree."""
+    target: Path = tmp_path_factory.mktemp("source") / "libreplace"
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        names = run("git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files", "-co", "--exclude-standard")
+        for name in names.stdout.splitlines():
+            if (ROOT / name).is_file():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target / name)
+    else:  # the tests of an sdist
+        shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns("__pycache__", "build*", ".*_cache"))
+    # Where there is no version control, an sdist cannot be made (meson dist): give the copy a history.
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "copy"]):
+        if shutil.which("git"):
+            run("git", *words, cwd=target)
+    return target
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
+    """Under CI a skip is a failure: there, everything is installed."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI: {report.longrepr}"
+    return report

@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Real switches: every live check of `libreplace verify`, and what it does not look at."""
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import in_child, needs_root, run, tool
+
+import replace
+from replace import _checks, _explain
+
+CHECKS = _checks.all_checks(replace.report())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_live_check(check, tmp_path):
+    needs_root()
+    tmp_path.chmod(0o777)
+    in_child(check.run, os.open(tmp_path, os.O_RDONLY))
+
+
+def test_every_setter_has_a_check():
+    setters = {c["name"] for c in replace.report()["verdict"]["calls"] if c["kind"] == "setter"}
+    assert setters == set(_checks.EXPECTED)
+    assert setters <= {check.name for check in CHECKS}
+
+
+def test_a_check_fails_when_the_claim_is_false(tmp_path):
+    """The opposite claim must not pass: verify can fail."""
+    needs_root()
+    tmp_path.chmod(0o777)
+    wrong = "process" if replace.SCOPE == "thread" else "thread"
+    with pytest.raises(AssertionError, match="main thread is"):
+        in_child(_checks._setter, "seteuid", wrong, os.open(tmp_path, os.O_RDONLY))
+
+
+def test_drop_in_getters():
+    assert replace.getresuid() == os.getresuid()
+    assert replace.getresgid() == os.getresgid()
+    assert replace.getgroups() == os.getgroups()
+    assert replace.getfsuid() == os.geteuid()
+    assert replace.getfsgid() == os.getegid()
+
+
+def test_many_groups():
+    needs_root()
+
+    def body():
+        for count in (1024, 1025, 65536):
+            replace.setgroups(range(count))
+            assert replace.getgroups() == list(range(count))
+
+    in_child(body)
+
+
+def test_initgroups_is_what_the_database_says():
+    needs_root()
+
+    def body(name, gid):
+        replace.initgroups(name, gid)
+        return sorted(set(replace.getgroups()))
+
+    for name in ("root", "daemon", b"nobody", "no-such-user"):
+        text = name if isinstance(name, str) else name.decode()
+        assert in_child(body, name, 4711) == sorted(set(os.getgrouplist(text, 4711)))
+
+
+def test_setfsuid_says_when_it_did_not_take():
+    needs_root()
+
+    def body():
+        replace.setresuid(80001, 80001, 80001)
+        with pytest.raises(OSError, match="Operation not permitted") as caught:
+            replace.setfsuid(0)
+        assert caught.value.errno == errno.EPERM
+        assert replace.getfsuid() == 80001
+
+    in_child(body)
+
+
+def test_errno_of_the_kernel_reaches_the_caller():
+    needs_root()
+
+    def body():
+        replace.setresgid(80001, 80001, 80001)
+        replace.setresuid(80001, 80001, 80001)
+        for call in (replace.setuid, replace.seteuid, replace.setgid, replace.setegid):
+            with pytest.raises(PermissionError):
+                call(0)
+
+    in_child(body)
+
+
+def _switch_loop():
+    """How often another Python thread ran during 10 000 calls."""
+    ticks = 0
+    stop = False
+
+    def count():
+        nonlocal ticks
+        while not stop:
+            ticks += 1
+            time.sleep(0)  # lets the GIL go, or nobody else would ever get it
+
+    sys.setswitchinterval(1000)  # so that only a released GIL lets the other thread run
+    other = threading.Thread(target=count)
+    other.start()
+    while not ticks:
+        time.sleep(0.001)
+    before, call = ticks, replace.setresuid
+    turns, last = 0, before
+    for _ in range(10_000):
+        call(-1, -1, -1)
+        if ticks != last:
+            turns, last = turns + 1, ticks
+    stop = True
+    sys.setswitchinterval(0.005)
+    other.join()
+    return turns
+
+
+def test_the_gil_is_kept_on_the_raw_back_end_alone():
+    # A GIL dropped and retaken at once need not be taken by the other thread, hence "many", not "all".
+    sys_gil = getattr(sys, "_is_gil_enabled", lambda: True)
+    if not sys_gil():
+        pytest.skip("free-threaded: there is no GIL to keep")
+    turns = in_child(_switch_loop)
+    if replace.report()["verdict"]["backend"] == "syscall":
+        assert turns == 0
+    else:
+        assert turns > 100
+
+
+SCRIPT = """
+import replace
+replace.getresuid(); replace.getresgid(); replace.getgroups(); replace.getfsuid(); replace.getfsgid()
+import threading, time
+def work():
+    replace.setgroups([1, 2]); replace.initgroups("root", 0)
+    replace.setfsgid(5); replace.setfsuid(5); replace.setfsuid(0); replace.setfsgid(0)
+    replace.setegid(5); replace.setregid(0, 0); replace.setresgid(0, 0, 0); replace.setgid(0)
+    replace.seteuid(5); replace.setresuid(0, 0, 0); replace.setreuid(0, 0); replace.setuid(0)
+stop = threading.Event()
+idle = threading.Thread(target=stop.wait); idle.start()
+t = threading.Thread(target=work); t.start(); t.join(); stop.set()
+"""
+
+
+def test_strace_shows_raw_calls_and_not_one_tgkill():
+    needs_root()
+    if replace.report()["verdict"]["backend"] != "syscall":
+        calls = run(tool("strace", "counts system calls"), "-f", "-c", sys.executable, "-c", SCRIPT, cwd="/").stderr
+        assert "tgkill" in calls, "libc's own calls signal the other threads"
+        return
+    out = run(tool("strace", "counts system calls"), "-f", "-c", sys.executable, "-c", SCRIPT, cwd="/")
+    assert out.returncode == 0, out.stderr
+    assert "tgkill" not in out.stderr
+    for name in ("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid"):
+        assert f" {name}\n" in out.stderr, name
+
+
+def test_a_vfork_stall_elsewhere_does_not_delay_a_switch():
+    """A thread stuck in vfork() for 3 s: libc's call would wait for it (DESIGN: 2.8 s)."""
+    needs_root()
+    def body():
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        # posix_spawn of `sleep` suspends only until exec; a stopped exec is what stalls: read from a FIFO.
+        stuck = threading.Thread(target=_vfork_and_sleep, args=(libc, 3), daemon=True)
+        stuck.start()
+        time.sleep(0.5)
+        assert stuck.is_alive()
+        started = time.monotonic()
+        replace.setresuid(-1, 80001, -1)
+        elapsed = time.monotonic() - started
+        replace.setresuid(-1, 0, -1)
+        return elapsed
+
+    elapsed = in_child(body)
+    if replace.SCOPE == "thread":
+        assert elapsed < 0.5
+    else:
+        assert elapsed > 1, "libc's call waits for the stuck thread"
+
+
+def _vfork_and_sleep(libc, seconds):
+    """A child that shares our memory and sleeps before its exec, as after vfork(2)."""
+    program = f"#include <unistd.h>\nvoid stall(void) {{ if (vfork() == 0) {{ sleep({seconds}); _exit(0); }} }}\n"
+    import ctypes
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/stall.c"
+        with open(path, "w") as file:
+            file.write(program)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", f"{folder}/stall.so", path], check=True, stderr=subprocess.DEVNULL)
+        ctypes.CDLL(f"{folder}/stall.so").stall()
+
+
+def test_status_fields_are_those_of_the_asking_thread():
+    assert _explain.status_fields(threading.get_native_id())["Pid"] == str(threading.get_native_id())

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The generated module of every platform family, against the copy that was read and reviewed."""
+
+import re
+
+import golden
+import pytest
+from conftest import run, tool
+
+
+@pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
+def test_golden_is_not_stale(platform):
+    for name, text in golden.generated(platform).items():
+        assert (platform / name).read_text() == text, f"{platform.name}/{name}: python tests/golden.py update"
+
+
+def test_the_families_are_there():
+    wanted = {"linux-glibc-x86_64", "linux-glibc-i386", "linux-musl-x86_64", "macos-aarch64", "freebsd-x86_64",
+              "netbsd-x86_64", "nothing"}
+    assert wanted <= {p.name for p in golden.platforms()}
+
+
+@pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
+def test_no_if_forest(platform):
+    text = (platform / "replace_calls.c").read_text()
+    assert len(re.findall(r"^#if", text, re.M)) <= 1
+
+
+@pytest.mark.parametrize("name", ["linux-glibc-x86_64", "linux-musl-x86_64", "nothing"])
+def test_golden_compiles_here(name, tmp_path):
+    platform = golden.GOLDEN / name
+    include = tmp_path / "libreplace"
+    include.mkdir()
+    (include / "calls.h").write_text((platform / "calls.h").read_text())
+    (include / "replace.h").write_text((golden.HERE.parent / "replace/core/libreplace/replace.h").read_text())
+    out = run(tool("gcc", "C compiler"), "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+              f"-I{tmp_path}", "-c", platform / "replace_calls.c", "-o", tmp_path / "out.o")
+    assert out.returncode == 0, out.stderr
+
+
+def test_no_unprefixed_macro_in_the_public_header():
+    for platform in golden.platforms():
+        for macro in re.findall(r"#define (\w+)", (platform / "calls.h").read_text()):
+            assert macro.startswith("LIBREPLACE_"), macro

@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""One table, no second copy: stub, Python face, header and install list against it."""
+
+import ast
+import importlib.util
+import inspect
+import re
+
+import pytest
+from conftest import ROOT, run, tool
+
+import replace
+from detect.calls import CALLS
+from detect.questions import questions
+
+
+def test_stub_has_the_calls_and_parameters_of_the_table():
+    tree = ast.parse((ROOT / "replace" / "_replace.pyi").read_text())
+    lib = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "_Lib")
+    found = {f.name: [a.arg for a in f.args.posonlyargs][1:] for f in lib.body if isinstance(f, ast.FunctionDef)}
+    assert found == {call.symbol: [name for _, name in call.params] for call in CALLS}
+
+
+def test_compiled_module_has_every_call():
+    from replace._replace import lib
+
+    assert {n for n in dir(lib) if n.startswith("rep_")} == {call.symbol for call in CALLS}
+
+
+def test_all_names_the_calls():
+    calls = {call.name for call in CALLS}
+    assert calls <= set(replace.__all__)
+    assert set(replace.__all__) - calls == {"SCOPE", "report"}
+    assert all(hasattr(replace, name) for name in replace.__all__)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_docstring_and_signature(call):
+    function = getattr(replace, call.name)
+    text = inspect.getdoc(function)
+    assert "Source:" in text
+    assert "Raises" in text
+    assert all(p.annotation is not p.empty for p in inspect.signature(function).parameters.values())
+    if call.kind == "setter":
+        names = [name for ctype, name in call.params if name != "size"]
+        assert len(inspect.signature(function).parameters) == len(names)
+        if "fs" not in call.name:
+            assert "This is not" in text, "the paragraph that says what POSIX's call would do"
+
+
+@pytest.mark.parametrize("name", ["setuid", "setgid", "seteuid", "setegid", "setreuid", "setregid", "setresuid",
+                                  "setresgid", "setgroups", "initgroups", "getgroups", "getresuid", "getresgid"])
+def test_signature_is_that_of_os(name):
+    import os
+
+    def shape(function):
+        return [p.kind for p in inspect.signature(function).parameters.values()]
+
+    assert shape(getattr(replace, name)) == shape(getattr(os, name))
+
+
+def test_install_list_is_the_tree():
+    text = (ROOT / "replace" / "meson.build").read_text()
+    block = text[text.index("py.install_sources("):]
+    listed = set(re.findall(r"'([^'/]+\.\w+)'", block[: block.index("subdir:")]))
+    tree = {p.name for p in (ROOT / "replace").iterdir() if p.is_file() and p.name != "meson.build"}
+    assert listed == tree
+
+
+def test_every_probe_has_a_question_and_says_what_yes_means():
+    probes = {p.name for p in (ROOT / "detect" / "probes").glob("*.c")}
+    assert probes == {q.subject for q in questions() if q.subject.endswith(".c")}
+    for name in probes:
+        comment = (ROOT / "detect" / "probes" / name).read_text().split("*/")[0]
+        assert re.search(r"\bYes\b", comment), name
+        assert re.search(r"libreplace_\w+", comment), name
+
+
+def test_ids_are_unique_and_prefixed():
+    ids = [q.id for q in questions()]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"libreplace_[a-z0-9_]+", i) for i in ids)
+
+
+def test_detect_parses_on_the_oldest_python_of_meson():
+    for path in (ROOT / "detect").glob("*.py"):
+        ast.parse(path.read_text(), feature_version=(3, 7))
+
+
+def test_each_header_compiles_alone_as_c_and_cxx(tmp_path):
+    compiler = tool("g++", "C++ compiler")
+    for platform in ("linux-glibc-x86_64", "linux-musl-x86_64"):
+        include = tmp_path / platform / "libreplace"
+        include.mkdir(parents=True)
+        for name in ("calls.h", "replace_override.h", "samba_config.h"):
+            (include / name).write_text((ROOT / "tests" / "golden" / platform / name).read_text())
+        (include / "replace.h").write_text((ROOT / "replace/core/libreplace/replace.h").read_text())
+        for header in include.iterdir():
+            for language in ("c", "c++"):
+                out = run(compiler, "-x", language, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only",
+                          f"-I{include.parent}", "-include", f"libreplace/{header.name}", tmp_path / "empty.c")
+                assert out.returncode == 0, out.stderr
+
+
+def test_importing_is_light():
+    code = "import replace, sys; print(sorted({'asyncio','argparse','subprocess','concurrent.futures'} & set(sys.modules)))"
+    import sys
+
+    assert run(sys.executable, "-c", code, cwd="/").stdout.strip() == "[]"
+
+
+def test_typed_marker_is_installed():
+    spec = importlib.util.find_spec("replace")
+    from importlib.resources import files
+
+    assert spec is not None
+    assert files("replace").joinpath("py.typed").is_file()

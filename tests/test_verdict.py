@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The decision, as a function of the answers."""
+
+import json
+
+import golden
+import pytest
+
+from detect import cross_answers
+from detect.verdict import Refused, decide
+
+THREAD = "libreplace_have_linux_thread_credentials"
+
+
+def answers(platform="linux-glibc-x86_64", **changes):
+    found = json.loads((golden.GOLDEN / platform / "answers.json").read_text())
+    return {**found, **{k.replace("__", ":"): v for k, v in changes.items()}}
+
+
+def given(value):
+    return {THREAD: value, THREAD + ":how": "answers file"}
+
+
+@pytest.mark.parametrize(("platform", "backend", "rule"), [
+    ("linux-glibc-x86_64", "syscall", "auto: Linux with glibc"),
+    ("linux-glibc-i386", "syscall", "auto: Linux with glibc"),
+    ("linux-musl-x86_64", "libc", "would work here"),
+    ("macos-aarch64", "libc", "only Linux"),
+    ("freebsd-x86_64", "libc", "only Linux"),
+    ("netbsd-x86_64", "libc", "only Linux"),
+    ("nothing", "libc", "only Linux"),
+])
+def test_auto(platform, backend, rule):
+    verdict = decide(answers(platform))
+    assert verdict.backend == backend
+    assert rule in verdict.rule
+
+
+@pytest.mark.parametrize("result", ["yes", "no", "unknown"])
+@pytest.mark.parametrize("platform", ["linux-glibc-x86_64", "linux-musl-x86_64"])
+def test_a_run_never_decides(platform, result):
+    ran = {THREAD: result, THREAD + ":how": "ran"}
+    assert decide({**answers(platform), **ran}).backend == decide(answers(platform)).backend
+
+
+def test_evidence_against_the_decision_is_a_warning():
+    verdict = decide({**answers(), THREAD: "no", THREAD + ":how": "ran", THREAD + ":evidence": "ENOSYS"})
+    assert verdict.backend == "syscall"
+    assert "ENOSYS" in verdict.warnings[0]
+
+
+def test_options_are_honoured():
+    assert decide(answers(option__credentials="libc")).backend == "libc"
+    assert decide(answers("linux-musl-x86_64", option__credentials="syscall")).backend == "syscall"
+
+
+@pytest.mark.parametrize(("platform", "why"), [("macos-aarch64", "only Linux"), ("nothing", "only Linux")])
+def test_syscall_is_refused_with_the_reason(platform, why):
+    with pytest.raises(Refused, match=why):
+        decide(answers(platform, option__credentials="syscall"))
+
+
+def test_missing_numbers():
+    without = answers(libreplace_sys_setgroups="no")
+    assert decide(without).backend == "libc"
+    with pytest.raises(Refused, match="no SYS_setgroups"):
+        decide({**without, "option:credentials": "syscall"})
+    with pytest.raises(Refused, match="says OK .* no SYS_setgroups"):
+        decide({**without, **given("yes")})
+
+
+def test_no_is_honoured_and_ok_confirms():
+    assert decide({**answers(), **given("no")}).backend == "libc"
+    assert decide({**answers(), **given("yes")}).backend == "syscall"
+    with pytest.raises(Refused, match="says NO"):
+        decide({**answers(option__credentials="syscall"), **given("no")})
+
+
+def test_a_mixture_of_16_and_32_bit_calls_is_refused():
+    with pytest.raises(Refused, match="mixture.*truncate"):
+        decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no"))
+
+
+def test_wide_numbers_everywhere():
+    symbols = {c.symbol for c in decide(answers("linux-glibc-i386")).calls if c.backend == "syscall"}
+    assert symbols
+    assert all(symbol.endswith("32") for symbol in symbols)
+
+
+def test_uclibc_is_not_glibc():
+    verdict = decide(answers(libreplace_define_uclibc="1"))
+    assert (verdict.libc, verdict.backend) == ("uclibc", "libc")
+
+
+def test_narrow_ids_are_refused():
+    with pytest.raises(Refused, match="2 bytes"):
+        decide(answers(libreplace_sizeof_uid_t="2"))
+
+
+def test_without_getgrouplist_initgroups_never_becomes_process_wide():
+    calls = {c.call.name: c for c in decide(answers(libreplace_have_getgrouplist="no")).calls}
+    assert calls["initgroups"].backend == "none"
+
+
+# ---- Samba's cross-answers format
+
+SAMBA = '''# comment
+Checking uname machine type: "i386"
+vfs_fileid checking for statfs() and struct statfs.f_fsid: NO
+for QUOTACTL_4A: long quotactl(int cmd, char *special): what/ever
+Checking whether setreuid is available: (0, "ok")
+Checking whether we can use Linux thread-specific credentials with 32-bit system calls: OK
+Checking whether setreuid is available: NO
+Checking whether seteuid is available: "yes it is"
+Checking whether setuidx is available: (1, "no")
+'''
+
+
+def test_a_file_made_for_samba_is_read(tmp_path):
+    path = tmp_path / "answers.txt"
+    path.write_text(SAMBA)
+    found = {k: v[0] for k, v in cross_answers.read(str(path)).items()}
+    assert found == {THREAD: "yes", "libreplace_use_setreuid": "yes", "libreplace_use_seteuid": "yes",
+                     "libreplace_use_setuidx": "no"}
+
+
+def test_a_bad_answer_of_ours_names_file_and_line(tmp_path):
+    path = tmp_path / "answers.txt"
+    path.write_text("something else: perhaps\nChecking whether seteuid is available: perhaps\n")
+    with pytest.raises(cross_answers.BadAnswer, match=r"answers.txt:2: bad answer 'perhaps'"):
+        cross_answers.read(str(path))
+
+
+def test_open_questions_are_appended_once(tmp_path):
+    path = tmp_path / "answers.txt"
+    path.write_text(SAMBA.rstrip("\n"))
+    answered = {k: v[0] for k, v in cross_answers.read(str(path)).items()}
+    still = cross_answers.complete(str(path), answered)
+    assert len(still) == 2
+    text = path.read_text()
+    assert text.startswith(SAMBA)
+    assert text.count("UNKNOWN") == 2
+    assert cross_answers.complete(str(path), answered) == still
+    assert path.read_text() == text

@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The command `libreplace verify`: forms of output, exit status, and where the ground is soft."""
+
+import json
+import os
+import re
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+
+from conftest import in_child, needs_root, run, tool
+
+import replace
+from replace import _checks, _verify
+
+
+def verify(*arguments, prefix=(), env=None):
+    return run(*prefix, sys.executable, "-m", "replace", "verify", *arguments, cwd="/", env=env)
+
+
+def test_as_root_all_is_proved_and_the_callers_ids_stay():
+    needs_root()
+    before = (replace.getresuid(), replace.getresgid(), replace.getgroups())
+    out = verify()
+    assert out.returncode == 0, out.stdout
+    assert re.search(r"^\d+ proved, 0 contradicted, 0 not run", out.stdout, re.M)
+    claim = "leaves the others alone" if replace.SCOPE == "thread" else "proved the opposite of per-thread"
+    assert claim in out.stdout
+    assert (replace.getresuid(), replace.getresgid(), replace.getgroups()) == before
+
+
+def test_json():
+    needs_root()
+    document = json.loads(verify("--json").stdout)
+    assert document["exit_status"] == 0
+    assert document["counts"]["proved"] == len(document["checks"]) > 15
+    assert document["scope"] == replace.SCOPE
+
+
+def test_tap():
+    needs_root()
+    lines = verify("--tap").stdout.splitlines()
+    assert lines[0] == "TAP version 14"
+    count = int(lines[1].removeprefix("1.."))
+    assert [line.split(" - ")[0] for line in lines[2:]] == [f"ok {n}" for n in range(1, count + 1)]
+
+
+def test_not_root_proves_what_it_can_and_says_what_needs_root():
+    if os.geteuid() == 0:
+        def as_user():
+            replace.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            text = StringIO()
+            with redirect_stdout(text):
+                status = _verify.run("text")
+            return status, text.getvalue()
+
+        status, text = in_child(as_user)
+    else:
+        out = verify()
+        status, text = out.returncode, out.stdout
+    assert status == 2
+    assert "needs root" in text
+    assert re.search(r"^4 proved, 0 contradicted", text, re.M)
+
+
+def test_user_namespace_says_what_it_allows():
+    out = verify("--explain", prefix=(tool("unshare", "user namespace"), "-Ur"))
+    if "unshare failed" in out.stderr:
+        import pytest
+
+        pytest.skip("user namespaces are not allowed here: " + out.stderr.strip())
+    assert out.returncode == 2, out.stdout + out.stderr
+    assert "EINVAL: setresuid" in out.stdout
+    assert "this user namespace maps no such id" in out.stdout
+    assert "uid 80001 is not mapped" in out.stdout
+    assert "setgroups is denied in this namespace" in out.stdout
+
+
+def test_fakeroot_is_named():
+    out = verify("--explain", prefix=(tool("fakeroot", "fakes root"),))
+    assert out.returncode in (1, 2)
+    assert "fakeroot" in out.stdout
+
+
+def test_a_contradiction_is_exit_status_1(monkeypatch, capsys):
+    def lies(folder):
+        raise AssertionError("seen otherwise")
+
+    def dies(folder):
+        os._exit(7)
+
+    checks = [_checks.Check("lies", "claim", lies), _checks.Check("dies", "claim", dies),
+              _checks.Check("holds", "claim", lambda folder: None)]
+    monkeypatch.setattr(_checks, "all_checks", lambda document: checks)
+    assert _verify.run("text") == 1
+    text = capsys.readouterr().out
+    assert "FAIL lies" in text
+    assert "seen otherwise" in text
+    assert "the child ended with status 7" in text
+    assert "1 proved, 2 contradicted" in text
+    assert "do not rely on this build" in text
+
+
+def test_nothing_to_run_is_exit_status_2(monkeypatch, capsys):
+    monkeypatch.setattr(_checks, "all_checks", lambda document: [])
+    assert _verify.run("json") == 2
+    assert json.loads(capsys.readouterr().out)["exit_status"] == 2
