@@ -81,46 +81,65 @@ def _family(x: str, t: str) -> List[Call]:
     """The five calls that exist alike for uids and gids."""
     word = "user" if x == "uid" else "group"
     man = f"set{x}(2), setre{x}(2), setres{x}(2); POSIX.1-2024 set{x}(), sete{x}(), setre{x}(); kernel/sys.c"
-    refused = f"EINVAL too where the id is -1: it never means \"unchanged\" here. {_EINVAL}"
+    refused = f'EINVAL too where the id is -1: it never means "unchanged" here. {_EINVAL}'
     return [
         Call(
-            "set" + x, _ids(t, x),
+            "set" + x,
+            _ids(t, x),
             f"Set the effective {word} id; with privilege the real and the saved one too. {_EPERM} {refused}",
-            man, raw=("set" + x, x), refuse=(x,),
+            man,
+            raw=("set" + x, x),
+            refuse=(x,),
         ),
         Call(
-            "sete" + x, _ids(t, "e" + x),
+            "sete" + x,
+            _ids(t, "e" + x),
             f"Set the effective {word} id alone. {_EPERM} {refused}",
-            man, raw=("setres" + x, "-1", "e" + x, "-1"), refuse=("e" + x,),
+            man,
+            raw=("setres" + x, "-1", "e" + x, "-1"),
+            refuse=("e" + x,),
         ),
         Call(
-            "setre" + x, _ids(t, "r" + x, "e" + x),
+            "setre" + x,
+            _ids(t, "r" + x, "e" + x),
             f"Set the real and the effective {word} id; -1 leaves one unchanged. {_EPERM} {_EINVAL}",
-            man, raw=("setre" + x, "r" + x, "e" + x),
+            man,
+            raw=("setre" + x, "r" + x, "e" + x),
         ),
         Call(
-            "setres" + x, _ids(t, "r" + x, "e" + x, "s" + x),
+            "setres" + x,
+            _ids(t, "r" + x, "e" + x, "s" + x),
             f"Set the real, effective and saved {word} id; -1 leaves one unchanged. {_EPERM} {_EINVAL}",
-            man, raw=("setres" + x, "r" + x, "e" + x, "s" + x),
+            man,
+            raw=("setres" + x, "r" + x, "e" + x, "s" + x),
             emulations={"darwin": _darwin_setres(t, x), "netbsd": _netbsd_setres(t, x)},
         ),
         Call(
-            "getres" + x, tuple((t + " *", v + x) for v in "res"),
+            "getres" + x,
+            tuple((t + " *", v + x) for v in "res"),
             f"Read the real, effective and saved {word} id of the calling thread. EFAULT: a bad pointer.",
-            f"getres{x}(2); kernel/sys.c", kind="getter",
+            f"getres{x}(2); kernel/sys.c",
+            kind="getter",
         ),
         Call(
-            "setfs" + x, _ids(t, "fs" + x),
+            "setfs" + x,
+            _ids(t, "fs" + x),
             f"Set the {word} id that file system access is checked with, and verify it with a second call, "
             "since the kernel reports no error. EPERM: the id is not what was asked for (no privilege, or not "
             "mapped). EINVAL: the id is -1.",
-            f"setfs{x}(2); kernel/sys.c", raw=("setfs" + x, "fs" + x), refuse=("fs" + x,), override=False,
+            f"setfs{x}(2); kernel/sys.c",
+            raw=("setfs" + x, "fs" + x),
+            refuse=("fs" + x,),
+            override=False,
         ),
         Call(
-            "getfs" + x, ((t + " *", "fs" + x),),
+            "getfs" + x,
+            ((t + " *", "fs" + x),),
             f"Read the {word} id that file system access is checked with.",
-            f"setfs{x}(2), which returns the present id when given -1", kind="getter",
-            raw=("setfs" + x, "-1"), libc="setfs" + x,
+            f"setfs{x}(2), which returns the present id when given -1",
+            kind="getter",
+            raw=("setfs" + x, "-1"),
+            libc="setfs" + x,
         ),
     ]
 
@@ -130,22 +149,29 @@ CALLS: Tuple[Call, ...] = tuple(
     + _family("gid", "gid_t")
     + [
         Call(
-            "setgroups", (("size_t", "size"), ("const gid_t *", "list")),
+            "setgroups",
+            (("size_t", "size"), ("const gid_t *", "list")),
             "Set the supplementary groups to the size (0 to NGROUPS_MAX) ids in list. EPERM: no CAP_SETGID, or "
             "denied in this user namespace. EINVAL: too many, an id is -1 or not mapped. EFAULT: a bad pointer.",
-            "setgroups(2); kernel/groups.c", raw=("setgroups", "size", "list"),
+            "setgroups(2); kernel/groups.c",
+            raw=("setgroups", "size", "list"),
         ),
         Call(
-            "initgroups", (("const char *", "user"), ("gid_t", "group")),
+            "initgroups",
+            (("const char *", "user"), ("gid_t", "group")),
             "Set the supplementary groups to those that the group database lists for user, and group. The "
             "look-up comes first, the one setgroups after it. ENOMEM: no room for the list; else as rep_setgroups().",
-            "initgroups(3), getgrouplist(3)", raw=("setgroups", "count", "list"), refuse=("group",),
+            "initgroups(3), getgrouplist(3)",
+            raw=("setgroups", "count", "list"),
+            refuse=("group",),
         ),
         Call(
-            "getgroups", (("int", "size"), ("gid_t *", "list")),
+            "getgroups",
+            (("int", "size"), ("gid_t *", "list")),
             "Read the supplementary groups; returns how many there are. With size 0 it only counts. EINVAL: size "
             "is smaller than that count.",
-            "getgroups(2); POSIX.1-2024 getgroups()", kind="getter",
+            "getgroups(2); POSIX.1-2024 getgroups()",
+            kind="getter",
         ),
     ]
 )

@@ -18,12 +18,11 @@ import sys
 import tempfile
 from typing import Dict, List, Tuple
 
-try:
-    from .questions import ALIASES, questions
-except ImportError:  # run as a script by Meson
-    from questions import ALIASES, questions
+from questions import ALIASES, questions
 
 _VALUES = {"OK": "yes", "YES": "yes", "NO": "no", "FAIL": "no", "UNKNOWN": "unknown"}
+
+_NAMES = {"yes": "OK", "no": "NO"}
 
 
 class BadAnswer(Exception):
@@ -72,7 +71,7 @@ def complete(path: str, answers: Dict[str, str]) -> List[str]:
     for words, identity in asked().items():
         answer = answers.get(identity, "unknown")
         if identity not in known:
-            lines.append(f"{words}: {dict(yes='OK', no='NO').get(answer, 'UNKNOWN')}\n")
+            lines.append(f"{words}: {_NAMES.get(answer, 'UNKNOWN')}\n")
         if answer == "unknown":
             unanswered.append(words)
     if lines:

@@ -12,14 +12,9 @@ import json
 import sys
 from typing import Callable, Dict
 
-try:
-    from . import report
-    from .calls import CALLS, EINVAL_GUARD, Call
-    from .verdict import Answers, Chosen, Verdict, decide, yes
-except ImportError:  # run as a script by Meson
-    import report
-    from calls import CALLS, EINVAL_GUARD, Call
-    from verdict import Answers, Chosen, Verdict, decide, yes
+import report
+from calls import CALLS, EINVAL_GUARD, Call
+from verdict import Answers, Chosen, Verdict, decide, yes
 
 
 def _comment(text: str, indent: str = "") -> str:
@@ -46,7 +41,7 @@ def _indent(text: str) -> str:
 
 
 def _fs_body(chosen: Chosen, wide: bool) -> str:
-    (ctype, name), = chosen.call.params
+    ((ctype, name),) = chosen.call.params
     plain = ctype.rstrip(" *")
 
     def ask(value: str) -> str:
@@ -58,12 +53,16 @@ def _fs_body(chosen: Chosen, wide: bool) -> str:
     if chosen.call.kind == "getter" and not wide:
         return f"*{name} = ({plain}){ask(none)};\nreturn 0;"
     if not wide:
-        return f"(void){ask(name)};\nif (({plain}){ask(none)} != {name}) {{\n\terrno = EPERM;\n\treturn -1;\n}}\nreturn 0;"
+        return (
+            f"(void){ask(name)};\nif (({plain}){ask(none)} != {name}) {{\n\terrno = EPERM;\n\treturn -1;\n}}\nreturn 0;"
+        )
     # A 32-bit syscall() takes the highest 4095 ids for error numbers.
     now = f"long now = {ask(none)};\n"
     value = f"(now == -1 ? ({plain})-errno : ({plain})now)"
     if chosen.call.kind == "getter":
-        return f"{now}\n/* the highest 4095 ids look like an error to a 32-bit syscall() */\n*{name} = {value};\nreturn 0;"
+        return (
+            f"{now}\n/* the highest 4095 ids look like an error to a 32-bit syscall() */\n*{name} = {value};\nreturn 0;"
+        )
     return (
         f"long now;\n\nsyscall({chosen.symbol}, {name});\nnow = {ask(none)};\n"
         "/* the highest 4095 ids look like an error to a 32-bit syscall() */\n"
@@ -114,7 +113,8 @@ def body(chosen: Chosen, verdict: Verdict) -> str:
     call, names = chosen.call, [name for _, name in chosen.call.params]
     if chosen.backend == "none":
         return "".join(f"(void){name};\n" for name in names) + "errno = ENOSYS;\nreturn -1;"
-    guard = "".join(EINVAL_GUARD.format(arg=arg, type=dict((n, t) for t, n in call.params)[arg]) for arg in call.refuse)
+    types = {name: ctype for ctype, name in call.params}
+    guard = "".join(EINVAL_GUARD.format(arg=arg, type=types[arg]) for arg in call.refuse)
     if chosen.backend == "emulated":
         return guard + call.emulations[verdict.system]
     if "fs" in call.name:
@@ -150,7 +150,9 @@ def c_module(answers: Answers) -> str:
     )
     text += "\n" + "".join(f"#include <{name}>\n" for name in includes) + "#include <libreplace/replace.h>\n"
     if verdict.backend == "syscall" and not verdict.wide:
-        text += "\n#ifdef SYS_setresuid32\n#error \"the plain credential calls of these headers take 16-bit ids\"\n#endif\n"
+        text += (
+            '\n#ifdef SYS_setresuid32\n#error "the plain credential calls of these headers take 16-bit ids"\n#endif\n'
+        )
     for chosen in verdict.calls:
         text += f"\n{chosen.call.prototype}\n{{\n{_indent(body(chosen, verdict))}}}\n"
     return text
@@ -164,12 +166,16 @@ def calls_h(answers: Answers) -> str:
     text += "/* What one setter changes: 1, the calling thread; 0, the whole process. */\n"
     text += f"#define LIBREPLACE_THREAD_SCOPE {int(thread)}\n/* The back end that was built: syscall or libc. */\n"
     text += f'#define LIBREPLACE_BACKEND "{verdict.backend}"\n\n'
-    text += "#ifdef __cplusplus\nextern \"C\" {\n#endif\n"
+    text += '#ifdef __cplusplus\nextern "C" {\n#endif\n'
     for chosen in verdict.calls:
         call = chosen.call
         result = "the number of groups" if call.name == "getgroups" else "0"
         text += f"\n/**\n * {call.symbol}() - {chosen.backend}, {chosen.symbol}; scope: {chosen.scope}\n *\n"
-        text += _comment(call.doc) + f" *\n * Return: {result}, or -1 with errno set.\n" + _comment(f"Source: {call.source}.")
+        text += (
+            _comment(call.doc)
+            + f" *\n * Return: {result}, or -1 with errno set.\n"
+            + _comment(f"Source: {call.source}.")
+        )
         text += f" */\n{call.prototype};\n"
     return text + "\n#ifdef __cplusplus\n}\n#endif\n#endif\n"
 
@@ -198,7 +204,9 @@ def samba_config_h(answers: Answers) -> str:
     names += ["USE_LINUX_32BIT_SYSCALLS"] if verdict.wide else []
     names += ["HAVE_LINUX_THREAD_CREDENTIALS"] if verdict.backend == "syscall" else []
     names += [verdict.family] if verdict.family else []
-    text = _box(verdict, "The answers under Samba's names, for code that wants them; a name already defined is left alone.")
+    text = _box(
+        verdict, "The answers under Samba's names, for code that wants them; a name already defined is left alone."
+    )
     text += "#ifndef LIBREPLACE_SAMBA_CONFIG_H\n#define LIBREPLACE_SAMBA_CONFIG_H\n\n"
     text += "".join(f"#ifndef {name}\n#define {name} 1\n#endif\n" for name in names)
     return text + "\n#endif\n"
@@ -206,7 +214,9 @@ def samba_config_h(answers: Answers) -> str:
 
 def cdef(calls: "tuple[Call, ...]" = CALLS) -> str:
     """The cffi declarations: uid_t is whatever integer the headers say, never a guess."""
-    return "typedef int... uid_t;\ntypedef int... gid_t;\n#define LIBREPLACE_THREAD_SCOPE ...\n" + "".join(f"{call.prototype};\n" for call in calls)
+    return "typedef int... uid_t;\ntypedef int... gid_t;\n#define LIBREPLACE_THREAD_SCOPE ...\n" + "".join(
+        f"{call.prototype};\n" for call in calls
+    )
 
 
 #: The raw setters never block, so the wrappers keep the GIL: with 4 busy threads a

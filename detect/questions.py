@@ -10,10 +10,7 @@ prints the rows for Meson, which has no tables of its own.
 
 from typing import List, NamedTuple
 
-try:
-    from .calls import WIDE, WIDE_FS
-except ImportError:  # run as a script by Meson
-    from calls import WIDE, WIDE_FS
+from calls import WIDE, WIDE_FS
 
 
 class Question(NamedTuple):
@@ -29,17 +26,46 @@ _IDS = "#include <sys/types.h> #include <unistd.h> #include <grp.h>"
 _SYSCALL = "#include <sys/syscall.h>"
 
 _HEADERS = (
-    "unistd.h", "grp.h", "sys/types.h", "sys/syscall.h", "sys/fsuid.h", "sys/id.h", "linux/capability.h",
-    "pthread.h", "stdatomic.h",
+    "unistd.h",
+    "grp.h",
+    "sys/types.h",
+    "sys/syscall.h",
+    "sys/fsuid.h",
+    "sys/id.h",
+    "linux/capability.h",
+    "pthread.h",
+    "stdatomic.h",
 )
 _MACROS = (
-    "__linux__", "__APPLE__", "__FreeBSD__", "__NetBSD__", "__OpenBSD__", "__DragonFly__", "_AIX", "__sun",
-    "__GLIBC__", "__GLIBC_MINOR__", "__UCLIBC__", "__BIONIC__",
+    "__linux__",
+    "__APPLE__",
+    "__FreeBSD__",
+    "__NetBSD__",
+    "__OpenBSD__",
+    "__DragonFly__",
+    "_AIX",
+    "__sun",
+    "__GLIBC__",
+    "__GLIBC_MINOR__",
+    "__UCLIBC__",
+    "__BIONIC__",
 )
 _SYMBOLS = {
     _IDS: (
-        "setresuid", "setresgid", "setreuid", "setregid", "seteuid", "setegid", "setuid", "setgid",
-        "setgroups", "initgroups", "getgrouplist", "getgroups", "getresuid", "getresgid",
+        "setresuid",
+        "setresgid",
+        "setreuid",
+        "setregid",
+        "seteuid",
+        "setegid",
+        "setuid",
+        "setgid",
+        "setgroups",
+        "initgroups",
+        "getgrouplist",
+        "getgroups",
+        "getresuid",
+        "getresgid",
     ),
     "#include <sys/types.h> #include <sys/id.h>": ("setuidx", "setgidx"),
     "#include <sys/types.h> #include <sys/fsuid.h>": ("setfsuid", "setfsgid"),
@@ -69,7 +95,9 @@ def questions() -> List[Question]:
     rows += [
         Question("libreplace_have_syscall", "symbol", "Checking for syscall", "syscall", "#include <unistd.h>"),
         Question(
-            "libreplace_setgroups_size_t", "link", "Checking whether setgroups takes a size_t",
+            "libreplace_setgroups_size_t",
+            "link",
+            "Checking whether setgroups takes a size_t",
             "setgroups_size_t.c",
         ),
         Question("libreplace_sizeof_uid_t", "type", "Checking size of uid_t", "uid_t", "#include <sys/types.h>"),
@@ -84,20 +112,31 @@ def questions() -> List[Question]:
     ]
     rows += [
         Question(
-            "libreplace_use_linux_32bit_syscalls", "link",
-            "Checking whether Linux should use 32-bit credential calls", "linux_32bit_syscalls.c",
+            "libreplace_use_linux_32bit_syscalls",
+            "link",
+            "Checking whether Linux should use 32-bit credential calls",
+            "linux_32bit_syscalls.c",
         ),
         Question(
-            "libreplace_have_linux_thread_credentials", "run", THREAD_CREDENTIALS, "thread_credentials.c",
+            "libreplace_have_linux_thread_credentials",
+            "run",
+            THREAD_CREDENTIALS,
+            "thread_credentials.c",
         ),
         Question(
-            "libreplace_libc_reaches_threads", "run",
-            "Checking whether libc's own setresuid reaches the other threads", "libc_reaches_threads.c",
+            "libreplace_libc_reaches_threads",
+            "run",
+            "Checking whether libc's own setresuid reaches the other threads",
+            "libc_reaches_threads.c",
         ),
     ]
     rows += [
         Question(
-            f"libreplace_use_{n}", "run", f"Checking whether {n} is available", "effective_family.c", "",
+            f"libreplace_use_{n}",
+            "run",
+            f"Checking whether {n} is available",
+            "effective_family.c",
+            "",
             f"-DUSE_{n.upper()}=1",
         )
         for n in _FAMILIES

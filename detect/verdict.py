@@ -13,10 +13,7 @@ import json
 import sys
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-try:
-    from .calls import CALLS, WIDE, Call
-except ImportError:  # run as a script by Meson
-    from calls import CALLS, WIDE, Call
+from calls import CALLS, WIDE, Call
 
 Answers = Dict[str, Any]
 THREAD = "libreplace_have_linux_thread_credentials"
@@ -24,8 +21,14 @@ BROADCAST = "libreplace_libc_reaches_threads"
 EXPLICIT = ("machine file", "answers file")
 
 _SYSTEMS = (
-    ("linux", "linux"), ("apple", "darwin"), ("freebsd", "freebsd"), ("netbsd", "netbsd"), ("openbsd", "openbsd"),
-    ("dragonfly", "dragonfly"), ("aix", "aix"), ("sun", "sunos"),
+    ("linux", "linux"),
+    ("apple", "darwin"),
+    ("freebsd", "freebsd"),
+    ("netbsd", "netbsd"),
+    ("openbsd", "openbsd"),
+    ("dragonfly", "dragonfly"),
+    ("aix", "aix"),
+    ("sun", "sunos"),
 )
 
 
@@ -73,7 +76,7 @@ def _system(answers: Answers) -> str:
 
 def _libc(answers: Answers, system: str) -> str:
     def defined(name: str) -> bool:
-        return answers.get("libreplace_define_" + name, "no") != "no"
+        return bool(answers.get("libreplace_define_" + name, "no") != "no")
 
     if defined("uclibc"):  # defines __GLIBC__ too, and is not glibc
         return "uclibc"
@@ -126,7 +129,10 @@ def _decide(answers: Answers, system: str, libc: str, wide: bool) -> Tuple[str, 
     if impossible:
         return "libc", f"auto: {impossible}, so plain libc calls"
     if given == "no":
-        return "libc", f"answer: the {_how(answers, THREAD)} says NO to thread-specific credentials, so plain libc calls"
+        return (
+            "libc",
+            f"answer: the {_how(answers, THREAD)} says NO to thread-specific credentials, so plain libc calls",
+        )
     if libc != "glibc":
         return "libc", f"auto: Linux with {libc}, so plain libc calls; -Dcredentials=syscall would work here"
     return "syscall", "auto: Linux with glibc whose headers have the numbers, so raw system calls"
@@ -142,7 +148,8 @@ def _libc_form(answers: Answers, call: Call, system: str) -> Tuple[str, str]:
             return "libc", full
     if system in call.emulations:
         return "emulated", {"darwin": "setreuid, seteuid", "netbsd": "setreuid, setuid"}[system].replace(
-            "uid", call.name[-3:])
+            "uid", call.name[-3:]
+        )
     return "none", "ENOSYS"
 
 
@@ -174,11 +181,15 @@ def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
     """Evidence against the decision: said, never acted upon."""
     found = []
     if backend == "syscall" and answers.get(THREAD) == "no":
-        found.append("raw system calls were chosen, but the probe says that they do not work on the running kernel: "
-                     + str(answers.get(THREAD + ":evidence", "")))
+        found.append(
+            "raw system calls were chosen, but the probe says that they do not work on the running kernel: "
+            + str(answers.get(THREAD + ":evidence", ""))
+        )
     if backend == "libc" and libc != "bionic" and answers.get(BROADCAST) == "no":
-        found.append("plain libc calls were chosen as process-wide, but the probe saw one change its own thread only: "
-                     + str(answers.get(BROADCAST + ":evidence", "")))
+        found.append(
+            "plain libc calls were chosen as process-wide, but the probe saw one change its own thread only: "
+            + str(answers.get(BROADCAST + ":evidence", ""))
+        )
     return found
 
 
@@ -186,7 +197,9 @@ def decide(answers: Answers) -> Verdict:
     """The verdict for these answers.  Raises Refused."""
     for kind in ("uid_t", "gid_t"):
         if int(answers.get(f"libreplace_sizeof_{kind}", 4)) != 4:
-            raise Refused(f"{kind} has {answers['libreplace_sizeof_' + kind]} bytes here; libreplace knows 32-bit ids only")
+            raise Refused(
+                f"{kind} has {answers['libreplace_sizeof_' + kind]} bytes here; libreplace knows 32-bit ids only"
+            )
     system = _system(answers)
     libc = _libc(answers, system)
     wide = system == "linux" and _wide(answers)
@@ -195,9 +208,15 @@ def decide(answers: Answers) -> Verdict:
     return Verdict(
         backend=backend,
         scope="thread" if backend == "syscall" or libc == "bionic" else "process",
-        rule=rule, system=system, libc=libc, wide=wide and backend == "syscall",
-        size_t_groups=yes(answers, "setgroups_size_t"), id_bits=32,
-        family=_family(answers, backend), calls=chosen, warnings=tuple(_warnings(answers, backend, libc)),
+        rule=rule,
+        system=system,
+        libc=libc,
+        wide=wide and backend == "syscall",
+        size_t_groups=yes(answers, "setgroups_size_t"),
+        id_bits=32,
+        family=_family(answers, backend),
+        calls=chosen,
+        warnings=tuple(_warnings(answers, backend, libc)),
     )
 
 

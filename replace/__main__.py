@@ -32,7 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--tap", action="store_true", help="Test Anything Protocol, version 14")
     form.add_argument(
-        "--explain", action="store_true",
+        "--explain",
+        action="store_true",
         help="say first what this kernel, container and environment allow, and what to change",
     )
     return parser

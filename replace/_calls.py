@@ -191,7 +191,7 @@ def initgroups(username: str | bytes | os.PathLike[str], gid: SupportsIndex, /) 
     name = os.fsencode(username)
     if b"\0" in name:
         raise ValueError("embedded null byte")
-    _check(_initgroups_unlocked(ffi.new("char[]", name), _id(gid, "gid")))  # type: ignore[arg-type]
+    _check(_initgroups_unlocked(ffi.new("char[]", name), _id(gid, "gid")))
 
 
 def _read(call: Callable[..., int], ctype: str, count: int) -> Any:

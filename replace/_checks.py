@@ -70,7 +70,9 @@ def observe(folder: int) -> Seen:
     os.unlink(name, dir_fd=folder)
     status = status_fields(tid)
     return Seen(
-        _or_enosys(_calls.getresuid), _or_enosys(_calls.getresgid), tuple(sorted(_calls.getgroups())),
+        _or_enosys(_calls.getresuid),
+        _or_enosys(_calls.getresgid),
+        tuple(sorted(_calls.getgroups())),
         (_or_enosys(_calls.getfsuid), _or_enosys(_calls.getfsgid)),
         tuple(" ".join(status.get(field, "").split()) for field in ("Uid", "Gid", "Groups")),
         (made.st_uid, made.st_gid),
@@ -113,12 +115,19 @@ def _changed(base: Seen, field: str, ids: tuple[int, ...]) -> Seen:
     """What a thread must look like after the call, if it started as base."""
     text = " ".join(map(str, ids))
     if field == "Groups":
-        return base._replace(groups=ids, status=(*base.status[:2], text) if base.status[2:] != ("",) or ids else base.status)
+        return base._replace(
+            groups=ids, status=(*base.status[:2], text) if base.status[2:] != ("",) or ids else base.status
+        )
     if field == "Uid":
-        return base._replace(uids=ids[:3], fs=(ids[3], base.fs[1]), status=(text, *base.status[1:]),
-                             owner=(ids[3], base.owner[1]))
-    return base._replace(gids=ids[:3], fs=(base.fs[0], ids[3]), status=(base.status[0], text, base.status[2]),
-                         owner=(base.owner[0], ids[3]))
+        return base._replace(
+            uids=ids[:3], fs=(ids[3], base.fs[1]), status=(text, *base.status[1:]), owner=(ids[3], base.owner[1])
+        )
+    return base._replace(
+        gids=ids[:3],
+        fs=(base.fs[0], ids[3]),
+        status=(base.status[0], text, base.status[2]),
+        owner=(base.owner[0], ids[3]),
+    )
 
 
 def _setter(name: str, scope: str, folder: int) -> str | None:
@@ -152,6 +161,7 @@ def _missing(name: str, folder: int) -> str | None:
 
 
 # ---- Round trips, after the order of Samba's own configure-time test
+
 
 def _round_trip(kind: str, folder: int) -> str | None:
     _needs_root()
@@ -233,14 +243,19 @@ def _libc_reaches(expected: bool, folder: int) -> str | None:
 
 # ---- What needs no privilege
 
+
 def _refusals(folder: int) -> str | None:
     before = observe(folder)
     cases: list[tuple[str, tuple[Any, ...], type[BaseException], int]] = [
         (name, (-1,), OSError, errno.EINVAL) for name in ("setuid", "setgid", "seteuid", "setegid")
     ]
-    cases += [("setresuid", (2**32 - 1, -1, -1), OverflowError, 0), ("setresuid", (-1, -2, -1), OverflowError, 0),
-              ("setreuid", (-1, "0"), TypeError, 0), ("setgroups", ([0, None],), TypeError, 0),
-              ("setgroups", ([0] * 65537,), ValueError, 0)]
+    cases += [
+        ("setresuid", (2**32 - 1, -1, -1), OverflowError, 0),
+        ("setresuid", (-1, -2, -1), OverflowError, 0),
+        ("setreuid", (-1, "0"), TypeError, 0),
+        ("setgroups", ([0, None],), TypeError, 0),
+        ("setgroups", ([0] * 65537,), ValueError, 0),
+    ]
     for name, arguments, wanted, number in cases:
         try:
             getattr(_calls, name)(*arguments)
@@ -260,8 +275,13 @@ def _unprivileged(folder: int) -> str | None:
         _calls.setresuid(USER, USER, USER)
     before = observe(folder)
     answers: dict[str, list[str]] = {}
-    for name, arguments in (("setresuid", (-1, OTHER, -1)), ("setresgid", (-1, OTHER, -1)), ("seteuid", (OTHER,)),
-                            ("setegid", (OTHER,)), ("setgroups", ([OTHER],))):
+    for name, arguments in (
+        ("setresuid", (-1, OTHER, -1)),
+        ("setresgid", (-1, OTHER, -1)),
+        ("seteuid", (OTHER,)),
+        ("setegid", (OTHER,)),
+        ("setgroups", ([OTHER],)),
+    ):
         try:
             getattr(_calls, name)(*arguments)
         except OSError as error:
@@ -307,9 +327,15 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
         Check("refusals", "bad input is refused and changes nothing", _refusals),
         Check("no privilege", "foreign ids are refused, no-ops work, nothing changes", _unprivileged),
     ]
-    checks += [Check(f"round trip {kind}", "set, save, restore, become a user for good, fail to come back",
-                     partial(_round_trip, kind)) for kind in ("uid", "gid")
-               if any(c["name"] == "setres" + kind and c["backend"] in ("syscall", "libc") for c in verdict["calls"])]
+    checks += [
+        Check(
+            f"round trip {kind}",
+            "set, save, restore, become a user for good, fail to come back",
+            partial(_round_trip, kind),
+        )
+        for kind in ("uid", "gid")
+        if any(c["name"] == "setres" + kind and c["backend"] in ("syscall", "libc") for c in verdict["calls"])
+    ]
     checks += [
         Check("round trip groups", "set, read back, refused to a user", _groups_round_trip),
         Check("wide ids", "ids above 16 and 31 bits reach files unharmed", _wide_ids),
@@ -319,7 +345,11 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
         if call["backend"] == "none":
             checks.append(Check(name, "not on this platform: ENOSYS", partial(_missing, name)))
         elif call["kind"] == "setter":
-            claim = "changes the calling thread alone" if call["scope"] == "thread" else "changes every thread of the process"
+            claim = (
+                "changes the calling thread alone"
+                if call["scope"] == "thread"
+                else "changes every thread of the process"
+            )
             checks.append(Check(name, claim, partial(_setter, name, call["scope"])))
     reaches = verdict["libc"] != "bionic"
     claim = "libc's own call changes every thread" + (" (why this library exists)" if thread else "")

@@ -38,7 +38,7 @@ def _mapped(path: str, wanted: int) -> bool:
 def facts() -> dict[str, str]:
     """The facts, as text, for a machine-readable result."""
     kernel, status = os.uname(), status_fields()
-    found = {
+    return {
         "kernel": f"{kernel.sysname} {kernel.release} {kernel.machine}",
         "python": sys.version.split()[0],
         "euid": str(os.geteuid()),
@@ -50,7 +50,6 @@ def facts() -> dict[str, str]:
         "setgroups": _read("/proc/self/setgroups") or "unknown",
         "preload": os.environ.get("LD_PRELOAD", ""),
     }
-    return found
 
 
 def has_capability(bit: int) -> bool:
@@ -61,8 +60,9 @@ def has_capability(bit: int) -> bool:
 
 def obstacle(user: int) -> str:
     """Why a switch to `user` and back cannot be tried here; empty if it can."""
-    missing = [name for name, bit in (("CAP_SETUID", _CAP_SETUID), ("CAP_SETGID", _CAP_SETGID))
-               if not has_capability(bit)]
+    missing = [
+        name for name, bit in (("CAP_SETUID", _CAP_SETUID), ("CAP_SETGID", _CAP_SETGID)) if not has_capability(bit)
+    ]
     if "fakeroot" in os.environ.get("LD_PRELOAD", "") or "FAKEROOTKEY" in os.environ:
         return "fakeroot: it fakes libc's calls, not the kernel's; needs real root"
     if os.geteuid() != 0 or missing:
@@ -84,18 +84,25 @@ def explain() -> list[str]:
         advice.append("not root: no switch to another user can be tried; run as root (sudo libreplace verify)")
     for name, bit in (("CAP_SETUID", _CAP_SETUID), ("CAP_SETGID", _CAP_SETGID)):
         if not has_capability(bit):
-            advice.append(f"no {name}: a container drops it unless given --cap-add={name[4:]}; "
-                          f"a systemd unit names it in AmbientCapabilities= or runs as root")
+            advice.append(
+                f"no {name}: a container drops it unless given --cap-add={name[4:]}; "
+                f"a systemd unit names it in AmbientCapabilities= or runs as root"
+            )
     if found["no_new_privs"] == "1":
         advice.append("no_new_privs is set: set-user-ID programs give nothing here; switching ids as root still works")
     if found["seccomp"] not in ("0", "unknown"):
-        advice.append(f"seccomp mode {found['seccomp']}: a filter may answer for the kernel; "
-                      "the checks show what it lets through")
+        advice.append(
+            f"seccomp mode {found['seccomp']}: a filter may answer for the kernel; the checks show what it lets through"
+        )
     if found["uid_map"] not in ("", "0 0 4294967295"):
-        advice.append(f"user namespace (uid_map {found['uid_map']}): an id outside the map is EINVAL; "
-                      "map a range (subuid(5), newuidmap(1))")
+        advice.append(
+            f"user namespace (uid_map {found['uid_map']}): an id outside the map is EINVAL; "
+            "map a range (subuid(5), newuidmap(1))"
+        )
     if found["setgroups"] == "deny":
-        advice.append("setgroups is denied in this namespace: groups cannot be set; write the gid_map with newgidmap(1)")
+        advice.append(
+            "setgroups is denied in this namespace: groups cannot be set; write the gid_map with newgidmap(1)"
+        )
     if "fakeroot" in found["preload"]:
         advice.append("fakeroot is loaded: it fakes libc's calls but not syscall(); results here are not the kernel's")
     if "uid_wrapper" in found["preload"]:

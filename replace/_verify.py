@@ -54,9 +54,9 @@ def _in_child(check: _checks.Check, folder: int) -> tuple[str, str]:
             os.waitpid(child, 0)
             return CONTRADICTED, f"no answer within {_SECONDS} seconds"
         text = pipe.read()
-    _, status = os.waitpid(child, 0)
+    _, wait_status = os.waitpid(child, 0)
     if not text:
-        code = os.waitstatus_to_exitcode(status)
+        code = os.waitstatus_to_exitcode(wait_status)
         return CONTRADICTED, f"the child ended with {f'signal {-code}' if code < 0 else f'status {code}'}"
     outcome, detail = json.loads(text)
     return outcome, detail
@@ -85,8 +85,10 @@ def run(form: str) -> int:
     if form == "explain":
         print("\n".join(_explain.explain()) + "\n")
     if people:
-        print(f"libreplace {document['version']}: {verdict['backend']} back end; "
-              f"claim: one call changes one {verdict['scope']}\ndecided by {verdict['rule']}\n")
+        print(
+            f"libreplace {document['version']}: {verdict['backend']} back end; "
+            f"claim: one call changes one {verdict['scope']}\ndecided by {verdict['rule']}\n"
+        )
     elif form == "tap":
         print(f"TAP version 14\n1..{len(checks)}")
     results = []
@@ -107,11 +109,21 @@ def run(form: str) -> int:
     if people:
         _print_verdict(verdict, counts, time.monotonic() - started)
     elif form == "json":
-        print(json.dumps({
-            "version": document["version"], "backend": verdict["backend"], "scope": verdict["scope"],
-            "rule": verdict["rule"], "machine": _explain.facts(), "counts": counts,
-            "exit_status": _exit_status(results), "checks": [result._asdict() for result in results],
-        }, indent=1))
+        print(
+            json.dumps(
+                {
+                    "version": document["version"],
+                    "backend": verdict["backend"],
+                    "scope": verdict["scope"],
+                    "rule": verdict["rule"],
+                    "machine": _explain.facts(),
+                    "counts": counts,
+                    "exit_status": _exit_status(results),
+                    "checks": [result._asdict() for result in results],
+                },
+                indent=1,
+            )
+        )
     return _exit_status(results)
 
 
@@ -133,5 +145,7 @@ def _print_verdict(verdict: dict[str, object], counts: dict[str, int], seconds: 
         words = "proved: a switch in one thread leaves the others alone"
     else:
         words = "proved the opposite of per-thread: a switch in one thread changes the whole process"
-    print(f"\n{counts[PROVED]} proved, {counts[CONTRADICTED]} contradicted, {counts[NOT_RUN]} not run "
-          f"in {seconds:.1f} s\n{words}")
+    print(
+        f"\n{counts[PROVED]} proved, {counts[CONTRADICTED]} contradicted, {counts[NOT_RUN]} not run "
+        f"in {seconds:.1f} s\n{words}"
+    )

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "detect" / ".."))
-# The package under test is the installed one: the source tree has no built module.
-sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT] + [str(ROOT)]
+# The package under test is the installed one: the source tree, which `python -m pytest`
+# would put first, has no built module.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
 
 class InChild(Exception):
@@ -60,8 +60,16 @@ def run(*command: object, env: dict[str, str] | None = None, cwd: object = None)
     """Run a command to its end; returns what it printed and its status."""
     words = [str(word) for word in command]
     merged = {k: v for k, v in {**os.environ, **(env or {})}.items() if k != "SOURCE_DATE_EPOCH" or env and k in env}
-    return subprocess.run(words, env=merged, cwd=str(cwd) if cwd else None, capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=280, check=False)
+    return subprocess.run(
+        words,
+        env=merged,
+        cwd=str(cwd) if cwd else None,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=280,
+        check=False,
+    )
 
 
 def tool(name: str, why: str) -> str:
@@ -90,7 +98,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     else:  # the tests of an sdist
         shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns("__pycache__", "build*", ".*_cache"))
     # Where there is no version control, an sdist cannot be made (meson dist): give the copy a history.
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "copy"]):
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "copy"],
+    ):
         if shutil.which("git"):
             run("git", *words, cwd=target)
     return target

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "detect"))
 
-from detect.generate import OUTPUTS  # noqa: E402
+from generate import OUTPUTS  # noqa: E402
 
 GOLDEN = HERE / "golden"
 TEXTS = [name for name in OUTPUTS if name != "build_report.json"]

@@ -161,13 +161,24 @@ def test_strace_shows_raw_calls_and_not_one_tgkill():
     out = run(tool("strace", "counts system calls"), "-f", "-c", sys.executable, "-c", SCRIPT, cwd="/")
     assert out.returncode == 0, out.stderr
     assert "tgkill" not in out.stderr
-    for name in ("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid"):
+    for name in (
+        "setuid",
+        "setgid",
+        "setreuid",
+        "setregid",
+        "setresuid",
+        "setresgid",
+        "setgroups",
+        "setfsuid",
+        "setfsgid",
+    ):
         assert f" {name}\n" in out.stderr, name
 
 
 def test_a_vfork_stall_elsewhere_does_not_delay_a_switch():
     """A thread stuck in vfork() for 3 s: libc's call would wait for it (DESIGN: 2.8 s)."""
     needs_root()
+
     def body():
         import ctypes
 
@@ -200,7 +211,9 @@ def _vfork_and_sleep(libc, seconds):
         path = f"{folder}/stall.c"
         with open(path, "w") as file:
             file.write(program)
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", f"{folder}/stall.so", path], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-o", f"{folder}/stall.so", path], check=True, stderr=subprocess.DEVNULL
+        )
         ctypes.CDLL(f"{folder}/stall.so").stall()
 
 

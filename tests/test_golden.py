@@ -16,8 +16,15 @@ def test_golden_is_not_stale(platform):
 
 
 def test_the_families_are_there():
-    wanted = {"linux-glibc-x86_64", "linux-glibc-i386", "linux-musl-x86_64", "macos-aarch64", "freebsd-x86_64",
-              "netbsd-x86_64", "nothing"}
+    wanted = {
+        "linux-glibc-x86_64",
+        "linux-glibc-i386",
+        "linux-musl-x86_64",
+        "macos-aarch64",
+        "freebsd-x86_64",
+        "netbsd-x86_64",
+        "nothing",
+    }
     assert wanted <= {p.name for p in golden.platforms()}
 
 
@@ -34,8 +41,20 @@ def test_golden_compiles_here(name, tmp_path):
     include.mkdir()
     (include / "calls.h").write_text((platform / "calls.h").read_text())
     (include / "replace.h").write_text((golden.HERE.parent / "replace/core/libreplace/replace.h").read_text())
-    out = run(tool("gcc", "C compiler"), "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
-              f"-I{tmp_path}", "-c", platform / "replace_calls.c", "-o", tmp_path / "out.o")
+    out = run(
+        tool("gcc", "C compiler"),
+        "-std=gnu11",
+        "-D_GNU_SOURCE",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Werror",
+        f"-I{tmp_path}",
+        "-c",
+        platform / "replace_calls.c",
+        "-o",
+        tmp_path / "out.o",
+    )
     assert out.returncode == 0, out.stderr
 
 

@@ -11,8 +11,16 @@ from conftest import in_child, needs_root
 import replace
 
 IDS = {  # setter of ids -> how many arguments
-    "setuid": 1, "setgid": 1, "seteuid": 1, "setegid": 1, "setfsuid": 1, "setfsgid": 1,
-    "setreuid": 2, "setregid": 2, "setresuid": 3, "setresgid": 3,
+    "setuid": 1,
+    "setgid": 1,
+    "seteuid": 1,
+    "setegid": 1,
+    "setfsuid": 1,
+    "setfsgid": 1,
+    "setreuid": 2,
+    "setregid": 2,
+    "setresuid": 3,
+    "setresgid": 3,
 }
 ONE = [name for name, count in IDS.items() if count == 1]
 MANY = [name for name, count in IDS.items() if count > 1]
@@ -25,6 +33,7 @@ def present():
 
 def attempt(name, *arguments):
     """(exception type, its text, its errno, whether nothing changed), as root in a child."""
+
     def body():
         before = present()
         try:
@@ -98,8 +107,21 @@ def test_wrong_number_of_arguments(name, count):
     assert unchanged
 
 
-@pytest.mark.parametrize("value", [2**31, 2**31 - 1, 2**32 - 2, 65536, True, Index(80001), numpy.uint32(2**31 + 5),
-                                   numpy.int64(80001), numpy.uint16(9)], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**31,
+        2**31 - 1,
+        2**32 - 2,
+        65536,
+        True,
+        Index(80001),
+        numpy.uint32(2**31 + 5),
+        numpy.int64(80001),
+        numpy.uint16(9),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("name", IDS)
 def test_good_id_arrives_whole(name, value):
     needs_root()
@@ -126,23 +148,27 @@ class Raises(list):
         raise KeyError("from the sequence")
 
 
-@pytest.mark.parametrize(("groups", "exception", "text"), [
-    (None, TypeError, "setgroups argument must be a sequence"),
-    (5, TypeError, "setgroups argument must be a sequence"),
-    ({1, 2}, TypeError, "setgroups argument must be a sequence"),
-    ({1: 2}, TypeError, "setgroups argument must be a sequence"),
-    ((g for g in (1, 2)), TypeError, "setgroups argument must be a sequence"),
-    (raising(), TypeError, "setgroups argument must be a sequence"),
-    (Raises([1, 2]), KeyError, "'from the sequence'"),
-    ("12", TypeError, "gid should be integer, not str"),
-    ([1, 2, None], TypeError, "gid should be integer, not NoneType"),
-    ([1, 2, "3"], TypeError, "gid should be integer, not str"),
-    ([1, 2, 1.0], TypeError, "gid should be integer, not float"),
-    ([1, 2, -2], OverflowError, "gid is less than minimum"),
-    ([1, 2, 2**32 - 1], OverflowError, "gid is greater than maximum"),
-    ([1, 2, 2**64], OverflowError, "gid is greater than maximum"),
-    ([0] * 65537, ValueError, "too many groups"),
-], ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(
+    ("groups", "exception", "text"),
+    [
+        (None, TypeError, "setgroups argument must be a sequence"),
+        (5, TypeError, "setgroups argument must be a sequence"),
+        ({1, 2}, TypeError, "setgroups argument must be a sequence"),
+        ({1: 2}, TypeError, "setgroups argument must be a sequence"),
+        ((g for g in (1, 2)), TypeError, "setgroups argument must be a sequence"),
+        (raising(), TypeError, "setgroups argument must be a sequence"),
+        (Raises([1, 2]), KeyError, "'from the sequence'"),
+        ("12", TypeError, "gid should be integer, not str"),
+        ([1, 2, None], TypeError, "gid should be integer, not NoneType"),
+        ([1, 2, "3"], TypeError, "gid should be integer, not str"),
+        ([1, 2, 1.0], TypeError, "gid should be integer, not float"),
+        ([1, 2, -2], OverflowError, "gid is less than minimum"),
+        ([1, 2, 2**32 - 1], OverflowError, "gid is greater than maximum"),
+        ([1, 2, 2**64], OverflowError, "gid is greater than maximum"),
+        ([0] * 65537, ValueError, "too many groups"),
+    ],
+    ids=lambda v: str(v)[:30],
+)
 def test_bad_groups(groups, exception, text):
     kind, message, _, unchanged = attempt("setgroups", groups)
     assert kind is exception
@@ -158,8 +184,22 @@ def test_group_minus_one_is_refused_by_the_kernel():
     assert unchanged
 
 
-@pytest.mark.parametrize("groups", [[], (), [0], (7,), list(range(65536)), range(3), b"ab", bytearray(b"a"),
-                                    numpy.array([3, 1], dtype=numpy.uint32), [True, Index(5)]], ids=lambda g: str(g)[:20])
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [],
+        (),
+        [0],
+        (7,),
+        list(range(65536)),
+        range(3),
+        b"ab",
+        bytearray(b"a"),
+        numpy.array([3, 1], dtype=numpy.uint32),
+        [True, Index(5)],
+    ],
+    ids=lambda g: str(g)[:20],
+)
 def test_good_groups(groups):
     needs_root()
 
@@ -170,10 +210,18 @@ def test_good_groups(groups):
     assert in_child(body) == sorted(int(g.__index__()) for g in groups)
 
 
-@pytest.mark.parametrize(("arguments", "exception"), [
-    ((5, 0), TypeError), ((None, 0), TypeError), (("ro\0ot", 0), ValueError), (("root", "0"), TypeError),
-    (("root", 2**32), OverflowError), (("root", 2**32 - 1), OverflowError), (("root",), TypeError),
-])
+@pytest.mark.parametrize(
+    ("arguments", "exception"),
+    [
+        ((5, 0), TypeError),
+        ((None, 0), TypeError),
+        (("ro\0ot", 0), ValueError),
+        (("root", "0"), TypeError),
+        (("root", 2**32), OverflowError),
+        (("root", 2**32 - 1), OverflowError),
+        (("root",), TypeError),
+    ],
+)
 def test_bad_initgroups(arguments, exception):
     kind, _, _, unchanged = attempt("initgroups", *arguments)
     assert kind is exception

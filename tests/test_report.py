@@ -8,10 +8,10 @@ import sys
 import golden
 import jsonschema
 import pytest
+import report as build_side
 from conftest import run
 
 import replace
-from detect import report as build_side
 from replace import _report
 
 
@@ -21,8 +21,13 @@ def command(*arguments, **kwargs):
 
 def full_answers(platform):
     answers = json.loads((platform / "answers.json").read_text())
-    return {**answers, "project:version": "0", "machine:system": "x", "private-machine:build_host": "builder",
-            "toolchain:compiler": "cc"}
+    return {
+        **answers,
+        "project:version": "0",
+        "machine:system": "x",
+        "private-machine:build_host": "builder",
+        "toolchain:compiler": "cc",
+    }
 
 
 def test_installed_report_satisfies_the_schema():
@@ -71,8 +76,12 @@ def test_json_is_the_document():
 def test_text_has_the_verdict_first_then_why_then_each_question():
     text = command("report").stdout
     document = replace.report()
-    places = [text.index(document["verdict"]["backend"]), text.index(document["verdict"]["rule"]),
-              text.index("\nsetuid "), *(text.index(q["question"]) for q in document["questions"][:1])]
+    places = [
+        text.index(document["verdict"]["backend"]),
+        text.index(document["verdict"]["rule"]),
+        text.index("\nsetuid "),
+        *(text.index(q["question"]) for q in document["questions"][:1]),
+    ]
     assert places == sorted(places)
     assert all(q["question"] in text for q in document["questions"])
     assert all(c["symbol"] in text for c in document["verdict"]["calls"])

@@ -4,11 +4,10 @@
 
 import json
 
+import cross_answers
 import golden
 import pytest
-
-from detect import cross_answers
-from detect.verdict import Refused, decide
+from verdict import Refused, decide
 
 THREAD = "libreplace_have_linux_thread_credentials"
 
@@ -22,15 +21,18 @@ def given(value):
     return {THREAD: value, THREAD + ":how": "answers file"}
 
 
-@pytest.mark.parametrize(("platform", "backend", "rule"), [
-    ("linux-glibc-x86_64", "syscall", "auto: Linux with glibc"),
-    ("linux-glibc-i386", "syscall", "auto: Linux with glibc"),
-    ("linux-musl-x86_64", "libc", "would work here"),
-    ("macos-aarch64", "libc", "only Linux"),
-    ("freebsd-x86_64", "libc", "only Linux"),
-    ("netbsd-x86_64", "libc", "only Linux"),
-    ("nothing", "libc", "only Linux"),
-])
+@pytest.mark.parametrize(
+    ("platform", "backend", "rule"),
+    [
+        ("linux-glibc-x86_64", "syscall", "auto: Linux with glibc"),
+        ("linux-glibc-i386", "syscall", "auto: Linux with glibc"),
+        ("linux-musl-x86_64", "libc", "would work here"),
+        ("macos-aarch64", "libc", "only Linux"),
+        ("freebsd-x86_64", "libc", "only Linux"),
+        ("netbsd-x86_64", "libc", "only Linux"),
+        ("nothing", "libc", "only Linux"),
+    ],
+)
 def test_auto(platform, backend, rule):
     verdict = decide(answers(platform))
     assert verdict.backend == backend
@@ -105,7 +107,7 @@ def test_without_getgrouplist_initgroups_never_becomes_process_wide():
 
 # ---- Samba's cross-answers format
 
-SAMBA = '''# comment
+SAMBA = """# comment
 Checking uname machine type: "i386"
 vfs_fileid checking for statfs() and struct statfs.f_fsid: NO
 for QUOTACTL_4A: long quotactl(int cmd, char *special): what/ever
@@ -114,15 +116,19 @@ Checking whether we can use Linux thread-specific credentials with 32-bit system
 Checking whether setreuid is available: NO
 Checking whether seteuid is available: "yes it is"
 Checking whether setuidx is available: (1, "no")
-'''
+"""
 
 
 def test_a_file_made_for_samba_is_read(tmp_path):
     path = tmp_path / "answers.txt"
     path.write_text(SAMBA)
     found = {k: v[0] for k, v in cross_answers.read(str(path)).items()}
-    assert found == {THREAD: "yes", "libreplace_use_setreuid": "yes", "libreplace_use_seteuid": "yes",
-                     "libreplace_use_setuidx": "no"}
+    assert found == {
+        THREAD: "yes",
+        "libreplace_use_setreuid": "yes",
+        "libreplace_use_seteuid": "yes",
+        "libreplace_use_setuidx": "no",
+    }
 
 
 def test_a_bad_answer_of_ours_names_file_and_line(tmp_path):

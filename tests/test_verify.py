@@ -48,6 +48,7 @@ def test_tap():
 
 def test_not_root_proves_what_it_can_and_says_what_needs_root():
     if os.geteuid() == 0:
+
         def as_user():
             replace.setgroups([])
             os.setresgid(65534, 65534, 65534)
@@ -92,8 +93,11 @@ def test_a_contradiction_is_exit_status_1(monkeypatch, capsys):
     def dies(folder):
         os._exit(7)
 
-    checks = [_checks.Check("lies", "claim", lies), _checks.Check("dies", "claim", dies),
-              _checks.Check("holds", "claim", lambda folder: None)]
+    checks = [
+        _checks.Check("lies", "claim", lies),
+        _checks.Check("dies", "claim", dies),
+        _checks.Check("holds", "claim", lambda folder: None),
+    ]
     monkeypatch.setattr(_checks, "all_checks", lambda document: checks)
     assert _verify.run("text") == 1
     text = capsys.readouterr().out
