@@ -42,12 +42,12 @@ def as_text(document: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"warning: {warning}" for warning in verdict["warnings"]]
-    lines += _table(
+    lines += table(
         ("call", "back end", "symbol", "scope", "id bits"),
         [(c["name"], c["backend"], c["symbol"], c["scope"], str(c["id_bits"])) for c in verdict["calls"]],
     )
     lines.append("")
-    lines += _table(
+    lines += table(
         ("question", "answer", "how", "evidence"),
         [(q["question"], q["answer"], q["how"], " ".join(q["evidence"].split())) for q in document["questions"]],
     )
@@ -58,7 +58,8 @@ def as_text(document: dict[str, Any]) -> str:
     return "\n".join(lines + [f"overrides unused: {', '.join(overrides['unused']) or 'none'}"])
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of text, the columns as wide as they need."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

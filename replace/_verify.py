@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import _checks, _explain, _report
 
@@ -107,7 +107,7 @@ def run(form: str) -> int:
         os.close(folder)
     counts = {status: sum(r.status == status for r in results) for status in (PROVED, CONTRADICTED, NOT_RUN)}
     if people:
-        _print_verdict(verdict, counts, time.monotonic() - started)
+        _print_verdict(verdict, results, counts, time.monotonic() - started)
     elif form == "json":
         print(
             json.dumps(
@@ -135,8 +135,19 @@ def _print_tap(number: int, result: Result) -> None:
         print(f"  ---\n  message: {json.dumps(result.detail)}\n  ...")
 
 
-def _print_verdict(verdict: dict[str, object], counts: dict[str, int], seconds: float) -> None:
-    scope = verdict["scope"]
+def _print_verdict(verdict: dict[str, Any], results: list[Result], counts: dict[str, int], seconds: float) -> None:
+    scope, statuses = verdict["scope"], {result.name: result.status for result in results}
+    rows = [
+        (
+            call["name"],
+            call["backend"],
+            call["symbol"],
+            call["scope"],
+            statuses.get(call["name"], statuses.get("getters", NOT_RUN)),
+        )
+        for call in verdict["calls"]
+    ]
+    print("\n" + "\n".join(_report.table(("call", "back end", "symbol", "scope", "observed"), rows)))
     if counts[CONTRADICTED]:
         words = "CONTRADICTED: do not rely on this build here"
     elif counts[NOT_RUN]:

@@ -31,7 +31,11 @@ def generated(platform: Path) -> dict[str, str]:
 
 def portable(answers: dict[str, str]) -> dict[str, str]:
     """The answers without what belongs to one machine, toolchain, run or version."""
-    kept = {k: v for k, v in answers.items() if not k.startswith(("private-", "toolchain:", "machine:", "project:"))}
+    kept = {
+        k: v
+        for k, v in answers.items()
+        if not k.startswith(("private-", "toolchain:", "machine:", "project:", "overrides:"))
+    }
     for key in [k[: -len(":how")] for k, v in kept.items() if k.endswith(":how") and v.startswith(("ran", "not run"))]:
         kept.update({key: "unknown", key + ":how": "not run", key + ":evidence": ""})
     kept["option:report_profile"] = "portable"

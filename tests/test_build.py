@@ -269,6 +269,9 @@ def test_cross_compiling_needs_no_answers_and_takes_those_of_the_machine_file(so
     cross.write_text(text % "libreplace_have_linux_thread_credentials = 'NO'\n")
     out = meson("setup", tmp_path / "b2", source, "-Dpython=false", "--cross-file", cross)
     assert "the machine file says NO" in out.stdout
+    cross.write_text(text % "libreplace_have_setuid = 'NO'\n")
+    out = meson("setup", tmp_path / "b4", source, "-Dpython=false", "--cross-file", cross)
+    assert "overrides that nothing asks for: libreplace_have_setuid (machine file" in out.stdout
     cross.write_text(text % "libreplace_have_linux_thread_credentials = 'perhaps'\n")
     out = meson("setup", tmp_path / "b3", source, "-Dpython=false", "--cross-file", cross)
     assert out.returncode != 0
