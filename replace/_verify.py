@@ -137,7 +137,7 @@ def _print_tap(number: int, result: Result) -> None:
 
 def _print_verdict(verdict: dict[str, Any], results: list[Result], counts: dict[str, int], seconds: float) -> None:
     scope, statuses = verdict["scope"], {result.name: result.status for result in results}
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             call["name"],
             call["backend"],
