@@ -19,77 +19,13 @@ from typing import Any, NamedTuple
 
 from . import _calls, _explain
 from ._explain import status_fields
-
-#: Ids above 16 bits that no account has, so that truncation and mix-ups show.
-USER, GROUP, OTHER = 80001, 80002, 80003
-HIGH = 2**31 + 80001
-
-
-class NotHere(Exception):
-    """The check cannot be tried here; the text says what it needs."""
+from ._observe import GROUP, HIGH, OTHER, USER, Seen, must, needs_root, observe, or_enosys
 
 
 class Check(NamedTuple):
     name: str
     claim: str
     run: Callable[[int], str | None]
-
-
-class Seen(NamedTuple):
-    """What one thread is, by the getters and by the kernel's own account of it."""
-
-    uids: tuple[int, ...]
-    gids: tuple[int, ...]
-    groups: tuple[int, ...]
-    fs: tuple[int, ...]
-    status: tuple[str, ...]
-    owner: tuple[int, int]
-
-
-def _must(condition: object, message: str) -> None:
-    if not condition:  # not `assert`: python -O must not prove everything
-        raise AssertionError(message)
-
-
-def _or_enosys(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-        return ()
-
-
-def observe(folder: int) -> Seen:
-    """The calling thread: getters, /proc/self/task/TID/status, and the owner of a file that it creates."""
-    tid = threading.get_native_id()
-    name = f"{os.getpid()}-{tid}"
-    handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
-    made = os.fstat(handle)
-    os.close(handle)
-    os.unlink(name, dir_fd=folder)
-    status = status_fields(tid)
-    return Seen(
-        _or_enosys(_calls.getresuid),
-        _or_enosys(_calls.getresgid),
-        tuple(sorted(_calls.getgroups())),
-        (_or_enosys(_calls.getfsuid), _or_enosys(_calls.getfsgid)),
-        tuple(" ".join(status.get(field, "").split()) for field in ("Uid", "Gid", "Groups")),
-        (made.st_uid, made.st_gid),
-    )
-
-
-def _needs_root() -> None:
-    reason = _explain.obstacle(USER)
-    if reason:
-        raise NotHere(reason)
-    try:
-        _calls.setgroups([])
-        if _or_enosys(_calls.getresuid) != (0, 0, 0):
-            _calls.setuid(0)
-        _calls.setgid(0)
-    except OSError as error:
-        raise NotHere(f"root, but the switch is refused: {error.strerror} (seccomp or a sandbox)") from None
 
 
 # ---- One check for each setter: a second thread calls, the main thread and a third watch
@@ -131,19 +67,19 @@ def _changed(base: Seen, field: str, ids: tuple[int, ...]) -> Seen:
 
 
 def _setter(name: str, scope: str, folder: int) -> str | None:
-    _needs_root()
+    needs_root()
     arguments, field, ids = EXPECTED[name]
     base = observe(folder)
     caller, third = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-    _must(third.submit(observe, folder).result() == base, "a new thread does not start with its creator's ids")
+    must(third.submit(observe, folder).result() == base, "a new thread does not start with its creator's ids")
     caller.submit(getattr(_calls, name), *arguments).result()
     switched = caller.submit(observe, folder).result()
     watched, main = third.submit(observe, folder).result(), observe(folder)
     wanted = _changed(base, field, ids)
-    _must(switched == wanted, f"the calling thread is {switched}, not {wanted}")
+    must(switched == wanted, f"the calling thread is {switched}, not {wanted}")
     unseen = base if scope == "thread" else wanted
-    _must(main == unseen, f"the main thread is {main}, not {unseen}")
-    _must(watched == unseen, f"a third thread is {watched}, not {unseen}")
+    must(main == unseen, f"the main thread is {main}, not {unseen}")
+    must(watched == unseen, f"a third thread is {watched}, not {unseen}")
     return None
 
 
@@ -153,10 +89,10 @@ def _missing(name: str, folder: int) -> str | None:
     try:
         getattr(_calls, name)(*EXPECTED[name][0] if name in EXPECTED else ())
     except OSError as error:
-        _must(error.errno == errno.ENOSYS, f"{error} instead of ENOSYS")
+        must(error.errno == errno.ENOSYS, f"{error} instead of ENOSYS")
     else:
         raise AssertionError("it succeeded, though the build says there is no such call")
-    _must(observe(folder) == before, "it changed something")
+    must(observe(folder) == before, "it changed something")
     return None
 
 
@@ -164,7 +100,7 @@ def _missing(name: str, folder: int) -> str | None:
 
 
 def _round_trip(kind: str, folder: int) -> str | None:
-    _needs_root()
+    needs_root()
     setres = _calls.setresuid if kind == "uid" else _calls.setresgid
     getres = _calls.getresuid if kind == "uid" else _calls.getresgid
     setre = _calls.setreuid if kind == "uid" else _calls.setregid
@@ -172,7 +108,7 @@ def _round_trip(kind: str, folder: int) -> str | None:
     user = USER if kind == "uid" else GROUP
 
     def step(what: str, wanted: tuple[int, int, int]) -> None:
-        _must(getres() == wanted, f"after '{what}' the ids are {getres()}, not {wanted}")
+        must(getres() == wanted, f"after '{what}' the ids are {getres()}, not {wanted}")
 
     setres(0, 0, 0)
     step("gain root", (0, 0, 0))
@@ -182,7 +118,7 @@ def _round_trip(kind: str, folder: int) -> str | None:
     step("restore effective", (0, 0, 0))
     setre(-1, user)
     sete(0)
-    step("save and restore", (0, 0, 0)) if getres()[2] == 0 else step("save and restore", (0, 0, user))
+    must(getres()[:2] == (0, 0), f"after 'save and restore' the ids are {getres()}")  # the saved id: setreuid(2)
     setres(0, 0, 0)
     setres(-1, user, 0)
     step("set effective, keep saved", (0, user, 0))
@@ -199,7 +135,7 @@ def _round_trip(kind: str, folder: int) -> str | None:
         try:
             setres(*ids)
         except OSError as error:
-            _must(error.errno == errno.EPERM, f"coming back: {error}")
+            must(error.errno == errno.EPERM, f"coming back: {error}")
         else:
             raise AssertionError(f"came back from for good with {ids}")
     step("fail to come back", (user, user, user))
@@ -207,37 +143,37 @@ def _round_trip(kind: str, folder: int) -> str | None:
 
 
 def _groups_round_trip(folder: int) -> str | None:
-    _needs_root()
+    needs_root()
     for groups in ([], [GROUP], [OTHER, GROUP, OTHER], list(range(80000, 82000)), []):
         _calls.setgroups(groups)
-        _must(sorted(_calls.getgroups()) == sorted(groups), f"{len(groups)} groups did not come back as they were set")
+        must(sorted(_calls.getgroups()) == sorted(groups), f"{len(groups)} groups did not come back as they were set")
     _calls.setresuid(USER, USER, USER)
     try:
         _calls.setgroups([0])
     except OSError as error:
-        _must(error.errno == errno.EPERM, f"setgroups as a user: {error}")
+        must(error.errno == errno.EPERM, f"setgroups as a user: {error}")
         return None
     raise AssertionError("a user could set groups")
 
 
 def _wide_ids(folder: int) -> str | None:
-    _needs_root()
+    needs_root()
     for user in (65535 + 1, USER, HIGH, 2**32 - 2):
         _calls.setresgid(-1, user, -1)
         _calls.setresuid(-1, user, -1)
         seen = observe(folder)
-        _must(seen.owner == (user, user), f"a file of {user} belongs to {seen.owner}")
+        must(seen.owner == (user, user), f"a file of {user} belongs to {seen.owner}")
         _calls.setresuid(-1, 0, -1)
         _calls.setresgid(-1, 0, -1)
     return None
 
 
 def _libc_reaches(expected: bool, folder: int) -> str | None:
-    _needs_root()
+    needs_root()
     with ThreadPoolExecutor(1) as other:
         other.submit(os.seteuid, USER).result()
     reached = os.geteuid() == USER
-    _must(reached == expected, f"libc's seteuid in one thread {'did' if reached else 'did not'} change the main thread")
+    must(reached == expected, f"libc's seteuid in one thread {'did' if reached else 'did not'} change the main thread")
     return None
 
 
@@ -260,17 +196,17 @@ def _refusals(folder: int) -> str | None:
         try:
             getattr(_calls, name)(*arguments)
         except wanted as error:
-            _must(not number or getattr(error, "errno", 0) == number, f"{name}{arguments}: {error}")
+            must(not number or getattr(error, "errno", 0) == number, f"{name}{arguments}: {error}")
         else:
             raise AssertionError(f"{name}{arguments} was not refused")
-    _must(observe(folder) == before, "a refused call changed something")
+    must(observe(folder) == before, "a refused call changed something")
     return None
 
 
 def _unprivileged(folder: int) -> str | None:
     """Without privilege: no-ops work, foreign ids are refused, and nothing changes."""
     if not _explain.obstacle(USER):
-        _needs_root()
+        needs_root()
         _calls.setresgid(GROUP, GROUP, GROUP)
         _calls.setresuid(USER, USER, USER)
     before = observe(folder)
@@ -285,14 +221,14 @@ def _unprivileged(folder: int) -> str | None:
         try:
             getattr(_calls, name)(*arguments)
         except OSError as error:
-            _must(error.errno in (errno.EPERM, errno.EINVAL, errno.ENOSYS), f"{name}: {error}")
+            must(error.errno in (errno.EPERM, errno.EINVAL, errno.ENOSYS), f"{name}: {error}")
             answers.setdefault(errno.errorcode[error.errno or 0], []).append(name)
         else:
             raise AssertionError(f"{name}{arguments} succeeded without privilege")
-    _or_enosys(lambda: _calls.setresuid(-1, -1, -1))
-    _or_enosys(lambda: _calls.setresgid(-1, -1, -1))
+    or_enosys(lambda: _calls.setresuid(-1, -1, -1))
+    or_enosys(lambda: _calls.setresgid(-1, -1, -1))
     _calls.setreuid(-1, os.geteuid())
-    _must(observe(folder) == before, "something changed")
+    must(observe(folder) == before, "something changed")
     detail = "; ".join(f"{code}: {', '.join(names)}" for code, names in answers.items())
     # user_namespaces(7): an id outside the map is EINVAL, whatever the privilege inside
     return detail + (" - this user namespace maps no such id" if "EINVAL" in answers else "")
@@ -300,20 +236,20 @@ def _unprivileged(folder: int) -> str | None:
 
 def _getters(folder: int) -> str | None:
     seen, status = observe(folder), status_fields(threading.get_native_id())
-    _must(seen.uids == () or seen.uids[:2] == (os.getuid(), os.geteuid()), f"getresuid says {seen.uids}")
-    _must(seen.gids == () or seen.gids[:2] == (os.getgid(), os.getegid()), f"getresgid says {seen.gids}")
-    _must(list(seen.groups) == sorted(os.getgroups()), f"getgroups says {seen.groups}")
+    must(seen.uids == () or seen.uids[:2] == (os.getuid(), os.geteuid()), f"getresuid says {seen.uids}")
+    must(seen.gids == () or seen.gids[:2] == (os.getgid(), os.getegid()), f"getresgid says {seen.gids}")
+    must(list(seen.groups) == sorted(os.getgroups()), f"getgroups says {seen.groups}")
     if status and "uid_wrapper" not in os.environ.get("LD_PRELOAD", ""):
         for ids, fs, line in ((seen.uids, seen.fs[0], seen.status[0]), (seen.gids, seen.fs[1], seen.status[1])):
-            _must(line == " ".join(map(str, (*ids, fs))), f"/proc says {line}, the getters {ids} and {fs}")
+            must(line == " ".join(map(str, (*ids, fs))), f"/proc says {line}, the getters {ids} and {fs}")
     return None
 
 
 def _baked(document: dict[str, Any], folder: int) -> str | None:
     verdict = document["verdict"]
-    _must(verdict["scope"] == _calls.SCOPE, f"the report says {verdict['scope']}, the C module {_calls.SCOPE}")
+    must(verdict["scope"] == _calls.SCOPE, f"the report says {verdict['scope']}, the C module {_calls.SCOPE}")
     system = {"linux": "Linux", "darwin": "Darwin", "freebsd": "FreeBSD", "netbsd": "NetBSD"}.get(verdict["system"])
-    _must(system in (None, os.uname().sysname), f"built for {system}, running on {os.uname().sysname}")
+    must(system in (None, os.uname().sysname), f"built for {system}, running on {os.uname().sysname}")
     return None
 
 

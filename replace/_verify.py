@@ -16,6 +16,7 @@ import time
 from typing import Any, NamedTuple
 
 from . import _checks, _explain, _report
+from ._observe import NotHere
 
 _SECONDS = 30  # for one check
 
@@ -40,7 +41,7 @@ def _in_child(check: _checks.Check, folder: int) -> tuple[str, str]:
             status, detail = CONTRADICTED, ""
             try:
                 detail, status = check.run(folder) or "", PROVED
-            except _checks.NotHere as reason:
+            except NotHere as reason:
                 status, detail = NOT_RUN, str(reason)
             except BaseException as error:
                 detail = f"{type(error).__name__}: {error}"
