@@ -127,36 +127,17 @@ def test_missing_cffi_is_a_clear_error(source, tmp_path):
 
 def test_editable(source, tmp_path):
     """pip install -e . --no-build-isolation, in an environment of its own."""
-    out = run(sys.executable, "-m", "venv", "--system-site-packages", tmp_path / "venv")
-    assert out.returncode == 0
-    site = os.pathsep.join(p for p in sys.path if p.endswith("site-packages"))
-    env = {"PYTHONPATH": site, "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
+    assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv").returncode == 0
     python = tmp_path / "venv" / "bin" / "python"
-    out = run(
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--no-deps",
-        "--no-build-isolation",
-        "--ignore-installed",
-        f"-Cbuild-dir={tmp_path / 'build'}",
-        "-e",
-        source,
-        env=env,
-    )
+    (site,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
+    ours = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "build-requirements.pth").write_text(ours + "\n")
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    options = ["--no-deps", "--no-build-isolation", "--ignore-installed", f"-Cbuild-dir={tmp_path / 'build'}"]
+    out = run(*PIP, "--python", python, "install", *options, "-e", source, env={"PATH": path})
     assert out.returncode == 0, out.stdout + out.stderr
     code = "import replace; print(replace.__file__, replace.SCOPE, len(replace.report()['questions']))"
-    out = run(python, "-c", code, env={**env, "PYTHONPATH": ""}, cwd="/")
-    if "No module named" in out.stderr and "cffi" in out.stderr:
-        out = run(
-            python,
-            "-c",
-            "import site, sys; sys.path.append(sys.argv[1]);" + code,
-            site,
-            env={**env, "PYTHONPATH": ""},
-            cwd="/",
-        )
+    out = run(python, "-c", code, env={"PATH": path}, cwd="/")
     assert out.returncode == 0, out.stderr
     assert str(source) in out.stdout
 
