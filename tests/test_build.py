@@ -95,7 +95,9 @@ def test_c_library_alone_without_cffi(source, tmp_path):
     assert out.returncode == 0, out.stdout + out.stderr
     root = tmp_path / "d" / "usr"
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
-    assert files == [f"include/libreplace/{n}.h" for n in ("calls", "replace", "replace_override", "samba_config")] + [
+    assert files == [
+        f"include/libreplace/{n}.h" for n in ("calls", "identity", "replace", "replace_override", "samba_config")
+    ] + [
         "lib/libreplace.a",
         "lib/pkgconfig/libreplace.pc",
     ]

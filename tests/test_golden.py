@@ -40,7 +40,8 @@ def test_golden_compiles_here(name, tmp_path):
     include = tmp_path / "libreplace"
     include.mkdir()
     (include / "calls.h").write_text((platform / "calls.h").read_text())
-    (include / "replace.h").write_text((golden.HERE.parent / "replace/core/libreplace/replace.h").read_text())
+    for header in (golden.HERE.parent / "replace/core/libreplace").glob("*.h"):
+        (include / header.name).write_text(header.read_text())
     out = run(
         tool("gcc", "C compiler"),
         "-std=gnu11",

@@ -113,7 +113,8 @@ def test_each_header_compiles_alone_as_c_and_cxx(tmp_path):
         include.mkdir(parents=True)
         for name in ("calls.h", "replace_override.h", "samba_config.h"):
             (include / name).write_text((ROOT / "tests" / "golden" / platform / name).read_text())
-        (include / "replace.h").write_text((ROOT / "replace/core/libreplace/replace.h").read_text())
+        for header in (ROOT / "replace/core/libreplace").glob("*.h"):
+            (include / header.name).write_text(header.read_text())
         for header in include.iterdir():
             for language in ("c", "c++"):
                 out = run(

@@ -15,5 +15,6 @@
 #define LIBREPLACE_REPLACE_H
 
 #include <libreplace/calls.h>
+#include <libreplace/identity.h>
 
 #endif

@@ -1,0 +1,129 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * An identity that a thread takes on and surely loses again. Included by
+ * libreplace/replace.h; include that. The other half is replace/core/identity.c.
+ *
+ * Only where LIBREPLACE_THREAD_SCOPE is 1: elsewhere rep_enter() is ENOSYS, since
+ * it would change every thread. This is not a privilege drop: the saved user id
+ * stays, that is how the thread comes back.
+ */
+#ifndef LIBREPLACE_IDENTITY_H
+#define LIBREPLACE_IDENTITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Which ids an identity sets: real/effective/saved, with P the thread's own on its outermost entry.
+ */
+enum rep_level {
+	REP_LEVEL_EFFECTIVE = 0,  /* uids P/u/P, gids g/g/P */
+	REP_LEVEL_SHIELDED = 1,   /* uids X/u/P with X = LIBREPLACE_SHIELD_UID, gids g/g/P */
+	REP_LEVEL_REAL = 2,       /* uids u/u/P, gids g/g/P */
+	REP_LEVEL_FILESYSTEM = 3, /* the fs ids and the groups alone */
+};
+
+/* An id that nobody has: neither nobody (65534) nor systemd's 32-bit nobody, nor -1. */
+#define LIBREPLACE_SHIELD_UID ((uid_t)4294967293U)
+
+/* Where something failed. */
+enum rep_step {
+	REP_STEP_NONE = 0,
+	REP_STEP_REFUSED = 1,      /* the thread is tainted, or a drop is under way */
+	REP_STEP_READ = 2,         /* reading the thread's ids; ENOBUFS: the buffer is too small */
+	REP_STEP_PRIVILEGE = 3,    /* going back to the privileged id, or raising capabilities */
+	REP_STEP_GROUPS = 4,       /* setgroups */
+	REP_STEP_GID = 5,          /* setresgid or setfsgid */
+	REP_STEP_UID = 6,          /* setresuid or setfsuid */
+	REP_STEP_VERIFY = 7,       /* a call reported success and did nothing */
+	REP_STEP_CAPABILITIES = 8, /* capabilities would remain */
+	REP_STEP_FOUND = 9,        /* on leave, the ids were not those that enter had set */
+	REP_STEP_ORDER = 10,       /* left on another thread, or before an inner identity */
+};
+
+/* What the thread is after a call. */
+enum rep_state {
+	REP_STATE_IDLE = 0,        /* nothing entered: as before */
+	REP_STATE_ENTERED = 1,     /* the identity is held */
+	REP_STATE_ROLLED_BACK = 2, /* a step failed; the ids are those from before, verified */
+	REP_STATE_TAINTED = 3,     /* the ids are not known to be right; the thread refuses more */
+	REP_STATE_LEFT = 4,        /* the ids are those from before, verified */
+};
+
+struct rep_identity {
+	uid_t uid;
+	gid_t gid;
+	size_t size;         /* supplementary groups, 0 to NGROUPS_MAX */
+	const gid_t *groups; /* ascending, no duplicates */
+};
+
+struct rep_ids {
+	uid_t ruid, euid, suid, fsuid;
+	gid_t rgid, egid, sgid, fsgid;
+	size_t size;
+};
+
+struct rep_capabilities {
+	uint64_t effective, permitted, inheritable, ambient;
+};
+
+/*
+ * One entry. Set it to zero, then buffer and room; keep it where it is until it is left.
+ * The fields from step to state are the result; the others belong to the library.
+ */
+struct rep_guard {
+	gid_t *buffer; /* 2 * room ids: the groups found on entry, and room to verify */
+	size_t room;   /* at least the groups the thread has, and those of the identity */
+	int step;      /* enum rep_step */
+	int error;     /* errno of that step */
+	int state;     /* enum rep_state */
+	int changes;   /* credential-changing system calls made, in and out */
+	uint64_t token, outer_token;
+	const struct rep_guard *outer;
+	struct rep_ids before, set;
+	struct rep_capabilities capabilities;
+	const gid_t *groups;
+};
+
+/**
+ * rep_enter() - take an identity on, in the calling thread
+ * @guard:	where the entry is kept
+ * @identity:	whom to become; its groups must stay where they are until rep_leave()
+ * @level:	enum rep_level
+ *
+ * Reads the ids, skips what changes nothing, sets groups, gid, uid in this order,
+ * verifies ids and capabilities, and rolls back what it did if a step fails.
+ *
+ * Return: 0, or -1 with errno, guard->step and guard->state set.
+ * Source: credentials(7), capabilities(7), kernel/sys.c.
+ */
+int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int level);
+
+/**
+ * rep_leave() - go back to the ids that were observed on entry
+ * @guard:	what rep_enter() filled in
+ *
+ * Harmless when nothing was entered. On another thread than that of the entry, or
+ * while an inner identity is held, it changes no id: the calling thread is tainted.
+ *
+ * Return: 0, or -1 with errno, guard->step and guard->state set.
+ */
+int rep_leave(struct rep_guard *guard);
+
+/* How many entries are held in this process, and how many in the calling thread. */
+unsigned rep_active(void);
+unsigned rep_depth(void);
+
+/* Whether the calling thread refuses to enter: it once could not be brought back. */
+int rep_tainted(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
