@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,16 +36,13 @@ static const gid_t groups_of_alice[] = {80011, 80021}, groups_of_bob[] = {80012}
 static const struct rep_identity alice = {ALICE, STAFF, 2, groups_of_alice};
 static const struct rep_identity bob = {BOB, 80012, 1, groups_of_bob};
 
-struct entry {
-	struct rep_guard guard;
-	gid_t buffer[2 * ROOM];
-};
+typedef LIBREPLACE_GUARD(entry, ROOM);
 
-static struct rep_guard *fresh(struct entry *entry)
+static struct rep_guard *fresh(entry *place)
 {
-	*entry = (struct entry){.guard = {.room = ROOM}};
-	entry->guard.buffer = entry->buffer;
-	return &entry->guard;
+	memset(place, 0, sizeof *place);
+	place->guard.room = ROOM;
+	return &place->guard;
 }
 
 static void are(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
@@ -68,35 +66,35 @@ static int opens(const char *path)
 static void every_level(void)
 {
 	static const uid_t real[] = {0, LIBREPLACE_SHIELD_UID, ALICE};
-	struct entry entry;
+	entry held;
 
 	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_FILESYSTEM; level++) {
-		MUST(rep_enter(fresh(&entry), &alice, level) == 0);
-		MUST(entry.guard.state == REP_STATE_ENTERED && entry.guard.changes == 3);
+		MUST(rep_enter(fresh(&held), &alice, level) == 0);
+		MUST(held.guard.state == REP_STATE_ENTERED && held.guard.changes == 3);
 		MUST(rep_depth() == 1 && rep_active() == 1 && !opens("/etc/shadow"));
 		if (level == REP_LEVEL_FILESYSTEM)
 			are(0, 0, 0, ALICE, 0, 2);
 		else
 			are(real[level], ALICE, 0, ALICE, STAFF, 2);
-		MUST(rep_leave(&entry.guard) == 0 && entry.guard.state == REP_STATE_LEFT);
-		MUST(entry.guard.changes == 6 && rep_depth() == 0 && rep_active() == 0);
+		MUST(rep_leave(&held.guard) == 0 && held.guard.state == REP_STATE_LEFT);
+		MUST(held.guard.changes == 6 && rep_depth() == 0 && rep_active() == 0);
 		are(0, 0, 0, 0, 0, 0);
-		MUST(rep_leave(&entry.guard) == 0 && opens("/etc/shadow"));
+		MUST(rep_leave(&held.guard) == 0 && opens("/etc/shadow"));
 	}
 }
 
 static void only_the_uid_differs(void)
 {
 	static const struct rep_identity user = {ALICE, 0, 0, NULL};
-	struct entry entry;
+	entry held;
 
-	MUST(rep_enter(fresh(&entry), &user, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_leave(&entry.guard) == 0 && entry.guard.changes == 2);
+	MUST(rep_enter(fresh(&held), &user, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(rep_leave(&held.guard) == 0 && held.guard.changes == 2);
 }
 
 static void nested_and_in_every_pair_of_levels(void)
 {
-	struct entry outer, inner;
+	entry outer, inner;
 
 	for (int pair = 0; pair < 16; pair++) {
 		struct rep_guard *guard = fresh(&outer);
@@ -114,7 +112,7 @@ static void nested_and_in_every_pair_of_levels(void)
 
 static void out_of_order(void)
 {
-	struct entry outer, inner;
+	entry outer, inner;
 
 	MUST(rep_enter(fresh(&outer), &alice, REP_LEVEL_EFFECTIVE) == 0);
 	MUST(rep_enter(fresh(&inner), &bob, REP_LEVEL_EFFECTIVE) == 0);
@@ -126,7 +124,7 @@ static void out_of_order(void)
 
 static void *leave_elsewhere(void *guard)
 {
-	struct entry own;
+	entry own;
 
 	MUST(rep_enter(fresh(&own), &bob, REP_LEVEL_EFFECTIVE) == 0);
 	MUST(rep_leave(guard) == -1 && ((struct rep_guard *)guard)->step == REP_STEP_ORDER);
@@ -136,38 +134,37 @@ static void *leave_elsewhere(void *guard)
 
 static void foreign_thread(void)
 {
-	struct entry entry;
+	entry held;
 	pthread_t thread;
 
 	/* Started first: a thread inherits the ids of the one that starts it. */
-	MUST(rep_enter(fresh(&entry), &alice, REP_LEVEL_FILESYSTEM) == 0);
-	MUST(rep_leave(&entry.guard) == 0 &&
-	     rep_enter(fresh(&entry), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_FILESYSTEM) == 0);
+	MUST(rep_leave(&held.guard) == 0 &&
+	     rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
 	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0 && syscall(SYS_setresgid, -1, 0, -1) == 0);
-	MUST(pthread_create(&thread, NULL, leave_elsewhere, &entry.guard) == 0);
-	MUST(pthread_join(thread, NULL) == 0 && entry.guard.state == REP_STATE_TAINTED);
+	MUST(pthread_create(&thread, NULL, leave_elsewhere, &held.guard) == 0);
+	MUST(pthread_join(thread, NULL) == 0 && held.guard.state == REP_STATE_TAINTED);
 	MUST(!rep_tainted());
 }
 
 static void changed_in_between(void)
 {
-	struct entry entry;
+	entry held;
 
-	MUST(rep_enter(fresh(&entry), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
 	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0);
-	MUST(rep_leave(&entry.guard) == -1 && entry.guard.step == REP_STEP_FOUND);
-	MUST(entry.guard.state == REP_STATE_LEFT);
+	MUST(rep_leave(&held.guard) == -1 && held.guard.step == REP_STEP_FOUND);
+	MUST(held.guard.state == REP_STATE_LEFT);
 	are(0, 0, 0, 0, 0, 0);
 }
 
 static void root_that_keeps_its_capabilities(void)
 {
-	struct entry entry;
+	entry held;
 
 	MUST(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0);
-	MUST(rep_enter(fresh(&entry), &alice, REP_LEVEL_EFFECTIVE) == -1);
-	MUST(entry.guard.step == REP_STEP_CAPABILITIES &&
-	     entry.guard.state == REP_STATE_ROLLED_BACK);
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1);
+	MUST(held.guard.step == REP_STEP_CAPABILITIES && held.guard.state == REP_STATE_ROLLED_BACK);
 	are(0, 0, 0, 0, 0, 0);
 	MUST(!rep_tainted() && rep_active() == 0);
 }
@@ -177,20 +174,20 @@ static void server_without_root(void)
 	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
 	const unsigned set = 1U << CAP_SETUID | 1U << CAP_SETGID;
 	struct __user_cap_data_struct data[2] = {{set, set, set}, {0, 0, 0}};
-	struct entry entry, inner;
+	entry held, inner;
 
 	MUST(prctl(PR_SET_KEEPCAPS, 1) == 0 && rep_setresgid(1000, 1000, 1000) == 0);
 	MUST(rep_setresuid(1000, 1000, 1000) == 0 && syscall(SYS_capset, &header, data) == 0);
 	MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) == 0);
 	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_REAL; level++) {
-		MUST(rep_enter(fresh(&entry), &alice, level) == 0);
+		MUST(rep_enter(fresh(&held), &alice, level) == 0);
 		MUST(syscall(SYS_capget, &header, data) == 0 && data[0].effective == 0);
 		MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SETUID, 0, 0) == 0);
 		MUST(rep_setresuid(-1, 0, -1) == -1 && errno == EPERM);
 		MUST(rep_enter(fresh(&inner), &bob, level) == 0 && geteuid() == BOB);
 		MUST(rep_leave(&inner.guard) == 0 && geteuid() == ALICE);
 		MUST(syscall(SYS_capget, &header, data) == 0 && data[0].effective == 0);
-		MUST(rep_leave(&entry.guard) == 0);
+		MUST(rep_leave(&held.guard) == 0);
 		are(1000, 1000, 1000, 1000, 1000, 0);
 		MUST(syscall(SYS_capget, &header, data) == 0);
 		MUST(data[0].effective == set && data[0].permitted == set &&
@@ -201,24 +198,24 @@ static void server_without_root(void)
 
 static void not_permitted(void)
 {
-	struct entry entry;
+	entry held;
 
 	MUST(rep_setresgid(ALICE, ALICE, ALICE) == 0 && rep_setresuid(ALICE, ALICE, ALICE) == 0);
-	MUST(rep_enter(fresh(&entry), &bob, REP_LEVEL_EFFECTIVE) == -1 && errno == EPERM);
-	MUST(entry.guard.step == REP_STEP_GROUPS && entry.guard.state == REP_STATE_ROLLED_BACK);
+	MUST(rep_enter(fresh(&held), &bob, REP_LEVEL_EFFECTIVE) == -1 && errno == EPERM);
+	MUST(held.guard.step == REP_STEP_GROUPS && held.guard.state == REP_STATE_ROLLED_BACK);
 	are(ALICE, ALICE, ALICE, ALICE, ALICE, 0);
 }
 
 static void too_many_groups_for_the_buffer(void)
 {
 	gid_t many[ROOM + 1];
-	struct entry entry;
+	entry held;
 
 	for (int i = 0; i <= ROOM; i++)
 		many[i] = (gid_t)i + 1;
 	MUST(rep_setgroups(ROOM + 1, many) == 0);
-	MUST(rep_enter(fresh(&entry), &alice, REP_LEVEL_EFFECTIVE) == -1 && errno == ENOBUFS);
-	MUST(entry.guard.step == REP_STEP_READ && entry.guard.state == REP_STATE_IDLE);
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1 && errno == ENOBUFS);
+	MUST(held.guard.step == REP_STEP_READ && held.guard.state == REP_STATE_IDLE);
 	MUST(rep_active() == 0);
 }
 
@@ -241,12 +238,12 @@ static int run(const char *name, void (*body)(void))
 
 int main(void)
 {
-	struct entry entry;
+	entry held;
 	int failed = 0;
 
 	if (geteuid() != 0) {
-		MUST(rep_enter(fresh(&entry), &alice, REP_LEVEL_EFFECTIVE) == -1);
-		MUST(entry.guard.state != REP_STATE_TAINTED && rep_active() == 0);
+		MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1);
+		MUST(held.guard.state != REP_STATE_TAINTED && rep_active() == 0);
 		return 0;
 	}
 #define RUN(body) failed += run(#body, body)

@@ -67,6 +67,22 @@ static _Thread_local struct {
 	struct rep_ids base; /* observed on the outermost entry */
 } mine;
 
+/* The three lists of groups that a guard has room for. */
+static gid_t *found(struct rep_guard *guard)
+{
+	return guard->groups;
+}
+
+static gid_t *wanted(struct rep_guard *guard)
+{
+	return guard->groups + guard->room;
+}
+
+static gid_t *scratch(struct rep_guard *guard)
+{
+	return guard->groups + 2 * guard->room;
+}
+
 static int fail(struct rep_guard *guard, int step, int error)
 {
 	if (guard->step == REP_STEP_NONE) {
@@ -195,19 +211,19 @@ static int gain(struct rep_guard *guard, struct rep_ids *now, const struct rep_i
 /* From what the thread is to what it shall be, by way of its privileged id, verified. */
 static int walk(struct rep_guard *guard, const struct rep_ids *to, const gid_t *groups)
 {
-	gid_t *scratch = guard->buffer + guard->room;
+	gid_t *list = scratch(guard);
 	struct rep_ids now;
-	int gids, list;
+	int gids, lists;
 
-	if (read_ids(guard, &now, scratch) != 0)
+	if (read_ids(guard, &now, list) != 0)
 		return -1;
 	gids = !same_gids(&now, to);
-	list = !same_groups(&now, scratch, to, groups);
-	if ((gids || list || !same_uids(&now, to) || now.fsuid != to->fsuid ||
+	lists = !same_groups(&now, list, to, groups);
+	if ((gids || lists || !same_uids(&now, to) || now.fsuid != to->fsuid ||
 	     now.fsgid != to->fsgid) &&
 	    gain(guard, &now, to) != 0)
 		return -1;
-	if (list) {
+	if (lists) {
 		guard->changes++;
 		if (rep_setgroups(to->size, groups) != 0)
 			return fail(guard, REP_STEP_GROUPS, errno);
@@ -234,10 +250,10 @@ static int walk(struct rep_guard *guard, const struct rep_ids *to, const gid_t *
 		if (rep_setfsuid(to->fsuid) != 0)
 			return fail(guard, REP_STEP_UID, errno);
 	}
-	if (read_ids(guard, &now, scratch) != 0)
+	if (read_ids(guard, &now, list) != 0)
 		return -1;
 	if (!same_uids(&now, to) || !same_gids(&now, to) || now.fsuid != to->fsuid ||
-	    now.fsgid != to->fsgid || !same_groups(&now, scratch, to, groups))
+	    now.fsgid != to->fsgid || !same_groups(&now, list, to, groups))
 		return fail(guard, REP_STEP_VERIFY, EPERM);
 	return 0;
 }
@@ -276,7 +292,7 @@ static int go_back(struct rep_guard *guard)
 {
 	const struct rep_capabilities *held = &guard->capabilities;
 
-	if (walk(guard, &guard->before, guard->buffer) != 0)
+	if (walk(guard, &guard->before, found(guard)) != 0)
 		return -1;
 	if ((mine.base.euid != 0 || held->effective != held->permitted) && take_up(held) != 0)
 		return fail(guard, REP_STEP_CAPABILITIES, errno);
@@ -303,7 +319,7 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 		fail(guard, REP_STEP_REFUSED, EINVAL);
 	else if (identity->size > guard->room)
 		fail(guard, REP_STEP_READ, ENOBUFS);
-	else if (read_ids(guard, &guard->before, guard->buffer) == 0 &&
+	else if (read_ids(guard, &guard->before, found(guard)) == 0 &&
 	         get_capabilities(&guard->capabilities) != 0)
 		fail(guard, REP_STEP_READ, errno);
 	if (guard->step != REP_STEP_NONE) {
@@ -313,10 +329,10 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 	if (mine.depth == 0)
 		mine.base = guard->before;
 	shape(identity, level, &guard->set);
-	guard->groups = identity->groups;
+	if (identity->size > 0)
+		memcpy(wanted(guard), identity->groups, identity->size * sizeof *identity->groups);
 	atomic_fetch_add(&active, 1);
-	if (walk(guard, &guard->set, identity->groups) == 0 &&
-	    lose_capabilities(guard, level) == 0) {
+	if (walk(guard, &guard->set, wanted(guard)) == 0 && lose_capabilities(guard, level) == 0) {
 		if (mine.last == 0)
 			mine.last = (uint64_t)syscall(SYS_gettid) << 32;
 		guard->outer = mine.top;
@@ -345,10 +361,10 @@ int rep_leave(struct rep_guard *guard)
 		fail(guard, REP_STEP_ORDER, EPERM);
 		return taint(guard);
 	}
-	if (read_ids(guard, &now, guard->buffer + guard->room) != 0 ||
-	    !same_uids(&now, &guard->set) || !same_gids(&now, &guard->set) ||
-	    now.fsuid != guard->set.fsuid || now.fsgid != guard->set.fsgid ||
-	    !same_groups(&now, guard->buffer + guard->room, &guard->set, guard->groups))
+	if (read_ids(guard, &now, scratch(guard)) != 0 || !same_uids(&now, &guard->set) ||
+	    !same_gids(&now, &guard->set) || now.fsuid != guard->set.fsuid ||
+	    now.fsgid != guard->set.fsgid ||
+	    !same_groups(&now, scratch(guard), &guard->set, wanted(guard)))
 		fail(guard, REP_STEP_FOUND, EPERM);
 	if (go_back(guard) != 0)
 		return taint(guard);

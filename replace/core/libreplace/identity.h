@@ -74,27 +74,34 @@ struct rep_capabilities {
 };
 
 /*
- * One entry. Set it to zero, then buffer and room; keep it where it is until it is left.
- * The fields from step to state are the result; the others belong to the library.
+ * One entry. Set it to zero, then room; keep it where it is until it is left. The
+ * fields from step to changes are the result; the others belong to the library. With
+ * LIBREPLACE_GUARD(name, 64), name.guard has room for 64 groups on the stack.
  */
 struct rep_guard {
-	gid_t *buffer; /* 2 * room ids: the groups found on entry, and room to verify */
-	size_t room;   /* at least the groups the thread has, and those of the identity */
-	int step;      /* enum rep_step */
-	int error;     /* errno of that step */
-	int state;     /* enum rep_state */
-	int changes;   /* credential-changing system calls made, in and out */
+	size_t room; /* at least the groups that the thread has, and those of the identity */
+	int step;    /* enum rep_step */
+	int error;   /* errno of that step */
+	int state;   /* enum rep_state */
+	int changes; /* credential-changing system calls made, in and out */
 	uint64_t token, outer_token;
 	const struct rep_guard *outer;
 	struct rep_ids before, set;
 	struct rep_capabilities capabilities;
-	const gid_t *groups;
+	__extension__ gid_t
+	    groups[]; /* 3 * room: those found on entry, those set, and room to verify */
 };
+
+#define LIBREPLACE_GUARD(name, room_)                                                              \
+	union {                                                                                    \
+		struct rep_guard guard;                                                            \
+		unsigned char space[sizeof(struct rep_guard) + 3 * (room_) * sizeof(gid_t)];       \
+	} name
 
 /**
  * rep_enter() - take an identity on, in the calling thread
  * @guard:	where the entry is kept
- * @identity:	whom to become; its groups must stay where they are until rep_leave()
+ * @identity:	whom to become; it is copied
  * @level:	enum rep_level
  *
  * Reads the ids, skips what changes nothing, sets groups, gid, uid in this order,
