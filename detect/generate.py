@@ -9,6 +9,8 @@ read and compared anywhere (tests/golden/).  The other half is verdict.py.
 """
 
 import json
+import os
+import re
 import sys
 from typing import Callable, Dict
 
@@ -212,11 +214,22 @@ def samba_config_h(answers: Answers) -> str:
     return text + "\n#endif\n"
 
 
+IDENTITY_H = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../replace/core/libreplace/identity.h")
+
+
+def _identity_declarations() -> str:
+    """What identity.h declares, for cffi: the header without comments and preprocessor lines."""
+    with open(IDENTITY_H, encoding="utf-8") as file:
+        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
+    text = re.sub(r"#ifdef __cplusplus\n.*?#endif\n", "", text, flags=re.S)
+    text = re.sub(r"^#(.*\\\n)*.*\n", "", text, flags=re.M)
+    return text.replace("__extension__ ", "")
+
+
 def cdef(calls: "tuple[Call, ...]" = CALLS) -> str:
     """The cffi declarations: uid_t is whatever integer the headers say, never a guess."""
-    return "typedef int... uid_t;\ntypedef int... gid_t;\n#define LIBREPLACE_THREAD_SCOPE ...\n" + "".join(
-        f"{call.prototype};\n" for call in calls
-    )
+    types = "typedef int... uid_t;\ntypedef int... gid_t;\n#define LIBREPLACE_THREAD_SCOPE ...\n"
+    return types + "".join(f"{call.prototype};\n" for call in calls) + _identity_declarations()
 
 
 #: The raw setters never block, so the wrappers keep the GIL: with 4 busy threads a
@@ -232,7 +245,6 @@ KEEP_GIL = """
 
 def cffi_source(answers: Answers, package: str) -> str:
     """The C source of the Python module; the only step that needs cffi (and so the target's Python)."""
-    import os
     import tempfile
 
     import cffi

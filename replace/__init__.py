@@ -30,15 +30,25 @@ from ._calls import (
     setreuid,
     setuid,
 )
+from ._errors import CapabilitiesRemain, IdentityChanged, IdentityError, IdentityRefused, ThreadTainted
+from ._identity import Identity
+from ._impersonate import impersonate
 from ._report import report
 
 __all__ = [
     "SCOPE",
+    "CapabilitiesRemain",
+    "Identity",
+    "IdentityChanged",
+    "IdentityError",
+    "IdentityRefused",
+    "ThreadTainted",
     "getfsgid",
     "getfsuid",
     "getgroups",
     "getresgid",
     "getresuid",
+    "impersonate",
     "initgroups",
     "report",
     "setegid",

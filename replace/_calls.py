@@ -21,7 +21,7 @@ from ._replace import ffi, lib
 SCOPE: Literal["thread", "process"] = "thread" if lib.LIBREPLACE_THREAD_SCOPE else "process"
 
 _UNSET = 2**32 - 1  # (uid_t)-1
-_MAX_GROUPS = 65536  # NGROUPS_MAX of Linux; the kernel has the last word
+MAX_GROUPS = 65536  # NGROUPS_MAX of Linux; the kernel has the last word
 _LONG_LIST = 1024  # from here on setgroups lets other Python threads run (25 ms at 65 536)
 # Calls through a pointer release the GIL, on either back end; those of `lib` keep it on the raw one.
 _setgroups_unlocked = ffi.addressof(lib, "rep_setgroups")
@@ -169,10 +169,10 @@ def setgroups(groups: Sequence[SupportsIndex], /) -> None:
     """
     if isinstance(groups, (set, frozenset, dict)) or not hasattr(groups, "__getitem__"):
         raise TypeError("setgroups argument must be a sequence")
-    if len(groups) > _MAX_GROUPS:
+    if len(groups) > MAX_GROUPS:
         raise ValueError("too many groups")
     ids = [_id(group, "gid") for group in groups]
-    if len(ids) > _MAX_GROUPS:  # a sequence that grew while it was read
+    if len(ids) > MAX_GROUPS:  # a sequence that grew while it was read
         raise ValueError("too many groups")
     call: Callable[..., int] = _setgroups_unlocked if len(ids) > _LONG_LIST else lib.rep_setgroups
     _check(call(len(ids), ffi.new("gid_t[]", ids) if ids else ffi.NULL))

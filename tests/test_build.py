@@ -51,7 +51,10 @@ def other(source, tmp_path_factory):
 
 def test_suite_on_the_other_back_end(other):
     """The live part of the suite, once more, on a build with the other back end."""
-    suites = [ROOT / "tests" / f"test_{n}.py" for n in ("calls", "input", "os_drop_in", "verify", "report", "table")]
+    suites = [
+        ROOT / "tests" / f"test_{n}.py"
+        for n in ("calls", "identity", "input", "os_drop_in", "verify", "report", "table")
+    ]
     out = run(
         sys.executable,
         "-m",
