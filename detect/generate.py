@@ -9,13 +9,12 @@ read and compared anywhere (tests/golden/).  The other half is verdict.py.
 """
 
 import json
-import os
-import re
 import sys
 from typing import Callable, Dict
 
 import report
-from calls import CALLS, EINVAL_GUARD, Call
+from calls import CALLS, EINVAL_GUARD
+from python_face import cffi_source, native_calls
 from verdict import Answers, Chosen, Verdict, decide, yes
 
 
@@ -214,52 +213,6 @@ def samba_config_h(answers: Answers) -> str:
     return text + "\n#endif\n"
 
 
-IDENTITY_H = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../replace/core/libreplace/identity.h")
-
-
-def _identity_declarations() -> str:
-    """What identity.h declares, for cffi: the header without comments and preprocessor lines."""
-    with open(IDENTITY_H, encoding="utf-8") as file:
-        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.S)
-    text = re.sub(r"#ifdef __cplusplus\n.*?#endif\n", "", text, flags=re.S)
-    text = re.sub(r"^#(.*\\\n)*.*\n", "", text, flags=re.M)
-    return text.replace("__extension__ ", "")
-
-
-def cdef(calls: "tuple[Call, ...]" = CALLS) -> str:
-    """The cffi declarations: uid_t is whatever integer the headers say, never a guess."""
-    types = "typedef int... uid_t;\ntypedef int... gid_t;\n#define LIBREPLACE_THREAD_SCOPE ...\n"
-    return types + "".join(f"{call.prototype};\n" for call in calls) + _identity_declarations()
-
-
-#: The raw setters never block, so the wrappers keep the GIL: with 4 busy threads a
-#: switch costs 58 us this way and 31 ms the other.  libc's calls wait for other
-#: threads and must let it go.  Python.h comes before this text, the wrappers after.
-KEEP_GIL = """
-#undef Py_BEGIN_ALLOW_THREADS
-#undef Py_END_ALLOW_THREADS
-#define Py_BEGIN_ALLOW_THREADS {
-#define Py_END_ALLOW_THREADS }
-"""
-
-
-def cffi_source(answers: Answers, package: str) -> str:
-    """The C source of the Python module; the only step that needs cffi (and so the target's Python)."""
-    import tempfile
-
-    import cffi
-    from cffi import recompiler
-
-    ffi = cffi.FFI()
-    ffi.cdef(cdef())
-    prelude = "#include <libreplace/replace.h>\n" + (KEEP_GIL if decide(answers).backend == "syscall" else "")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "module.c")
-        recompiler.make_c_source(ffi, package + "._replace", prelude, path)
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-
-
 def build_report(answers: Answers) -> str:
     return json.dumps(report.build(answers), indent=1, ensure_ascii=False) + "\n"
 
@@ -270,6 +223,7 @@ OUTPUTS: Dict[str, Callable[[Answers], str]] = {
     "replace_override.h": override_h,
     "samba_config.h": samba_config_h,
     "build_report.json": build_report,
+    "native_calls.h": lambda answers: native_calls(),
 }
 
 
@@ -277,7 +231,7 @@ def main() -> None:
     what, source, output = sys.argv[1:4]
     with open(source, encoding="utf-8") as file:
         answers = json.load(file)
-    text = cffi_source(answers, sys.argv[4]) if what == "cffi" else OUTPUTS[what](answers)
+    text = cffi_source(sys.argv[4]) if what == "cffi" else OUTPUTS[what](answers)
     with open(output, "w", encoding="utf-8") as file:
         file.write(text)
 

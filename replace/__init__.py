@@ -30,27 +30,50 @@ from ._calls import (
     setreuid,
     setuid,
 )
-from ._errors import CapabilitiesRemain, IdentityChanged, IdentityError, IdentityRefused, ThreadTainted
+from ._errors import (
+    CapabilitiesRemain,
+    DropFailed,
+    ForkedUnderIdentity,
+    IdentityChanged,
+    IdentityError,
+    IdentityRefused,
+    ThreadsDiffer,
+    ThreadTainted,
+)
 from ._identity import Identity
 from ._impersonate import impersonate
+from ._process import drop_privileges, popen_as, protect_os
 from ._report import report
+from ._run import acting_as, impersonated, run_as
+from ._threads import ThreadCredentials, assert_clean, thread_credentials
 
 __all__ = [
     "SCOPE",
     "CapabilitiesRemain",
+    "DropFailed",
+    "ForkedUnderIdentity",
     "Identity",
     "IdentityChanged",
     "IdentityError",
     "IdentityRefused",
+    "ThreadCredentials",
     "ThreadTainted",
+    "ThreadsDiffer",
+    "acting_as",
+    "assert_clean",
+    "drop_privileges",
     "getfsgid",
     "getfsuid",
     "getgroups",
     "getresgid",
     "getresuid",
     "impersonate",
+    "impersonated",
     "initgroups",
+    "popen_as",
+    "protect_os",
     "report",
+    "run_as",
     "setegid",
     "seteuid",
     "setfsgid",
@@ -62,6 +85,7 @@ __all__ = [
     "setresuid",
     "setreuid",
     "setuid",
+    "thread_credentials",
 ]
 
 

@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from . import _calls, _explain
-from ._explain import status_fields
 from ._observe import GROUP, HIGH, OTHER, USER, Seen, must, needs_root, observe, or_enosys
+from ._threads import status_fields
 
 
 class Check(NamedTuple):

@@ -4,15 +4,23 @@
 
 from __future__ import annotations
 
+import errno as _errno
 import os
-from typing import Any
+import sys
+
+from ._native import depth, tainted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: enum rep_state in words
-STATES = ("unchanged", "switched", "rolled back", "tainted", "restored")
+STATES = ("unchanged", "switched", "rolled back", "tainted", "restored", "for good")
 #: enum rep_step in words
 STEPS = (
-    "none", "refused", "reading the ids", "going back to the privileged id", "setgroups", "setting the gid",
+    "none", "refusing", "reading the ids", "going back to the privileged id", "setgroups", "setting the gid",
     "setting the uid", "verifying", "checking capabilities", "comparing with what enter had set", "leaving in order",
+    "leaving after a fork",
 )  # fmt: skip
 
 
@@ -21,10 +29,11 @@ class IdentityError(OSError):
 
     identity: whom the thread was to be; step: where it failed; errno: why; state: what
     the thread is now: "unchanged", "rolled back" (both: the ids from before), "restored",
-    or "tainted" (its ids are not known to be right: end the thread).
+    "for good" (a child that was forked under the identity, and has become it) or
+    "tainted" (its ids are not known to be right: end the thread).
     """
 
-    hint = "read `libreplace verify --explain`"
+    hint = "`libreplace verify --explain` says what is permitted here"
 
     def __init__(self, error: int, identity: object, step: str, state: str) -> None:
         self.identity, self.step, self.state = identity, step, state
@@ -32,6 +41,9 @@ class IdentityError(OSError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.errno, self.identity, self.step, self.state))
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} ({self.identity!r})"
 
 
 class CapabilitiesRemain(IdentityError):
@@ -55,5 +67,71 @@ class IdentityChanged(IdentityError):
     hint = "find the caller of libc's set*id; replace.protect_os() turns those of os into exceptions"
 
 
+class ForkedUnderIdentity(IdentityError):
+    """This process was forked while the identity was held and has become it for good: there is no way back."""
+
+    hint = "end this process with os._exit(), or start children with replace.popen_as()"
+
+
+class DropFailed(IdentityError):
+    """Not every thread has become the user for good, or one could come back.
+
+    state "unchanged" or "rolled back": the process is what it was; "tainted": it is in
+    between, and should end.
+    """
+
+    hint = "where the state is tainted, end the process"
+
+
 class IdentityRefused(RuntimeError):
     """The identity, or the place it was to be taken on, is refused before anything is changed."""
+
+
+class ThreadsDiffer(RuntimeError):
+    """Not every thread has the ids of the main thread.  threads: the ThreadCredentials of those that differ."""
+
+    def __init__(self, message: str, threads: tuple[Any, ...]) -> None:
+        self.threads = threads
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (str(self), self.threads))
+
+
+REFUSALS = {
+    _errno.EBUSY: "the process is dropping its privileges, or one of os's own calls is under way; nobody may enter",
+    _errno.EPERM: "it has uid 0, gid 0 or group 0; allow_root=True permits it",
+    _errno.ENOSYS: (
+        "on this build one call changes the whole process; rebuild with -Dcredentials=syscall (Linux), or give "
+        "allow_process=True in a program of one thread"
+    ),
+    _errno.ENOTSUP: "on this build one call changes the whole process, and this is not known to be its only thread",
+    _errno.EINVAL: "an id is -1 or the groups are not in order",
+}
+_KINDS = {8: CapabilitiesRemain, 9: IdentityChanged, 10: ThreadTainted, 11: ForkedUnderIdentity}
+
+
+def failure(error: int, identity: object, step: int, state: int) -> Exception:
+    """The exception for the result of a switch: errno, enum rep_step, enum rep_state.  Called by core/guard.c."""
+    if step == 1 and error != _errno.ENOTRECOVERABLE:
+        return IdentityRefused(f"{identity!r} is refused: {REFUSALS[error]}")
+    kind = ThreadTainted if step == 1 or STATES[state] == "tainted" else _KINDS.get(step, IdentityError)
+    problem = kind(error, identity, STEPS[step], STATES[state])
+    warn(problem)
+    return problem
+
+
+def warn(problem: object) -> None:
+    """Tell the logger `replace`, but never under an identity: handlers open files."""
+    if not depth() and not tainted():
+        log("warning", str(problem))
+
+
+def log(level: str, message: str) -> None:
+    """Tell the logger `replace`, silent by default.  Where nobody has imported logging, nobody listens."""
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        logger = logging.getLogger(__package__)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+        getattr(logger, level)(message)

@@ -7,18 +7,9 @@ from __future__ import annotations
 import os
 import sys
 
+from ._threads import status_fields
+
 _CAP_SETGID, _CAP_SETUID = 6, 7  # include/uapi/linux/capability.h
-
-
-def status_fields(tid: int | str = "self") -> dict[str, str]:
-    """The fields of /proc/self/task/TID/status (proc_pid_status(5)); empty where there is no /proc."""
-    path = "/proc/thread-self/status" if tid == "self" else f"/proc/self/task/{tid}/status"
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            pairs = (line.split(":", 1) for line in file)
-            return {key: value.strip() for key, value in pairs}
-    except FileNotFoundError:
-        return {}
 
 
 def _read(path: str) -> str:

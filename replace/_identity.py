@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
-from operator import index
-from typing import Any, NoReturn, SupportsIndex
 
 from . import _calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, NoReturn, SupportsIndex
 
 _HIGHEST = 2**32 - 2
 
@@ -23,8 +25,8 @@ def _number(value: SupportsIndex, kind: str) -> int:
     if isinstance(value, bool):
         raise TypeError(f"{kind} should be integer, not bool")
     try:
-        number = index(value)
-    except TypeError:
+        number = value.__index__()
+    except AttributeError:
         raise TypeError(f"{kind} should be integer, not {type(value).__name__}") from None
     if not 0 <= number <= _HIGHEST:
         raise OverflowError(f"{kind} {number} is not in 0..{_HIGHEST}")
@@ -64,6 +66,7 @@ class Identity:
         """The supplementary groups, ascending."""
         return tuple(memoryview(self._groups).cast("I"))
 
+    @property
     def has_root(self) -> bool:
         """Whether uid, gid or one of the groups is 0."""
         return self.uid == 0 or self.gid == 0 or self._groups[:4] == b"\0\0\0\0"

@@ -2,111 +2,100 @@
 # SPDX-License-Identifier: MIT
 """impersonate(): the calling thread acts as somebody else, and surely stops.
 
-The guard is made before the switch, and its release is rep_leave() itself: however the
-frame is left, dropping the guard restores, also where an interrupt arrives between two
-lines of Python.  The other half is core/identity.c.  Nothing is imported inside enter
-or leave.
+The switch itself and what undoes it are C (core/guard.c), so that an interrupt finds
+the thread as it was or inside, never in between.  Here is what comes before: who is
+refused, and where.  Nothing is imported inside enter or leave.
 """
 
 from __future__ import annotations
 
+import errno
 import sys
-from types import TracebackType
-from typing import Any, Literal, NoReturn
 
+from . import _native
 from ._calls import SCOPE
-from ._errors import (
-    STATES,
-    STEPS,
-    CapabilitiesRemain,
-    IdentityChanged,
-    IdentityError,
-    IdentityRefused,
-    ThreadTainted,
-)
+from ._errors import REFUSALS, IdentityRefused, failure
 from ._identity import Identity
-from ._replace import ffi, lib
 
-Level = Literal["effective", "shielded", "real", "filesystem"]
-_LEVELS = {"effective": 0, "shielded": 1, "real": 2, "filesystem": 3}
-_ERRORS = {1: ThreadTainted, 8: CapabilitiesRemain, 9: IdentityChanged, 10: ThreadTainted}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
-_new, _gc, _from_buffer = ffi.new, ffi.gc, ffi.from_buffer
-_enter, _leave, _getgroups = lib.rep_enter, lib.rep_leave, lib.rep_getgroups
-_NULL = ffi.NULL
+    from ._native import Guard
+
+    Level = Literal["effective", "shielded", "real", "filesystem"]
+    OnFailure = Literal["taint", "abort"]
+
+LEVELS = {"effective": 0, "shielded": 1, "real": 2, "filesystem": 3}
+ALLOW_ROOT, ALLOW_PROCESS, ABORT = 1, 2, 4  # enum rep_flag
+
+_modules, _audit = sys.modules, sys.audit
 
 
-def _refuse_event_loops() -> None:
-    """An identity must not cross an await: it belongs to the thread, not to the task."""
-    asyncio = sys.modules.get("asyncio")
+def _loop_here() -> str:
+    """What runs an event loop or switches greenlets in this thread, if something does."""
+    get = _modules.get
+    asyncio = get("asyncio")
     if asyncio is not None and asyncio._get_running_loop() is not None:
-        raise IdentityRefused("an asyncio event loop is running in this thread; use `await run_as(...)` instead")
-    trio = sys.modules.get("trio")
-    if trio is not None and getattr(trio.lowlevel, "in_trio_run", lambda: False)():
-        raise IdentityRefused("a trio event loop is running in this thread; switch inside a worker thread instead")
-    greenlet = sys.modules.get("greenlet")
-    if greenlet is not None and greenlet.getcurrent().parent is not None:
-        raise IdentityRefused("this is a greenlet: others would run under the identity; switch in a real thread")
+        return "an asyncio event loop is running in this thread; use `await run_as(...)`"
+    trio = get("trio")
+    if trio is not None and getattr(trio.lowlevel, "in_trio_run", bool)():
+        return "a trio event loop is running in this thread; use `trio.to_thread.run_sync(acting_as(...))`"
+    greenlet = get("greenlet")
+    if greenlet is not None:
+        if greenlet.getcurrent().parent is not None:
+            return "this is a greenlet, and others would run under the identity; switch in a real thread"
+        gevent = get("gevent._hub_local")
+        if gevent is not None and gevent.get_hub_if_exists() is not None:
+            return "gevent has its hub in this thread, and greenlets would run under the identity"
+    return ""
 
 
-def _raise(guard: Any, identity: Identity) -> NoReturn:
-    kind = _ERRORS.get(guard.step, IdentityError)
-    raise kind(guard.error, identity, STEPS[guard.step], STATES[guard.state])
+def _before(identity: Identity, level: int) -> None:
+    """What core/guard.c calls before each entry: an exception here, and nothing has changed."""
+    loop = _loop_here()
+    if loop:
+        raise IdentityRefused(loop)
+    _audit("replace.enter", identity, level)
 
 
-class impersonate:  # noqa: N801  (a context manager, named as a function)
+_native.setup(_before, failure, _audit)
+
+
+def impersonate(
+    identity: Identity,
+    *,
+    level: Level = "effective",
+    allow_root: bool = False,
+    allow_process: bool = False,
+    on_restore_failure: OnFailure = "taint",
+) -> Guard:
     """with impersonate(identity): the calling thread acts as identity, this thread only.
 
     level: which ids are set, "effective" (0/u/0), "shielded", "real" or "filesystem".
     allow_root: permit uid 0, gid 0 or group 0 in the identity.
+    allow_process: on a build whose calls change the whole process, go on if this is its
+    only thread.  on_restore_failure: "taint" the thread, which then refuses more and
+    should end, or "abort" the process.
+    May be nested; each is for one use.  `changes` of the returned guard counts the
+    credential-changing system calls.
     Raises IdentityRefused (nothing was changed), IdentityError and its kinds (which say
-    what the thread is now).  May be nested; not re-used.
+    what the thread is now), TypeError, ValueError.
+    Audit events: replace.enter (identity, level), which may veto; replace.leave.
     """
-
-    __slots__ = ("_guard", "_identity", "_level")
-
-    def __init__(self, identity: Identity, *, level: Level = "effective", allow_root: bool = False) -> None:
-        if not isinstance(identity, Identity):
-            raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
-        if level not in _LEVELS:
-            raise ValueError(f"level should be one of {', '.join(_LEVELS)}, not {level!r}")
-        if SCOPE != "thread":
-            raise IdentityRefused(
-                "on this build one call changes the whole process; rebuild with -Dcredentials=syscall (Linux)"
-            )
-        if not allow_root and identity.has_root():
-            raise IdentityRefused(f"{identity!r} has uid 0, gid 0 or group 0; allow_root=True permits it")
-        self._identity, self._level, self._guard = identity, _LEVELS[level], None
-
-    def __enter__(self) -> Identity:
-        if self._guard is not None:
-            raise RuntimeError("this impersonate() was used before; make another")
-        _refuse_event_loops()
-        identity, packed = self._identity, self._identity._groups
-        room = max(_getgroups(0, _NULL), len(packed) // 4, 16)
-        who = _new(
-            "struct rep_identity *", (identity.uid, identity.gid, len(packed) // 4, _from_buffer("gid_t[]", packed))
-        )
-        guard = _new("struct rep_guard *", {"groups": 3 * room})
-        guard.room = room
-        self._guard = guard = _gc(guard, _leave)
-        try:
-            if _enter(guard, who, self._level):
-                _raise(guard, identity)
-        except BaseException:
-            _leave(guard)
-            raise
-        return identity
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        guard = self._guard
-        if _leave(guard):
-            _raise(guard, self._identity)
-
-    async def __aenter__(self) -> NoReturn:
-        raise TypeError("impersonate cannot be held across await; use `await run_as(...)`")
-
-    async def __aexit__(self, *exception: object) -> None:
-        raise TypeError("impersonate cannot be held across await; use `await run_as(...)`")
+    if not isinstance(identity, Identity):
+        raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
+    try:
+        number = LEVELS[level]
+    except (KeyError, TypeError):
+        raise ValueError(f"level should be one of {', '.join(LEVELS)}, not {level!r}") from None
+    flags = ALLOW_ROOT if allow_root else 0
+    if allow_process:
+        flags |= ALLOW_PROCESS
+    elif SCOPE != "thread":
+        raise IdentityRefused(f"{identity!r} is refused: {REFUSALS[errno.ENOSYS]}")
+    if on_restore_failure != "taint":
+        if on_restore_failure != "abort":
+            raise ValueError(f"on_restore_failure should be taint or abort, not {on_restore_failure!r}")
+        flags |= ABORT
+    return _native.make(identity, identity.uid, identity.gid, identity._groups, number, flags)

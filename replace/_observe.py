@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import _calls, _explain
-from ._explain import status_fields
+from ._threads import status_fields
 
 #: Ids above 16 bits that no account has, so that truncation and mix-ups show.
 USER, GROUP, OTHER = 80001, 80002, 80003

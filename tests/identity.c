@@ -88,7 +88,10 @@ static void only_the_uid_differs(void)
 	static const struct rep_identity user = {ALICE, 0, 0, NULL};
 	entry held;
 
-	MUST(rep_enter(fresh(&held), &user, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(rep_enter(fresh(&held), &user, REP_LEVEL_EFFECTIVE) == -1 && errno == EPERM);
+	MUST(held.guard.step == REP_STEP_REFUSED && held.guard.changes == 0);
+	fresh(&held)->flags = REP_ALLOW_ROOT;
+	MUST(rep_enter(&held.guard, &user, REP_LEVEL_EFFECTIVE) == 0);
 	MUST(rep_leave(&held.guard) == 0 && held.guard.changes == 2);
 }
 

@@ -268,7 +268,7 @@ def test_many_groups_and_a_manager_used_twice():
         manager = impersonate(many)
         with manager:
             assert replace.getgroups() == list(range(1, 65537))
-        with pytest.raises(RuntimeError, match="used before"), manager:
+        with pytest.raises(RuntimeError, match="entered before"), manager:
             raise AssertionError("entered")
         assert replace.getgroups() == []
 

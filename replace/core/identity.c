@@ -4,68 +4,14 @@
  *
  * rep_enter() and rep_leave(): one walk from the ids a thread has to the ids it shall
  * have, used on the way in, on the way out and to roll back. What the thread is gets
- * read, never remembered. No heap, no locks; the state is thread-local but for the
- * count of entries. Declared and explained in libreplace/identity.h.
+ * read, never remembered. No heap, no locks; the state is thread-local but for what
+ * thread.c says. Declared and explained in libreplace/identity.h.
  */
 #include <errno.h>
-#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <libreplace/replace.h>
-
-#if !LIBREPLACE_THREAD_SCOPE
-
-int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int level)
-{
-	(void)identity;
-	(void)level;
-	guard->step = REP_STEP_REFUSED;
-	guard->error = errno = ENOSYS;
-	return -1;
-}
-
-int rep_leave(struct rep_guard *guard)
-{
-	(void)guard;
-	return 0;
-}
-
-unsigned rep_active(void)
-{
-	return 0;
-}
-
-unsigned rep_depth(void)
-{
-	return 0;
-}
-
-int rep_tainted(void)
-{
-	return 0;
-}
-
-#else
-#include <linux/capability.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-
-/* CAP_FS_SET of include/linux/capability.h: what file access as somebody else must not have. */
-#define FS_CAPABILITIES                                                                            \
-	(1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH |              \
-	 1ULL << CAP_FOWNER | 1ULL << CAP_FSETID | 1ULL << CAP_LINUX_IMMUTABLE |                   \
-	 1ULL << CAP_MKNOD | 1ULL << CAP_MAC_OVERRIDE)
-
-static atomic_uint active;
-
-static _Thread_local struct {
-	const struct rep_guard *top; /* innermost entry; NULL: none. Compared, never followed: */
-	uint64_t token;              /* its memory may be gone, so the token must agree as well */
-	uint64_t last;               /* thread id and a number, for the next token */
-	unsigned depth;
-	int tainted;
-	struct rep_ids base; /* observed on the outermost entry */
-} mine;
+#include "internal.h"
 
 /* The three lists of groups that a guard has room for. */
 static gid_t *found(struct rep_guard *guard)
@@ -83,6 +29,7 @@ static gid_t *scratch(struct rep_guard *guard)
 	return guard->groups + 2 * guard->room;
 }
 
+/* The first failure is the one that is told; those of a roll-back come after it. */
 static int fail(struct rep_guard *guard, int step, int error)
 {
 	if (guard->step == REP_STEP_NONE) {
@@ -92,19 +39,37 @@ static int fail(struct rep_guard *guard, int step, int error)
 	return -1;
 }
 
+static int changed(struct rep_guard *guard, int step, int result)
+{
+	guard->changes++;
+	return result == 0 ? 0 : fail(guard, step, errno);
+}
+
+/* Real, effective and saved ids, and the groups. */
 static int read_ids(struct rep_guard *guard, struct rep_ids *ids, gid_t *groups)
 {
-	int size = rep_getgroups(0, NULL);
+	int size = rep_getgroups((int)guard->room, groups);
 
-	if (size >= 0 && (size_t)size > guard->room)
+	if ((size < 0 && errno == EINVAL) || size > (int)guard->room) /* getgroups(2) */
 		return fail(guard, REP_STEP_READ, ENOBUFS);
-	if (size > 0)
-		size = rep_getgroups(size, groups);
 	if (size < 0 || rep_getresuid(&ids->ruid, &ids->euid, &ids->suid) != 0 ||
-	    rep_getresgid(&ids->rgid, &ids->egid, &ids->sgid) != 0 ||
-	    rep_getfsuid(&ids->fsuid) != 0 || rep_getfsgid(&ids->fsgid) != 0)
+	    rep_getresgid(&ids->rgid, &ids->egid, &ids->sgid) != 0)
 		return fail(guard, REP_STEP_READ, errno);
 	ids->size = (size_t)size;
+	return 0;
+}
+
+/* The fs ids as well; between reads they follow each change of an effective id (credentials(7)). */
+static int read_all(struct rep_guard *guard, struct rep_ids *ids, gid_t *groups)
+{
+	if (read_ids(guard, ids, groups) != 0)
+		return -1;
+	if (rep_getfsuid(&ids->fsuid) != 0 || rep_getfsgid(&ids->fsgid) != 0) {
+		if (errno != ENOSYS)
+			return fail(guard, REP_STEP_READ, errno);
+		ids->fsuid = ids->euid;
+		ids->fsgid = ids->egid;
+	}
 	return 0;
 }
 
@@ -118,149 +83,124 @@ static int same_gids(const struct rep_ids *a, const struct rep_ids *b)
 	return a->rgid == b->rgid && a->egid == b->egid && a->sgid == b->sgid;
 }
 
-static int same_groups(const struct rep_ids *a, const gid_t *x, const struct rep_ids *b,
-                       const gid_t *y)
+static int ascending(const gid_t *list, size_t size)
 {
-	return a->size == b->size && (a->size == 0 || memcmp(x, y, a->size * sizeof *x) == 0);
+	for (size_t i = 1; i < size; i++)
+		if (list[i - 1] >= list[i])
+			return 0;
+	return 1;
 }
 
-/* capget(2), capset(2): version 3 has two 32-bit words for each set. */
-static int get_capabilities(struct rep_capabilities *set)
+/* Shell's sort: qsort(3) may allocate. */
+static void sort(gid_t *list, size_t size)
 {
-	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct data[2];
+	for (size_t gap = size / 2; gap > 0; gap /= 2)
+		for (size_t i = gap; i < size; i++) {
+			gid_t moved = list[i];
+			size_t j = i;
 
-	if (syscall(SYS_capget, &header, data) != 0)
-		return -1;
-	set->effective = data[0].effective | (uint64_t)data[1].effective << 32;
-	set->permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
-	set->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
-	return 0;
-}
-
-static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable)
-{
-	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct data[2] = {
-	    {(uint32_t)effective, (uint32_t)permitted, (uint32_t)inheritable},
-	    {(uint32_t)(effective >> 32), (uint32_t)(permitted >> 32),
-	     (uint32_t)(inheritable >> 32)},
-	};
-
-	return (int)syscall(SYS_capset, &header, data);
+			for (; j >= gap && list[j - gap] > moved; j -= gap)
+				list[j] = list[j - gap];
+			list[j] = moved;
+		}
 }
 
 /*
- * A server without root keeps its capabilities across a switch from one user id to
- * another, so they are put down by hand: effective, and inheritable, with which the
- * kernel drops the ambient ones (a child that execs would have them).
+ * The kernel sorts by its own ids, which in a user namespace of several ranges is not
+ * the order of those it shows: a list read back is compared in ascending order then.
  */
-static int put_down(struct rep_capabilities *held)
+static int same_groups(const struct rep_ids *a, gid_t *read, const struct rep_ids *b,
+                       const gid_t *set)
 {
-	held->ambient = 0;
-	for (int bit = 0; bit <= CAP_LAST_CAP && held->inheritable != 0; bit++)
-		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0) == 1)
-			held->ambient |= 1ULL << bit;
-	return set_capabilities(0, held->permitted, 0);
-}
+	size_t bytes = a->size * sizeof *read;
 
-/* Exactly the sets that were observed on entry. */
-static int take_up(const struct rep_capabilities *held)
-{
-	if (set_capabilities(held->effective, held->permitted, held->inheritable) != 0)
-		return -1;
-	for (int bit = 0; bit <= CAP_LAST_CAP && held->ambient != 0; bit++)
-		if ((held->ambient >> bit & 1) != 0 &&
-		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) != 0)
-			return -1;
-	return 0;
-}
-
-static int is_one_of(uid_t id, const struct rep_ids *ids)
-{
-	return id == ids->ruid || id == ids->euid || id == ids->suid;
-}
-
-/*
- * Make the thread able to change the rest: back to its privileged effective id, on the
- * way out straight to all three ids. Without root it is the capabilities that do it.
- */
-static int gain(struct rep_guard *guard, struct rep_ids *now, const struct rep_ids *to)
-{
-	const struct rep_capabilities *held = &guard->capabilities;
-	int out =
-	    to->euid == mine.base.euid && is_one_of(to->ruid, now) && is_one_of(to->suid, now);
-
-	if (mine.base.euid != 0 &&
-	    set_capabilities(held->permitted, held->permitted, held->inheritable) != 0)
-		return fail(guard, REP_STEP_PRIVILEGE, errno);
-	if (now->euid == mine.base.euid)
+	if (a->size != b->size)
 		return 0;
-	guard->changes++;
-	if (rep_setresuid(out ? to->ruid : (uid_t)-1, mine.base.euid, out ? to->suid : (uid_t)-1) !=
-	    0)
-		return fail(guard, REP_STEP_PRIVILEGE, errno);
-	now->euid = now->fsuid = mine.base.euid;
-	if (out) {
+	if (bytes == 0 || memcmp(read, set, bytes) == 0)
+		return 1;
+	if (ascending(read, a->size) || !ascending(set, b->size))
+		return 0;
+	sort(read, a->size);
+	return memcmp(read, set, bytes) == 0;
+}
+
+/* A server without root, or one whose children would inherit capabilities, has them put down by
+ * hand. */
+static int puts_down(const struct rep_guard *guard)
+{
+	return rep_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
+}
+
+static int set_uids(struct rep_guard *guard, struct rep_ids *now, const struct rep_ids *to)
+{
+	if (!same_uids(now, to)) {
+		if (changed(guard, REP_STEP_UID, rep_setresuid(to->ruid, to->euid, to->suid)) != 0)
+			return -1;
 		now->ruid = to->ruid;
+		now->euid = now->fsuid = to->euid;
 		now->suid = to->suid;
 	}
+	if (now->fsuid != to->fsuid) {
+		if (changed(guard, REP_STEP_UID, rep_setfsuid(to->fsuid)) != 0)
+			return -1;
+		now->fsuid = to->fsuid;
+	}
 	return 0;
 }
 
-/* From what the thread is to what it shall be, by way of its privileged id, verified. */
-static int walk(struct rep_guard *guard, const struct rep_ids *to, const gid_t *groups)
+static int set_gids(struct rep_guard *guard, struct rep_ids *now, const struct rep_ids *to)
+{
+	if (!same_gids(now, to)) {
+		if (changed(guard, REP_STEP_GID, rep_setresgid(to->rgid, to->egid, to->sgid)) != 0)
+			return -1;
+		now->fsgid = to->egid;
+	}
+	if (now->fsgid != to->fsgid && changed(guard, REP_STEP_GID, rep_setfsgid(to->fsgid)) != 0)
+		return -1;
+	return 0;
+}
+
+/*
+ * From what the thread is, as read, to what it shall be, verified. Inwards: by way of
+ * the privileged id, then groups, gids, uids. Outwards, to the privileged id itself:
+ * uids, gids, groups.
+ */
+static int walk(struct rep_guard *guard, struct rep_ids *now, const struct rep_ids *to,
+                const gid_t *groups)
 {
 	gid_t *list = scratch(guard);
-	struct rep_ids now;
-	int gids, lists;
+	uid_t privileged = rep_mine.base.euid;
+	int outwards = to->euid == privileged && to->fsuid == privileged;
+	int lists = !same_groups(now, list, to, groups);
 
-	if (read_ids(guard, &now, list) != 0)
+	if (!lists && same_gids(now, to) && same_uids(now, to) && now->fsuid == to->fsuid &&
+	    now->fsgid == to->fsgid)
+		return 0;
+	if (privileged != 0 && rep_raise_capabilities(&guard->capabilities) != 0)
+		return fail(guard, REP_STEP_PRIVILEGE, errno);
+	if (outwards) {
+		if (set_uids(guard, now, to) != 0 || set_gids(guard, now, to) != 0)
+			return -1;
+	} else if (now->euid != privileged) {
+		if (changed(guard, REP_STEP_PRIVILEGE,
+		            rep_setresuid((uid_t)-1, privileged, (uid_t)-1)) != 0)
+			return -1;
+		now->euid = now->fsuid = privileged;
+	}
+	if (lists && changed(guard, REP_STEP_GROUPS, rep_setgroups(to->size, groups)) != 0)
 		return -1;
-	gids = !same_gids(&now, to);
-	lists = !same_groups(&now, list, to, groups);
-	if ((gids || lists || !same_uids(&now, to) || now.fsuid != to->fsuid ||
-	     now.fsgid != to->fsgid) &&
-	    gain(guard, &now, to) != 0)
+	if (!outwards && (set_gids(guard, now, to) != 0 || set_uids(guard, now, to) != 0))
 		return -1;
-	if (lists) {
-		guard->changes++;
-		if (rep_setgroups(to->size, groups) != 0)
-			return fail(guard, REP_STEP_GROUPS, errno);
-	}
-	if (gids) {
-		guard->changes++;
-		if (rep_setresgid(to->rgid, to->egid, to->sgid) != 0)
-			return fail(guard, REP_STEP_GID, errno);
-		now.fsgid = to->egid;
-	}
-	if (now.fsgid != to->fsgid) {
-		guard->changes++;
-		if (rep_setfsgid(to->fsgid) != 0)
-			return fail(guard, REP_STEP_GID, errno);
-	}
-	if (!same_uids(&now, to)) {
-		guard->changes++;
-		if (rep_setresuid(to->ruid, to->euid, to->suid) != 0)
-			return fail(guard, REP_STEP_UID, errno);
-		now.fsuid = to->euid;
-	}
-	if (now.fsuid != to->fsuid) {
-		guard->changes++;
-		if (rep_setfsuid(to->fsuid) != 0)
-			return fail(guard, REP_STEP_UID, errno);
-	}
-	if (read_ids(guard, &now, list) != 0)
+	if (read_ids(guard, now, list) != 0)
 		return -1;
-	if (!same_uids(&now, to) || !same_gids(&now, to) || now.fsuid != to->fsuid ||
-	    now.fsgid != to->fsgid || !same_groups(&now, list, to, groups))
+	if (!same_uids(now, to) || !same_gids(now, to) || !same_groups(now, list, to, groups))
 		return fail(guard, REP_STEP_VERIFY, EPERM);
 	return 0;
 }
 
 static void shape(const struct rep_identity *who, int level, struct rep_ids *to)
 {
-	*to = mine.base;
+	*to = rep_mine.base;
 	to->size = who->size;
 	to->fsuid = who->uid;
 	to->fsgid = who->gid;
@@ -274,121 +214,164 @@ static void shape(const struct rep_identity *who, int level, struct rep_ids *to)
 		to->ruid = LIBREPLACE_SHIELD_UID;
 }
 
-/* What may not remain after entering; a server without root puts it down first. */
-static int lose_capabilities(struct rep_guard *guard, int level)
+/* What may not remain after entering. Root that was asked for by name keeps root's. */
+static int lose_capabilities(struct rep_guard *guard, uid_t uid, int level)
 {
-	uint64_t forbidden = level == REP_LEVEL_FILESYSTEM ? FS_CAPABILITIES : ~0ULL;
 	struct rep_capabilities now;
 
-	if (mine.base.euid != 0 && put_down(&guard->capabilities) != 0)
+	if (uid == 0)
+		return 0;
+	if (puts_down(guard) && rep_put_down_capabilities(&guard->capabilities) != 0)
 		return fail(guard, REP_STEP_CAPABILITIES, errno);
-	if (get_capabilities(&now) != 0)
+	if (rep_get_capabilities(&now) != 0)
 		return fail(guard, REP_STEP_CAPABILITIES, errno);
-	return (now.effective & forbidden) == 0 ? 0 : fail(guard, REP_STEP_CAPABILITIES, EPERM);
+	if (rep_forbidden_capabilities(now.effective, level) != 0)
+		return fail(guard, REP_STEP_CAPABILITIES, EPERM);
+	return 0;
 }
 
 /* Back to the ids from before the entry, verified, and then to no more capabilities than then. */
-static int go_back(struct rep_guard *guard)
+static int go_back(struct rep_guard *guard, struct rep_ids *now)
 {
 	const struct rep_capabilities *held = &guard->capabilities;
 
-	if (walk(guard, &guard->before, found(guard)) != 0)
+	if (walk(guard, now, &guard->before, found(guard)) != 0)
 		return -1;
-	if ((mine.base.euid != 0 || held->effective != held->permitted) && take_up(held) != 0)
+	if ((puts_down(guard) || held->effective != held->permitted) &&
+	    rep_take_up_capabilities(held) != 0)
 		return fail(guard, REP_STEP_CAPABILITIES, errno);
 	return 0;
 }
 
-static int taint(struct rep_guard *guard)
+static int end(struct rep_guard *guard, int state)
 {
-	mine.tainted = 1;
-	guard->state = REP_STATE_TAINTED;
+	guard->state = state;
 	errno = guard->error;
 	return -1;
+}
+
+static int taint(struct rep_guard *guard)
+{
+	rep_mine.tainted = 1;
+	return end(guard, REP_STATE_TAINTED);
+}
+
+static int cannot_restore(struct rep_guard *guard)
+{
+	if (guard->flags & REP_ABORT_UNLESS_RESTORED)
+		abort();
+	return taint(guard);
+}
+
+int rep_identity_has_root(const struct rep_identity *identity)
+{
+	return identity->uid == 0 || identity->gid == 0 ||
+	       (identity->size > 0 && identity->groups[0] == 0);
+}
+
+/* Why an entry is refused before anything is looked at; 0 if it is not. */
+static int refusal(const struct rep_guard *guard, const struct rep_identity *who, int level)
+{
+	if (rep_mine.tainted)
+		return ENOTRECOVERABLE;
+	if (who->uid == (uid_t)-1 || who->gid == (gid_t)-1 || level < REP_LEVEL_EFFECTIVE ||
+	    level > REP_LEVEL_FILESYSTEM || !ascending(who->groups, who->size) ||
+	    (who->size > 0 && who->groups[who->size - 1] == (gid_t)-1))
+		return EINVAL;
+	if (rep_identity_has_root(who) && !(guard->flags & REP_ALLOW_ROOT))
+		return EPERM;
+	if (LIBREPLACE_THREAD_SCOPE)
+		return 0;
+	if (!(guard->flags & REP_ALLOW_PROCESS))
+		return ENOSYS;
+	return rep_alone() ? 0 : ENOTSUP;
+}
+
+static int give_up(struct rep_guard *guard, int step, int error)
+{
+	fail(guard, step, error);
+	if (rep_mine.depth == 0 && rep_mine.counted)
+		rep_count_out();
+	return end(guard, REP_STATE_IDLE);
 }
 
 int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int level)
 {
+	int before = errno, error = refusal(guard, identity, level);
+	struct rep_ids now;
+
 	guard->step = REP_STEP_NONE;
 	guard->state = REP_STATE_IDLE;
 	guard->error = guard->changes = 0;
-	if (mine.tainted)
-		fail(guard, REP_STEP_REFUSED, ENOTRECOVERABLE);
-	else if (identity->uid == (uid_t)-1 || identity->gid == (gid_t)-1 ||
-	         level < REP_LEVEL_EFFECTIVE || level > REP_LEVEL_FILESYSTEM)
-		fail(guard, REP_STEP_REFUSED, EINVAL);
-	else if (identity->size > guard->room)
-		fail(guard, REP_STEP_READ, ENOBUFS);
-	else if (read_ids(guard, &guard->before, found(guard)) == 0 &&
-	         get_capabilities(&guard->capabilities) != 0)
-		fail(guard, REP_STEP_READ, errno);
-	if (guard->step != REP_STEP_NONE) {
-		errno = guard->error;
-		return -1;
+	if (error == 0 && rep_mine.depth == 0)
+		error = rep_count_in();
+	if (error != 0) {
+		fail(guard, REP_STEP_REFUSED, error);
+		return end(guard, REP_STATE_IDLE);
 	}
-	if (mine.depth == 0)
-		mine.base = guard->before;
+	if (identity->size > guard->room)
+		return give_up(guard, REP_STEP_READ, ENOBUFS);
+	if (read_all(guard, &guard->before, found(guard)) != 0 ||
+	    rep_get_capabilities(&guard->capabilities) != 0)
+		return give_up(guard, REP_STEP_READ, errno);
+	if (rep_mine.depth == 0)
+		rep_mine.base = guard->before;
 	shape(identity, level, &guard->set);
 	if (identity->size > 0)
 		memcpy(wanted(guard), identity->groups, identity->size * sizeof *identity->groups);
-	atomic_fetch_add(&active, 1);
-	if (walk(guard, &guard->set, wanted(guard)) == 0 && lose_capabilities(guard, level) == 0) {
-		if (mine.last == 0)
-			mine.last = (uint64_t)syscall(SYS_gettid) << 32;
-		guard->outer = mine.top;
-		guard->outer_token = mine.token;
-		mine.top = guard;
-		mine.token = guard->token = ++mine.last;
-		mine.depth++;
+	now = guard->before;
+	if (now.size > 0)
+		memcpy(scratch(guard), found(guard), now.size * sizeof(gid_t));
+	rep_mine.depth++;
+	if (walk(guard, &now, &guard->set, wanted(guard)) == 0 &&
+	    lose_capabilities(guard, identity->uid, level) == 0) {
+		if (rep_mine.last == 0)
+			rep_mine.last = (uint64_t)(uintptr_t)&rep_mine << 16;
+		guard->outer = rep_mine.top;
+		guard->outer_token = rep_mine.token;
+		rep_mine.top = guard;
+		rep_mine.token = guard->token = ++rep_mine.last;
 		guard->state = REP_STATE_ENTERED;
+		errno = before;
 		return 0;
 	}
-	atomic_fetch_sub(&active, 1);
-	if (go_back(guard) != 0)
-		return taint(guard);
-	guard->state = REP_STATE_ROLLED_BACK;
-	errno = guard->error;
-	return -1;
+	if (read_all(guard, &now, scratch(guard)) != 0 || go_back(guard, &now) != 0)
+		return cannot_restore(guard);
+	if (--rep_mine.depth == 0)
+		rep_count_out();
+	return end(guard, REP_STATE_ROLLED_BACK);
 }
 
 int rep_leave(struct rep_guard *guard)
 {
+	int before = errno;
 	struct rep_ids now;
 
 	if (guard->state != REP_STATE_ENTERED)
 		return 0;
-	if (mine.top != guard || mine.token != guard->token) {
+	if (rep_mine.forked) {
+		fail(guard, REP_STEP_FORKED, EPERM);
+		return end(guard, REP_STATE_FOR_GOOD);
+	}
+	if (rep_mine.top != guard || rep_mine.token != guard->token) {
 		fail(guard, REP_STEP_ORDER, EPERM);
 		return taint(guard);
 	}
-	if (read_ids(guard, &now, scratch(guard)) != 0 || !same_uids(&now, &guard->set) ||
-	    !same_gids(&now, &guard->set) || now.fsuid != guard->set.fsuid ||
-	    now.fsgid != guard->set.fsgid ||
+	if (read_all(guard, &now, scratch(guard)) != 0)
+		return cannot_restore(guard);
+	if (!same_uids(&now, &guard->set) || !same_gids(&now, &guard->set) ||
+	    now.fsuid != guard->set.fsuid || now.fsgid != guard->set.fsgid ||
 	    !same_groups(&now, scratch(guard), &guard->set, wanted(guard)))
 		fail(guard, REP_STEP_FOUND, EPERM);
-	if (go_back(guard) != 0)
-		return taint(guard);
-	mine.top = guard->outer;
-	mine.token = guard->outer_token;
-	mine.depth--;
-	atomic_fetch_sub(&active, 1);
+	if (go_back(guard, &now) != 0)
+		return cannot_restore(guard);
+	rep_mine.top = guard->outer;
+	rep_mine.token = guard->outer_token;
+	if (--rep_mine.depth == 0)
+		rep_count_out();
+	if (guard->step != REP_STEP_NONE)
+		return end(guard, REP_STATE_LEFT);
 	guard->state = REP_STATE_LEFT;
-	errno = guard->error;
-	return guard->step == REP_STEP_NONE ? 0 : -1;
+	errno = before;
+	return 0;
 }
-
-unsigned rep_active(void)
-{
-	return atomic_load(&active);
-}
-
-unsigned rep_depth(void)
-{
-	return mine.depth;
-}
-
-int rep_tainted(void)
-{
-	return mine.tainted;
-}
-#endif

@@ -5,9 +5,10 @@
  * An identity that a thread takes on and surely loses again. Included by
  * libreplace/replace.h; include that. The other half is replace/core/identity.c.
  *
- * Only where LIBREPLACE_THREAD_SCOPE is 1: elsewhere rep_enter() is ENOSYS, since
- * it would change every thread. This is not a privilege drop: the saved user id
- * stays, that is how the thread comes back.
+ * Where LIBREPLACE_THREAD_SCOPE is 0 a switch would change every thread, so rep_enter()
+ * is ENOSYS there unless REP_ALLOW_PROCESS is given. This is not a privilege drop: the
+ * saved user id stays, that is how the thread comes back. A child that is forked while
+ * an identity is held becomes that user for good; vfork(2) and posix_spawn(3) do not.
  */
 #ifndef LIBREPLACE_IDENTITY_H
 #define LIBREPLACE_IDENTITY_H
@@ -35,7 +36,7 @@ enum rep_level {
 /* Where something failed. */
 enum rep_step {
 	REP_STEP_NONE = 0,
-	REP_STEP_REFUSED = 1,      /* the thread is tainted, or a drop is under way */
+	REP_STEP_REFUSED = 1,      /* before anything was looked at; see rep_enter() */
 	REP_STEP_READ = 2,         /* reading the thread's ids; ENOBUFS: the buffer is too small */
 	REP_STEP_PRIVILEGE = 3,    /* going back to the privileged id, or raising capabilities */
 	REP_STEP_GROUPS = 4,       /* setgroups */
@@ -45,6 +46,7 @@ enum rep_step {
 	REP_STEP_CAPABILITIES = 8, /* capabilities would remain */
 	REP_STEP_FOUND = 9,        /* on leave, the ids were not those that enter had set */
 	REP_STEP_ORDER = 10,       /* left on another thread, or before an inner identity */
+	REP_STEP_FORKED = 11,      /* left in a child that was forked while it was held */
 };
 
 /* What the thread is after a call. */
@@ -54,6 +56,14 @@ enum rep_state {
 	REP_STATE_ROLLED_BACK = 2, /* a step failed; the ids are those from before, verified */
 	REP_STATE_TAINTED = 3,     /* the ids are not known to be right; the thread refuses more */
 	REP_STATE_LEFT = 4,        /* the ids are those from before, verified */
+	REP_STATE_FOR_GOOD = 5, /* a child that was forked under an identity, and has become it */
+};
+
+/* What an entry allows beyond the usual. */
+enum rep_flag {
+	REP_ALLOW_ROOT = 1,    /* uid 0, gid 0 or group 0 in the identity */
+	REP_ALLOW_PROCESS = 2, /* where one call changes every thread, and there is but one */
+	REP_ABORT_UNLESS_RESTORED = 4, /* abort(3) instead of a tainted thread */
 };
 
 struct rep_identity {
@@ -74,12 +84,13 @@ struct rep_capabilities {
 };
 
 /*
- * One entry. Set it to zero, then room; keep it where it is until it is left. The
+ * One entry. Set it to zero, then room and flags; keep it where it is until it is left. The
  * fields from step to changes are the result; the others belong to the library. With
  * LIBREPLACE_GUARD(name, 64), name.guard has room for 64 groups on the stack.
  */
 struct rep_guard {
 	size_t room; /* at least the groups that the thread has, and those of the identity */
+	int flags;   /* of enum rep_flag, or-ed */
 	int step;    /* enum rep_step */
 	int error;   /* errno of that step */
 	int state;   /* enum rep_state */
@@ -107,7 +118,11 @@ struct rep_guard {
  * Reads the ids, skips what changes nothing, sets groups, gid, uid in this order,
  * verifies ids and capabilities, and rolls back what it did if a step fails.
  *
- * Return: 0, or -1 with errno, guard->step and guard->state set.
+ * Return: 0, or -1 with errno, guard->step and guard->state set. REP_STEP_REFUSED is
+ * ENOTRECOVERABLE (the thread is tainted), EBUSY (rep_drop_begin()), EINVAL (an id is -1,
+ * the groups are not in order, no such level), EPERM (root without REP_ALLOW_ROOT),
+ * ENOSYS (every thread would change) or ENOTSUP (this is not the only thread).
+ * REP_STEP_READ with ENOBUFS: more room is needed.
  * Source: credentials(7), capabilities(7), kernel/sys.c.
  */
 int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int level);
@@ -123,12 +138,30 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
  */
 int rep_leave(struct rep_guard *guard);
 
-/* How many entries are held in this process, and how many in the calling thread. */
+/* How many threads of this process are switched, and how many entries the calling one holds. */
 unsigned rep_active(void);
 unsigned rep_depth(void);
 
 /* Whether the calling thread refuses to enter: it once could not be brought back. */
 int rep_tainted(void);
+
+/* Whether uid, gid or one of the groups is 0. */
+int rep_identity_has_root(const struct rep_identity *identity);
+
+/**
+ * rep_drop_begin() - from here to rep_drop_end() no thread can enter
+ *
+ * Around libc's own process-wide calls: while a thread is switched they abort the
+ * process, or make that thread root again.
+ *
+ * Return: 0, or -1 with errno EBUSY: a thread is switched, or another drop is under way.
+ */
+int rep_drop_begin(void);
+void rep_drop_end(void);
+
+/* All capabilities of the calling thread, for good. Return: 0, or -1 with errno. Source: capset(2).
+ */
+int rep_drop_capabilities(void);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Functions and iterators that run as somebody else: acting_as, run_as, impersonated.
+
+Each enters, calls and leaves inside one C function (core/guard.c, native_run), so that
+there is no line of Python at which an interrupt could leave the thread switched.
+"""
+
+from __future__ import annotations
+
+from ._errors import IdentityRefused
+from ._impersonate import impersonate
+from ._native import depth, run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, TypeVar
+
+    from ._identity import Identity
+
+    T = TypeVar("T")
+
+# inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; importing inspect costs more than this package
+_LAZY_CODE = 0x20 | 0x80 | 0x200
+
+
+async def _never() -> None: ...
+
+
+_coroutine = _never()
+_coroutine.close()
+_LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine))  # types.GeneratorType, CoroutineType
+_ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
+
+
+class acting_as:  # noqa: N801  (used like a function)
+    """acting_as(identity, function): a callable that runs function as identity.
+
+    Picklable where function is, so it runs on any executor or distributed engine; called
+    with the arguments of function, whose result or exception it hands on.  The options
+    are those of impersonate().  A generator or coroutine function is a TypeError, and so
+    is a generator or coroutine as the result: its body would run later, as the server.
+    Raises what impersonate() raises, when it is called.
+    """
+
+    __slots__ = ("__wrapped__", "_options", "identity")
+
+    def __init__(self, identity: Identity, function: Callable[..., Any], /, **options: Any) -> None:
+        if not callable(function):
+            raise TypeError(f"function should be callable, not {type(function).__name__}")
+        plain = getattr(function, "func", function)  # functools.partial
+        code = getattr(plain, "__code__", None) or getattr(getattr(plain, "__call__", None), "__code__", None)  # noqa: B004
+        if code is not None and code.co_flags & _LAZY_CODE:
+            raise TypeError(f"{function!r} is a generator or coroutine function: {_ADVICE}")
+        impersonate(identity, **options)  # wrong options are an error here, not in some worker
+        self.identity, self.__wrapped__, self._options = identity, function, options
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        result = run(impersonate(self.identity, **self._options), self.__wrapped__, args, kwargs)
+        if isinstance(result, _LAZY_TYPES):
+            result.close()
+            raise TypeError(f"{self.__wrapped__!r} returned a {type(result).__name__}: {_ADVICE}")
+        return result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_acting_as, (self.identity, self.__wrapped__, self._options))
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self._options.items())
+        return f"acting_as({self.identity!r}, {self.__wrapped__!r}{options})"
+
+
+def _acting_as(identity: Identity, function: Callable[..., Any], options: dict[str, Any]) -> acting_as:
+    return acting_as(identity, function, **options)
+
+
+async def run_as(identity: Identity, function: Callable[..., T], /, *args: Any, **options: Any) -> T:
+    """await run_as(identity, function, *args): function as identity, in a worker thread of asyncio's.
+
+    Never on the loop's own thread, where the identity would cross every other task's
+    await.  options are those of impersonate(); for keyword arguments of function use
+    functools.partial.  The worker belongs to the loop's default executor; context
+    variables are handed on.  When the awaiting task is cancelled, function still runs to
+    its end, as a thread cannot be stopped.  Raises what impersonate() and function raise;
+    IdentityRefused if the loop's thread is switched, since its workers would be, too.
+    """
+    import asyncio  # running this means that it has been imported
+
+    if depth():
+        raise IdentityRefused("the event loop's own thread is switched, and a new worker would inherit that")
+    return await asyncio.to_thread(acting_as(identity, function, **options), *args)
+
+
+class _Impersonated:
+    """What impersonated() returns."""
+
+    __slots__ = ("_close", "_identity", "_iterator", "_options", "_source")
+
+    def __init__(self, identity: Identity, iterable: Iterable[Any], options: dict[str, Any]) -> None:
+        self._close = None  # first, for __del__
+        impersonate(identity, **options)
+        self._identity, self._options, self._source = identity, options, iterable
+        self._iterator: Any = None
+
+    def _run(self, function: Callable[..., Any], *args: Any) -> Any:
+        return run(impersonate(self._identity, **self._options), function, args, None)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._iterator is None:
+            self._iterator = self._run(iter, self._source)
+        return self._run(next, self._iterator)
+
+    def close(self) -> None:
+        """Close the iterable (or its iterator) as the identity; harmless when there is nothing to close."""
+        source, iterator = self._source, self._iterator
+        self._source, self._iterator = (), iter(())
+        for thing in (iterator, source):
+            close = getattr(thing, "close", None)
+            if close is not None:
+                self._run(close)
+                if thing is source or iterator is source:
+                    break
+
+    def __del__(self) -> None:
+        if hasattr(self, "_iterator"):
+            self.close()
+
+
+def impersonated(identity: Identity, iterable: Iterable[T], **options: Any) -> Iterator[T]:
+    """Iterate over iterable with the identity held inside each next() and close() alone.
+
+    For response bodies of WSGI and generators: between two items the thread is itself
+    again, so another thread may take the next one, or drop it.  The options are those of
+    impersonate().  Call close() when done early (WSGI servers do): a generator that is
+    collected instead is closed as the identity, too.
+    Raises what impersonate() raises, at once or from next() and close().
+    """
+    return _Impersonated(identity, iterable, options)

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Who every thread is, from the kernel: /proc/PID/task/TID/status (proc_pid_status(5))."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ._errors import IdentityRefused, ThreadsDiffer
+
+
+class ThreadCredentials:
+    """One thread as the kernel has it.
+
+    tid: its number; name; uids, gids: real, effective, saved and fs id; groups: the
+    supplementary ones; effective, permitted: its capabilities as bits (capabilities(7)).
+    """
+
+    __slots__ = ("effective", "gids", "groups", "name", "permitted", "tid", "uids")
+
+    def __init__(self, tid: int, fields: dict[str, str]) -> None:
+        self.tid, self.name = tid, fields["Name"]
+        self.uids, self.gids, self.groups = (tuple(map(int, fields[name].split())) for name in ("Uid", "Gid", "Groups"))
+        self.effective, self.permitted = int(fields["CapEff"], 16), int(fields["CapPrm"], 16)
+
+    @property
+    def ids(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """uids, gids and groups: what two threads differ in."""
+        return (self.uids, self.gids, self.groups)
+
+    def __repr__(self) -> str:
+        kernel = ", of io_uring" if self.name.startswith("iou-") else ""
+        return f"<thread {self.tid} ({self.name}{kernel}): uids {self.uids}, gids {self.gids}, groups {self.groups}>"
+
+
+def status_fields(tid: int | str = "self", pid: int | str = "self") -> dict[str, str]:
+    """The fields of /proc/PID/task/TID/status; empty where there is no /proc or no such thread."""
+    path = "/proc/thread-self/status" if tid == "self" else f"/proc/{pid}/task/{tid}/status"
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            pairs = (line.split(":", 1) for line in file)
+            return {key: value.strip() for key, value in pairs}
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+
+
+def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
+    """Every thread of a process (this one by default) as the kernel has it, the main thread first.
+
+    The kernel's own io_uring workers are among them, named iou-sqp-* and iou-wrk-*.
+    Raises OSError: no such process, or no /proc (Linux alone has it).
+    """
+    owner = os.getpid() if pid is None else pid
+    found = []
+    for tid in sorted(map(int, os.listdir(f"/proc/{owner}/task")), key=lambda tid: (tid != owner, tid)):
+        fields = status_fields(tid, owner)
+        if fields:  # else it ended meanwhile
+            found.append(ThreadCredentials(tid, fields))
+    return found
+
+
+def assert_clean() -> None:
+    """Every thread of this process has the ids and groups of the main thread, or ThreadsDiffer says which has not.
+
+    Threads that hold an identity differ, and so do threads that were started by one, and
+    io_uring's kernel workers that were set up under one.  A thread that switches while
+    this reads may be seen or not.  Raises ThreadsDiffer; IdentityRefused on Linux without
+    /proc.  On other systems threads cannot differ.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        main, *others = thread_credentials()
+    except OSError as error:
+        raise IdentityRefused(
+            f"/proc cannot be read ({error.strerror}), so nobody knows what the threads are"
+        ) from None
+    differ = tuple(thread for thread in others if thread.ids != main.ids)
+    if differ:
+        raise ThreadsDiffer(f"{', '.join(map(repr, differ))}; the main thread is {main!r}", differ)

@@ -1,0 +1,45 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * A kernel without capabilities(7): privilege lies in user id 0 alone, so there is
+ * nothing to raise, put down or find. The other half is capabilities_linux.c.
+ */
+#include <string.h>
+#include "internal.h"
+
+int rep_get_capabilities(struct rep_capabilities *set)
+{
+	memset(set, 0, sizeof *set);
+	return 0;
+}
+
+int rep_raise_capabilities(const struct rep_capabilities *held)
+{
+	(void)held;
+	return 0;
+}
+
+int rep_put_down_capabilities(struct rep_capabilities *held)
+{
+	(void)held;
+	return 0;
+}
+
+int rep_take_up_capabilities(const struct rep_capabilities *held)
+{
+	(void)held;
+	return 0;
+}
+
+int rep_drop_capabilities(void)
+{
+	return 0;
+}
+
+uint64_t rep_forbidden_capabilities(uint64_t effective, int level)
+{
+	(void)effective;
+	(void)level;
+	return 0;
+}

@@ -1,0 +1,139 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Which threads are switched: a counter and the *dropping* flag are the only state that
+ * is not thread-local. A thread that dies while switched takes its ids with it, so its
+ * share of the counter goes too; a child that is forked while switched becomes the user
+ * for good. The other half is identity.c.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "internal.h"
+
+_Thread_local struct rep_thread rep_mine;
+
+static atomic_uint active;
+static atomic_int dropping;
+static pthread_key_t at_end;
+static int have_at_end;
+
+int rep_count_in(void)
+{
+	/* Counted first, asked afterwards: of a thread that enters and one that drops, at least one
+	 * sees the other. */
+	atomic_fetch_add(&active, 1);
+	if (atomic_load(&dropping)) {
+		atomic_fetch_sub(&active, 1);
+		return EBUSY;
+	}
+	rep_mine.counted = 1;
+	if (have_at_end)
+		pthread_setspecific(at_end, &rep_mine);
+	return 0;
+}
+
+void rep_count_out(void)
+{
+	rep_mine.counted = 0;
+	atomic_fetch_sub(&active, 1);
+}
+
+static void thread_ended(void *value)
+{
+	struct rep_thread *thread = value;
+
+	if (thread->counted)
+		atomic_fetch_sub(&active, 1);
+	thread->counted = 0;
+}
+
+int rep_alone(void)
+{
+	struct stat folder;
+
+	/* proc_pid_task(5): a folder a thread, each of which is a link to this one, beside . and ..
+	 */
+	return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
+}
+
+/* The child's one thread has the identity, and a saved id to come back with: neither is left to it.
+ */
+static void become_for_good(void)
+{
+	static const char failed[] =
+	    "libreplace: a child forked under an identity cannot become it for good\n";
+	struct rep_capabilities left;
+	uid_t r, e, s, user;
+	gid_t rg, eg, sg, group;
+
+	if (rep_getfsuid(&user) == 0 &&
+	    rep_getfsgid(&group) == 0 && /* in every level the identity's */
+	    rep_setresgid(group, group, group) == 0 && rep_setresuid(user, user, user) == 0 &&
+	    (user == 0 || rep_drop_capabilities() == 0) && rep_get_capabilities(&left) == 0 &&
+	    (user == 0 || left.permitted == 0) && rep_getresuid(&r, &e, &s) == 0 && r == user &&
+	    e == user && s == user && rep_getresgid(&rg, &eg, &sg) == 0 && rg == group &&
+	    eg == group && sg == group)
+		return;
+	if (write(2, failed, sizeof failed - 1) < 0)
+		abort();
+	abort();
+}
+
+static void forked(void)
+{
+	atomic_store(&dropping, 0);
+	atomic_store(&active, 0);
+	rep_mine.counted = 0;
+	if (rep_mine.depth == 0)
+		return;
+	become_for_good();
+	rep_mine.depth = 0;
+	rep_mine.top = NULL;
+	rep_mine.forked = 1;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;
+	pthread_atfork(NULL, NULL, forked);
+}
+
+int rep_drop_begin(void)
+{
+	int idle = 0;
+
+	if (!atomic_compare_exchange_strong(&dropping, &idle, 1)) {
+		errno = EBUSY;
+		return -1;
+	}
+	if (atomic_load(&active) == 0)
+		return 0;
+	atomic_store(&dropping, 0);
+	errno = EBUSY;
+	return -1;
+}
+
+void rep_drop_end(void)
+{
+	atomic_store(&dropping, 0);
+}
+
+unsigned rep_active(void)
+{
+	return atomic_load(&active);
+}
+
+unsigned rep_depth(void)
+{
+	return rep_mine.depth;
+}
+
+int rep_tainted(void)
+{
+	return rep_mine.tainted;
+}
