@@ -29,33 +29,25 @@ if TYPE_CHECKING:
 LEVELS = {"effective": 0, "shielded": 1, "real": 2, "filesystem": 3}
 ALLOW_ROOT, ALLOW_PROCESS, ABORT = 1, 2, 4  # enum rep_flag
 
-_modules, _audit = sys.modules, sys.audit
+_module, _audit = sys.modules.get, sys.audit
 
 
-def _loop_here() -> str:
-    """What runs an event loop or switches greenlets in this thread, if something does."""
-    get = _modules.get
-    asyncio = get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        return "an asyncio event loop is running in this thread; use `await run_as(...)`"
-    trio = get("trio")
-    if trio is not None and getattr(trio.lowlevel, "in_trio_run", bool)():
-        return "a trio event loop is running in this thread; use `trio.to_thread.run_sync(acting_as(...))`"
-    greenlet = get("greenlet")
-    if greenlet is not None:
-        if greenlet.getcurrent().parent is not None:
-            return "this is a greenlet, and others would run under the identity; switch in a real thread"
-        gevent = get("gevent._hub_local")
-        if gevent is not None and gevent.get_hub_if_exists() is not None:
-            return "gevent has its hub in this thread, and greenlets would run under the identity"
-    return ""
+def _before(identity: Identity, level: int, /) -> None:
+    """What core/guard.c calls before each entry: an exception here, and nothing has changed.
 
-
-def _before(identity: Identity, level: int) -> None:
-    """What core/guard.c calls before each entry: an exception here, and nothing has changed."""
-    loop = _loop_here()
-    if loop:
-        raise IdentityRefused(loop)
+    Refused is a thread that runs an event loop or switches greenlets: there the identity
+    would cross an await.  What is not imported cannot run, so nothing is imported here.
+    """
+    if (asyncio := _module("asyncio")) is not None and asyncio._get_running_loop() is not None:
+        raise IdentityRefused("an asyncio event loop is running in this thread; use `await run_as(...)`")
+    if (trio := _module("trio")) is not None and trio.lowlevel.in_trio_run():
+        raise IdentityRefused(
+            "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`"
+        )
+    if (greenlet := _module("greenlet")) is not None:
+        gevent = _module("gevent._hub_local")
+        if greenlet.getcurrent().parent is not None or (gevent is not None and gevent.get_hub_if_exists() is not None):
+            raise IdentityRefused("greenlets switch in this thread, and others would run under the identity")
     _audit("replace.enter", identity, level)
 
 

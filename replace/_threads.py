@@ -38,9 +38,9 @@ def status_fields(tid: int | str = "self", pid: int | str = "self") -> dict[str,
     """The fields of /proc/PID/task/TID/status; empty where there is no /proc or no such thread."""
     path = "/proc/thread-self/status" if tid == "self" else f"/proc/{pid}/task/{tid}/status"
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            pairs = (line.split(":", 1) for line in file)
-            return {key: value.strip() for key, value in pairs}
+        with open(path, "rb") as file:  # as text it would import a codec, perhaps as a user who cannot read it
+            text = file.read().decode("utf-8", "replace")
+        return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
     except (FileNotFoundError, ProcessLookupError):
         return {}
 

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # The package under test is the installed one: the source tree, which `python -m pytest`
 # would put first, has no built module.
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+import replace  # noqa: E402
+from replace import Identity, impersonate  # noqa: E402
 
 
 class InChild(Exception):
@@ -83,6 +87,55 @@ def tool(name: str, why: str) -> str:
 def needs_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: real ids are switched")
+
+
+ALICE = Identity(80001, 80011, [80021, 80011])
+BOB = Identity(80002, 80012)
+LEVELS = ["effective", "shielded", "real", "filesystem"]
+
+
+def ids():
+    return (replace.getresuid(), replace.getresgid(), replace.getgroups(), replace.getfsuid(), replace.getfsgid())
+
+
+def as_root(body, *arguments):
+    """body in a child that is root without groups; nothing to do on a process-wide build."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
+            impersonate(ALICE)
+        return None
+
+    def child():
+        replace.setgroups([])
+        return body(*arguments)
+
+    return in_child(child)
+
+
+REGAIN = r"""
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+	uid_t r, e, s;
+	if (setresuid(0, 0, 0) != 0 && seteuid(0) != 0 && setgid(0) != 0) {}
+	getresuid(&r, &e, &s);
+	printf("(%u, %u, %u)\n", r, e, s);
+	return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def regain() -> Any:
+    """A program that everybody may run: it tries to become root and prints its real, effective and saved uid."""
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
+        os.chmod(folder, 0o755)
+        compiler = [tool("cc", "compiles a child"), "-x", "c", "-o", f"{folder}/regain", "-"]
+        subprocess.run(compiler, input=REGAIN, text=True, check=True)
+        yield f"{folder}/regain"
 
 
 @pytest.fixture(scope="session")

@@ -8,38 +8,13 @@ import errno
 import gc
 import os
 import pickle
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import in_child, needs_root
+from conftest import ALICE, BOB, LEVELS, as_root, ids
 
 import replace
 from replace import Identity, impersonate
-
-ALICE = Identity(80001, 80011, [80021, 80011])
-BOB = Identity(80002, 80012)
-LEVELS = ["effective", "shielded", "real", "filesystem"]
-
-
-def ids():
-    return (replace.getresuid(), replace.getresgid(), replace.getgroups(), replace.getfsuid(), replace.getfsgid())
-
-
-def as_root(body, *arguments):
-    """body in a child that is root without groups; nothing to do on a process-wide build."""
-    needs_root()
-    if replace.SCOPE != "thread":
-        with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
-            impersonate(ALICE)
-        return None
-
-    def child():
-        replace.setgroups([])
-        return body(*arguments)
-
-    return in_child(child)
-
 
 # ---- Identity
 
@@ -273,44 +248,3 @@ def test_many_groups_and_a_manager_used_twice():
         assert replace.getgroups() == []
 
     as_root(body)
-
-
-@pytest.mark.parametrize("level", LEVELS)
-def test_interrupts_at_random_moments_leave_nobody_switched(level):
-    """PyThreadState_SetAsyncExc into a worker that enters and leaves all the time."""
-
-    class Interrupt(BaseException):
-        pass
-
-    def body():
-        inject = ctypes.pythonapi.PyThreadState_SetAsyncExc
-        state = {"stop": False, "wrong": 0, "caught": 0}
-
-        def work():
-            base = ids()
-            while not state["stop"]:
-                try:
-                    while not state["stop"]:
-                        with impersonate(ALICE, level=level):
-                            pass
-                except Interrupt:
-                    pass
-                try:
-                    state["caught"] += 1
-                    state["wrong"] += ids() != base
-                except Interrupt:
-                    pass
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        import random
-        import time
-
-        for _ in range(500):
-            time.sleep(random.random() * 0.0004)
-            inject(ctypes.c_ulong(worker.ident), ctypes.py_object(Interrupt))
-        state["stop"] = True
-        worker.join(10)
-        return state["caught"] > 50, state["wrong"]
-
-    assert as_root(body) in ((True, 0), None)

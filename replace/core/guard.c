@@ -12,10 +12,11 @@
 #include <string.h>
 #include "native.h"
 
-enum { ROOM = 64 }; /* groups within the object; more are allocated */
+enum { ROOM = 32 }; /* groups within the object; more are allocated */
 
 typedef struct {
 	PyObject_HEAD PyObject *identity, *groups; /* an Identity, and its groups as bytes */
+	PyObject *number;                          /* the level */
 	struct rep_identity who;
 	struct rep_guard *guard;
 	int level, flags, used;
@@ -107,7 +108,8 @@ static int enter(Guard *self)
 		                "this identity was entered before; make another");
 		return -1;
 	}
-	result = PyObject_CallFunction(state_of(self)->before, "Oi", self->identity, self->level);
+	result = PyObject_CallFunctionObjArgs(state_of(self)->before, self->identity, self->number,
+	                                      NULL);
 	if (result == NULL)
 		return -1;
 	Py_DECREF(result);
@@ -159,8 +161,10 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 		return NULL;
 	Py_INCREF(args[0]);
 	Py_INCREF(args[3]);
+	Py_INCREF(args[4]);
 	self->identity = args[0];
 	self->groups = args[3];
+	self->number = args[4];
 	self->guard = &self->inside.guard;
 	self->guard->room = ROOM;
 	self->level = (int)PyLong_AsLong(args[4]);
@@ -264,6 +268,7 @@ static void guard_dealloc(PyObject *object)
 		PyMem_Free(self->guard);
 	Py_XDECREF(self->identity);
 	Py_XDECREF(self->groups);
+	Py_XDECREF(self->number);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }

@@ -59,7 +59,7 @@ static int read_ids(struct rep_guard *guard, struct rep_ids *ids, gid_t *groups)
 	return 0;
 }
 
-/* The fs ids as well; between reads they follow each change of an effective id (credentials(7)). */
+/* The fs ids as well, which follow each change of an effective id (credentials(7)). */
 static int read_all(struct rep_guard *guard, struct rep_ids *ids, gid_t *groups)
 {
 	if (read_ids(guard, ids, groups) != 0)
@@ -342,6 +342,29 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 	return end(guard, REP_STATE_ROLLED_BACK);
 }
 
+/* What the thread is now, and whether it still is what enter had made of it. */
+static int compare(struct rep_guard *guard, struct rep_ids *now)
+{
+	const struct rep_ids *set = &guard->set;
+
+	if (read_ids(guard, now, scratch(guard)) != 0)
+		return -1;
+	now->fsuid = now->euid;
+	now->fsgid = now->egid;
+	if (same_uids(now, set) && same_gids(now, set) &&
+	    same_groups(now, scratch(guard), set, wanted(guard)) &&
+	    /* going back resets the fs ids with the effective ones, so then they need no look */
+	    set->fsuid == set->euid && set->fsgid == set->egid && !same_uids(set, &guard->before) &&
+	    !same_gids(set, &guard->before))
+		return 0;
+	if (read_all(guard, now, scratch(guard)) != 0)
+		return -1;
+	if (same_uids(now, set) && same_gids(now, set) && now->fsuid == set->fsuid &&
+	    now->fsgid == set->fsgid && same_groups(now, scratch(guard), set, wanted(guard)))
+		return 0;
+	return fail(guard, REP_STEP_FOUND, EPERM);
+}
+
 int rep_leave(struct rep_guard *guard)
 {
 	int before = errno;
@@ -357,12 +380,8 @@ int rep_leave(struct rep_guard *guard)
 		fail(guard, REP_STEP_ORDER, EPERM);
 		return taint(guard);
 	}
-	if (read_all(guard, &now, scratch(guard)) != 0)
+	if (compare(guard, &now) != 0 && guard->step == REP_STEP_READ)
 		return cannot_restore(guard);
-	if (!same_uids(&now, &guard->set) || !same_gids(&now, &guard->set) ||
-	    now.fsuid != guard->set.fsuid || now.fsgid != guard->set.fsgid ||
-	    !same_groups(&now, scratch(guard), &guard->set, wanted(guard)))
-		fail(guard, REP_STEP_FOUND, EPERM);
 	if (go_back(guard, &now) != 0)
 		return cannot_restore(guard);
 	rep_mine.top = guard->outer;

@@ -21,6 +21,7 @@ struct rep_thread {
 	unsigned depth;              /* entries held */
 	int tainted;                 /* could not be brought back, or left out of order */
 	int counted;                 /* whether this thread is one of rep_active() */
+	int noted;                   /* whether its end is noticed */
 	int forked;                  /* a fork made of this thread a child that dropped for good */
 	struct rep_ids base;         /* observed on the outermost entry */
 };

@@ -266,7 +266,9 @@ static int native_exec(PyObject *module)
 	struct native_state *state = PyModule_GetState(module);
 
 	state->guard = (PyTypeObject *)PyType_FromModuleAndSpec(module, &native_guard_spec, NULL);
-	if (state->guard == NULL || PyModule_AddType(module, state->guard) != 0)
+	state->event = PyUnicode_InternFromString("replace.leave");
+	if (state->event == NULL || state->guard == NULL ||
+	    PyModule_AddType(module, state->guard) != 0)
 		return -1;
 	return PyModule_AddIntConstant(module, "THREAD_SCOPE", LIBREPLACE_THREAD_SCOPE);
 }
@@ -279,6 +281,7 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
 	Py_VISIT(state->before);
 	Py_VISIT(state->failure);
 	Py_VISIT(state->audit);
+	Py_VISIT(state->event);
 	return 0;
 }
 
@@ -290,6 +293,7 @@ static int native_clear(PyObject *module)
 	Py_CLEAR(state->before);
 	Py_CLEAR(state->failure);
 	Py_CLEAR(state->audit);
+	Py_CLEAR(state->event);
 	return 0;
 }
 

@@ -20,6 +20,7 @@ struct native_state {
 	PyObject *before;  /* before(identity, level): raises what refuses the entry */
 	PyObject *failure; /* failure(errno, identity, step, state): the exception to raise */
 	PyObject *audit;   /* sys.audit */
+	PyObject *event;   /* "replace.leave" */
 };
 
 extern PyType_Spec native_guard_spec;

@@ -32,8 +32,8 @@ int rep_count_in(void)
 		return EBUSY;
 	}
 	rep_mine.counted = 1;
-	if (have_at_end)
-		pthread_setspecific(at_end, &rep_mine);
+	if (have_at_end && !rep_mine.noted)
+		rep_mine.noted = pthread_setspecific(at_end, &rep_mine) == 0;
 	return 0;
 }
 

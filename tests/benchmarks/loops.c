@@ -1,0 +1,69 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The C side of identity.py, as an extension that keeps the GIL: a switch there and back as
+ * six bare system calls, as rep_enter() and rep_leave(), and single calls. Each function
+ * takes how often; built by identity.py.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <libreplace/replace.h>
+
+static const gid_t groups[] = {80011, 80021};
+static const struct rep_identity alice = {80001, 80011, 2, groups};
+
+static int six(void)
+{
+	return syscall(SYS_setgroups, 2, groups) || syscall(SYS_setresgid, 80011, 80011, -1) ||
+	       syscall(SYS_setresuid, -1, 80001, -1) || syscall(SYS_setresuid, -1, 0, -1) ||
+	       syscall(SYS_setresgid, 0, 0, -1) || syscall(SYS_setgroups, 0, NULL);
+}
+
+static int enter_and_leave(void)
+{
+	static LIBREPLACE_GUARD(held, 64);
+
+	held.guard.room = 64;
+	return rep_enter(&held.guard, &alice, REP_LEVEL_EFFECTIVE) || rep_leave(&held.guard);
+}
+
+static int two(void)
+{
+	return syscall(SYS_setresuid, -1, 80001, -1) || syscall(SYS_setresuid, -1, 0, -1);
+}
+
+static PyObject *repeat(int (*body)(void), PyObject *count)
+{
+	for (long left = PyLong_AsLong(count); left > 0; left--)
+		if (body() != 0)
+			return PyErr_SetFromErrno(PyExc_OSError);
+	Py_RETURN_NONE;
+}
+
+#define FUNCTION(name)                                                                             \
+	static PyObject *loop_##name(PyObject *module, PyObject *count)                            \
+	{                                                                                          \
+		(void)module;                                                                      \
+		return repeat(name, count);                                                        \
+	}
+#define METHOD(name)                                                                               \
+	{                                                                                          \
+#name, loop_##name, METH_O, NULL                                                   \
+	}
+
+FUNCTION(six)
+FUNCTION(enter_and_leave)
+FUNCTION(two)
+
+static PyMethodDef methods[] = {METHOD(six), METHOD(enter_and_leave), METHOD(two), {0}};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "loops", NULL, -1, methods, 0, 0, 0, 0};
+
+PyMODINIT_FUNC PyInit_loops(void)
+{
+	return PyModule_Create(&definition);
+}

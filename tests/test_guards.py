@@ -1,0 +1,561 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The hazards of per-thread credentials, tried as an attacker or a careless caller would."""
+
+import asyncio
+import ctypes
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import ALICE, BOB, LEVELS, InChild, as_root, ids, run, tool
+
+import replace
+from replace import Identity, _native, impersonate
+
+ROOT_IDS = ((0, 0, 0), (0, 0, 0), [], 0, 0)
+LIBC = ctypes.CDLL(None, use_errno=True)
+SYS_TGKILL = 234 if os.uname().machine == "x86_64" else 131
+PR_SET_SECUREBITS, PR_SET_KEEPCAPS, PR_CAP_AMBIENT = 28, 8, 47
+CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID = 1, 6, 7
+
+
+def in_thread(function, *arguments):
+    """function in a new thread: its result or its exception."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def child_after_regain(program):
+    """The ids of a child process started here, after it has tried to become root."""
+    return subprocess.check_output([program], text=True, cwd="/").strip()
+
+
+# ---- Generators, greenlets, event loops
+
+
+def test_greenlets_are_refused():
+    greenlet = pytest.importorskip("greenlet")
+
+    def body():
+        def work():
+            with impersonate(ALICE):
+                raise AssertionError("entered")
+
+        with pytest.raises(replace.IdentityRefused, match="greenlets"):
+            greenlet.greenlet(work).switch()
+        with impersonate(ALICE):  # the main greenlet, and no hub: a plain thread
+            assert os.geteuid() == 80001
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_two_greenlets_interleaved_behind_the_guards_back():
+    """Entered where it was allowed, left from a greenlet in the wrong order: nobody becomes root."""
+    greenlet = pytest.importorskip("greenlet")
+
+    def body():
+        first, second = impersonate(ALICE), impersonate(BOB)
+        first.__enter__()
+        second.__enter__()
+        with pytest.raises(replace.ThreadTainted, match="leaving in order"):
+            greenlet.greenlet(lambda: first.__exit__(None, None, None)).switch()
+        assert os.geteuid() == 80002
+        with pytest.raises(PermissionError):
+            os.open("/etc/shadow", os.O_RDONLY)
+
+    as_root(body)
+
+
+def test_gevent_hub_is_refused():
+    pytest.importorskip("gevent")
+    if replace.SCOPE != "thread":
+        return
+    script = (
+        "import gevent, replace\ngevent.sleep(0)\n"
+        "try: replace.impersonate(replace.Identity(80001, 80001)).__enter__()\n"
+        "except replace.IdentityRefused as error: print(error)\n"
+    )
+    out = run(sys.executable, "-c", script, cwd="/")
+    assert "greenlets switch in this thread" in out.stdout, out.stderr
+
+
+def test_trio_is_refused():
+    trio = pytest.importorskip("trio")
+
+    def body():
+        async def main():
+            with pytest.raises(replace.IdentityRefused, match="trio"), impersonate(ALICE):
+                raise AssertionError("entered")
+            return await trio.to_thread.run_sync(replace.acting_as(ALICE, os.geteuid))
+
+        return trio.run(main)
+
+    assert as_root(body) in (80001, None)
+
+
+def test_other_tasks_never_see_the_identity():
+    def body():
+        seen = set()
+
+        async def watch():
+            for _ in range(200):
+                seen.add(os.geteuid())
+                await asyncio.sleep(0)
+
+        async def serve():
+            return [await replace.run_as(ALICE, os.geteuid) for _ in range(50)]
+
+        async def main():
+            return (await asyncio.gather(serve(), watch()))[0]
+
+        assert asyncio.run(main()) == [80001] * 50
+        return seen
+
+    assert as_root(body) in ({0}, None)
+
+
+# ---- Threads and children
+
+
+def test_a_pool_grown_inside_is_found():
+    def body():
+        with impersonate(ALICE):
+            pool = ThreadPoolExecutor(1)
+            assert pool.submit(os.geteuid).result() == 80001
+        with pytest.raises(replace.ThreadsDiffer, match="80001") as caught:
+            replace.assert_clean()
+        (thread,) = caught.value.threads
+        assert thread.uids == (0, 80001, 0, 80001)
+        pool.shutdown()
+        replace.assert_clean()
+
+    as_root(body)
+
+
+def test_a_thread_started_inside_gets_no_more_rights_from_impersonate():
+    def body():
+        def work():
+            before = ids()
+            with impersonate(BOB):
+                assert os.geteuid() == 80002
+                with pytest.raises(PermissionError):
+                    os.open("/etc/shadow", os.O_RDONLY)
+            with pytest.raises(PermissionError):
+                os.open("/etc/shadow", os.O_RDONLY)
+            return ids() == before
+
+        with impersonate(ALICE), ThreadPoolExecutor(1) as pool:
+            assert pool.submit(work).result()
+
+    as_root(body)
+
+
+#: level -> what a child that execs inside is after trying to become root (documented: docs/levels.md)
+EXEC = {
+    "effective": "(0, 0, 0)",
+    "shielded": "(4294967293, 80001, 80001)",
+    "real": "(80001, 80001, 80001)",
+    "filesystem": "(0, 0, 0)",
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_an_exec_child_tries_to_become_root(level, regain):
+    def body():
+        with impersonate(ALICE, level=level):
+            return child_after_regain(regain)
+
+    assert as_root(body) in (EXEC[level], None)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_forked_child_is_the_user_for_good(level):
+    def body():
+        with impersonate(ALICE, level=level):
+            reader, writer = os.pipe()
+            child = os.fork()
+            if child == 0:
+                answer = [ids()]
+                for call in (lambda: os.setresuid(0, 0, 0), lambda: os.setgroups([]), lambda: os.setegid(0)):
+                    try:
+                        call()
+                        answer.append("came back")
+                    except PermissionError:
+                        answer.append("no")
+                answer.append(replace.thread_credentials()[0].permitted)
+                os.write(writer, repr(answer).encode())
+                os._exit(0)
+            os.close(writer)
+            with open(reader) as pipe:
+                answer = eval(pipe.read())
+            os.waitpid(child, 0)
+        assert ids() == ROOT_IDS
+        return answer
+
+    user = ((80001,) * 3, (80011,) * 3, [80011, 80021], 80001, 80011)
+    assert as_root(body) in ([user, "no", "no", "no", 0], None)
+
+
+def test_leaving_in_a_forked_child_says_so():
+    def body():
+        reader, writer = os.pipe()
+        try:
+            with impersonate(ALICE):
+                child = os.fork()
+        except replace.ForkedUnderIdentity as error:
+            os.write(writer, f"{error.state} {os.getresuid()}".encode())
+            os._exit(0)
+        os.close(writer)
+        with open(reader) as pipe:
+            text = pipe.read()
+        os.waitpid(child, 0)
+        return text
+
+    assert as_root(body) in ("for good (80001, 80001, 80001)", None)
+
+
+def test_fork_while_another_thread_is_switched():
+    def body():
+        inside, leave = threading.Event(), threading.Event()
+
+        def work():
+            with impersonate(ALICE):
+                inside.set()
+                leave.wait(10)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        inside.wait()
+        assert _native.active() == 1
+        child = os.fork()
+        if child == 0:
+            good = _native.active() == 0 and ids() == ROOT_IDS
+            with impersonate(BOB):
+                good = good and os.geteuid() == 80002
+            replace.drop_privileges(BOB)
+            os._exit(0 if good and os.getresuid() == (80002,) * 3 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        leave.set()
+        worker.join()
+        assert _native.active() == 0
+
+    as_root(body)
+
+
+@pytest.mark.parametrize(("level", "may"), [("effective", 0), ("shielded", 0), ("real", 1), ("filesystem", 0)])
+def test_may_the_user_kill_the_server(level, may):
+    """tgkill(server, worker, 0): the permission check of SIGKILL without the signal (kernel/signal.c)."""
+
+    def body():
+        inside, leave = threading.Event(), threading.Event()
+        tid = []
+
+        def work():
+            with impersonate(ALICE, level=level):
+                tid.append(threading.get_native_id())
+                inside.set()
+                leave.wait(10)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        inside.wait()
+        server, child = os.getpid(), os.fork()
+        if child == 0:
+            replace.drop_privileges(ALICE)
+            os._exit(int(LIBC.syscall(SYS_TGKILL, server, tid[0], 0) == 0))
+        leave_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        leave.set()
+        worker.join()
+        return leave_code
+
+    assert as_root(body) in (may, None)
+
+
+# ---- libc's calls from elsewhere
+
+
+def attacked(call, protect):
+    """What `call` in another thread does to a thread that is switched."""
+
+    def body():
+        if protect:
+            replace.protect_os()
+        with impersonate(ALICE):
+            before = ids()
+            other = threading.Thread(target=None)
+            outcome = []
+
+            def work():
+                replace.setresuid(0, 0, 0)  # this thread was started inside: back to root, by its saved id
+                replace.setresgid(0, 0, 0)
+                try:
+                    call()
+                except Exception as error:
+                    outcome.append(error)
+
+            other = threading.Thread(target=work)
+            other.start()
+            other.join()
+            assert ids() == before or not protect
+            if outcome:
+                raise outcome[0]
+
+    return as_root(body)
+
+
+def test_setgroups_elsewhere_aborts_the_process_without_protect_os():
+    if replace.SCOPE == "thread":
+        with pytest.raises(InChild, match=str(-signal.SIGABRT)):
+            attacked(lambda: os.setgroups([7]), protect=False)
+
+
+def test_seteuid_elsewhere_is_noticed_on_leaving():
+    if replace.SCOPE == "thread":
+        with pytest.raises(replace.IdentityChanged) as caught:
+            attacked(lambda: os.seteuid(0), protect=False)
+        assert caught.value.state == "restored"
+
+
+@pytest.mark.parametrize("name", ["setgroups", "seteuid", "setresuid", "setgid"])
+def test_protect_os_turns_them_into_exceptions(name):
+    arguments = {"setgroups": ([7],), "setresuid": (0, 0, 0)}.get(name, (0,))
+    if replace.SCOPE == "thread":
+        with pytest.raises(replace.IdentityRefused, match=f"os.{name} changes every thread, and 1 of them"):
+            attacked(lambda: getattr(os, name)(*arguments), protect=True)
+
+
+def test_protected_os_works_while_nobody_is_switched():
+    def body():
+        replace.protect_os()
+        replace.protect_os()
+        import posix
+
+        posix.seteuid(80001)
+        assert os.geteuid() == 80001
+        os.seteuid(0)
+        assert os.setuid.__wrapped__ is not os.setuid
+        with pytest.raises(TypeError):
+            os.setuid("root")
+        with impersonate(ALICE):
+            pass
+        os.setgroups([5])
+
+    as_root(body)
+
+
+STARTS = {
+    "fork": lambda: os.fork() or os._exit(0),
+    "system": lambda: os.system("true"),
+    "subprocess": lambda: subprocess.run(["true"], check=True),
+    "posix_spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    "thread": lambda: threading.Thread(target=int).start(),
+    "pool": lambda: ThreadPoolExecutor(1).submit(int).result(),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_strict_protection_refuses_to_start_things_inside(name, regain):
+    def body():
+        replace.protect_os(strict=True)
+        with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="would inherit"):
+            STARTS[name]()
+        if name != "fork":
+            STARTS[name]()
+        with impersonate(ALICE):
+            child = replace.popen_as(ALICE, [regain], stdout=subprocess.PIPE, cwd="/")
+            assert child.communicate()[0].strip() == b"(80001, 80001, 80001)"
+
+    as_root(body)
+
+
+# ---- Capabilities and groups
+
+
+def test_group_0_is_not_left_behind(tmp_path):
+    tmp_path.chmod(0o755)
+    secret = tmp_path / "secret"
+    secret.write_text("of the group root")
+    secret.chmod(0o640)
+    handle = os.open(tmp_path, os.O_RDONLY)
+
+    def body():
+        replace.setgroups([0, 4, 27])
+        with impersonate(Identity(80001, 80011)):
+            assert replace.getgroups() == []
+            with pytest.raises(PermissionError):
+                os.open("secret", os.O_RDONLY, dir_fd=handle)
+        assert replace.getgroups() == [0, 4, 27]
+
+    as_root(body)
+
+
+def without_root(ambient):
+    """Make this process a server of uid 1000 with CAP_SETUID, CAP_SETGID and CAP_DAC_OVERRIDE."""
+    bits = 1 << CAP_SETUID | 1 << CAP_SETGID | 1 << CAP_DAC_OVERRIDE
+    assert LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
+    replace.setresgid(1000, 1000, 1000)
+    replace.setresuid(1000, 1000, 1000)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    assert LIBC.capset(header, (ctypes.c_uint32 * 6)(bits, bits, bits if ambient else 0, 0, 0, 0)) == 0
+    for bit in (CAP_SETUID, CAP_SETGID, CAP_DAC_OVERRIDE) if ambient else ():
+        assert LIBC.prctl(PR_CAP_AMBIENT, 2, bit, 0, 0) == 0
+    os.close(os.open("/etc/shadow", os.O_RDONLY))
+
+
+@pytest.mark.parametrize("ambient", [True, False], ids=["ambient", "permitted"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_server_with_capabilities_alone(level, ambient, regain):
+    def body():
+        without_root(ambient)
+        before, caps = ids(), replace.thread_credentials()[0].effective
+        with impersonate(ALICE, level=level):
+            assert (replace.getfsuid(), replace.getgroups()) == (80001, [80011, 80021])
+            with pytest.raises(PermissionError):
+                os.open("/etc/shadow", os.O_RDONLY)
+            assert replace.thread_credentials()[0].effective == 0
+            assert "0, 0)" not in child_after_regain(regain)
+            with impersonate(BOB, level=level), pytest.raises(PermissionError):
+                os.open("/etc/shadow", os.O_RDONLY)
+        assert ids() == before
+        assert replace.thread_credentials()[0].effective == caps
+        os.close(os.open("/etc/shadow", os.O_RDONLY))
+        child = replace.popen_as(BOB, [regain], stdout=subprocess.PIPE, cwd="/")
+        assert child.communicate()[0].strip() == b"(80002, 80002, 80002)"
+
+    as_root(body)
+
+
+def test_root_whose_children_would_inherit_capabilities(regain):
+    """Ambient capabilities of a server that is root: a shielded thread's child must not have them."""
+
+    def body():
+        header, bits = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert LIBC.capget(header, bits) == 0
+        bits[2] = bits[1]
+        assert LIBC.capset(header, bits) == 0
+        assert LIBC.prctl(PR_CAP_AMBIENT, 2, CAP_SETUID, 0, 0) == 0
+        with impersonate(ALICE, level="shielded"):
+            assert child_after_regain(regain) == EXEC["shielded"]
+        assert LIBC.prctl(PR_CAP_AMBIENT, 1, CAP_SETUID, 0, 0) == 1, "given back"
+
+    as_root(body)
+
+
+def test_reduced_effective_set_is_not_enlarged():
+    def body():
+        header, bits = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert LIBC.capget(header, bits) == 0
+        bits[0] = 1 << CAP_SETUID | 1 << CAP_SETGID
+        bits[3] = 0
+        assert LIBC.capset(header, bits) == 0
+        with impersonate(ALICE):
+            pass
+        return replace.thread_credentials()[0].effective
+
+    assert as_root(body) in (1 << CAP_SETUID | 1 << CAP_SETGID, None)
+
+
+# ---- Ends
+
+
+def test_thread_death_while_switched():
+    def body():
+        kept, complaints = [], []
+        sys.unraisablehook = lambda problem: complaints.append(problem.exc_value)
+
+        def work():
+            kept.append(impersonate(ALICE))
+            kept[0].__enter__()
+            assert _native.active() == 1
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        worker.join()
+        deadline = 1000
+        while _native.active() and deadline:  # join() returns before the thread's own end
+            deadline -= 1
+            threading.Event().wait(0.001)
+        assert _native.active() == 0
+        kept.clear()  # the guard is dropped by another thread: it complains and changes nothing
+        gc.collect()
+        assert ids() == ROOT_IDS
+        (complaint,) = complaints
+        assert isinstance(complaint, replace.ThreadTainted)
+
+    as_root(body)
+
+
+def test_interpreter_shutdown_while_switched():
+    if replace.SCOPE != "thread" or os.geteuid() != 0:
+        return
+    script = (
+        "import atexit, os, threading, replace\nalice = replace.Identity(80001, 80011)\n"
+        "held = replace.impersonate(alice); held.__enter__()\n"
+        "atexit.register(lambda: print('atexit', os.geteuid()))\n"
+        "inside = threading.Event()\n"
+        "def work():\n    with replace.impersonate(alice): inside.set(); threading.Event().wait()\n"
+        "threading.Thread(target=work, daemon=True).start(); inside.wait()\n"
+    )
+    out = run(sys.executable, "-c", script, cwd="/")
+    assert (out.returncode, out.stdout, out.stderr) == (0, "atexit 80001\n", "")
+
+
+def test_abort_instead_of_a_tainted_thread():
+    def body():
+        with impersonate(ALICE, on_restore_failure="abort"):
+            LIBC.syscall(117, 80001, 80001, 80001)  # setresuid: nothing is left to come back with
+
+    if replace.SCOPE == "thread" and os.uname().machine == "x86_64":
+        with pytest.raises(InChild, match=str(-signal.SIGABRT)):
+            as_root(body)
+
+
+def test_a_thread_that_cannot_come_back_is_tainted():
+    def body():
+        with pytest.raises(replace.ThreadTainted, match="end this thread") as caught, impersonate(ALICE):
+            LIBC.syscall(117, 80001, 80001, 80001)
+        assert caught.value.state == "tainted"
+        with pytest.raises(replace.ThreadTainted):
+            impersonate(BOB).__enter__()
+        with pytest.raises(replace.IdentityRefused, match="1 of them"):
+            replace.drop_privileges(ALICE)
+
+    if os.uname().machine == "x86_64":
+        as_root(body)
+
+
+def test_a_user_deleted_meanwhile(tmp_path):
+    """An identity is numbers: it goes on working, and only a new look-up says that the user is gone."""
+    if replace.SCOPE != "thread" or os.geteuid() != 0:
+        return
+    passwd = tmp_path / "passwd"
+    with open("/etc/passwd") as file:
+        passwd.write_text(file.read() + "eve:x:80077:80078::/:/bin/sh\n")
+    script = (
+        "import os, replace\neve = replace.Identity.from_user('eve')\n"
+        f"open({str(passwd)!r}, 'w').write('root:x:0:0::/:/bin/sh\\n')\n"
+        "with replace.impersonate(eve): print(os.geteuid(), os.getegid())\n"
+        "try: replace.Identity.from_user('eve')\nexcept KeyError as error: print(error)\n"
+    )
+    command = f'mount --bind {passwd} /etc/passwd && exec {sys.executable} -c "$0"'
+    out = run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, script, cwd="/")
+    assert out.stdout == "80077 80078\n\"getpwnam(): name not found: 'eve'\"\n", out.stderr
+
+
+def test_setfsuid_inside_is_noticed_where_leaving_would_not_undo_it():
+    def body():
+        with pytest.raises(replace.IdentityChanged), impersonate(ALICE, level="filesystem"):
+            replace.setfsuid(0)
+        assert ids() == ROOT_IDS
+        with impersonate(ALICE):
+            replace.setfsuid(0)
+        assert ids() == ROOT_IDS
+
+    as_root(body)
