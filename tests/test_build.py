@@ -53,7 +53,20 @@ def test_suite_on_the_other_back_end(other):
     """The live part of the suite, once more, on a build with the other back end."""
     suites = [
         ROOT / "tests" / f"test_{n}.py"
-        for n in ("calls", "identity", "input", "os_drop_in", "verify", "report", "table")
+        for n in (
+            "calls",
+            "identity",
+            "guards",
+            "run",
+            "process",
+            "faults",
+            "interrupts",
+            "input",
+            "os_drop_in",
+            "verify",
+            "report",
+            "table",
+        )
     ]
     out = run(
         sys.executable,

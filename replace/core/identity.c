@@ -243,6 +243,19 @@ static int go_back(struct rep_guard *guard, struct rep_ids *now)
 	return 0;
 }
 
+/* Once more where it fails: EAGAIN and ENOMEM pass, and a thread that stays switched is worse. */
+static int restore(struct rep_guard *guard, struct rep_ids *now)
+{
+	int step = guard->step, error = guard->error;
+
+	if (go_back(guard, now) != 0 &&
+	    (read_all(guard, now, scratch(guard)) != 0 || go_back(guard, now) != 0))
+		return -1;
+	guard->step = step;
+	guard->error = error;
+	return 0;
+}
+
 static int end(struct rep_guard *guard, int state)
 {
 	guard->state = state;
@@ -335,7 +348,7 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 		errno = before;
 		return 0;
 	}
-	if (read_all(guard, &now, scratch(guard)) != 0 || go_back(guard, &now) != 0)
+	if (read_all(guard, &now, scratch(guard)) != 0 || restore(guard, &now) != 0)
 		return cannot_restore(guard);
 	if (--rep_mine.depth == 0)
 		rep_count_out();
@@ -380,9 +393,12 @@ int rep_leave(struct rep_guard *guard)
 		fail(guard, REP_STEP_ORDER, EPERM);
 		return taint(guard);
 	}
-	if (compare(guard, &now) != 0 && guard->step == REP_STEP_READ)
-		return cannot_restore(guard);
-	if (go_back(guard, &now) != 0)
+	if (compare(guard, &now) != 0 && guard->step == REP_STEP_READ) {
+		guard->step = REP_STEP_NONE;
+		if (compare(guard, &now) != 0 && guard->step == REP_STEP_READ)
+			return cannot_restore(guard);
+	}
+	if (restore(guard, &now) != 0)
 		return cannot_restore(guard);
 	rep_mine.top = guard->outer;
 	rep_mine.token = guard->outer_token;

@@ -1,0 +1,51 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Enters, leaves and tries to enter again, for test_faults.py, which makes one system call
+ * after the other fail under strace. Prints a line a step: what was returned, errno, the
+ * step, the state, and what the thread is by the kernel's own account (never a getter: those
+ * fail, too). usage: faults LEVEL
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <libreplace/replace.h>
+
+static const gid_t groups[] = {80011, 80021};
+static const struct rep_identity alice = {80001, 80011, 2, groups};
+
+static void say(const char *what, int result, const struct rep_guard *guard)
+{
+	int error = result == 0 ? 0 : errno;
+	char line[4096];
+	FILE *status = fopen("/proc/thread-self/status", "r");
+
+	printf("%s %d %d %d %d", what, result, error, guard->step, guard->state);
+	while (status != NULL && fgets(line, sizeof line, status) != NULL)
+		if (strncmp(line, "Uid:", 4) == 0 || strncmp(line, "Gid:", 4) == 0 ||
+		    strncmp(line, "Groups:", 7) == 0 || strncmp(line, "CapEff:", 7) == 0) {
+			line[strcspn(line, "\n")] = 0;
+			printf("|%s", strchr(line, ':') + 1);
+		}
+	puts("");
+	fflush(stdout);
+	if (status != NULL)
+		fclose(status);
+}
+
+int main(int argc, char **argv)
+{
+	static LIBREPLACE_GUARD(held, 64);
+	int level = argc > 1 ? atoi(argv[1]) : REP_LEVEL_EFFECTIVE;
+
+	held.guard.room = 64;
+	say("before", 0, &held.guard);
+	say("enter", rep_enter(&held.guard, &alice, level), &held.guard);
+	say("leave", rep_leave(&held.guard), &held.guard);
+	printf("tainted %d active %u depth %u\n", rep_tainted(), rep_active(), rep_depth());
+	if (rep_tainted())
+		say("again", rep_enter(&held.guard, &alice, level), &held.guard);
+	return 0;
+}
