@@ -4,9 +4,12 @@
 
 import asyncio
 import ctypes
+import fcntl
 import gc
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -276,6 +279,33 @@ def test_may_the_user_kill_the_server(level, may):
         return leave_code
 
     assert as_root(body) in (may, None)
+
+
+@pytest.mark.parametrize(
+    ("level", "access", "peer", "signalled"),
+    [
+        ("effective", True, 80001, True),
+        ("shielded", False, 80001, False),
+        ("real", False, 80001, False),
+        ("filesystem", True, 0, True),
+    ],
+)
+def test_access_and_what_peers_and_signals_see(level, access, peer, signalled):
+    def body():
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+        reader, writer = os.pipe()
+        with impersonate(ALICE, level=level):
+            may = os.access("/etc/shadow", os.R_OK)
+            one, _ = pair = socket.socketpair()
+            seen = struct.unpack("iII", one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+            fcntl.fcntl(reader, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | os.O_ASYNC)
+        for end in pair:
+            end.close()
+        os.write(writer, b"x")
+        return may, seen, signal.sigtimedwait([signal.SIGIO], 0.2) is not None
+
+    assert as_root(body) in ((access, peer, signalled), None)
 
 
 # ---- libc's calls from elsewhere

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""What README and docs say, held against what there is."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import ROOT, in_child, needs_root
+
+import replace
+
+README = (ROOT / "README.md").read_text()
+
+
+def ask(user, address, path):
+    """What the server answers to a client that is this user."""
+
+    def body():
+        replace.drop_privileges(replace.Identity.from_user(user), allow_root=True)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(address)
+            client.sendall(path.encode() + b"\n")
+            return b"".join(iter(lambda: client.recv(4096), b""))
+
+    return in_child(body)
+
+
+def test_the_threaded_server_is_right_as_copied():
+    needs_root()
+    (program,) = re.findall(r"```python\n(import os, socket.*?)```", README, re.S)
+    assert len([line for line in program.splitlines() if line.strip()]) <= 15
+    if replace.SCOPE != "thread":
+        return
+    users = ["daemon", "nobody", "www-data"]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        for user in users:
+            path = f"{folder}/{user}"
+            with open(path, "w") as file:
+                file.write(f"of {user}")
+            os.chmod(path, 0o600)
+            os.chown(path, replace.Identity.from_user(user).uid, 0)
+        address = f"{folder}/socket"
+        server = subprocess.Popen([sys.executable, "-c", program, address], cwd="/", stderr=subprocess.PIPE, text=True)
+        try:
+            for _ in range(500):
+                if os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666:
+                    break
+                time.sleep(0.01)
+            pairs = [(user, other) for user in users for other in users] * 4
+            with ThreadPoolExecutor(4) as pool:
+                answers = list(pool.map(lambda pair: ask(pair[0], address, f"{folder}/{pair[1]}"), pairs))
+            for (user, other), answer in zip(pairs, answers, strict=True):
+                assert answer == (f"of {user}".encode() if user == other else b"")
+            assert ask("root", address, f"{folder}/daemon") == b"", "root is refused unless allowed"
+        finally:
+            server.send_signal(signal.SIGINT)
+            errors = server.communicate(timeout=10)[1]
+    assert errors.count("PermissionError") == 24
+    assert "allow_root=True permits it" in errors
+
+
+@pytest.mark.parametrize("page", ["levels.md", "limits.md"])
+def test_every_test_that_a_page_names_is_there(page):
+    text = (ROOT / "docs" / page).read_text()
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("*.[cp]*"))
+    named = re.findall(r"`((?:test_)?[a-z0-9_]+)(\*?)`", text)
+    for name, star in named:
+        if name.startswith("test_") or star:
+            assert re.search(rf"def {name}" + ("" if star else r"\("), tests), name
+    files = re.findall(r"`((?:tests/)?\w+\.(?:py|c))`", text)
+    assert all((ROOT / "tests" / name.removeprefix("tests/")).exists() for name in files), files
+
+
+def test_every_hazard_has_its_row():
+    text = (ROOT / "docs" / "limits.md").read_text()
+    numbers = {int(n) for row in re.findall(r"^\| ([\d, ]+) \|", text, re.M) for n in row.split(",")}
+    assert numbers == set(range(1, 33))
+
+
+def test_every_public_name_is_in_readme_or_docs():
+    text = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    missing = [name for name in replace.__all__ if not re.search(rf"\b{name}\b", text)]
+    assert not missing
+
+
+def test_the_table_of_levels_is_what_the_tests_measure():
+    from test_guards import EXEC
+
+    text = (ROOT / "docs" / "levels.md").read_text()
+    (row,) = re.findall(r"^\| a child that execs inside.*$", text, re.M)
+    cells = [cell.strip(" *") for cell in row.split("|")[2:-1]]
+    assert [cell.startswith(("yes", "it is root")) for cell in cells] == [
+        ids.startswith("(0,") for ids in EXEC.values()
+    ]
