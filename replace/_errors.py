@@ -84,7 +84,26 @@ class DropFailed(IdentityError):
 
 
 class IdentityRefused(RuntimeError):
-    """The identity, or the place it was to be taken on, is refused before anything is changed."""
+    """The identity, or the place it was to be taken on, is refused before anything is changed.
+
+    identity: whom the thread was to be (None: it is not about one); step and state:
+    "refusing" and "unchanged"; errno: what C says (0: it was not asked).
+    """
+
+    step, state = STEPS[1], STATES[0]
+
+    def __init__(self, message: str, identity: object = None, error: int = 0) -> None:
+        self.identity, self.errno = identity, error
+        super().__init__(message if identity is None else f"{identity!r} is refused: {message}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_again, (str(self), self.identity, self.errno))
+
+
+def _again(text: str, identity: object, error: int) -> IdentityRefused:
+    problem = IdentityRefused(text)
+    problem.identity, problem.errno = identity, error
+    return problem
 
 
 class ThreadsDiffer(RuntimeError):
@@ -114,7 +133,7 @@ _KINDS = {8: CapabilitiesRemain, 9: IdentityChanged, 10: ThreadTainted, 11: Fork
 def failure(error: int, identity: object, step: int, state: int) -> Exception:
     """The exception for the result of a switch: errno, enum rep_step, enum rep_state.  Called by core/guard.c."""
     if step == 1 and error != _errno.ENOTRECOVERABLE:
-        return IdentityRefused(f"{identity!r} is refused: {REFUSALS[error]}")
+        return IdentityRefused(REFUSALS[error], identity, error)
     kind = ThreadTainted if step == 1 or STATES[state] == "tainted" else _KINDS.get(step, IdentityError)
     problem = kind(error, identity, STEPS[step], STATES[state])
     warn(problem)

@@ -39,15 +39,16 @@ def _before(identity: Identity, level: int, /) -> None:
     would cross an await.  What is not imported cannot run, so nothing is imported here.
     """
     if (asyncio := _module("asyncio")) is not None and asyncio._get_running_loop() is not None:
-        raise IdentityRefused("an asyncio event loop is running in this thread; use `await run_as(...)`")
+        raise IdentityRefused("an asyncio event loop is running in this thread; use `await run_as(...)`", identity)
     if (trio := _module("trio")) is not None and trio.lowlevel.in_trio_run():
         raise IdentityRefused(
-            "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`"
+            "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`",
+            identity,
         )
     if (greenlet := _module("greenlet")) is not None:
         gevent = _module("gevent._hub_local")
         if greenlet.getcurrent().parent is not None or (gevent is not None and gevent.get_hub_if_exists() is not None):
-            raise IdentityRefused("greenlets switch in this thread, and others would run under the identity")
+            raise IdentityRefused("greenlets switch in this thread, and others would run under it", identity)
     _audit("replace.enter", identity, level)
 
 
@@ -85,7 +86,7 @@ def impersonate(
     if allow_process:
         flags |= ALLOW_PROCESS
     elif SCOPE != "thread":
-        raise IdentityRefused(f"{identity!r} is refused: {REFUSALS[errno.ENOSYS]}")
+        raise IdentityRefused(REFUSALS[errno.ENOSYS], identity, errno.ENOSYS)
     if on_restore_failure != "taint":
         if on_restore_failure != "abort":
             raise ValueError(f"on_restore_failure should be taint or abort, not {on_restore_failure!r}")

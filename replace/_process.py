@@ -42,7 +42,7 @@ def _checked(identity: Identity, allow_root: bool) -> None:
     if not isinstance(identity, Identity):
         raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
     if identity.has_root and not allow_root:
-        raise IdentityRefused(f"{identity!r} is refused: {REFUSALS[errno.EPERM]}")
+        raise IdentityRefused(REFUSALS[errno.EPERM], identity, errno.EPERM)
 
 
 def _shut(function: Callable[..., Any], args: tuple[Any, ...], what: str) -> Any:

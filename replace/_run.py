@@ -88,7 +88,7 @@ async def run_as(identity: Identity, function: Callable[..., T], /, *args: Any, 
     import asyncio  # running this means that it has been imported
 
     if depth():
-        raise IdentityRefused("the event loop's own thread is switched, and a new worker would inherit that")
+        raise IdentityRefused("the event loop's own thread is switched, and a new worker would inherit that", identity)
     return await asyncio.to_thread(acting_as(identity, function, **options), *args)
 
 

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <libreplace/replace.h>
 
 static const gid_t groups[] = {80011, 80021};
@@ -25,7 +28,7 @@ static void say(const char *what, int result, const struct rep_guard *guard)
 	printf("%s %d %d %d %d", what, result, error, guard->step, guard->state);
 	while (status != NULL && fgets(line, sizeof line, status) != NULL)
 		if (strncmp(line, "Uid:", 4) == 0 || strncmp(line, "Gid:", 4) == 0 ||
-		    strncmp(line, "Groups:", 7) == 0 || strncmp(line, "CapEff:", 7) == 0) {
+		    strncmp(line, "Groups:", 7) == 0 || strncmp(line, "Cap", 3) == 0) {
 			line[strcspn(line, "\n")] = 0;
 			printf("|%s", strchr(line, ':') + 1);
 		}
@@ -35,12 +38,28 @@ static void say(const char *what, int result, const struct rep_guard *guard)
 		fclose(status);
 }
 
+/* CAP_SETGID and CAP_SETUID, permitted, inheritable and ambient. Makes the first capset of this
+ * process. */
+static void without_root(void)
+{
+	const unsigned both = 1U << 6 | 1U << 7;
+	unsigned header[2] = {0x20080522, 0}, sets[6] = {both, both, both, 0, 0, 0};
+
+	if (prctl(PR_SET_KEEPCAPS, 1) != 0 || rep_setgroups(0, NULL) != 0 ||
+	    rep_setresgid(1000, 1000, 1000) != 0 || rep_setresuid(1000, 1000, 1000) != 0 ||
+	    syscall(SYS_capset, header, sets) != 0 ||
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 7, 0, 0) != 0)
+		exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	static LIBREPLACE_GUARD(held, 64);
 	int level = argc > 1 ? atoi(argv[1]) : REP_LEVEL_EFFECTIVE;
 
 	held.guard.room = 64;
+	if (argc > 2)
+		without_root();
 	say("before", 0, &held.guard);
 	say("enter", rep_enter(&held.guard, &alice, level), &held.guard);
 	say("leave", rep_leave(&held.guard), &held.guard);

@@ -55,9 +55,11 @@ def lines(text):
     return found
 
 
-def inject(program, level, *faults):
+def inject(program, level, *faults, mode=()):
     options = [word for fault in faults for word in ("-e", f"inject={fault}")]
-    out = run(tool("strace", "makes system calls fail"), "-f", "-o", "/dev/null", *options, program, level, cwd="/")
+    out = run(
+        tool("strace", "makes system calls fail"), "-f", "-o", "/dev/null", *options, program, level, *mode, cwd="/"
+    )
     assert out.returncode == 0, out.stderr
     return lines(out.stdout)
 
@@ -157,6 +159,34 @@ def test_a_failed_entry_that_cannot_be_rolled_back_taints_the_thread(faults, err
     assert seen["enter"].error == getattr(errno, error)
     assert seen["tainted"] == (True, 1)
     assert seen["again"][:4] == (-1, errno.ENOTRECOVERABLE, REFUSED, IDLE)
+
+
+#: Of a server without root (the first capset and the first two prctl are the program's own): what happens on the way
+#: in, and what on the way out: 2 raise, 3 put down, 4 raise, 5 take up.
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(("when", "step"), [(2, 3), (3, CAPABILITIES)])
+def test_a_server_without_root_whose_capabilities_cannot_be_set(faults, when, step, error):
+    seen = inject(faults, EFFECTIVE, f"capset:error={error}:when={when}", mode=["capabilities"])
+    assert seen["enter"] == (-1, getattr(errno, error), step, ROLLED_BACK, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
+@pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
+@pytest.mark.parametrize("when", [4, 5])
+def test_a_server_without_root_overcomes_one_failure_on_the_way_out(faults, when, fault):
+    seen = inject(faults, EFFECTIVE, f"capset:{fault}:when={when}", mode=["capabilities"])
+    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
+
+
+def test_capabilities_that_were_said_to_be_put_down(faults):
+    seen = inject(faults, EFFECTIVE, "capset:retval=0:when=3", mode=["capabilities"])
+    assert seen["enter"] == (-1, errno.EPERM, CAPABILITIES, ROLLED_BACK, seen["before"].ids)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_ambient_capabilities_that_cannot_be_raised_again(faults, error):
+    seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when=5", mode=["capabilities"])
+    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
 
 
 def test_no_step_was_forgotten(faults, tmp_path):

@@ -127,8 +127,11 @@ def test_nested_a_in_b_in_a():
 @pytest.mark.parametrize("who", [Identity(0, 1), Identity(1, 0), Identity(1, 1, [0])], ids=repr)
 def test_root_is_refused_unless_allowed(who):
     def body():
-        with pytest.raises(replace.IdentityRefused, match="allow_root"):
+        with pytest.raises(replace.IdentityRefused, match="allow_root") as caught:
             impersonate(who)
+        for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+            assert (error.identity, error.errno, error.step, error.state) == (who, 1, "refusing", "unchanged")
+            assert str(error).startswith(f"{who!r} is refused: ")
         if who.uid:
             with impersonate(who, allow_root=True):
                 assert os.geteuid() == who.uid

@@ -36,6 +36,33 @@ REP_HIDDEN void rep_count_out(void);
 /* Whether the calling thread is the only one of its process; 0 too where nobody can tell. */
 REP_HIDDEN int rep_alone(void);
 
+/* ---- walk.c: what a thread is, and how it becomes something else */
+
+/* The three lists of groups that a guard has room for. */
+REP_HIDDEN gid_t *rep_found(struct rep_guard *guard);
+REP_HIDDEN gid_t *rep_wanted(struct rep_guard *guard);
+REP_HIDDEN gid_t *rep_scratch(struct rep_guard *guard);
+
+/* Note a failure; the first is the one that is told. Return: -1. */
+REP_HIDDEN int rep_fail(struct rep_guard *guard, int step, int error);
+
+/* Real, effective and saved ids and the groups; rep_read_all() the fs ids as well. */
+REP_HIDDEN int rep_read_ids(struct rep_guard *guard, struct rep_ids *ids, gid_t *groups);
+REP_HIDDEN int rep_read_all(struct rep_guard *guard, struct rep_ids *ids, gid_t *groups);
+
+REP_HIDDEN int rep_same_uids(const struct rep_ids *a, const struct rep_ids *b);
+REP_HIDDEN int rep_same_gids(const struct rep_ids *a, const struct rep_ids *b);
+/* May sort the list that was read. */
+REP_HIDDEN int rep_same_groups(const struct rep_ids *a, gid_t *read, const struct rep_ids *b,
+                               const gid_t *set);
+REP_HIDDEN int rep_ascending(const gid_t *list, size_t size);
+
+/* From @now, as read with the groups in rep_scratch(), to @to, verified. */
+REP_HIDDEN int rep_walk(struct rep_guard *guard, struct rep_ids *now, const struct rep_ids *to,
+                        const gid_t *groups);
+
+/* ---- capabilities_*.c */
+
 /* capabilities(7); where a kernel has none, these succeed and find none. Return: 0, or -1 with
  * errno. */
 REP_HIDDEN int rep_get_capabilities(struct rep_capabilities *set);
