@@ -1,0 +1,185 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Every state x every call x every argument, each in a child of its own: what the call
+ * returned and what the process then was. transitions.py holds that against the model
+ * (kernels.py); this is what runs where there is no Python. As root; Linux.
+ *
+ * usage: transitions ours|libc    one line a transition:
+ *   kind privileged r e s call a b c errno r e s fs
+ * Ids are printed as 0, 1, 2 and - (unset) for 0, 80001, 80002 and -1.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <grp.h>
+#include <libreplace/replace.h>
+
+static const unsigned ids[] = {0, 80001, 80002, (unsigned)-1};
+
+struct outcome {
+	int error;
+	unsigned r, e, s, fs;
+};
+
+static struct outcome *shared;
+static int of_libc;
+
+#define UNSAID 9999 /* the child did not get as far as the call */
+
+/* Whether the calling thread may change ids of this kind, whatever its ids are. */
+static int may(int gid, int privileged)
+{
+	unsigned header[2] = {0x20080522, 0}, sets[6];
+	unsigned bit = gid ? 1U << 6 : 1U << 7; /* CAP_SETGID, CAP_SETUID */
+
+	if (syscall(SYS_capget, header, sets) != 0)
+		return -1;
+	sets[0] = privileged ? sets[1] : sets[1] & ~bit;
+	return (int)syscall(SYS_capset, header, sets);
+}
+
+static int reach(int gid, int privileged, const unsigned *state)
+{
+	if (prctl(PR_SET_KEEPCAPS, 1) != 0)
+		return -1;
+	if ((gid ? setresgid(state[0], state[1], state[2])
+	         : setresuid(state[0], state[1], state[2])) != 0)
+		return -1;
+	return may(gid, privileged);
+}
+
+static int ours(int gid, int call, const unsigned *a)
+{
+	switch (call + 5 * gid) {
+	case 0:
+		return rep_setuid(a[0]);
+	case 1:
+		return rep_seteuid(a[0]);
+	case 2:
+		return rep_setreuid(a[0], a[1]);
+	case 3:
+		return rep_setresuid(a[0], a[1], a[2]);
+	case 4:
+		return rep_setfsuid(a[0]);
+	case 5:
+		return rep_setgid(a[0]);
+	case 6:
+		return rep_setegid(a[0]);
+	case 7:
+		return rep_setregid(a[0], a[1]);
+	case 8:
+		return rep_setresgid(a[0], a[1], a[2]);
+	default:
+		return rep_setfsgid(a[0]);
+	}
+}
+
+static int libcs(int gid, int call, const unsigned *a)
+{
+	switch (call + 5 * gid) {
+	case 0:
+		return setuid(a[0]);
+	case 1:
+		return seteuid(a[0]);
+	case 2:
+		return setreuid(a[0], a[1]);
+	case 3:
+		return setresuid(a[0], a[1], a[2]);
+	case 5:
+		return setgid(a[0]);
+	case 6:
+		return setegid(a[0]);
+	case 7:
+		return setregid(a[0], a[1]);
+	case 8:
+		return setresgid(a[0], a[1], a[2]);
+	default:
+		errno = ENOSYS; /* libc's setfsuid reports no error: there is nothing to compare */
+		return -1;
+	}
+}
+
+static void child(int gid, int privileged, const unsigned *state, int call, const unsigned *args)
+{
+	struct outcome *out = shared;
+	uid_t r, e, s, fs;
+	gid_t rg, eg, sg, fsg;
+
+	if (reach(gid, privileged, state) != 0)
+		_exit(1);
+	errno = 0;
+	out->error = (of_libc ? libcs : ours)(gid, call, args) == 0 ? 0 : errno;
+	if (gid) {
+		getresgid(&rg, &eg, &sg);
+		fsg = (gid_t)setfsgid((gid_t)-1);
+		out->r = rg, out->e = eg, out->s = sg, out->fs = fsg;
+	} else {
+		getresuid(&r, &e, &s);
+		fs = (uid_t)setfsuid((uid_t)-1);
+		out->r = r, out->e = e, out->s = s, out->fs = fs;
+	}
+	_exit(0);
+}
+
+static char name(unsigned id)
+{
+	for (int i = 0; i < 4; i++)
+		if (ids[i] == id)
+			return "012-"[i];
+	return '?';
+}
+
+static void transition(int gid, int privileged, const unsigned *state, int call,
+                       const unsigned *args)
+{
+	static const char *const calls[] = {"set", "sete", "setre", "setres", "setfs"};
+	struct outcome *out = shared;
+	int status = 1;
+	pid_t pid;
+
+	out->error = UNSAID;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		child(gid, privileged, state, call, args);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		out->error = UNSAID;
+	printf("%s %d %c %c %c %s %c %c %c %d %c %c %c %c\n", gid ? "gid" : "uid", privileged,
+	       name(state[0]), name(state[1]), name(state[2]), calls[call], name(args[0]),
+	       name(args[1]), name(args[2]), out->error, name(out->r), name(out->e), name(out->s),
+	       name(out->fs));
+}
+
+int main(int argc, char **argv)
+{
+	static const int counts[] = {4, 4, 16, 64, 4};
+
+	of_libc = argc > 1 && strcmp(argv[1], "libc") == 0;
+	shared =
+	    mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (geteuid() != 0 || shared == MAP_FAILED) {
+		fputs("needs root\n", stderr);
+		return 77;
+	}
+	for (int kind = 0; kind < 4; kind++) /* uid, gid; privileged or not */
+		for (int state = 0; state < 27; state++)
+			for (int call = 0; call < (of_libc ? 4 : 5); call++)
+				for (int arg = 0; arg < counts[call]; arg++) {
+					unsigned from[3] = {ids[state / 9], ids[state / 3 % 3],
+					                    ids[state % 3]};
+					unsigned args[3] = {ids[arg % 4], ids[arg / 4 % 4],
+					                    ids[arg / 16]};
+
+					transition(kind / 2, kind % 2, from, call, args);
+				}
+	return 0;
+}
