@@ -11,10 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <grp.h>
 #include <libreplace/replace.h>
+#include "raw_capabilities.h"
 
 static const gid_t groups[] = {80011, 80021};
 static const struct rep_identity alice = {80001, 80011, 2, groups};
@@ -38,28 +37,14 @@ static void say(const char *what, int result, const struct rep_guard *guard)
 		fclose(status);
 }
 
-/* CAP_SETGID and CAP_SETUID, permitted, inheritable and ambient. Makes the first capset of this
- * process. */
-static void without_root(void)
-{
-	const unsigned both = 1U << 6 | 1U << 7;
-	unsigned header[2] = {0x20080522, 0}, sets[6] = {both, both, both, 0, 0, 0};
-
-	if (prctl(PR_SET_KEEPCAPS, 1) != 0 || rep_setgroups(0, NULL) != 0 ||
-	    rep_setresgid(1000, 1000, 1000) != 0 || rep_setresuid(1000, 1000, 1000) != 0 ||
-	    syscall(SYS_capset, header, sets) != 0 ||
-	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 7, 0, 0) != 0)
-		exit(1);
-}
-
 int main(int argc, char **argv)
 {
 	static LIBREPLACE_GUARD(held, 64);
 	int level = argc > 1 ? atoi(argv[1]) : REP_LEVEL_EFFECTIVE;
 
 	held.guard.room = 64;
-	if (argc > 2)
-		without_root();
+	if (argc > 2 && (setgroups(0, NULL) != 0 || become_server_without_root() != 0))
+		return 1;
 	say("before", 0, &held.guard);
 	say("enter", rep_enter(&held.guard, &alice, level), &held.guard);
 	say("leave", rep_leave(&held.guard), &held.guard);

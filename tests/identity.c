@@ -9,8 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <linux/securebits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <libreplace/replace.h>
+#include "raw_capabilities.h"
 
 #define MUST(condition)                                                                            \
 	do {                                                                                       \
@@ -165,7 +164,7 @@ static void root_that_keeps_its_capabilities(void)
 {
 	entry held;
 
-	MUST(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0);
+	MUST(prctl(PR_SET_SECUREBITS, 1 << 2) == 0); /* SECBIT_NO_SETUID_FIXUP */
 	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1);
 	MUST(held.guard.step == REP_STEP_CAPABILITIES && held.guard.state == REP_STATE_ROLLED_BACK);
 	are(0, 0, 0, 0, 0, 0);
@@ -174,28 +173,23 @@ static void root_that_keeps_its_capabilities(void)
 
 static void server_without_root(void)
 {
-	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-	const unsigned set = 1U << CAP_SETUID | 1U << CAP_SETGID;
-	struct __user_cap_data_struct data[2] = {{set, set, set}, {0, 0, 0}};
+	unsigned sets[6];
 	entry held, inner;
 
-	MUST(prctl(PR_SET_KEEPCAPS, 1) == 0 && rep_setresgid(1000, 1000, 1000) == 0);
-	MUST(rep_setresuid(1000, 1000, 1000) == 0 && syscall(SYS_capset, &header, data) == 0);
-	MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) == 0);
+	MUST(become_server_without_root() == 0);
 	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_REAL; level++) {
 		MUST(rep_enter(fresh(&held), &alice, level) == 0);
-		MUST(syscall(SYS_capget, &header, data) == 0 && data[0].effective == 0);
-		MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SETUID, 0, 0) == 0);
+		MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0);
+		MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, OF_SETUID, 0, 0) == 0);
 		MUST(rep_setresuid(-1, 0, -1) == -1 && errno == EPERM);
 		MUST(rep_enter(fresh(&inner), &bob, level) == 0 && geteuid() == BOB);
 		MUST(rep_leave(&inner.guard) == 0 && geteuid() == ALICE);
-		MUST(syscall(SYS_capget, &header, data) == 0 && data[0].effective == 0);
+		MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0);
 		MUST(rep_leave(&held.guard) == 0);
 		are(1000, 1000, 1000, 1000, 1000, 0);
-		MUST(syscall(SYS_capget, &header, data) == 0);
-		MUST(data[0].effective == set && data[0].permitted == set &&
-		     data[0].inheritable == set);
-		MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SETUID, 0, 0) == 1);
+		MUST(capabilities(SYS_capget, sets) == 0);
+		MUST(sets[0] == BOTH && sets[1] == BOTH && sets[2] == BOTH);
+		MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, OF_SETUID, 0, 0) == 1);
 	}
 }
 

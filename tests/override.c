@@ -16,10 +16,10 @@
 
 int main(void)
 {
-	if (strcmp(NAME_OF(setresuid), "rep_setresuid") != 0 ||
+	if (strcmp(NAME_OF(setreuid), "rep_setreuid") != 0 ||
 	    strcmp(NAME_OF(setfsuid), "setfsuid") != 0)
 		return 1;
-	if (setresuid(-1, -1, -1) != 0)
+	if (setreuid((uid_t)-1, geteuid()) != 0)
 		return 2;
 	return seteuid((uid_t)-1) == -1 && errno == EINVAL ? 0 : 3;
 }

@@ -16,12 +16,11 @@
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <grp.h>
 #include <libreplace/replace.h>
+#include "raw_capabilities.h"
 
 static const unsigned ids[] = {0, 80001, 80002, (unsigned)-1};
 
@@ -38,13 +37,12 @@ static int of_libc;
 /* Whether the calling thread may change ids of this kind, whatever its ids are. */
 static int may(int gid, int privileged)
 {
-	unsigned header[2] = {0x20080522, 0}, sets[6];
-	unsigned bit = gid ? 1U << 6 : 1U << 7; /* CAP_SETGID, CAP_SETUID */
+	unsigned sets[6];
 
-	if (syscall(SYS_capget, header, sets) != 0)
+	if (capabilities(SYS_capget, sets) != 0)
 		return -1;
-	sets[0] = privileged ? sets[1] : sets[1] & ~bit;
-	return (int)syscall(SYS_capset, header, sets);
+	sets[0] = privileged ? sets[1] : sets[1] & ~(1U << (gid ? OF_SETGID : OF_SETUID));
+	return capabilities(SYS_capset, sets);
 }
 
 static int reach(int gid, int privileged, const unsigned *state)

@@ -1,0 +1,36 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * capget(2) and capset(2) for the C tests, without the kernel's headers, which musl-gcc has
+ * not got. The sets are effective, permitted, inheritable, twice.
+ */
+#ifndef RAW_CAPABILITIES_H
+#define RAW_CAPABILITIES_H
+
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { OF_SETGID = 6, OF_SETUID = 7 };
+enum { BOTH = 1U << OF_SETGID | 1U << OF_SETUID };
+
+/* call: SYS_capget or SYS_capset, of the calling thread */
+static inline int capabilities(long call, unsigned *sets)
+{
+	unsigned header[2] = {0x20080522, 0};
+
+	return (int)syscall(call, header, sets);
+}
+
+/* Become a server of uid 1000 that has CAP_SETUID and CAP_SETGID alone, CAP_SETUID ambient. */
+static inline int become_server_without_root(void)
+{
+	unsigned sets[6] = {BOTH, BOTH, BOTH, 0, 0, 0};
+
+	return prctl(PR_SET_KEEPCAPS, 1) || setresgid(1000, 1000, 1000) ||
+	       setresuid(1000, 1000, 1000) || capabilities(SYS_capset, sets) ||
+	       prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, OF_SETUID, 0, 0);
+}
+
+#endif
