@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -47,6 +48,9 @@ int main(void)
 	refused(rep_setegid((gid_t)-1));
 	refused(rep_initgroups("root", (gid_t)-1));
 	refused(rep_setgroups((size_t)INT_MAX + 1, &none));
+#if SIZE_MAX > UINT_MAX
+	refused(rep_setgroups((size_t)UINT_MAX + 1, &none)); /* as an int: none */
+#endif
 	MUST(rep_getresuid(&r, &e, &s) == 0 && r == getuid() && e == geteuid());
 	MUST(rep_getgroups(0, NULL) == getgroups(0, NULL));
 	if (geteuid() != 0)

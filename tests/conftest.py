@@ -62,7 +62,9 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     raise value
 
 
-def run(*command: object, env: dict[str, str] | None = None, cwd: object = None) -> "subprocess.CompletedProcess[str]":
+def run(
+    *command: object, env: dict[str, str] | None = None, cwd: object = None, timeout: int = 280
+) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end; returns what it printed and its status."""
     words = [str(word) for word in command]
     merged = {k: v for k, v in {**os.environ, **(env or {})}.items() if k != "SOURCE_DATE_EPOCH" or env and k in env}
@@ -73,7 +75,7 @@ def run(*command: object, env: dict[str, str] | None = None, cwd: object = None)
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=280,
+        timeout=timeout,
         check=False,
     )
 

@@ -82,6 +82,70 @@ static void every_level(void)
 	}
 }
 
+static void group_ids_of_every_level(void)
+{
+	entry held;
+	gid_t r, e, s, fs;
+
+	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_FILESYSTEM; level++) {
+		gid_t want = level == REP_LEVEL_FILESYSTEM ? 0 : STAFF;
+
+		MUST(rep_enter(fresh(&held), &alice, level) == 0);
+		MUST(rep_getresgid(&r, &e, &s) == 0 && rep_getfsgid(&fs) == 0);
+		MUST(r == want && e == want && s == 0 && fs == STAFF);
+		MUST(rep_leave(&held.guard) == 0);
+	}
+}
+
+static void forked_while_held(void)
+{
+	entry held;
+	int status = 1;
+	pid_t child;
+
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	child = fork();
+	if (child == 0) {
+		are(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
+		MUST(setresuid(0, 0, 0) == -1 && errno == EPERM && rep_active() == 0);
+		MUST(rep_leave(&held.guard) == -1 && held.guard.step == REP_STEP_FORKED);
+		MUST(held.guard.state == REP_STATE_FOR_GOOD && geteuid() == ALICE);
+		exit(0);
+	}
+	MUST(waitpid(child, &status, 0) == child && status == 0);
+	MUST(rep_leave(&held.guard) == 0);
+	are(0, 0, 0, 0, 0, 0);
+}
+
+static void drop_and_entry_exclude_each_other(void)
+{
+	entry held;
+
+	MUST(rep_drop_begin() == 0 && rep_drop_begin() == -1 && errno == EBUSY);
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1 && errno == EBUSY);
+	MUST(held.guard.step == REP_STEP_REFUSED && rep_active() == 0);
+	rep_drop_end();
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(rep_drop_begin() == -1 && errno == EBUSY);
+	MUST(rep_leave(&held.guard) == 0 && rep_drop_begin() == 0);
+}
+
+static void *die_while_switched(void *place)
+{
+	MUST(rep_enter(fresh(place), &alice, REP_LEVEL_EFFECTIVE) == 0 && rep_active() == 1);
+	return NULL;
+}
+
+static void thread_that_dies_while_switched(void)
+{
+	static entry held;
+	pthread_t thread;
+
+	MUST(pthread_create(&thread, NULL, die_while_switched, &held) == 0);
+	MUST(pthread_join(thread, NULL) == 0 && rep_active() == 0);
+	are(0, 0, 0, 0, 0, 0);
+}
+
 static void only_the_uid_differs(void)
 {
 	static const struct rep_identity user = {ALICE, 0, 0, NULL};
@@ -245,6 +309,10 @@ int main(void)
 	}
 #define RUN(body) failed += run(#body, body)
 	RUN(every_level);
+	RUN(group_ids_of_every_level);
+	RUN(forked_while_held);
+	RUN(drop_and_entry_exclude_each_other);
+	RUN(thread_that_dies_while_switched);
 	RUN(only_the_uid_differs);
 	RUN(nested_and_in_every_pair_of_levels);
 	RUN(out_of_order);
