@@ -65,35 +65,38 @@ def read(path: str) -> Dict[str, Tuple[str, int]]:
 
 
 def complete(path: str, answers: Dict[str, str]) -> List[str]:
-    """Add to the file what a run answered, and UNKNOWN for what nothing did; returns the open questions."""
+    """Put into the file what a run answered, and UNKNOWN for what nothing did; returns the open questions.
+
+    A line of ours that says UNKNOWN is answered where it stands (the first match wins);
+    all others stay as they are.
+    """
     known = read(path)
-    lines, unanswered = [], []
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        before = file.read()
+    lines = before.splitlines(True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    unanswered = []
     for words, identity in asked().items():
         answer = answers.get(identity, "unknown")
+        line = f"{words}: {_NAMES.get(answer, 'UNKNOWN')}\n"
         if identity not in known:
-            lines.append(f"{words}: {_NAMES.get(answer, 'UNKNOWN')}\n")
+            lines.append(line)
+        elif known[identity][0] == "unknown" and answer != "unknown":
+            lines[known[identity][1] - 1] = line
         if answer == "unknown":
             unanswered.append(words)
-    if lines:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
-        if text and not text.endswith("\n"):
-            text += "\n"
+    after = "".join(lines)
+    if after not in (before, before + "\n"):
         try:
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(("" if not text or _ends_with_newline(path) else "\n") + "".join(lines))
+            with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(after)
         except OSError as error:
             handle, copy = tempfile.mkstemp(prefix="cross-answers-", suffix=".txt")
             with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(text + "".join(lines))
+                file.write(after)
             print(f"{path} cannot be written ({error.strerror}); the completed copy lies in {copy}", file=sys.stderr)
     return unanswered
-
-
-def _ends_with_newline(path: str) -> bool:
-    with open(path, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
 
 
 def main() -> int:
