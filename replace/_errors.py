@@ -37,7 +37,8 @@ class IdentityError(OSError):
 
     def __init__(self, error: int, identity: object, step: str, state: str) -> None:
         self.identity, self.step, self.state = identity, step, state
-        super().__init__(error, f"{os.strerror(error)} in {step}; the thread is {state}; {self.hint}")
+        hint = "fakeroot fakes libc's calls, not the kernel's" if "FAKEROOTKEY" in os.environ else self.hint
+        super().__init__(error, f"{os.strerror(error)} in {step}; the thread is {state}; {hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.errno, self.identity, self.step, self.state))

@@ -237,7 +237,7 @@ static void root_that_keeps_its_capabilities(void)
 
 static void server_without_root(void)
 {
-	unsigned sets[6];
+	unsigned sets[6] = {0};
 	entry held, inner;
 
 	MUST(become_server_without_root() == 0);

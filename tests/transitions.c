@@ -37,7 +37,7 @@ static int of_libc;
 /* Whether the calling thread may change ids of this kind, whatever its ids are. */
 static int may(int gid, int privileged)
 {
-	unsigned sets[6];
+	unsigned sets[6] = {0};
 
 	if (capabilities(SYS_capget, sets) != 0)
 		return -1;

@@ -44,7 +44,7 @@ enum {
 int rep_get_capabilities(struct rep_capabilities *set)
 {
 	struct header header = {VERSION_3, 0};
-	struct words data[2];
+	struct words data[2] = {{0, 0, 0}, {0, 0, 0}}; /* valgrind knows of the first alone */
 
 	if (syscall(SYS_capget, &header, data) != 0)
 		return -1;

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include "native.h"
 
 /*
@@ -73,9 +74,18 @@ static int to_id(PyObject *object, unsigned *id, const char *kind)
 
 static PyObject *nothing(int result)
 {
-	if (result != 0)
+	PyObject *arguments;
+
+	if (result == 0)
+		Py_RETURN_NONE;
+	if (!LIBREPLACE_THREAD_SCOPE || errno != EPERM || getenv("FAKEROOTKEY") == NULL)
 		return PyErr_SetFromErrno(PyExc_OSError);
-	Py_RETURN_NONE;
+	arguments = Py_BuildValue("is", EPERM,
+	                          "Operation not permitted (fakeroot fakes libc's calls, not the "
+	                          "kernel's; this needs real root)");
+	PyErr_SetObject(PyExc_OSError, arguments);
+	Py_XDECREF(arguments);
+	return NULL;
 }
 
 static PyObject *ids(Py_ssize_t count, const unsigned *values)

@@ -1,0 +1,72 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * 32 threads that switch, each as a user of its own, in every level, nested, with entries
+ * that are refused; for `meson test`, and for the sanitizers (test_sanitizers.py).
+ * usage: threads [ROUNDS]
+ */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <libreplace/replace.h>
+
+enum { THREADS = 32, ROOM = 16 };
+
+static int rounds = 200;
+static pthread_barrier_t together;
+
+static void must(int holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "%s\n", what);
+	abort();
+}
+
+static void *work(void *number)
+{
+	unsigned id = 81000 + (unsigned)(uintptr_t)number;
+	gid_t groups[2] = {id, id + 1000};
+	struct rep_identity own = {id, id, 2, groups}, other = {id + 500, id + 500, 0, NULL};
+	LIBREPLACE_GUARD(outer, ROOM);
+	LIBREPLACE_GUARD(inner, ROOM);
+	uid_t fs;
+
+	memset(&outer, 0, sizeof outer);
+	memset(&inner, 0, sizeof inner);
+	outer.guard.room = inner.guard.room = ROOM;
+	pthread_barrier_wait(&together);
+	for (int i = 0; i < rounds; i++) {
+		must(rep_enter(&outer.guard, &own, i % 4) == 0, "enter");
+		must(rep_getfsuid(&fs) == 0 && fs == id, "who am I");
+		must(rep_enter(&inner.guard, &other, i / 4 % 4) == 0, "enter inside");
+		must(rep_getfsuid(&fs) == 0 && fs == id + 500, "who am I inside");
+		must(rep_active() >= 1 && rep_depth() == 2 && !rep_tainted(), "counted");
+		must(rep_leave(&inner.guard) == 0 && rep_leave(&outer.guard) == 0, "leave");
+		must(rep_enter(&outer.guard, &own, 7) == -1, "no such level");
+		must(geteuid() == 0, "root again");
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t threads[THREADS];
+
+	if (argc > 1)
+		rounds = atoi(argv[1]);
+	if (geteuid() != 0)
+		return 0; /* identity.c has what can be tested without root */
+	must(rep_setgroups(0, NULL) == 0, "setgroups");
+	pthread_barrier_init(&together, NULL, THREADS);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		must(pthread_create(&threads[i], NULL, work, (void *)i) == 0, "pthread_create");
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	must(rep_active() == 0, "nobody is switched");
+	return 0;
+}
