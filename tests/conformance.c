@@ -55,7 +55,8 @@ int main(void)
 	MUST(rep_getgroups(0, NULL) == getgroups(0, NULL));
 	if (geteuid() != 0)
 		return 0;
-	refused(rep_setgroups(1, &none));
+	if (getenv("UID_WRAPPER") == NULL) /* the kernel refuses, uid_wrapper does not */
+		refused(rep_setgroups(1, &none));
 	MUST(pthread_create(&thread, NULL, switch_here, NULL) == 0);
 	MUST(pthread_join(thread, NULL) == 0);
 	MUST(geteuid() == (LIBREPLACE_THREAD_SCOPE ? 0 : 80001));

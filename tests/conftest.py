@@ -173,3 +173,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
         report.outcome = "failed"
         report.longrepr = f"skipped under CI: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def faults(source, tmp_path_factory):
+    """The program, from a build of the C library alone (where its default is per-thread: Linux with glibc)."""
+    needs_root()
+    folder = tmp_path_factory.mktemp("faults")
+    meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
+    env = {"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
+    for words in (["setup", folder, source, "-Dpython=false", "-Dcredentials=syscall"], ["compile", "-C", folder]):
+        out = run(*meson, *words, env=env)
+        assert out.returncode == 0, out.stdout + out.stderr
+    return folder / "tests" / "faults"

@@ -7,7 +7,6 @@ the way out is overcome; what cannot be overcome taints the thread, which then r
 """
 
 import errno
-import os
 import sys
 from typing import NamedTuple
 
@@ -28,19 +27,6 @@ class Line(NamedTuple):
     step: int
     state: int
     ids: tuple[str, ...]
-
-
-@pytest.fixture(scope="session")
-def faults(source, tmp_path_factory):
-    """The program, from a build of the C library alone (where its default is per-thread: Linux with glibc)."""
-    needs_root()
-    folder = tmp_path_factory.mktemp("faults")
-    meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
-    env = {"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
-    for words in (["setup", folder, source, "-Dpython=false", "-Dcredentials=syscall"], ["compile", "-C", folder]):
-        out = run(*meson, *words, env=env)
-        assert out.returncode == 0, out.stdout + out.stderr
-    return folder / "tests" / "faults"
 
 
 def lines(text):

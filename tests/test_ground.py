@@ -1,0 +1,366 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Where the ground moves: namespaces, missing capabilities, filters, fakes, limits; exact outcome and words.
+
+And every system call of every setter failing in turn.
+"""
+
+import ctypes
+import errno
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+
+import pytest
+from conftest import ALICE, ROOT, as_root, ids, needs_root, run, tool
+
+import replace
+from replace import impersonate
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+ROOT_IDS = ((0, 0, 0), (0, 0, 0), [], 0, 0)
+X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
+CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
+
+
+def python(script, *before, env=None):
+    """What a Python script prints, run by a command that changes the ground."""
+    out = run(*before, sys.executable, "-c", script, cwd="/", env=env)
+    assert out.returncode == 0, out.stderr
+    return out.stdout
+
+
+TRY = """
+import replace
+def attempt(name, *arguments):
+    before = (replace.getresuid(), replace.getresgid(), replace.getgroups())
+    try: getattr(replace, name)(*arguments); text = "ok"
+    except OSError as error: text = str(error)
+    same = before == (replace.getresuid(), replace.getresgid(), replace.getgroups())
+    print(name, text, "unchanged" if same else "changed")
+def enter(who):
+    try:
+        with replace.impersonate(who, allow_process=True): print("inside")
+    except replace.IdentityError as error: print(type(error).__name__, error.errno, error.step, error.state)
+alice = replace.Identity(80001, 80011, [80021])
+"""
+
+
+# ---- User namespaces
+
+
+def test_user_namespace_with_setgroups_denied():
+    needs_root()
+    script = TRY + "attempt('setgroups', []); attempt('initgroups', 'root', 0); enter(alice)"
+    text = python(script, tool("unshare", "a user namespace"), "--user", "--map-root-user")
+    assert text == (
+        "setgroups [Errno 1] Operation not permitted unchanged\n"
+        "initgroups [Errno 1] Operation not permitted unchanged\n"
+        "IdentityError 1 setgroups rolled back\n"
+    )
+
+
+def test_an_unmapped_id_is_einval():
+    needs_root()
+    script = TRY + (
+        "attempt('setresuid', -1, 80001, -1); attempt('setresgid', -1, 80001, -1); attempt('setuid', 80001)\n"
+        "attempt('setfsuid', 80001); enter(replace.Identity(80001, 80011, replace.getgroups()) if 0 not in "
+        "replace.getgroups() else alice)\n"
+    )
+    text = python(script, tool("unshare", "a user namespace"), "--user", "--map-root-user")
+    invalid = f"[Errno {errno.EINVAL}] Invalid argument unchanged\n"
+    assert text.startswith(
+        f"setresuid {invalid}setresgid {invalid}setuid {invalid}setfsuid [Errno 1] Operation not permitted unchanged\n"
+    )
+    assert "Error" in text.splitlines()[-1]
+    assert text.splitlines()[-1].endswith("rolled back")
+
+
+# ---- Capabilities and no_new_privs
+
+
+def without(*bits):
+    """Drop capabilities from the effective and the permitted set of this process."""
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert LIBC.capget(header, sets) == 0
+    for bit in bits:
+        sets[0] &= ~(1 << bit)
+        sets[1] &= ~(1 << bit)
+    assert LIBC.capset(header, sets) == 0
+
+
+@pytest.mark.parametrize(("bit", "step"), [(7, "setting the uid"), (6, "setgroups")])
+def test_without_one_capability(bit, step):
+    def body():
+        without(bit)
+        name = "setresuid" if bit == 7 else "setresgid"
+        with pytest.raises(PermissionError, match="Operation not permitted"):
+            getattr(replace, name)(-1, 80001, -1)
+        with pytest.raises(replace.IdentityError) as caught:
+            impersonate(ALICE).__enter__()
+        assert (caught.value.errno, caught.value.step, caught.value.state) == (errno.EPERM, step, "rolled back")
+        assert "libreplace verify --explain" in str(caught.value)
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_no_new_privs_changes_nothing():
+    def body():
+        assert LIBC.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+        with impersonate(ALICE):
+            assert os.geteuid() == 80001
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+# ---- Filters
+
+
+def install_filter(number, action):
+    """A seccomp filter that answers one system call (seccomp(2)); action: an errno, or 0 for a false success."""
+    load, equal, leave, ret = 0x20, 0x15, 0x7FFF0000, 0x06
+    program = b"".join(
+        struct.pack("HBBI", *line)
+        for line in ((load, 0, 0, 0), (equal, 0, 1, number), (ret, 0, 0, 0x00050000 | action), (ret, 0, 0, leave))
+    )
+    buffer = ctypes.create_string_buffer(program)
+    pointer = struct.pack("HxxxxxxQ", 4, ctypes.addressof(buffer))
+    assert LIBC.prctl(38, 1, 0, 0, 0) == 0
+    assert LIBC.prctl(22, 2, ctypes.create_string_buffer(pointer), 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+
+
+STEP = {"setresuid": "setting the uid", "setgroups": "setgroups", "setresgid": "setting the gid"}
+
+
+@X86_64
+@pytest.mark.parametrize("action", ["EPERM", "ENOSYS", "false 0"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_seccomp_filter(call, action):
+    def body():
+        number = 0 if action == "false 0" else getattr(errno, action)
+        install_filter(CALLS[call], number)
+        arguments = ([5],) if call == "setgroups" else (-1, 80001, -1)
+        if number:
+            with pytest.raises(OSError, match=os.strerror(number)) as low:
+                getattr(replace, call)(*arguments)
+            assert low.value.errno == number
+        else:
+            getattr(replace, call)(*arguments)  # one call cannot know; an identity is verified
+        assert ids() == ROOT_IDS
+        with pytest.raises(replace.IdentityError) as caught:
+            impersonate(ALICE).__enter__()
+        step = STEP[call] if number else "verifying"
+        assert (caught.value.errno, caught.value.step) == (number or errno.EPERM, step)
+        assert caught.value.state == "rolled back"
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+# ---- Fakes
+
+
+def test_fakeroot_fakes_libcs_calls_and_the_error_says_so():
+    needs_root()
+    if replace.SCOPE != "thread":
+        return
+    script = (
+        TRY + "attempt('setresuid', -1, 80001, -1); enter(alice)\ntry:\n    replace.impersonate(alice).__enter__()\n"
+    )
+    script += "except replace.IdentityError as error: print(error)\n"
+    # As root that may not: what an ordinary user is to the kernel, and still able to read this interpreter.
+    powerless = [tool("setpriv", "drops capabilities"), "--bounding-set=-setuid,-setgid"]
+    text = python(script, *powerless, tool("fakeroot", "fakes libc's calls"))
+    lines = text.splitlines()
+    assert lines[0] == (
+        "setresuid [Errno 1] Operation not permitted (fakeroot fakes libc's calls, not the kernel's; this needs real "
+        "root) unchanged"
+    )
+    assert lines[1].startswith("IdentityError 1 ")
+    assert "fakeroot fakes libc's calls, not the kernel's" in lines[2]
+
+
+def uid_wrapper():
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
+        if os.path.exists(f"{folder}/libuid_wrapper.so"):
+            return f"{folder}/libuid_wrapper.so"
+    pytest.skip("needs uid_wrapper (Debian: libuid-wrapper)")
+
+
+def test_ids_and_groups_under_uid_wrapper():
+    """Without privilege: raw calls go through libc's syscall(), so uid_wrapper follows them, thread by thread."""
+    needs_root()
+    script = """
+import threading, replace
+def shapes():
+    replace.setgroups([5, 80001]); assert replace.getgroups() == [5, 80001], replace.getgroups()
+    replace.setresgid(-1, 80011, -1); assert replace.getresgid() == (0, 80011, 0), replace.getresgid()
+    replace.setresuid(-1, 80001, -1); assert replace.getresuid() == (0, 80001, 0), replace.getresuid()
+    replace.setresuid(-1, 0, -1); replace.setresgid(-1, 0, -1); replace.setgroups([])
+    replace.seteuid(80002); replace.seteuid(0); replace.setegid(80002); replace.setegid(0)
+    replace.setreuid(-1, 80003); assert replace.getresuid()[1] == 80003
+    done.append(replace.getresuid()[1])
+done = []
+thread = threading.Thread(target=shapes); thread.start(); thread.join()
+assert done == [80003], "the thread failed"
+print(replace.SCOPE, replace.getresuid() == (0, 0, 0))
+"""
+    environment = {"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
+    powerless = [tool("setpriv", "drops capabilities"), "--bounding-set=-setuid,-setgid"]
+    text = python(script, *powerless, env=environment)
+    assert text == ("thread True\n" if replace.SCOPE == "thread" else "process False\n")
+
+
+def test_the_suite_under_uid_wrapper():
+    """What of it is about ids and groups: fs ids are not faked, lists are not sorted, and -1 in one is accepted."""
+    needs_root()
+    environment = {"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
+    powerless = [tool("setpriv", "drops capabilities"), "--bounding-set=-setuid,-setgid"]
+    suite = [ROOT / "tests" / "test_input.py", ROOT / "tests" / "test_os_drop_in.py"]
+    options = ["-q", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT]
+    chosen = "not setfs and not minus_one_is_refused and not good_groups"
+    out = run(*powerless, sys.executable, "-m", "pytest", *options, "-k", chosen, *suite, env=environment, cwd="/")
+    assert out.returncode == 0, out.stdout[-2000:]
+    assert int(out.stdout.rsplit(" passed", 1)[0].split()[-1]) > 200, out.stdout[-500:]
+
+
+def test_the_c_program_under_uid_wrapper_as_an_ordinary_user(faults):
+    needs_root()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        shutil.copy(faults.with_name("conformance"), folder)
+        wrapped = ["env", f"LD_PRELOAD={uid_wrapper()}", "UID_WRAPPER=1", "UID_WRAPPER_ROOT=1"]
+        user = [tool("setpriv", "becomes a user"), "--reuid=80001", "--regid=80001", "--clear-groups"]
+        out = run(*user, *wrapped, f"{folder}/conformance", cwd="/")
+    assert (out.returncode, out.stdout) == (0, "syscall\n"), out.stderr
+
+
+# ---- Limits
+
+
+def test_rlimit_nproc_is_counted_for_the_real_uid():
+    """setresuid works; a fork is refused where the user's id is the real one (setrlimit(2), kernel/fork.c)."""
+
+    def body():
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        with impersonate(ALICE, level="real"), pytest.raises(BlockingIOError):
+            os.fork()
+        with impersonate(ALICE):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+# ---- After fork and exec, in threads of C's, in a subinterpreter, at shutdown
+
+
+def test_after_fork_and_exec():
+    def body():
+        with impersonate(ALICE):
+            pass
+        child = os.fork()
+        if child == 0:
+            with impersonate(ALICE):
+                good = os.geteuid() == 80001
+            os._exit(0 if good and ids() == ROOT_IDS else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return python(TRY + "enter(alice); print(replace.getresuid())")
+
+    assert as_root(body) in ("inside\n(0, 0, 0)\n", None)
+
+
+def test_in_a_thread_started_by_c(tmp_path):
+    text = """
+#include <pthread.h>
+static void *start(void *body) { ((void (*)(void))body)(); return 0; }
+void run(void (*body)(void)) { pthread_t t; pthread_create(&t, 0, start, body); pthread_join(t, 0); }
+"""
+    command = [tool("cc", "a C compiler"), "-shared", "-fPIC", "-x", "c", "-", "-o", tmp_path / "run.so", "-pthread"]
+    subprocess.run(command, input=text, text=True, check=True)
+    library = ctypes.CDLL(str(tmp_path / "run.so"))
+    seen = []
+
+    def body():
+        def inside():
+            with impersonate(ALICE):
+                seen.append((os.geteuid(), threading.get_native_id()))
+            seen.append(os.geteuid())
+
+        library.run(ctypes.CFUNCTYPE(None)(inside))
+        assert [seen[0][0], seen[1]] == [80001, 0]
+        assert seen[0][1] != threading.get_native_id()
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_in_a_subinterpreter():
+    needs_root()
+    if replace.SCOPE != "thread":
+        return
+    script = (
+        "try: import _interpreters as sub; new = lambda: sub.create('legacy')\n"
+        "except ImportError: import _xxsubinterpreters as sub; new = lambda: sub.create(isolated=False)\n"
+        "code = 'import os, replace\\n' + 'with replace.impersonate(replace.Identity(80001, 80001)): ' + "
+        "'print(os.geteuid(), flush=True)\\n' + 'print(replace.getresuid(), flush=True)'\n"
+        "one = new(); sub.run_string(one, code); sub.destroy(one)\n"
+        "import replace\nwith replace.impersonate(replace.Identity(80002, 80002)): print(replace.getresuid())\n"
+    )
+    assert python(script) == "80001\n(0, 0, 0)\n(0, 80002, 0)\n"
+
+
+def test_at_shutdown():
+    needs_root()
+    script = TRY + "import atexit\natexit.register(lambda: (enter(alice), attempt('setresuid', -1, -1, -1)))\n"
+    assert python(script) == "inside\nsetresuid ok unchanged\n"
+
+
+# ---- Faults: every system call that a function makes
+
+
+FAULTS = """
+import os, replace
+def status():
+    with open("/proc/thread-self/status", "rb") as file:
+        return [line for line in file.read().splitlines() if line[:4] in (b"Uid:", b"Gid:", b"Grou")]
+before = status()
+for name, arguments in (
+    ("setuid", (5,)), ("seteuid", (5,)), ("setreuid", (5, 5)), ("setresuid", (5, 5, 5)), ("setfsuid", (5,)),
+    ("setgid", (5,)), ("setegid", (5,)), ("setregid", (5, 5)), ("setresgid", (5, 5, 5)), ("setfsgid", (5,)),
+    ("setgroups", ([5],)), ("setgroups", (range(2000),)), ("initgroups", ("root", 5)),
+    ("getresuid", ()), ("getresgid", ()), ("getgroups", ()),
+):
+    try: getattr(replace, name)(*arguments); text = 0
+    except OSError as error: text = error.errno
+    print(name, text, status() == before)
+"""
+
+
+@pytest.mark.parametrize("error", ["EPERM", "EAGAIN", "EINVAL", "ENOMEM", "ENOSYS"])
+def test_every_call_fails(error):
+    """The error reaches the caller, and nothing has changed."""
+    needs_root()
+    names = ["setuid", "setreuid", "setresuid", "setgid", "setregid", "setresgid", "setgroups", "setfsuid", "setfsgid"]
+    names += ["getresuid", "getresgid"] if error != "EINVAL" else []
+    options = [word for name in names for word in ("-e", f"inject={name}:error={error}")]
+    text = python(FAULTS, tool("strace", "makes system calls fail"), "-o", "/dev/null", *options)
+    for line in text.splitlines():
+        name, number, same = line.split()
+        wanted = getattr(errno, error)
+        if name.startswith("setfs"):
+            wanted = errno.EPERM  # the kernel reports no error there; the second call shows that it did not take
+        elif name == "getgroups" or (name.startswith("get") and error == "EINVAL"):
+            wanted = 0
+        assert (int(number), same) == (wanted, "True"), line
+    assert len(text.splitlines()) == 16
