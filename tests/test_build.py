@@ -49,6 +49,7 @@ def other(source, tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.timeout(600)
 def test_suite_on_the_other_back_end(other):
     """The live part of the suite, once more, on a build with the other back end."""
     suites = [
@@ -83,8 +84,9 @@ def test_suite_on_the_other_back_end(other):
         ROOT,
         "-c",
         ROOT / "pyproject.toml",
-        env={"PYTHONPATH": str(other)},
+        env={"PYTHONPATH": str(other), "LIBREPLACE_PYTHONS": sys.executable},
         cwd="/",
+        timeout=590,
     )
     assert out.returncode == 0, out.stdout[-4000:]
     assert ask(other, "replace.report()['verdict']['backend']") == OTHER
