@@ -12,6 +12,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <libreplace/replace.h>
 #include <libreplace/samba_config.h>
@@ -29,6 +32,40 @@ static void *switch_here(void *unused)
 	MUST(rep_setresuid((uid_t)-1, 80001, (uid_t)-1) == 0);
 	MUST(geteuid() == 80001);
 	return unused;
+}
+
+/* Ids above 15, 16 and 31 bits reach files and lists unharmed: a 16-bit call would make 14464 of
+ * 80001. */
+static void wide_ids(void)
+{
+	static const gid_t groups[] = {80001, 2147483653U, 4294967293U};
+	char path[] = "/tmp/libreplace-XXXXXX";
+	struct stat made;
+	gid_t list[3];
+	int file, status = 1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		file = mkstemp(path);
+		MUST(file >= 0 && unlink(path) == 0);
+		for (int i = 0; i < 3; i++) {
+			MUST(fchown(file, groups[i], groups[i]) == 0 && fstat(file, &made) == 0);
+			MUST(made.st_uid == groups[i] && made.st_gid == groups[i]);
+			MUST(rep_setresgid((gid_t)-1, groups[i], (gid_t)-1) == 0);
+			MUST(rep_setresuid((uid_t)-1, groups[i], (uid_t)-1) == 0);
+			strcpy(path, "/tmp/libreplace-XXXXXX");
+			close(file);
+			file = mkstemp(path);
+			MUST(file >= 0 && unlink(path) == 0 && fstat(file, &made) == 0);
+			MUST(made.st_uid == groups[i] && made.st_gid == groups[i]);
+			MUST(rep_setresuid((uid_t)-1, 0, (uid_t)-1) == 0);
+			MUST(rep_setresgid((gid_t)-1, 0, (gid_t)-1) == 0);
+		}
+		MUST(rep_setgroups(3, groups) == 0 && rep_getgroups(3, list) == 3);
+		MUST(memcmp(list, groups, sizeof groups) == 0);
+		exit(0);
+	}
+	MUST(waitpid(child, &status, 0) == child && status == 0);
 }
 
 static void refused(int result)
@@ -55,8 +92,10 @@ int main(void)
 	MUST(rep_getgroups(0, NULL) == getgroups(0, NULL));
 	if (geteuid() != 0)
 		return 0;
-	if (getenv("UID_WRAPPER") == NULL) /* the kernel refuses, uid_wrapper does not */
+	if (getenv("UID_WRAPPER") == NULL) { /* which owns no files, and accepts -1 in a list */
 		refused(rep_setgroups(1, &none));
+		wide_ids();
+	}
 	MUST(pthread_create(&thread, NULL, switch_here, NULL) == 0);
 	MUST(pthread_join(thread, NULL) == 0);
 	MUST(geteuid() == (LIBREPLACE_THREAD_SCOPE ? 0 : 80001));

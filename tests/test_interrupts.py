@@ -14,6 +14,7 @@ import sys
 
 import pytest
 from conftest import ROOT, needs_root, run
+from test_os_drop_in import DRIVER
 
 import replace
 
@@ -59,6 +60,18 @@ def test_ten_thousand_interrupts_here():
 def test_ten_thousand_interrupts_elsewhere(python, everywhere):
     needs_root()
     check(run(python, SCRIPT, env={"PYTHONPATH": str(everywhere)}, cwd="/"))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_same_wheel_elsewhere(python, everywhere):
+    """One stable-ABI wheel for all: the live checks, and that interpreter's own tests of os with ours in its place."""
+    needs_root()
+    env = {"PYTHONPATH": str(everywhere)}
+    out = run(python, "-m", "replace", "verify", env=env, cwd="/")
+    assert out.returncode == 0, out.stdout + out.stderr
+    if run(python, "-c", "import test.test_posix", cwd="/").returncode == 0:  # Debian's ships without
+        out = run(python, "-c", DRIVER, env=env, cwd="/")
+        assert out.returncode == 0, out.stderr
 
 
 def test_a_context_manager_in_python_is_caught():
