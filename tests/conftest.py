@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 """What the tests share: children that may switch ids, builds, and the rule about skips."""
 
+import contextlib
+import ctypes
 import faulthandler
 import os
 import pickle
@@ -9,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +133,37 @@ int main(void)
 	return 0;
 }
 """
+
+
+@contextlib.contextmanager
+def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
+    """Another thread holds the identity meanwhile; yields that thread."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with impersonate(identity, level=level):
+            inside.set()
+            leave.wait(20)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    inside.wait(20)
+    try:
+        yield worker
+    finally:
+        leave.set()
+        worker.join()
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def change_capabilities(change: Callable[[Any], None]) -> None:
+    """change(six words: effective, permitted, inheritable, twice) of the calling thread (capset(2))."""
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert LIBC.capget(header, sets) == 0
+    change(sets)
+    assert LIBC.capset(header, sets) == 0
 
 
 @pytest.fixture(scope="session")

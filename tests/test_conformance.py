@@ -2,18 +2,16 @@
 # SPDX-License-Identifier: MIT
 """Every state, call and argument from Python, against the model; and the matrix of platforms."""
 
-import ctypes
 import threading
 
 import matrix
 import pytest
 import transitions
-from conftest import ROOT, in_child, needs_root
+from conftest import LIBC, ROOT, change_capabilities, in_child, needs_root
 from kernels import IDS, UNSET, Linux, State
 
 import replace
 
-LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_KEEPCAPS = 8
 BITS = {"uid": 1 << 7, "gid": 1 << 6}
 PLATFORMS = {platform.name: platform for platform in matrix.PLATFORMS}
@@ -23,10 +21,7 @@ def reach(kind, privileged, state):
     """Make the calling thread (on a process-wide build: process) one of that state."""
     assert LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
     getattr(replace, f"setres{kind}")(*state)
-    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    assert LIBC.capget(header, sets) == 0
-    sets[0] = sets[1] if privileged else sets[1] & ~BITS[kind]
-    assert LIBC.capset(header, sets) == 0
+    change_capabilities(lambda sets: sets.__setitem__(0, sets[1] if privileged else sets[1] & ~BITS[kind]))
 
 
 def outcome(transition):

@@ -17,12 +17,11 @@ import tempfile
 import threading
 
 import pytest
-from conftest import ALICE, ROOT, as_root, ids, needs_root, run, tool
+from conftest import ALICE, LIBC, ROOT, as_root, change_capabilities, ids, needs_root, run, tool
 
 import replace
 from replace import impersonate
 
-LIBC = ctypes.CDLL(None, use_errno=True)
 ROOT_IDS = ((0, 0, 0), (0, 0, 0), [], 0, 0)
 X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
 CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
@@ -84,20 +83,10 @@ def test_an_unmapped_id_is_einval():
 # ---- Capabilities and no_new_privs
 
 
-def without(*bits):
-    """Drop capabilities from the effective and the permitted set of this process."""
-    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    assert LIBC.capget(header, sets) == 0
-    for bit in bits:
-        sets[0] &= ~(1 << bit)
-        sets[1] &= ~(1 << bit)
-    assert LIBC.capset(header, sets) == 0
-
-
 @pytest.mark.parametrize(("bit", "step"), [(7, "setting the uid"), (6, "setgroups")])
 def test_without_one_capability(bit, step):
     def body():
-        without(bit)
+        change_capabilities(lambda sets: sets.__setitem__(slice(2), [word & ~(1 << bit) for word in sets[:2]]))
         name = "setresuid" if bit == 7 else "setresgid"
         with pytest.raises(PermissionError, match="Operation not permitted"):
             getattr(replace, name)(-1, 80001, -1)

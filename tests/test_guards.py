@@ -3,7 +3,6 @@
 """The hazards of per-thread credentials, tried as an attacker or a careless caller would."""
 
 import asyncio
-import ctypes
 import fcntl
 import gc
 import os
@@ -16,13 +15,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ALICE, BOB, LEVELS, InChild, as_root, ids, run, tool
+from conftest import ALICE, BOB, LEVELS, LIBC, InChild, as_root, change_capabilities, ids, run, switched_elsewhere, tool
 
 import replace
 from replace import Identity, _native, impersonate
 
 ROOT_IDS = ((0, 0, 0), (0, 0, 0), [], 0, 0)
-LIBC = ctypes.CDLL(None, use_errno=True)
 SYS_TGKILL = 234 if os.uname().machine == "x86_64" else 131
 PR_SET_SECUREBITS, PR_SET_KEEPCAPS, PR_CAP_AMBIENT = 28, 8, 47
 CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID = 1, 6, 7
@@ -226,27 +224,16 @@ def test_leaving_in_a_forked_child_says_so():
 
 def test_fork_while_another_thread_is_switched():
     def body():
-        inside, leave = threading.Event(), threading.Event()
-
-        def work():
-            with impersonate(ALICE):
-                inside.set()
-                leave.wait(10)
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        inside.wait()
-        assert _native.active() == 1
-        child = os.fork()
-        if child == 0:
-            good = _native.active() == 0 and ids() == ROOT_IDS
-            with impersonate(BOB):
-                good = good and os.geteuid() == 80002
-            replace.drop_privileges(BOB)
-            os._exit(0 if good and os.getresuid() == (80002,) * 3 else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        leave.set()
-        worker.join()
+        with switched_elsewhere(ALICE):
+            assert _native.active() == 1
+            child = os.fork()
+            if child == 0:
+                good = _native.active() == 0 and ids() == ROOT_IDS
+                with impersonate(BOB):
+                    good = good and os.geteuid() == 80002
+                replace.drop_privileges(BOB)
+                os._exit(0 if good and os.getresuid() == (80002,) * 3 else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert _native.active() == 0
 
     as_root(body)
@@ -257,26 +244,12 @@ def test_may_the_user_kill_the_server(level, may):
     """tgkill(server, worker, 0): the permission check of SIGKILL without the signal (kernel/signal.c)."""
 
     def body():
-        inside, leave = threading.Event(), threading.Event()
-        tid = []
-
-        def work():
-            with impersonate(ALICE, level=level):
-                tid.append(threading.get_native_id())
-                inside.set()
-                leave.wait(10)
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        inside.wait()
-        server, child = os.getpid(), os.fork()
-        if child == 0:
-            replace.drop_privileges(ALICE)
-            os._exit(int(LIBC.syscall(SYS_TGKILL, server, tid[0], 0) == 0))
-        leave_code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        leave.set()
-        worker.join()
-        return leave_code
+        with switched_elsewhere(ALICE, level) as worker:
+            server, child = os.getpid(), os.fork()
+            if child == 0:
+                replace.drop_privileges(ALICE)
+                os._exit(int(LIBC.syscall(SYS_TGKILL, server, worker.native_id, 0) == 0))
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     assert as_root(body) in (may, None)
 
@@ -432,8 +405,8 @@ def without_root(ambient):
     assert LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
     replace.setresgid(1000, 1000, 1000)
     replace.setresuid(1000, 1000, 1000)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    assert LIBC.capset(header, (ctypes.c_uint32 * 6)(bits, bits, bits if ambient else 0, 0, 0, 0)) == 0
+    new = [bits, bits, bits if ambient else 0, 0, 0, 0]
+    change_capabilities(lambda sets: sets.__setitem__(slice(6), new))
     for bit in (CAP_SETUID, CAP_SETGID, CAP_DAC_OVERRIDE) if ambient else ():
         assert LIBC.prctl(PR_CAP_AMBIENT, 2, bit, 0, 0) == 0
     os.close(os.open("/etc/shadow", os.O_RDONLY))
@@ -466,10 +439,7 @@ def test_root_whose_children_would_inherit_capabilities(regain):
     """Ambient capabilities of a server that is root: a shielded thread's child must not have them."""
 
     def body():
-        header, bits = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-        assert LIBC.capget(header, bits) == 0
-        bits[2] = bits[1]
-        assert LIBC.capset(header, bits) == 0
+        change_capabilities(lambda sets: sets.__setitem__(2, sets[1]))
         assert LIBC.prctl(PR_CAP_AMBIENT, 2, CAP_SETUID, 0, 0) == 0
         with impersonate(ALICE, level="shielded"):
             assert child_after_regain(regain) == EXEC["shielded"]
@@ -480,11 +450,7 @@ def test_root_whose_children_would_inherit_capabilities(regain):
 
 def test_reduced_effective_set_is_not_enlarged():
     def body():
-        header, bits = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-        assert LIBC.capget(header, bits) == 0
-        bits[0] = 1 << CAP_SETUID | 1 << CAP_SETGID
-        bits[3] = 0
-        assert LIBC.capset(header, bits) == 0
+        change_capabilities(lambda sets: sets.__setitem__(slice(0, 4, 3), [1 << CAP_SETUID | 1 << CAP_SETGID, 0]))
         with impersonate(ALICE):
             pass
         return replace.thread_credentials()[0].effective

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """drop_privileges, popen_as, thread_credentials, assert_clean; a process-wide build with one thread."""
 
-import ctypes
 import errno
 import os
 import subprocess
@@ -10,13 +9,24 @@ import sys
 import threading
 
 import pytest
-from conftest import ALICE, BOB, as_root, ids, in_child, needs_root, run, tool
+from conftest import (
+    ALICE,
+    BOB,
+    LIBC,
+    as_root,
+    change_capabilities,
+    ids,
+    in_child,
+    needs_root,
+    run,
+    switched_elsewhere,
+    tool,
+)
 
 import replace
 from replace import Identity, drop_privileges, impersonate, popen_as
 
 ALICES = ((80001,) * 3, (80011,) * 3, [80011, 80021], 80001, 80011)
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def as_plain_root(body):
@@ -67,20 +77,8 @@ def test_drop_is_refused_while_a_thread_is_switched():
     def body():
         with impersonate(BOB), pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
             drop_privileges(ALICE)
-        inside, leave = threading.Event(), threading.Event()
-
-        def work():
-            with impersonate(BOB):
-                inside.set()
-                leave.wait(10)
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        inside.wait()
-        with pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
+        with switched_elsewhere(BOB), pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
             drop_privileges(ALICE)
-        leave.set()
-        worker.join()
         drop_privileges(ALICE)
         assert ids() == ALICES
 
@@ -143,11 +141,7 @@ def test_drop_that_may_not_is_rolled_back():
     """setuid is refused after setgroups and setgid went through: root without CAP_SETUID."""
 
     def body():
-        header, bits = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-        assert LIBC.capget(header, bits) == 0
-        bits[0] &= ~(1 << 7)
-        bits[1] &= ~(1 << 7)
-        assert LIBC.capset(header, bits) == 0
+        change_capabilities(lambda sets: sets.__setitem__(slice(2), [bits & ~(1 << 7) for bits in sets[:2]]))
         before = ids()
         with pytest.raises(replace.DropFailed) as caught:
             drop_privileges(ALICE)
@@ -164,8 +158,7 @@ def test_drop_of_a_server_with_capabilities_alone():
         assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
         os.setresgid(1000, 1000, 1000)
         os.setresuid(1000, 1000, 1000)
-        header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-        assert LIBC.capset(header, (ctypes.c_uint32 * 6)(bits, bits, 0, 0, 0, 0)) == 0
+        change_capabilities(lambda sets: sets.__setitem__(slice(6), [bits, bits, 0, 0, 0, 0]))
         leave = threading.Event()
         worker = threading.Thread(target=leave.wait)
         worker.start()
@@ -245,20 +238,11 @@ def test_assert_clean_names_the_thread():
         replace.assert_clean()
         with impersonate(ALICE):
             replace.assert_clean()  # the main thread is what the others are held against, and there are none
-        inside, leave = threading.Event(), threading.Event()
-
-        def work():
-            with impersonate(BOB):
-                inside.set()
-                leave.wait(10)
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        inside.wait()
-        with pytest.raises(replace.ThreadsDiffer, match=f"thread {worker.native_id} .* 80002"):
+        with (
+            switched_elsewhere(BOB) as worker,
+            pytest.raises(replace.ThreadsDiffer, match=f"thread {worker.native_id} .* 80002"),
+        ):
             replace.assert_clean()
-        leave.set()
-        worker.join()
 
     as_root(body)
 
