@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 LEVELS = {"effective": 0, "shielded": 1, "real": 2, "filesystem": 3}
 ALLOW_ROOT, ALLOW_PROCESS, ABORT = 1, 2, 4  # enum rep_flag
 
-_module, _audit = sys.modules.get, sys.audit
+_module = sys.modules.get
 
 
-def _before(identity: Identity, level: int, /) -> None:
-    """What core/guard.c calls before each entry: an exception here, and nothing has changed.
+def _before(identity: Identity, /) -> None:
+    """What core/guard.c calls before an entry if one of _LOOPS has been imported: it may refuse.
 
     Refused is a thread that runs an event loop or switches greenlets: there the identity
     would cross an await.  What is not imported cannot run, so nothing is imported here.
@@ -49,10 +49,10 @@ def _before(identity: Identity, level: int, /) -> None:
         gevent = _module("gevent._hub_local")
         if greenlet.getcurrent().parent is not None or (gevent is not None and gevent.get_hub_if_exists() is not None):
             raise IdentityRefused("greenlets switch in this thread, and others would run under it", identity)
-    _audit("replace.enter", identity, level)
 
 
-_native.setup(_before, failure, _audit)
+_LOOPS = ("asyncio", "trio", "greenlet")
+_native.setup(_before, failure, sys.audit, _LOOPS)
 
 
 def impersonate(

@@ -47,9 +47,10 @@ class Guard:
     async def __aexit__(self, *exception: object) -> NoReturn: ...
 
 def setup(
-    before: Callable[[Identity, int], None],
+    before: Callable[[Identity], None],
     failure: Callable[[int, Identity, int, int], Exception],
     audit: Callable[..., None],
+    loops: tuple[str, ...],
     /,
 ) -> None: ...
 def make(identity: Identity, uid: int, gid: int, groups: bytes, level: int, flags: int, /) -> Guard: ...

@@ -99,20 +99,51 @@ static int switch_out(Guard *self)
 	return result;
 }
 
-static int enter(Guard *self)
+/* 1 if something that runs event loops or greenlets has been imported; -1 with an exception. */
+static int loops_imported(const struct native_state *state)
 {
+	PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+	Py_ssize_t count = PyTuple_Size(state->loops);
+
+	for (Py_ssize_t i = 0; i < count; i++) {
+		int found = PyDict_Contains(modules, PyTuple_GetItem(state->loops, i));
+
+		if (found != 0)
+			return found;
+	}
+	return 0;
+}
+
+/* An exception in here, and nothing has changed. */
+static int may_enter(Guard *self)
+{
+	struct native_state *state = state_of(self);
+	int loops = loops_imported(state);
 	PyObject *result;
 
+	if (loops != 0) {
+		result = loops < 0
+		             ? NULL
+		             : PyObject_CallFunctionObjArgs(state->before, self->identity, NULL);
+		if (result == NULL)
+			return 0;
+		Py_DECREF(result);
+	}
+	result = PyObject_CallFunctionObjArgs(state->audit, state->entering, self->identity,
+	                                      self->number, NULL);
+	Py_XDECREF(result);
+	return result != NULL;
+}
+
+static int enter(Guard *self)
+{
 	if (__atomic_exchange_n(&self->used, 1, __ATOMIC_SEQ_CST)) {
 		PyErr_SetString(PyExc_RuntimeError,
 		                "this identity was entered before; make another");
 		return -1;
 	}
-	result = PyObject_CallFunctionObjArgs(state_of(self)->before, self->identity, self->number,
-	                                      NULL);
-	if (result == NULL)
+	if (!may_enter(self))
 		return -1;
-	Py_DECREF(result);
 	if (switch_in(self) == 0)
 		return 0;
 	if (!PyErr_Occurred())

@@ -246,13 +246,14 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 {
 	struct native_state *state = PyModule_GetState(module);
 
-	if (!arity("setup", count, 3))
+	if (!arity("setup", count, 4))
 		return NULL;
 	for (Py_ssize_t i = 0; i < count; i++)
 		Py_INCREF(args[i]);
 	state->before = args[0];
 	state->failure = args[1];
 	state->audit = args[2];
+	state->loops = args[3];
 	Py_RETURN_NONE;
 }
 
@@ -265,7 +266,7 @@ static PyMethodDef methods[] = {
     {"drop_capabilities", native_drop_capabilities, METH_NOARGS, "The calling thread's, for good."},
     {"alone", FAST(native_alone),
      "alone(function, args): call it while no thread can enter, or NotImplemented."},
-    {"setup", FAST(native_setup), "setup(before, failure, audit): what the guard calls."},
+    {"setup", FAST(native_setup), "setup(before, failure, audit, loops): what the guard calls."},
     {"make", FAST(native_make), "make(identity, uid, gid, groups, level, flags): a Guard."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
     {NULL, NULL, 0, NULL},
@@ -276,8 +277,9 @@ static int native_exec(PyObject *module)
 	struct native_state *state = PyModule_GetState(module);
 
 	state->guard = (PyTypeObject *)PyType_FromModuleAndSpec(module, &native_guard_spec, NULL);
-	state->event = PyUnicode_InternFromString("replace.leave");
-	if (state->event == NULL || state->guard == NULL ||
+	state->entering = PyUnicode_InternFromString("replace.enter");
+	state->leaving = PyUnicode_InternFromString("replace.leave");
+	if (state->entering == NULL || state->leaving == NULL || state->guard == NULL ||
 	    PyModule_AddType(module, state->guard) != 0)
 		return -1;
 	return PyModule_AddIntConstant(module, "THREAD_SCOPE", LIBREPLACE_THREAD_SCOPE);
@@ -291,7 +293,9 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg)
 	Py_VISIT(state->before);
 	Py_VISIT(state->failure);
 	Py_VISIT(state->audit);
-	Py_VISIT(state->event);
+	Py_VISIT(state->loops);
+	Py_VISIT(state->entering);
+	Py_VISIT(state->leaving);
 	return 0;
 }
 
@@ -303,7 +307,9 @@ static int native_clear(PyObject *module)
 	Py_CLEAR(state->before);
 	Py_CLEAR(state->failure);
 	Py_CLEAR(state->audit);
-	Py_CLEAR(state->event);
+	Py_CLEAR(state->loops);
+	Py_CLEAR(state->entering);
+	Py_CLEAR(state->leaving);
 	return 0;
 }
 

@@ -17,10 +17,12 @@ enum { LONG_LIST = 1024, MOST_GROUPS = 65536 };
 
 struct native_state {
 	PyTypeObject *guard;
-	PyObject *before;  /* before(identity, level): raises what refuses the entry */
+	PyObject
+	    *before;     /* before(identity): raises what refuses the entry; asked only if one of */
+	PyObject *loops; /* the names in this tuple has been imported */
 	PyObject *failure; /* failure(errno, identity, step, state): the exception to raise */
 	PyObject *audit;   /* sys.audit */
-	PyObject *event;   /* "replace.leave" */
+	PyObject *entering, *leaving; /* the names of its events */
 };
 
 extern PyType_Spec native_guard_spec;

@@ -4,7 +4,7 @@
 
 usage: python tests/benchmarks/identity.py   (as root; needs a C compiler, meson and ninja)
 
-The two sides of a ratio are measured in turn, 101 rounds, and the medians are compared.
+The two sides of a ratio are measured in turn, 101 rounds; the figure is the median of the rounds' ratios.
 Exit status 1 if a figure is above its limit.
 """
 
@@ -73,15 +73,19 @@ def two(count):
 
 
 def ratio(ours, theirs, count=COUNT, rounds=ROUNDS):
-    """(median of ours / median of theirs, microseconds of one of ours and of theirs), measured in turn."""
-    times = {ours: [], theirs: []}
-    for _ in range(rounds):
-        for body, seen in times.items():
+    """(the median of ours / theirs, microseconds of one of ours and of theirs), each round measuring both in turn.
+
+    Of each round its own ratio: a machine that changes its pace between rounds does not change that.
+    """
+    pairs = []
+    for turn in range(rounds + 5):
+        seen = {}
+        for body in (ours, theirs) if turn % 2 else (theirs, ours):
             started = time.perf_counter()
             body(count)
-            seen.append((time.perf_counter() - started) / count * 1e6)
-    a, b = statistics.median(times[ours]), statistics.median(times[theirs])
-    return a / b, a, b
+            seen[body] = (time.perf_counter() - started) / count * 1e6
+        pairs.append((seen[ours] / seen[theirs], seen[ours], seen[theirs]))
+    return tuple(statistics.median(column) for column in zip(*pairs[5:], strict=True))  # the first ones warm up
 
 
 def hand_offs(body):
