@@ -89,7 +89,7 @@ class Failed(Exception):
 
 def _run(*command: object, env: dict[str, str] | None = None) -> str:
     words = [str(word) for word in command]
-    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]  # meson, ninja and python3 with ziglang
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]  # python3 with ziglang, and ninja
     out = subprocess.run(
         words, env={**os.environ, "PATH": path, **(env or {})}, capture_output=True, text=True, check=False
     )

@@ -63,14 +63,14 @@ def test_ten_thousand_interrupts_elsewhere(python, everywhere):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_same_wheel_elsewhere(python, everywhere):
+def test_the_same_wheel_elsewhere(python, everywhere, tmp_path):
     """One stable-ABI wheel for all: the live checks, and that interpreter's own tests of os with ours in its place."""
     needs_root()
     env = {"PYTHONPATH": str(everywhere)}
     out = run(python, "-m", "replace", "verify", env=env, cwd="/")
     assert out.returncode == 0, out.stdout + out.stderr
     if run(python, "-c", "import test.test_posix", cwd="/").returncode == 0:  # Debian's ships without
-        out = run(python, "-c", DRIVER, env=env, cwd="/")
+        out = run(python, "-c", DRIVER, env=env, cwd=tmp_path)
         assert out.returncode == 0, out.stderr
 
 
