@@ -10,7 +10,6 @@ cffi code.  The other half is generate.py, which writes the C library.
 import json
 import os
 import textwrap
-from typing import Tuple
 
 from calls import CALLS, Call
 
@@ -82,10 +81,10 @@ def native_calls() -> str:
     return text + "#define NATIVE_CALLS" + rows + "\n"
 
 
-def cdef(calls: "Tuple[Call, ...]" = CALLS) -> str:
+def cdef() -> str:
     """The cffi declarations: uid_t is whatever integer the headers say, never a guess."""
     types = "typedef int... uid_t;\ntypedef int... gid_t;\n#define LIBREPLACE_THREAD_SCOPE ...\n"
-    return types + "".join(f"{call.prototype};\n" for call in calls)
+    return types + "".join(f"{call.prototype};\n" for call in CALLS)
 
 
 def cffi_source(package: str) -> str:

@@ -95,10 +95,9 @@ async def run_as(identity: Identity, function: Callable[..., T], /, *args: Any, 
 class _Impersonated:
     """What impersonated() returns."""
 
-    __slots__ = ("_close", "_identity", "_iterator", "_options", "_source")
+    __slots__ = ("_identity", "_iterator", "_options", "_source")
 
     def __init__(self, identity: Identity, iterable: Iterable[Any], options: dict[str, Any]) -> None:
-        self._close = None  # first, for __del__
         impersonate(identity, **options)
         self._identity, self._options, self._source = identity, options, iterable
         self._iterator: Any = None
