@@ -72,86 +72,89 @@ def naive(level):
         work()
 
 
-def hammer(body, count, kind):
-    """Run body all the time until count interrupts were caught; (caught, wrong)."""
+class Thrower:
+    """A thread that throws one interrupt, at a random moment, each time that it is armed.
+
+    Not armed, it throws nothing: who handles an interrupt or is done cannot meet another.
+    """
+
+    def __init__(self, throw, within):
+        self.throw, self.within, self.done, self.armed = throw, within, False, threading.Lock()
+        self.armed.acquire()
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def work(self):
+        while not self.done:
+            # Not for ever: CPython may forget to look at a signal until another thread asks for the GIL.
+            if self.armed.acquire(timeout=0.005) and not self.done:
+                time.sleep(random.random() * self.within)
+                self.throw()
+
+    def arm(self):
+        if self.armed.locked():
+            self.armed.release()  # a C function: an interrupt finds it done or not begun
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.done = True
+        self.thread.join()
+
+
+def until_interrupted(thrower, body):
+    """A function of its own: of a loop's jumps, CPython 3.13 leaves some out of the try statement around it."""
+    while True:
+        thrower.arm()
+        late = time.monotonic() + 0.1  # then it was swallowed, say in a weak reference's callback
+        while time.monotonic() < late:
+            for level in LEVELS:
+                body(level)
+
+
+def hammer(throw, body, count, kind):
+    """Run body all the time while count interrupts arrive; (caught, wrong)."""
     base, caught, wrong = ids(), 0, 0
-    while caught < count:
-        try:
+    with Thrower(throw, 0.0003) as thrower:
+        while caught < count:
             try:
-                while True:
-                    for level in LEVELS:
-                        body(level)
+                until_interrupted(thrower, body)
             except kind:
                 caught += 1
                 if ids() != base:
                     wrong += 1
                     replace.setresuid(-1, 0, -1)
-        except kind:  # a second one, in the clause above
-            caught += 1
     return caught, wrong
 
 
-def from_another_thread(throw, body, count, kind):
-    """hammer() here, with a thread beside it that calls throw() at random moments."""
-    done = threading.Event()
-
-    def thrower():
-        while not done.is_set():
-            time.sleep(random.random() * 0.0003)
-            throw()
-
-    beside = threading.Thread(target=thrower)
-    beside.start()
-    while True:
-        try:
-            result = hammer(body, count, kind)
-            break
-        except kind:
-            continue
-    while True:
-        try:
-            done.set()
-            beside.join()
-            time.sleep(0.01)  # the last one
-            return result
-        except kind:
-            continue
-
-
 def asynchronous(body, count):
-    answer = []
-
     def worker():
         me = ctypes.c_ulong(threading.get_ident())
-        answer.append(from_another_thread(lambda: inject(me, ctypes.py_object(Stop)), body, count, Stop))
+        return hammer(lambda: inject(me, ctypes.py_object(Stop)), body, count, Stop)
 
-    thread = threading.Thread(target=worker)
-    thread.start()
-    thread.join()
-    return answer[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(worker).result()
 
 
 def keyboard(body, count):
-    return from_another_thread(lambda: os.kill(os.getpid(), signal.SIGINT), body, count, KeyboardInterrupt)
+    return hammer(lambda: os.kill(os.getpid(), signal.SIGINT), body, count, KeyboardInterrupt)
 
 
 def in_workers_of_asyncio(count):
     """Into the worker while run_as() is at work in it; then another task of that worker says what it is."""
-    target, done = [], threading.Event()
+    target = []
     caught = wrong = 0
 
     def task():
         target[:] = [threading.get_ident()]
-        for _ in range(300):
+        thrower.arm()
+        while target:  # until it is on its way: it arrives here, on leaving or soon after
             work()
-        target.clear()
 
-    def thrower():
-        while not done.is_set():
-            time.sleep(random.random() * 0.0002)
-            for ident in target[:]:
-                inject(ctypes.c_ulong(ident), ctypes.py_object(Stop))
-                target.clear()
+    def throw():
+        inject(ctypes.c_ulong(target[0]), ctypes.py_object(Stop))
+        target.clear()
 
     async def main():
         nonlocal caught, wrong
@@ -160,20 +163,16 @@ def in_workers_of_asyncio(count):
         while caught < count:
             for attempt in (lambda: replace.run_as(ALICE, task), lambda: loop.run_in_executor(None, ids)):
                 try:
-                    seen = await asyncio.wait_for(attempt(), 0.5)
+                    seen = await asyncio.wait_for(attempt(), 0.1)
                     wrong += seen is not None and seen != base
                 except Stop:
                     caught += 1
                 except asyncio.TimeoutError:  # it arrived between two tasks and ended the worker
                     loop.set_default_executor(ThreadPoolExecutor(1))
-                target.clear()
             wrong += ids() != base
 
-    beside = threading.Thread(target=thrower)
-    beside.start()
-    asyncio.run(main())
-    done.set()
-    beside.join()
+    with Thrower(throw, 0.0002) as thrower:
+        asyncio.run(main())
     return caught, wrong
 
 
