@@ -69,6 +69,7 @@ def test_suite_on_the_other_back_end(other):
             "verify",
             "report",
             "table",
+            "threads",
         )
     ]
     out = run(

@@ -504,7 +504,7 @@ def test_a_worker_waits_not_for_itself():
 
 
 def test_no_more_threads_is_said():
-    """The kernel refuses every thread after the supervisor (RLIMIT_NPROC): a task says so instead of waiting for ever."""
+    """The kernel refuses every thread after the supervisor (RLIMIT_NPROC): a task says so, and does not wait."""
 
     def body():
         os.setresuid(80998, 80998, 80998)
