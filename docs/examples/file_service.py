@@ -27,12 +27,15 @@ import replace
 CHUNK = 1 << 16
 
 
-def opened(path, flags, mode):
+def without_waiting(path, flags):
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o666)  # a fifo would keep the worker thread
+
+
+def opened(path, mode):
     """A regular file, opened.  Runs as the client."""
     if not path.startswith(b"/"):
         raise OSError(errno.EINVAL, "not absolute")
-    # O_NONBLOCK: a fifo would keep the worker thread
-    file = os.fdopen(os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o666), mode)
+    file = open(path, mode, opener=without_waiting)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "not a regular file")
@@ -40,7 +43,7 @@ def opened(path, flags, mode):
 
 
 async def get(client, path, reader, writer):
-    file = await replace.run_as(client, opened, path, os.O_RDONLY, "rb")
+    file = await replace.run_as(client, opened, path, "rb")
     with file:  # open is open: the rest needs no rights, and only has to stay off the loop's thread
         left = os.fstat(file.fileno()).st_size
         writer.write(b"OK %d\n" % left)
@@ -59,7 +62,7 @@ async def get(client, path, reader, writer):
 async def put(client, argument, reader, writer):
     length, _, path = argument.partition(b" ")
     left, failure = int(length), None
-    file = await replace.run_as(client, opened, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "wb")
+    file = await replace.run_as(client, opened, path, "wb")
     try:
         writer.write(b"SEND\n")
         await writer.drain()
