@@ -91,7 +91,7 @@ def server(world, words):
         )
     try:
         deadline = time.monotonic() + 60
-        while not (line := re.search(r"^listening on .*?(\S+)$", (world / "log").read_text(), re.M)):
+        while not (line := re.search(r"^listening on .*?(\S+)\n", (world / "log").read_text(), re.M)):
             assert process.poll() is None, (world / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.02)
