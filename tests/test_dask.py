@@ -166,8 +166,8 @@ def look(folder, spill):
 
 @pytest.fixture(scope="module")
 def found():
-    with tempfile.TemporaryDirectory() as folder:  # not pytest's: another session of it closes the way to those
-        os.chmod(folder, 0o711)
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
+        os.chmod(folder, 0o755)  # the users go through, which pytest's own folders do not let them
         answer = as_root(look, f"{folder}/shared", f"{folder}/spill")
     if answer is None:
         pytest.skip("a build whose calls change the whole process has no identities")
