@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import io
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -24,6 +25,7 @@ from serving import (
     IDS,
     MEMBERS,
     NAMES,
+    PAGE,
     ROUNDS,
     STRANGER,
     TEAM,
@@ -45,6 +47,20 @@ def world():
         pytest.skip("needs a build with per-thread calls")
     with serving.world() as folder:
         yield folder
+
+
+def test_the_page_shows_what_is_in_the_examples():
+    def lines(text):
+        return "\n".join(map(str.strip, text.splitlines()))
+
+    examples = [lines(path.read_text()) for path in (ROOT / "docs" / "examples").glob("*.py")]
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+    assert blocks
+    for block in blocks:
+        assert any(lines(block) in example for example in examples), block
+
+
+# ---- FTP
 
 
 def ftp_command(world):
