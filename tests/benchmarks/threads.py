@@ -13,6 +13,8 @@ import statistics
 import threading
 import time
 
+from _measure import needs_root
+
 import replace
 
 
@@ -30,8 +32,7 @@ def cost(call, count):
 
 def main():
     """Print one line a number of threads."""
-    if os.geteuid() != 0:
-        raise SystemExit("needs root: real ids are switched")
+    needs_root()
     stop, idle, base = threading.Event(), [], {}
     threading.stack_size(256 * 1024)
     print(f"{'threads':>8}{'ours':>12}{'ratio':>8}{'libc':>12}{'ratio':>8}")
