@@ -47,6 +47,10 @@ from ._report import report
 from ._run import acting_as, impersonated, run_as
 from ._threads import ThreadCredentials, assert_clean, thread_credentials
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._executor import IdentityExecutor
+
 __all__ = [
     "SCOPE",
     "CapabilitiesRemain",
@@ -55,6 +59,7 @@ __all__ = [
     "Identity",
     "IdentityChanged",
     "IdentityError",
+    "IdentityExecutor",
     "IdentityRefused",
     "ThreadCredentials",
     "ThreadTainted",
@@ -89,7 +94,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> object:
+    if name == "IdentityExecutor":  # when asked for: threading and concurrent.futures cost more than this package
+        from ._executor import IdentityExecutor
+
+        globals()[name] = IdentityExecutor
+        return IdentityExecutor
     if name == "__version__":  # in one place: meson.build, from there in the report
         return str(report()["version"])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

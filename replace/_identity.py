@@ -38,16 +38,19 @@ class Identity:
 
     uid, gid: 0 to 2**32-2.  groups: the supplementary groups, at most 65536; kept sorted
     and without duplicates.  Immutable, hashable, picklable; the repr can be pasted.
+    has_root: whether uid, gid or one of the groups is 0.
     Raises TypeError, OverflowError (-1 included: "unchanged" is nobody), ValueError (too
     many groups).
     """
 
-    __slots__ = ("_groups", "gid", "uid")
+    __slots__ = ("_groups", "_hash", "gid", "has_root", "uid")
     __match_args__ = ("uid", "gid", "groups")
 
     uid: int
     gid: int
+    has_root: bool
     _groups: bytes
+    _hash: int
 
     def __init__(self, uid: SupportsIndex, gid: SupportsIndex, groups: Iterable[SupportsIndex] = ()) -> None:
         if isinstance(groups, (str, bytes)):
@@ -60,16 +63,13 @@ class Identity:
         put(self, "gid", _number(gid, "gid"))
         # As an array of 32-bit numbers: 4 bytes a group instead of 40, and what C wants.
         put(self, "_groups", b"".join(number.to_bytes(4, sys.byteorder) for number in numbers))
+        put(self, "has_root", self.uid == 0 or self.gid == 0 or numbers[:1] == (0,))
+        put(self, "_hash", hash(self._key()))
 
     @property
     def groups(self) -> tuple[int, ...]:
         """The supplementary groups, ascending."""
         return tuple(memoryview(self._groups).cast("I"))
-
-    @property
-    def has_root(self) -> bool:
-        """Whether uid, gid or one of the groups is 0."""
-        return self.uid == 0 or self.gid == 0 or self._groups[:4] == b"\0\0\0\0"
 
     @classmethod
     def from_user(cls, user: str | SupportsIndex) -> Identity:
@@ -100,7 +100,7 @@ class Identity:
         return self._key() == other._key() if isinstance(other, Identity) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Identity, (self.uid, self.gid, self.groups))

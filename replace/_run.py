@@ -34,6 +34,29 @@ _LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine))  # 
 _ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
 
 
+def refuse_lazy_function(function: Callable[..., Any]) -> None:
+    """TypeError for what cannot be called, and for a generator or coroutine function."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        if not callable(function):
+            raise TypeError(f"function should be callable, not {type(function).__name__}")
+        if type(function) is type(len):
+            return
+        plain = getattr(function, "func", function)  # functools.partial
+        code = getattr(plain, "__code__", None) or getattr(getattr(plain, "__call__", None), "__code__", None)  # noqa: B004
+        if code is None:
+            return
+    if code.co_flags & _LAZY_CODE:
+        raise TypeError(f"{function!r} is a generator or coroutine function: {_ADVICE}")
+
+
+def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
+    """TypeError for a generator or coroutine, which is closed: its body would run later, as the server."""
+    if isinstance(result, _LAZY_TYPES):
+        result.close()
+        raise TypeError(f"{function!r} returned a {type(result).__name__}: {_ADVICE}")
+
+
 class acting_as:  # noqa: N801  (used like a function)
     """acting_as(identity, function): a callable that runs function as identity.
 
@@ -47,20 +70,13 @@ class acting_as:  # noqa: N801  (used like a function)
     __slots__ = ("__wrapped__", "_options", "identity")
 
     def __init__(self, identity: Identity, function: Callable[..., Any], /, **options: Any) -> None:
-        if not callable(function):
-            raise TypeError(f"function should be callable, not {type(function).__name__}")
-        plain = getattr(function, "func", function)  # functools.partial
-        code = getattr(plain, "__code__", None) or getattr(getattr(plain, "__call__", None), "__code__", None)  # noqa: B004
-        if code is not None and code.co_flags & _LAZY_CODE:
-            raise TypeError(f"{function!r} is a generator or coroutine function: {_ADVICE}")
+        refuse_lazy_function(function)
         impersonate(identity, **options)  # wrong options are an error here, not in some worker
         self.identity, self.__wrapped__, self._options = identity, function, options
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         result = run(impersonate(self.identity, **self._options), self.__wrapped__, args, kwargs)
-        if isinstance(result, _LAZY_TYPES):
-            result.close()
-            raise TypeError(f"{self.__wrapped__!r} returned a {type(result).__name__}: {_ADVICE}")
+        refuse_lazy_result(self.__wrapped__, result)
         return result
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -236,6 +236,12 @@ static PyObject *guard_exit(PyObject *object, PyObject *arguments)
 	Py_RETURN_NONE;
 }
 
+static PyObject *guard_check(PyObject *object, PyObject *unused)
+{
+	(void)unused;
+	return PyBool_FromLong(rep_check(((Guard *)object)->guard) == 0);
+}
+
 static PyObject *guard_await(PyObject *object, PyObject *arguments)
 {
 	(void)object;
@@ -313,6 +319,7 @@ static PyObject *get_changes(PyObject *object, void *unused)
 static PyMethodDef guard_methods[] = {
     {"__enter__", guard_enter, METH_NOARGS, "Take the identity on; returns it."},
     {"__exit__", guard_exit, METH_VARARGS, "Go back to the ids observed on entry."},
+    {"check", guard_check, METH_NOARGS, "Whether the thread still is what entering made of it."},
     {"__aenter__", guard_await, METH_NOARGS, "Refused."},
     {"__aexit__", guard_await, METH_VARARGS, "Refused."},
     {NULL, NULL, 0, NULL},

@@ -150,6 +150,7 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 	guard->step = REP_STEP_NONE;
 	guard->state = REP_STATE_IDLE;
 	guard->error = guard->changes = 0;
+	guard->level = level;
 	if (error == 0 && rep_mine.depth == 0)
 		error = rep_count_in();
 	if (error != 0) {
@@ -212,6 +213,33 @@ static int compare(struct rep_guard *guard, struct rep_ids *now)
 	    rep_same_groups(now, rep_scratch(guard), set, rep_wanted(guard)))
 		return 0;
 	return rep_fail(guard, REP_STEP_FOUND, EPERM);
+}
+
+int rep_check(struct rep_guard *guard)
+{
+	const struct rep_capabilities *held = &guard->capabilities;
+	int before = errno;
+	struct rep_capabilities caps;
+	struct rep_ids now;
+
+	if (guard->state != REP_STATE_ENTERED) {
+		errno = ESRCH;
+		return -1;
+	}
+	if (rep_mine.forked) {
+		rep_fail(guard, REP_STEP_FORKED, EPERM);
+	} else if (rep_mine.top != guard || rep_mine.token != guard->token) {
+		rep_fail(guard, REP_STEP_ORDER, EPERM);
+	} else if (compare(guard, &now) == 0 && guard->set.fsuid != 0) {
+		if (rep_get_capabilities(&caps) != 0)
+			rep_fail(guard, REP_STEP_CAPABILITIES, errno);
+		else if (rep_forbidden_capabilities(caps.effective, guard->level) != 0 ||
+		         caps.permitted != held->permitted ||
+		         caps.inheritable != (held->inheritable & ~held->permitted))
+			rep_fail(guard, REP_STEP_CAPABILITIES, EPERM);
+	}
+	errno = guard->step == REP_STEP_NONE ? before : guard->error;
+	return guard->step == REP_STEP_NONE ? 0 : -1;
 }
 
 int rep_leave(struct rep_guard *guard)

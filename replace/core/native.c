@@ -224,6 +224,13 @@ static PyObject *native_drop_capabilities(PyObject *module, PyObject *unused)
 	return nothing(rep_drop_capabilities());
 }
 
+static PyObject *native_private_fs(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return nothing(rep_private_fs());
+}
+
 /* alone(function, args): as drop_begin, call, drop_end in Python an interrupt could shut the door
  * for ever. */
 static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -264,6 +271,7 @@ static PyMethodDef methods[] = {
     {"depth", native_depth, METH_NOARGS, "How many identities the calling thread holds."},
     {"tainted", native_tainted, METH_NOARGS, "Whether the calling thread refuses to enter."},
     {"drop_capabilities", native_drop_capabilities, METH_NOARGS, "The calling thread's, for good."},
+    {"private_fs", native_private_fs, METH_NOARGS, "The calling thread's own cwd and umask."},
     {"alone", FAST(native_alone),
      "alone(function, args): call it while no thread can enter, or NotImplemented."},
     {"setup", FAST(native_setup), "setup(before, failure, audit, loops): what the guard calls."},

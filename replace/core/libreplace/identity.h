@@ -95,6 +95,7 @@ struct rep_guard {
 	int error;   /* errno of that step */
 	int state;   /* enum rep_state */
 	int changes; /* credential-changing system calls made, in and out */
+	int level;   /* enum rep_level, as it was entered */
 	uint64_t token, outer_token;
 	const struct rep_guard *outer;
 	struct rep_ids before, set;
@@ -128,6 +129,19 @@ struct rep_guard {
 int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int level);
 
 /**
+ * rep_check() - whether the calling thread still is what rep_enter() made of it
+ * @guard:	what rep_enter() filled in
+ *
+ * Reads ids, groups and capabilities, and changes nothing. For whoever holds an identity
+ * for longer than one task. What it found, rep_leave() tells as well.
+ *
+ * Return: 0, or -1 with errno, guard->step and guard->error set: REP_STEP_FOUND (other
+ * ids), REP_STEP_CAPABILITIES (others than on entry), REP_STEP_ORDER (an inner identity is
+ * held, or this is another thread), REP_STEP_READ, REP_STEP_FORKED; ESRCH: nothing is entered.
+ */
+int rep_check(struct rep_guard *guard);
+
+/**
  * rep_leave() - go back to the ids that were observed on entry
  * @guard:	what rep_enter() filled in
  *
@@ -137,6 +151,16 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
  * Return: 0, or -1 with errno, guard->step and guard->state set.
  */
 int rep_leave(struct rep_guard *guard);
+
+/**
+ * rep_private_fs() - a working directory and umask of the calling thread's own
+ *
+ * For a worker, and for good. The main thread's stay the process's.
+ *
+ * Return: 0, or -1 with errno: EINVAL (this is the main thread), ENOSYS (no such thing on
+ * this system), EPERM (forbidden here). Source: unshare(2), CLONE_FS.
+ */
+int rep_private_fs(void);
 
 /* How many threads of this process are switched, and how many entries the calling one holds. */
 unsigned rep_active(void);

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""One worker of an IdentityExecutor: it takes tasks, becomes who they are for, and stays so until another's comes.
+
+The other half, _executor.py, says which task goes to which worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from ._impersonate import impersonate
+from ._native import depth, private_fs, tainted
+from ._run import refuse_lazy_result
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from ._executor import _Pool
+    from ._identity import Identity
+    from ._native import Guard
+
+    Task = tuple[Future[Any], Identity, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+else:
+    Task = tuple
+
+
+class Worker:
+    """A thread, whom it is at the moment, and how it is woken."""
+
+    __slots__ = ("guard", "identity", "pool", "thread", "turns", "wake")
+
+    def __init__(self, pool: _Pool) -> None:
+        self.pool = pool
+        self.thread: threading.Thread | None = None
+        self.identity: Identity | None = None  # only said, for choosing tasks; the kernel is asked
+        self.guard: Guard | None = None
+        self.turns = 0
+        self.wake: SimpleQueue[Task | None] = SimpleQueue()
+
+    def work(self) -> None:
+        """The thread's life.  It ends when the pool closes, and at once if it is not what it should be."""
+        pool = self.pool
+        try:
+            if not self.begin():
+                return
+            task = self.wake.get()
+            while task is not None:
+                if task[1] is not self.identity and task[1] != self.identity and not self.stop_being():
+                    pool.give_back(task)
+                    return
+                right = self.run(*task)
+                del task  # what it holds goes while its user is still here
+                if not right or (pool.home is not None and not self.go_home(*pool.home)):
+                    return
+                task = pool.take(self)
+        finally:
+            self.stop_being()
+            pool.gone(self)
+
+    def wait(self) -> Task | None:
+        """The next task, or None: end.  Meanwhile somebody may have changed what this thread is."""
+        task = self.wake.get()
+        if task is not None and self.guard is not None and not self.guard.check():
+            self.pool.give_back(task)
+            return None
+        return task
+
+    def begin(self) -> bool:
+        """What comes before the first task; False if there cannot be one."""
+        function, args = self.pool.initializer
+        try:
+            if self.pool.home is not None:
+                private_fs()
+            if function is not None:
+                function(*args)
+            return True
+        except BaseException as problem:
+            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            self.pool.spoil(problem, self)
+            return False
+
+    def stop_being(self) -> bool:
+        """Back to what the thread was; False if that went wrong, or had gone wrong before."""
+        guard, self.guard, self.identity = self.guard, None, None
+        if guard is None:
+            return True
+        try:
+            guard.__exit__(None, None, None)
+        except OSError:  # said in the log
+            return False
+        return depth() == 0 and not tainted()
+
+    def run(self, future: Future[Any], identity: Identity, function: Any, args: Any, kwargs: Any) -> bool:
+        """One task; False if the thread is not what it should be after it."""
+        if not future.set_running_or_notify_cancel():
+            return True
+        try:
+            if self.guard is None:
+                guard = impersonate(identity, **self.pool.options)
+                guard.__enter__()
+                self.guard, self.identity, self.turns = guard, identity, 1
+            else:
+                guard = self.guard
+        except BaseException as problem:
+            future.set_exception(problem)
+            return depth() == 0 and not tainted()
+        result: Any = None
+        failed: BaseException | None = None
+        try:
+            result = function(*args, **kwargs)
+            refuse_lazy_result(function, result)
+        except BaseException as problem:
+            failed = problem
+        right = guard.check()
+        if not right:
+            self.guard = None
+            try:
+                guard.__exit__(None, None, None)  # raises what check() found
+            except OSError as problem:
+                problem.__context__ = failed
+                failed = problem
+        if failed is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failed)
+            failed = None  # its traceback holds this frame
+        return right
+
+    def go_home(self, directory: int, path: bytes, mask: int) -> bool:
+        """The next task starts in the pool's directory, with the pool's umask."""
+        os.umask(mask)
+        try:
+            if os.getcwdb() == path:
+                return True
+        except FileNotFoundError:
+            pass
+        if not self.stop_being():  # the user might not be permitted to go there
+            return False
+        os.fchdir(directory)
+        return True
