@@ -9,7 +9,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
-from _tables import among, plural  # noqa: E402
+from _tables import among, kind  # noqa: E402
 from matplotlib.ticker import FuncFormatter  # noqa: E402
 
 GREY = "#808080"
@@ -57,7 +57,7 @@ def operations(found):
                 panel.vlines(x, low, high, color=colour, linewidth=4, alpha=0.4)
         panel.set(xscale="log", yscale="log", xlabel="threads in the process")
         panel.set_title("4 threads run Python" if busy else "the other threads wait", fontsize=10)
-        panel.set_xticks(counts, [str(count) for count in counts])
+        panel.set_xticks(counts, [str(count) for count in counts], fontsize=9)
         panel.minorticks_off()
         panel.yaxis.set_major_formatter(FuncFormatter(duration))
         panel.grid(True)
@@ -97,10 +97,12 @@ def memory(found):
 
 def executor(found):
     rows, counted = found["executor"]["ratios"], found["executor"]["changes"]
-    figure, panels = plt.subplots(2, 1, figsize=(9, 4.8), layout="constrained", height_ratios=[4, 1 + len(counted)])
+    figure, panels = plt.subplots(
+        2, 1, figsize=(9, 5.6), layout="constrained", height_ratios=[len(rows), len(counted) or 1]
+    )
     bars(
         panels[0],
-        [f"one user, {row['how']}, {plural(row['workers'])}" for row in rows],
+        [f"one user, {kind(row)}" for row in rows],
         [row["ratio"] for row in rows],
         [f"{row['ratio']:.2f}" for row in rows],
         LOOKS["impersonate"][1],

@@ -23,13 +23,18 @@ def plural(workers):
     return f"{workers} worker{'s' * (workers > 1)}"
 
 
+def kind(row):
+    return f"{row['how']}, {plural(row['workers'])}, {row['cores']} core{'s' * (row['cores'] == 'all')}"
+
+
 def among(row):
     return f"{plural(row['workers'])}, {row['in_flight'] or 'all'} in flight"
 
 
 def spread(row):
-    """The median, or from where to where if the rounds were more than twice apart."""
-    return short(row["us"]) if row["high"] < 2 * row["low"] else f"{short(row['low'])} to {short(row['high'])}"
+    """The median; and from where to where, if the rounds were more than three times apart."""
+    apart = f" ({short(row['low'])} to {short(row['high'])})" if row["high"] > 3 * row["low"] else ""
+    return short(row["us"]) + apart
 
 
 def markdown(head, rows):
@@ -45,7 +50,9 @@ def switches(found, busy):
         cells = {row["threads"]: row for row in rows if row["way"] == way}
         if cells:
             changed = "all" if any(row["others_changed"] for row in cells.values()) else "one"
-            body.append([name, *(spread(cells[count]) for count in counts), changed])
+            body.append(
+                [name, *(spread(cells[count]) if busy else short(cells[count]["us"]) for count in counts), changed]
+            )
         else:
             body.append([f"{name}: {found['left_out'][way]}", *[""] * (len(counts) + 1)])
     what = "threads, 4 of them busy" if busy else "threads, the others idle"
@@ -71,7 +78,7 @@ def memory(found):
 def executor(found):
     rows = [
         [
-            f"{row['how']}, {plural(row['workers'])}",
+            kind(row),
             short(row["ours"]),
             short(row["theirs"]),
             f"{row['ratio']:.2f}",
