@@ -36,24 +36,46 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="say first what this kernel, container and environment allow, and what to change",
     )
+
+    threads = commands.add_parser(
+        "threads",
+        help="who every thread of a process is, from the kernel; those unlike the main thread are marked",
+        description="The threads of a process and their credentials, as the kernel has them. Marked with * are those "
+        "whose ids, groups or capabilities are not the main thread's: they hold an identity, or were started by one "
+        "that did. Kernel workers of io_uring (iou-sqp-*, iou-wrk-*) keep the ids of the thread that set them up. "
+        "Capabilities are hexadecimal, as in /proc (`capsh --decode=` names them).",
+        epilog="exit status: 0 every thread is as the main thread; 1 some differ; 2 they cannot be read "
+        "(no such process, no permission, no /proc)",
+    )
+    threads.add_argument(
+        "pid", metavar="PID", type=int, help="the process, by its number or that of one of its threads"
+    )
+    threads.add_argument("--json", action="store_true", help="one JSON document: pid, and threads with all groups")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     arguments = _parser().parse_args(argv)
+    status = 0
     try:
         if arguments.command == "verify":
             from . import _verify
 
             form = next((name for name in ("json", "tap", "explain") if getattr(arguments, name)), "text")
             return _verify.run(form)
-        document = _report.report()
-        print(json.dumps(document, indent=1) if arguments.json else _report.as_text(document))
+        if arguments.command == "threads":
+            from . import _thread_table
+
+            status, text = _thread_table.show(arguments.pid, arguments.json)
+            print(text, file=sys.stderr if status == 2 else sys.stdout)
+        else:
+            document = _report.report()
+            print(json.dumps(document, indent=1) if arguments.json else _report.as_text(document))
         sys.stdout.flush()
     except BrokenPipeError:  # `libreplace report | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -61,7 +61,9 @@ class _Pool:
         if not stack and len(self.workers) >= self.size:
             stack = next((stack for stack in idle.values() if stack), None)
         if stack:
-            stack.pop().wake.put(task)
+            worker = stack.pop()
+            worker.inbox.append(task)
+            worker.wake.put(None)
         elif len(self.workers) < self.size:
             self.order(task)
         elif (queue := self.waiting.get(identity)) is not None:
@@ -69,62 +71,69 @@ class _Pool:
         else:
             self.waiting[identity] = deque((task,))
 
-    def give_back(self, task: Task) -> None:
-        """A task that this worker cannot do goes first to another."""
-        with self.lock:
-            self.waiting = {task[1]: self.waiting.pop(task[1], deque()), **self.waiting}
-            self.waiting[task[1]].appendleft(task)
-
-    def take(self, worker: Worker) -> Task | None:
-        """The next task: of its own identity for TURNS in a row, then of who has waited longest; None: end."""
+    def take(self, worker: Worker) -> bool:
+        """A task for the worker: of its own identity for TURNS in a row, then of who has waited longest; False: end."""
         with self.lock:
             waiting, identity = self.waiting, worker.identity
             if waiting:
-                if identity not in waiting or (worker.turns >= TURNS and len(waiting) > 1):
+                mine = identity in waiting
+                if mine and worker.turns >= TURNS and len(waiting) > 1:
+                    waiting[identity] = waiting.pop(identity)  # type: ignore[index, arg-type]
+                    mine = False
+                if not mine:
                     identity = next(iter(waiting))
                     waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
                     worker.turns = 0
                 worker.turns += 1
-                return self.first(identity)
+                queue = waiting[identity]  # type: ignore[index]
+                # One C function takes and puts: no exception that arrives between two bytecodes loses the task.
+                worker.inbox.extend(map(deque.popleft, (queue,)))
+                if not queue:
+                    del waiting[identity]  # type: ignore[arg-type]
+                return True
             if self.closed:
-                return None
+                return False
             self.idle.setdefault(identity, []).append(worker)
         return worker.wait()  # give() may have put a task there already, so it is not asked again who is closed
 
-    def first(self, identity: Identity | None) -> Task:
-        """Of the tasks that wait for this identity.  With the lock held."""
-        queue = self.waiting[identity]  # type: ignore[index]
-        task = queue.popleft()
-        if not queue:
-            del self.waiting[identity]  # type: ignore[arg-type]
-        return task
-
     def order(self, task: Task) -> None:
         """Another worker, and its first task.  With the lock held."""
-        worker = Worker(self)
-        worker.wake.put(task)
+        worker = Worker(self, task)
         self.workers.add(worker)
         self.orders.put(worker)
 
     def gone(self, worker: Worker) -> None:
-        """A worker has ended, or could not start; whoever still waits gets another one."""
+        """A worker has ended: another gets its task.  May be repeated."""
         with self.lock:
-            self.workers.discard(worker)
+            if worker not in self.workers:
+                return
             for stack in self.idle.values():
                 if worker in stack:
                     stack.remove(worker)
-            if self.waiting and len(self.workers) < self.size:
-                self.order(self.first(next(iter(self.waiting))))
+            self.withdraw_from(worker)
+            self.workers.discard(worker)
+            if self.waiting:
+                identity, queue = next(iter(self.waiting.items()))
+                self.order(queue.popleft())
+                if not queue:
+                    del self.waiting[identity]
         self.orders.put(worker)
+
+    def withdraw_from(self, worker: Worker) -> None:
+        """What the worker has not done waits first in line for another.  With the lock held."""
+        for task in worker.inbox:
+            if not task[0].done():
+                self.waiting = {task[1]: self.waiting.pop(task[1], deque()), **self.waiting}
+                self.waiting[task[1]].appendleft(task)
+        worker.inbox.clear()
 
     def spoil(self, problem: BaseException, worker: Worker) -> None:
         """No worker can be had: this one's task, every one that waits and every one to come is told why."""
         with self.lock:
             self.broken = problem
+            self.withdraw_from(worker)
             tasks = self.withdraw()
-        for task in [worker.wake.get(), *tasks]:
-            if task is None:
-                continue
+        for task in tasks:
             error = BrokenThreadPool(f"a worker could not start: {problem!r}")
             error.__cause__ = problem
             if task[0].set_running_or_notify_cancel():
@@ -175,8 +184,8 @@ class _Pool:
             worker.thread = None
             with self.lock:
                 self.workers.discard(worker)
-                if self.workers and (task := worker.wake.get()) is not None:
-                    self.give_back(task)
+                if self.workers:
+                    self.withdraw_from(worker)
                     return
             self.spoil(problem, worker)
 

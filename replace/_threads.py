@@ -29,8 +29,16 @@ class ThreadCredentials:
         """uids, gids and groups: what two threads differ in."""
         return (self.uids, self.gids, self.groups)
 
+    @property
+    def of_io_uring(self) -> bool:
+        """A worker of the kernel's that io_uring started: not the program's own, but with the ids of who set it up.
+
+        Known by the name (io_uring/io-wq.c, sqpoll.c), which a program's own thread can take as well.
+        """
+        return self.name.startswith(("iou-sqp-", "iou-wrk-"))
+
     def __repr__(self) -> str:
-        kernel = ", of io_uring" if self.name.startswith("iou-") else ""
+        kernel = ", of io_uring" if self.of_io_uring else ""
         return f"<thread {self.tid} ({self.name}{kernel}): uids {self.uids}, gids {self.gids}, groups {self.groups}>"
 
 
@@ -48,16 +56,19 @@ def status_fields(tid: int | str = "self", pid: int | str = "self") -> dict[str,
 def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
     """Every thread of a process (this one by default) as the kernel has it, the main thread first.
 
-    The kernel's own io_uring workers are among them, named iou-sqp-* and iou-wrk-*.
-    Raises OSError: no such process, or no /proc (Linux alone has it).
+    The kernel's own io_uring workers are among them (of_io_uring).  The number of any of its
+    threads stands for the process.  Raises OSError: no such process (any more), no
+    permission (/proc mounted with hidepid), or no /proc (Linux alone has it).
     """
     owner = os.getpid() if pid is None else pid
     found = []
-    for tid in sorted(map(int, os.listdir(f"/proc/{owner}/task")), key=lambda tid: (tid != owner, tid)):
+    for tid in map(int, os.listdir(f"/proc/{owner}/task")):
         fields = status_fields(tid, owner)
         if fields:  # else it ended meanwhile
-            found.append(ThreadCredentials(tid, fields))
-    return found
+            found.append((fields["Tgid"] != fields["Pid"], tid, fields))
+    if not found:
+        raise ProcessLookupError(3, os.strerror(3))  # ESRCH
+    return [ThreadCredentials(tid, fields) for _, tid, fields in sorted(found, key=lambda one: one[:2])]
 
 
 def assert_clean() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -31,45 +32,50 @@ else:
 
 
 class Worker:
-    """A thread, whom it is at the moment, and how it is woken."""
+    """A thread, whom it is at the moment, its task, and how it is woken."""
 
-    __slots__ = ("guard", "identity", "pool", "thread", "turns", "wake")
+    __slots__ = ("guard", "identity", "inbox", "pool", "thread", "turns", "wake")
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: _Pool, task: Task) -> None:
         self.pool = pool
         self.thread: threading.Thread | None = None
         self.identity: Identity | None = None  # only said, for choosing tasks; the kernel is asked
         self.guard: Guard | None = None
         self.turns = 0
-        self.wake: SimpleQueue[Task | None] = SimpleQueue()
+        self.inbox = deque((task,))  # one at most; it stays here until it is done, so no exception can lose it
+        self.wake: SimpleQueue[None] = SimpleQueue()
 
     def work(self) -> None:
         """The thread's life.  It ends when the pool closes, and at once if it is not what it should be."""
-        pool = self.pool
         try:
-            if not self.begin():
-                return
-            task = self.wake.get()
-            while task is not None:
-                if task[1] is not self.identity and task[1] != self.identity and not self.stop_being():
-                    pool.give_back(task)
-                    return
-                right = self.run(*task)
-                del task  # what it holds goes while its user is still here
-                if not right or (pool.home is not None and not self.go_home(*pool.home)):
-                    return
-                task = pool.take(self)
+            try:
+                if self.begin():
+                    while (self.inbox or self.pool.take(self)) and self.do(self.inbox[0]):
+                        self.inbox.clear()
+            except BaseException as problem:  # thrown into this thread from another one
+                self.end(problem)
+            else:
+                self.end()
         finally:
-            self.stop_being()
-            pool.gone(self)
+            self.end()  # where another one came
 
-    def wait(self) -> Task | None:
-        """The next task, or None: end.  Meanwhile somebody may have changed what this thread is."""
-        task = self.wake.get()
-        if task is not None and self.guard is not None and not self.guard.check():
-            self.pool.give_back(task)
-            return None
-        return task
+    def do(self, task: Task) -> bool:
+        """One task; False if the thread is not what it should be before or after it."""
+        if task[1] is not self.identity and task[1] != self.identity and not self.stop_being():
+            return False
+        return self.run(*task) and (self.pool.home is None or self.go_home(*self.pool.home))
+
+    def wait(self) -> bool:
+        """Until there is a task.  False: end; somebody may have changed what this thread is."""
+        self.wake.get()
+        return bool(self.inbox) and (self.guard is None or self.guard.check())
+
+    def end(self, problem: BaseException | None = None) -> None:
+        """Leave nothing behind: no identity, and no task that nobody does."""
+        if self.inbox and self.inbox[0][0].running():
+            self.inbox[0][0].set_exception(problem or RuntimeError("the worker was interrupted"))
+        self.stop_being()
+        self.pool.gone(self)
 
     def begin(self) -> bool:
         """What comes before the first task; False if there cannot be one."""
@@ -97,7 +103,7 @@ class Worker:
         return depth() == 0 and not tainted()
 
     def run(self, future: Future[Any], identity: Identity, function: Any, args: Any, kwargs: Any) -> bool:
-        """One task; False if the thread is not what it should be after it."""
+        """The task itself, and whether the thread is what it should be after it."""
         if not future.set_running_or_notify_cancel():
             return True
         try:

@@ -221,3 +221,28 @@ def faults(source, tmp_path_factory):
         out = run(*meson, *words)
         assert out.returncode == 0, out.stdout + out.stderr
     return folder / "tests" / "faults"
+
+
+#: Other interpreters to try: paths, separated as in PATH, each with cffi installed; the oldest of them builds one
+#: stable-ABI wheel for all, for which it needs meson-python and ninja as well.  .ci/run makes such environments.
+PYTHONS = [path for path in os.environ.get("LIBREPLACE_PYTHONS", "").split(os.pathsep) if path]
+
+
+def version(python):
+    code = "import sys; print(*sys.version_info[:3])"
+    return tuple(map(int, subprocess.check_output([python, "-c", code], text=True).split()))
+
+
+@pytest.fixture(scope="session")
+def everywhere(source, tmp_path_factory):
+    """A folder with the package from one abi3 wheel, built by the oldest of the interpreters."""
+    folder = tmp_path_factory.mktemp("everywhere")
+    oldest = min(PYTHONS, key=version)
+    env = {"PATH": os.path.dirname(oldest) + os.pathsep + os.environ["PATH"]}
+    options = ["--no-deps", "--no-build-isolation", "-Csetup-args=-Dpython.allow_limited_api=true"]
+    out = run(oldest, "-m", "pip", "wheel", *options, "-w", folder, source, env=env)
+    assert out.returncode == 0, out.stdout + out.stderr
+    (wheel,) = folder.glob("*-abi3-*.whl")
+    out = run(oldest, "-m", "pip", "install", "--no-deps", "--no-index", "--target", folder / "site", wheel)
+    assert out.returncode == 0, out.stdout + out.stderr
+    return folder / "site"

@@ -59,6 +59,7 @@ def test_suite_on_the_other_back_end(other):
             "identity",
             "guards",
             "run",
+            "executor",
             "process",
             "conformance",
             "faults",
@@ -68,6 +69,7 @@ def test_suite_on_the_other_back_end(other):
             "verify",
             "report",
             "table",
+            "threads",
         )
     ]
     out = run(

@@ -2,44 +2,19 @@
 # SPDX-License-Identifier: MIT
 """interrupts.py on each CPython to be had: 10 000 interrupts, and nobody is left switched.
 
-The other interpreters are those named in LIBREPLACE_PYTHONS (paths, separated as in PATH),
-each with cffi installed; the oldest of them builds one stable-ABI wheel for all, for which
-it needs meson-python and ninja as well.  .ci/run makes such environments.
+The other interpreters are conftest.py's PYTHONS.
 """
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, needs_root, run
+from conftest import PYTHONS, ROOT, needs_root, run
 from test_os_drop_in import DRIVER
 
 import replace
 
-PYTHONS = [path for path in os.environ.get("LIBREPLACE_PYTHONS", "").split(os.pathsep) if path]
 SCRIPT = ROOT / "tests" / "interrupts.py"
-
-
-def version(python):
-    code = "import sys; print(*sys.version_info[:3])"
-    return tuple(map(int, subprocess.check_output([python, "-c", code], text=True).split()))
-
-
-@pytest.fixture(scope="session")
-def everywhere(source, tmp_path_factory):
-    """A folder with the package from one abi3 wheel, built by the oldest of the interpreters."""
-    folder = tmp_path_factory.mktemp("everywhere")
-    oldest = min(PYTHONS, key=version)
-    env = {"PATH": os.path.dirname(oldest) + os.pathsep + os.environ["PATH"]}
-    options = ["--no-deps", "--no-build-isolation", "-Csetup-args=-Dpython.allow_limited_api=true"]
-    out = run(oldest, "-m", "pip", "wheel", *options, "-w", folder, source, env=env)
-    assert out.returncode == 0, out.stdout + out.stderr
-    (wheel,) = folder.glob("*-abi3-*.whl")
-    out = run(oldest, "-m", "pip", "install", "--no-deps", "--no-index", "--target", folder / "site", wheel)
-    assert out.returncode == 0, out.stdout + out.stderr
-    return folder / "site"
 
 
 def check(out):

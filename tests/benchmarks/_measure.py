@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What the benchmarks share: ratios measured in turn, rows with limits, and on what machine.
 
-Not a program: see identity.py, threads.py and compare.py beside it.
+Not a program: see identity.py and compare.py beside it.
 """
 
 import os

@@ -1,19 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The cost of one switch in a process of 1, 8, 64, 512 and 1000 threads; ratios in one run.
+"""The cost of one setresuid in a process of 1, 8, 64 and 512 threads; ratios in one run.
 
-usage: python tests/benchmarks/threads.py   (as root)
+usage: python cost_of_threads.py [THREADS ...]   (as root)
 
 "ours" is replace.setresuid, "libc" os.setresuid; both set and unset the effective id in
-one thread while the others wait.  The median of 7 rounds, against the same with 1 thread.
+one thread while the others wait.  The median of 7 rounds, against the same with the
+first number of threads.
 """
 
 import os
 import statistics
+import sys
 import threading
 import time
-
-from _measure import needs_root
 
 import replace
 
@@ -31,12 +31,13 @@ def cost(call, count):
 
 
 def main():
-    """Print one line a number of threads."""
-    needs_root()
+    """Print one line a number of threads, and what they mean."""
+    if os.geteuid() != 0 or replace.SCOPE != "thread":
+        raise SystemExit("needs root, and a build whose calls change one thread (`libreplace report`)")
     stop, idle, base = threading.Event(), [], {}
     threading.stack_size(256 * 1024)
     print(f"{'threads':>8}{'ours':>12}{'ratio':>8}{'libc':>12}{'ratio':>8}")
-    for threads in (1, 8, 64, 512, 1000):
+    for threads in [int(word) for word in sys.argv[1:]] or [1, 8, 64, 512]:
         while len(idle) < threads - 1:
             idle.append(threading.Thread(target=stop.wait))
             idle[-1].start()
@@ -49,6 +50,7 @@ def main():
     stop.set()
     for thread in idle:
         thread.join()
+    print("libc makes every thread do the call, and waits for all of them; the kernel needs one.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""How long a switch takes while another thread sits in vfork().
+
+usage: python vfork_stall.py [SECONDS]   (as root; 2)
+
+posix_spawn(3) is vfork in glibc: the calling thread waits, in the kernel and deaf to
+signals, until the child has opened its files and executed its program. Here the child
+opens a FIFO that nobody writes to for so many seconds; a slow network file system or
+disk does the same. Each way runs in a process of its own.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import replace
+
+
+def spawn_reading(fifo):
+    """posix_spawn("true") with the FIFO as its standard input. (os.posix_spawn would keep the GIL meanwhile.)"""
+    libc = ctypes.CDLL(None)
+    words, nothing = (ctypes.c_char_p * 2)(b"true", None), (ctypes.c_char_p * 1)(None)
+    actions = ctypes.create_string_buffer(1024)  # posix_spawn_file_actions_t: 80 bytes in glibc
+    assert libc.posix_spawn_file_actions_init(actions) == 0
+    assert libc.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(fifo), os.O_RDONLY, 0) == 0
+    pid = ctypes.c_int()
+    assert libc.posix_spawnp(ctypes.byref(pid), b"true", actions, None, words, nothing) == 0
+    os.waitpid(pid.value, 0)
+
+
+def state(thread):
+    """The state of a thread, from the kernel: D is a wait that no signal ends."""
+    with open(f"/proc/self/task/{thread.native_id}/status") as file:
+        return next(line.split()[1] for line in file if line.startswith("State:"))
+
+
+def switch(way, seconds):
+    """Seconds that one switch takes while another thread is in vfork for so many seconds."""
+    setresuid = {"os.setresuid": os.setresuid, "replace.setresuid": replace.setresuid}[way]
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkfifo(f"{folder}/fifo")
+        stuck = threading.Thread(target=spawn_reading, args=(f"{folder}/fifo",))
+        stuck.start()
+        while state(stuck) != "D":
+            time.sleep(0.001)
+        # A process of its own ends it: os.setresuid keeps the GIL, so no thread of this one could.
+        with subprocess.Popen(["sh", "-c", f"sleep {seconds}; : > {folder}/fifo"]):
+            started = time.monotonic()
+            setresuid(-1, 80001, -1)
+            elapsed = time.monotonic() - started
+            setresuid(-1, 0, -1)
+        stuck.join()
+    return elapsed
+
+
+def main():
+    """Print one line a way, and what they mean."""
+    if os.geteuid() != 0 or replace.SCOPE != "thread":
+        raise SystemExit("needs root, and a build whose calls change one thread (`libreplace report`)")
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+    print(f"one switch while another thread is in vfork for {seconds:g} s")
+    for way in ("os.setresuid", "replace.setresuid"):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            print(f"{way:20}{process.submit(switch, way, seconds).result():10.6f} s", flush=True)
+    print("libc's call waits until every thread has made it, too; ours concerns no other thread.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,518 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""IdentityExecutor: who its workers are, when they change, and that a wrong one is not kept."""
+
+import asyncio
+import ctypes
+import errno
+import gc
+import os
+import random
+import resource
+import sys
+import threading
+import time
+import traceback
+import weakref
+from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures.thread import BrokenThreadPool
+
+import pytest
+from conftest import (
+    ALICE,
+    BOB,
+    LEVELS,
+    LIBC,
+    PYTHONS,
+    ROOT,
+    as_root,
+    change_capabilities,
+    ids,
+    in_child,
+    needs_root,
+    run,
+    tool,
+)
+
+import replace
+from replace import Identity, IdentityExecutor, impersonate
+
+STDLIB = ROOT / "tests" / "stdlib_executor.py"
+entered = []
+
+
+def count_entries():
+    sys.addaudithook(lambda event, args: entered.append(args[0]) if event == "replace.enter" else None)
+
+
+def thread_id():
+    return threading.get_native_id()
+
+
+def with_fault(folder, fault, code):
+    """What code prints while the kernel's answer to some system calls is made up (strace's fault injection)."""
+    strace = [tool("strace", "injects faults"), "-f", "-o", folder / "log", "-e", f"inject={fault}"]
+    return run(*strace, sys.executable, "-c", code, cwd="/")
+
+
+def stdlib_tests(*pythons):
+    """CPython's own tests of ThreadPoolExecutor, on several interpreters at once: they sleep most of the time."""
+
+    def one(item):
+        python, path = item
+        return python, run(python, STDLIB, env={"PYTHONPATH": str(path)}, cwd="/tmp")
+
+    with ThreadPoolExecutor(8) as pool:
+        for python, out in pool.map(one, pythons):
+            if "ModuleNotFoundError: No module named 'test" in out.stderr:
+                continue  # Debian's and pyenv's may come without
+            assert out.returncode == 0, f"{python}: {out.stderr[-4000:]}"
+            assert int(out.stdout.split("RAN")[1]) >= 40
+            yield python
+
+
+def test_cpythons_own_executor_tests(request):
+    """As far as they apply is: all of those for ThreadPoolExecutor."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        return
+    elsewhere = [(python, request.getfixturevalue("everywhere")) for python in PYTHONS]
+    ran = list(stdlib_tests((sys.executable, ""), *elsewhere))
+    if not ran:
+        pytest.skip("no interpreter here ships its tests (Debian: libpython3-testsuite)")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_tasks_run_as_their_identity(level):
+    def body():
+        expected = {}
+        for who in (ALICE, BOB):
+            with impersonate(who, level=level):
+                expected[who] = ids()
+        with IdentityExecutor(3, level=level) as pool:
+            futures = [(who, pool.submit(who, ids)) for who in (ALICE, BOB) * 30]
+            assert all(future.result() == expected[who] for who, future in futures)
+            assert list(pool.map(ALICE, lambda a, b: (a + b, ids()), [1, 2], [3, 4])) == [
+                (4, expected[ALICE]),
+                (6, expected[ALICE]),
+            ]
+        replace.assert_clean()
+
+    as_root(body)
+
+
+def test_the_same_user_again_changes_nothing():
+    def body():
+        count_entries()
+        with IdentityExecutor(1) as pool:
+            for _ in range(100):
+                pool.submit(ALICE, thread_id).result()
+            assert len(entered) == 1
+            equal = Identity(ALICE.uid, ALICE.gid, ALICE.groups)
+            pool.submit(equal, thread_id).result()
+            assert len(entered) == 1
+
+    as_root(body)
+
+
+def test_a_task_goes_to_the_idle_worker_that_is_its_user_already():
+    def body():
+        count_entries()
+        with IdentityExecutor(2) as pool:
+            both = threading.Barrier(2)
+            first = {who: pool.submit(who, lambda: (both.wait(10), thread_id())[1]) for who in (ALICE, BOB)}
+            homes = {who: future.result() for who, future in first.items()}
+            for _ in range(50):
+                time.sleep(0.001)  # both idle
+                for who in random.sample([ALICE, BOB], 2):
+                    assert pool.submit(who, thread_id).result() == homes[who]
+            assert len(entered) == 2
+
+    as_root(body)
+
+
+def test_nobody_waits_behind_all_of_somebody_elses_tasks():
+    def body():
+        order, gate = [], threading.Event()
+        with IdentityExecutor(1) as pool:
+            pool.submit(ALICE, gate.wait, 10)
+            for number in range(300):
+                pool.submit(ALICE, order.append, number)
+            pool.submit(BOB, order.append, "bob")
+            gate.set()
+        assert order.index("bob") <= 33
+        assert [one for one in order if one != "bob"] == list(range(300)), "of one user, in order"
+
+    as_root(body)
+
+
+def test_random_users_in_a_backlog_change_less_than_once_a_task():
+    def body():
+        count_entries()
+        people = [Identity(80100 + n, 80100 + n) for n in range(64)]
+        with IdentityExecutor(8) as pool:
+            futures = [(who, pool.submit(who, os.geteuid)) for who in random.choices(people, k=4000)]
+            assert all(future.result() == who.uid for who, future in futures)
+        assert len(entered) < 2000
+
+    as_root(body)
+
+
+def test_a_worker_that_became_root_is_replaced():
+    def become_root():
+        replace.setresuid(-1, 0, -1)
+        return thread_id()
+
+    def body():
+        with IdentityExecutor(1) as pool:
+            before = pool.submit(ALICE, thread_id).result()
+            with pytest.raises(replace.IdentityChanged) as caught:
+                pool.submit(ALICE, become_root).result()
+            assert caught.value.state == "restored"
+            assert pool.submit(ALICE, lambda: (ids(), thread_id() != before)).result()[1]
+            assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
+
+    as_root(body)
+
+
+def test_a_worker_that_took_capabilities_back_is_replaced():
+    def take_back():
+        change_capabilities(lambda sets: sets.__setitem__(0, sets[1]))
+        os.close(os.open("/etc/shadow", os.O_RDONLY))  # that is what they are good for
+
+    def body():
+        with IdentityExecutor(1) as pool:
+            before = pool.submit(ALICE, thread_id).result()
+            with pytest.raises(replace.CapabilitiesRemain):
+                pool.submit(ALICE, take_back).result()
+            with pytest.raises(PermissionError):
+                pool.submit(ALICE, os.open, "/etc/shadow", os.O_RDONLY).result()
+            assert pool.submit(ALICE, thread_id).result() != before
+
+    as_root(body)
+
+
+def test_an_identity_left_open_by_a_task_retires_its_worker():
+    kept = []
+
+    def keep():
+        guard = impersonate(BOB)
+        guard.__enter__()
+        kept.append(guard)
+
+    def body():
+        with IdentityExecutor(1) as pool:
+            before = pool.submit(ALICE, thread_id).result()
+            with pytest.raises(replace.ThreadTainted):
+                pool.submit(ALICE, keep).result()
+            assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
+            assert pool.submit(ALICE, thread_id).result() != before
+
+    as_root(body)
+
+
+def test_the_function_s_own_exception_is_the_context():
+    def both():
+        replace.setresuid(-1, 0, -1)
+        raise KeyError("mine")
+
+    def body():
+        with IdentityExecutor(1) as pool:
+            problem = pool.submit(ALICE, both).exception()
+            assert isinstance(problem, replace.IdentityChanged)
+            assert isinstance(problem.__context__, KeyError)
+
+    as_root(body)
+
+
+def test_libcs_call_while_workers_are_idle_is_noticed_before_the_next_task():
+    """seteuid(0) of libc's makes idle workers root; a task must not find that."""
+
+    def body():
+        with IdentityExecutor(2) as pool:
+            both = threading.Barrier(2)
+            wait([pool.submit(who, both.wait, 10) for who in (ALICE, BOB)])
+            time.sleep(0.05)
+            assert LIBC.seteuid(0) == 0
+            euids = {thread.uids[1] for thread in replace.thread_credentials()}
+            assert euids == {0}, "the hazard is real"
+            for who in (ALICE, BOB) * 4:
+                assert pool.submit(who, ids).result()[0] == (0, who.uid, 0)
+                with pytest.raises(PermissionError):
+                    pool.submit(who, os.open, "/etc/shadow", os.O_RDONLY).result()
+
+    as_root(body)
+
+
+def test_workers_start_clean_whoever_submits():
+    def body():
+        seen, base = [], ids()
+        with IdentityExecutor(4, initializer=lambda: seen.append(ids())) as pool:
+            gate = threading.Barrier(5)
+            with impersonate(BOB):
+                futures = [pool.submit(ALICE, lambda: (gate.wait(10), ids())[1]) for _ in range(4)]
+                gate.wait(10)
+            assert {future.result()[0] for future in futures} == {(0, ALICE.uid, 0)}
+        assert seen == [base] * 4
+        replace.assert_clean()
+
+    as_root(body)
+
+
+def test_a_switched_thread_makes_no_pool():
+    def body():
+        with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="workers would inherit"):
+            IdentityExecutor(1)
+        assert threading.active_count() == 1
+
+    as_root(body)
+
+
+def test_bad_input_is_refused_at_once():
+    def generator():
+        yield 1
+
+    def body():
+        for arguments, kind in (
+            ({"max_workers": 0}, ValueError),
+            ({"initializer": 3}, TypeError),
+            ({"level": "some"}, ValueError),
+        ):
+            with pytest.raises(kind):
+                IdentityExecutor(**arguments)
+        with IdentityExecutor(1) as pool:
+            with pytest.raises(TypeError, match="should be Identity, not int"):
+                pool.submit(80001, os.getpid)
+            with pytest.raises(TypeError, match="callable"):
+                pool.submit(ALICE, 3)
+            with pytest.raises(TypeError, match="should be Identity"):
+                pool.bound("alice")
+            for lazy in (generator, asyncio.sleep):
+                with pytest.raises(TypeError, match="generator or coroutine"):
+                    pool.submit(ALICE, lazy)
+            with pytest.raises(TypeError, match="returned a generator"):
+                pool.submit(ALICE, lambda: generator()).result()
+            with pytest.raises(replace.IdentityRefused, match="allow_root=True"):
+                pool.submit(Identity(80001, 80011, [0]), os.getpid)
+            assert threading.active_count() == 3  # this one, the supervisor, and one worker
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            pool.submit(ALICE, os.getpid)
+        with IdentityExecutor(1, allow_root=True) as pool:
+            assert pool.submit(Identity(0, 0), os.geteuid).result() == 0
+
+    as_root(body)
+
+
+def test_without_threads_of_their_own_ids_there_is_no_pool():
+    if replace.SCOPE != "thread":
+        with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
+            IdentityExecutor(1)
+
+
+def test_what_cannot_be_taken_on_is_the_task_s_exception():
+    """A server without privileges: each task says so, and the pool lives."""
+
+    def body():
+        os.setresuid(80001, 80001, 80001)
+        with IdentityExecutor(2) as pool:
+            problems = [pool.submit(BOB, os.getpid).exception() for _ in range(3)]
+            assert [problem.errno for problem in problems] == [errno.EPERM] * 3
+            assert {problem.state for problem in problems} <= {"unchanged", "rolled back"}
+
+    as_root(body)
+
+
+def test_an_exception_has_its_traceback():
+    def fails_here():
+        raise LookupError("gone")
+
+    def body():
+        with IdentityExecutor(1) as pool:
+            problem = pool.submit(ALICE, fails_here).exception()
+        assert "in fails_here" in "".join(traceback.format_exception(problem))
+
+    as_root(body)
+
+
+def test_results_and_arguments_are_let_go():
+    class Thing:
+        pass
+
+    def body():
+        thing = Thing()
+        gone = weakref.ref(thing)
+        with IdentityExecutor(1) as pool:
+            pool.submit(ALICE, lambda one: one, thing).result()
+            del thing
+            pool.submit(ALICE, os.getpid).result()
+            gc.collect()
+            assert gone() is None
+
+    as_root(body)
+
+
+class Stop(BaseException):
+    """What is thrown into a worker."""
+
+
+def throw_into(thread):
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stop)) == 1
+
+
+def test_an_exception_thrown_into_a_task_is_its_outcome():
+    def body():
+        with IdentityExecutor(1) as pool:
+            for _ in range(200):
+                started: list[threading.Thread] = []
+
+                def turn(started=started):
+                    started.append(threading.current_thread())
+                    while True:
+                        pass
+
+                future = pool.submit(ALICE, turn)
+                while not started:
+                    time.sleep(0)
+                throw_into(started[0])
+                assert isinstance(future.exception(20), Stop)
+                assert pool.submit(BOB, ids).result(20)[0] == (0, BOB.uid, 0)
+
+    as_root(body)
+
+
+def test_an_exception_thrown_into_an_idle_worker_loses_no_task():
+    def body():
+        with IdentityExecutor(1) as pool:
+            for round in range(200):
+                who = (ALICE, BOB)[round % 2]
+                thread = pool.submit(who, threading.current_thread).result(20)
+                time.sleep(0.0005)  # idle, it is woken by the next task
+                throw_into(thread)
+                seen, after = pool.submit(who, lambda: (ids(), threading.current_thread())).result(20)
+                assert seen[0] == (0, who.uid, 0)
+                assert after is not thread
+        replace.assert_clean()
+
+    as_root(body)
+
+
+def test_a_directory_and_umask_of_their_own():
+    def body(folder):
+        os.umask(0o027)
+        os.chmod(folder, 0o755)
+        os.makedirs(f"{folder}/alice", 0o700)
+        os.chown(f"{folder}/alice", ALICE.uid, ALICE.gid)
+        os.chdir(folder)
+
+        def move():
+            os.chdir("alice")
+            return os.umask(0o077), os.getcwd()
+
+        with IdentityExecutor(1, private_fs=True) as pool:
+            for _ in range(3):
+                assert pool.submit(ALICE, move).result() == (0o027, f"{folder}/alice")
+                assert os.getcwd() == folder
+                assert pool.submit(ALICE, os.getcwd).result() == folder
+                assert pool.submit(ALICE, move).result()[0] == 0o027
+                assert pool.submit(BOB, os.getcwd).result() == folder
+        assert (os.umask(0o022), os.getcwd()) == (0o027, folder)
+        with IdentityExecutor(1) as pool:
+            pool.submit(ALICE, move).result()
+            assert os.getcwd() == f"{folder}/alice", "without it, the process's"
+
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        as_root(body, os.path.realpath(folder))
+
+
+def test_the_main_thread_keeps_the_process_s_directory():
+    from replace import _native
+
+    with pytest.raises(OSError, match="Invalid argument" if sys.platform == "linux" else None):
+        in_child(_native.private_fs)
+
+
+def test_where_private_directories_are_forbidden_the_pool_says_so(tmp_path):
+    """A seccomp filter as containers have: the constructor raises, no thread stays."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        return
+    code = (
+        "import replace, threading\n"
+        "try: replace.IdentityExecutor(2, private_fs=True)\n"
+        "except OSError as problem: print(problem.errno, threading.active_count())\n"
+    )
+    out = with_fault(tmp_path, "unshare:error=EPERM", code)
+    assert out.stdout.split() == [str(errno.EPERM), "1"], out.stderr
+
+
+def test_a_forked_child_has_no_workers():
+    def child(pool):
+        with pytest.raises(RuntimeError, match="forked"):
+            pool.submit(ALICE, os.getpid)
+        pool.shutdown()
+        return True
+
+    def body():
+        with IdentityExecutor(1) as pool:
+            pool.submit(ALICE, os.getpid).result()
+            assert in_child(child, pool)
+            assert pool.submit(ALICE, os.geteuid).result() == ALICE.uid
+
+    as_root(body)
+
+
+def test_asyncio_takes_a_bound_one():
+    async def main(pool):
+        loop = asyncio.get_running_loop()
+        views = {who: pool.bound(who) for who in (ALICE, BOB)}
+        jobs = [(who, loop.run_in_executor(views[who], os.geteuid)) for who in (ALICE, BOB) * 20]
+        assert [await job for _, job in jobs] == [who.uid for who, _ in jobs]
+        assert os.geteuid() == 0
+
+    def body():
+        with IdentityExecutor(2) as pool:
+            asyncio.run(main(pool))
+            with pool.bound(ALICE) as view:
+                pass
+            assert view.submit(os.geteuid).result() == ALICE.uid, "leaving a view shuts nothing down"
+
+    as_root(body)
+
+
+def test_dropping_privileges_waits_for_the_end_of_the_pool():
+    def body():
+        pool = IdentityExecutor(1)
+        pool.submit(ALICE, os.getpid).result()
+        with pytest.raises(replace.IdentityRefused):
+            replace.drop_privileges(BOB)
+        pool.shutdown()
+        replace.drop_privileges(BOB)
+        assert os.getresuid() == (BOB.uid,) * 3
+
+    as_root(body)
+
+
+def test_a_worker_waits_not_for_itself():
+    def body():
+        with IdentityExecutor(1) as pool, pytest.raises(RuntimeError, match="its own end"):
+            pool.submit(ALICE, pool.shutdown).result(20)
+
+    as_root(body)
+
+
+def test_no_more_threads_is_said():
+    """The kernel refuses every thread after the supervisor (RLIMIT_NPROC): a task says so, and does not wait."""
+
+    def body():
+        os.setresuid(80998, 80998, 80998)
+        resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))
+        pool = IdentityExecutor(2)
+        assert isinstance(pool.submit(ALICE, int).exception(20), BrokenThreadPool)
+        with pytest.raises(BrokenThreadPool, match="a worker could not start"):
+            pool.submit(ALICE, int)
+        pool.shutdown()
+
+    as_root(body)

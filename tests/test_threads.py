@@ -1,0 +1,300 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""`libreplace threads PID`: real processes, real identities, a real io_uring worker.
+
+The command runs as a program of its own and looks at a child of the test's.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ALICE, LIBC, as_root, change_capabilities, in_child, needs_root, run, switched_elsewhere, tool
+
+import replace
+from replace import ThreadCredentials, impersonate
+from replace._threads import status_fields
+
+ALIKE = "every thread is as the main thread"
+
+
+def threads(*arguments, **kwargs):
+    return run(sys.executable, "-m", "replace", "threads", *arguments, cwd="/", **kwargs)
+
+
+def document(pid):
+    out = threads(pid, "--json")
+    assert out.returncode in (0, 1), out.stderr
+    return json.loads(out.stdout)
+
+
+def status(pid, tid):
+    return Path(f"/proc/{pid}/task/{tid}/status").read_text()
+
+
+def test_a_process_of_one_thread_is_alike():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            out = threads(child.pid)
+        finally:
+            child.kill()
+    assert out.returncode == 0
+    assert out.stdout.splitlines()[-1] == ALIKE
+    (row,) = [line for line in out.stdout.splitlines() if line.strip().startswith(str(child.pid))]
+    assert "*" not in row
+
+
+def test_a_thread_that_holds_an_identity_is_marked():
+    def body():
+        with switched_elsewhere(ALICE, "shielded") as worker:
+            out = threads(os.getpid())
+            marked = [line.split() for line in out.stdout.splitlines()[1:] if line.startswith("*")]
+            ((star, tid, *_, uids, gids, groups, effective, permitted),) = marked
+            uid = replace.getresuid()[0]
+            assert (star, int(tid), out.returncode) == ("*", worker.native_id, 1)
+            assert uids.split("/")[1:] == ["80001", "0", "80001"]
+            assert uids.split("/")[0] != str(uid)
+            assert (gids, groups, effective) == ("80011/80011/0/80011", "80011,80021", "0")
+            assert int(permitted, 16) == replace.thread_credentials()[0].permitted
+            assert out.stdout.splitlines()[-1] == "1 of 2 threads differ from the main thread"
+        out = threads(os.getpid())
+        assert (out.returncode, out.stdout.splitlines()[-1]) == (0, ALIKE)
+
+    as_root(body)
+
+
+def test_json_agrees_with_proc():
+    def body():
+        with switched_elsewhere(ALICE, "filesystem") as worker:
+            found = document(os.getpid())
+            assert list(found) == ["pid", "threads"]
+            assert found["pid"] == os.getpid()
+            assert [row["tid"] for row in found["threads"]] == [os.getpid(), worker.native_id]
+            for row in found["threads"]:
+                text = status(os.getpid(), row["tid"])
+                fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+                assert list(row) == [
+                    "tid", "name", "uids", "gids", "groups", "effective", "permitted", "differs", "kernel",
+                ]  # fmt: skip
+                assert row["name"] == fields["Name"]
+                for name, field in (("uids", "Uid"), ("gids", "Gid"), ("groups", "Groups")):
+                    assert row[name] == [int(word) for word in fields[field].split()]
+                assert row["effective"] == int(fields["CapEff"], 16)
+                assert row["permitted"] == int(fields["CapPrm"], 16)
+            assert [(row["differs"], row["kernel"]) for row in found["threads"]] == [(False, False), (True, False)]
+            assert found["threads"][1]["uids"] == [0, 0, 0, 80001]
+
+    as_root(body)
+
+
+def test_a_thread_with_other_capabilities_alone_is_marked():
+    def body():
+        stop, ready = threading.Event(), threading.Event()
+
+        def work():
+            change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [0] * 6))
+            ready.set()
+            stop.wait(60)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        assert ready.wait(20)
+        rows = document(os.getpid())["threads"]
+        stop.set()
+        worker.join()
+        assert [row["differs"] for row in rows] == [False, True]
+        assert rows[0]["uids"] == rows[1]["uids"]
+        assert (rows[1]["effective"], rows[1]["permitted"]) == (0, 0)
+
+    as_root(body)
+
+
+def test_long_group_lists_are_short_in_text_and_whole_in_json():
+    needs_root()
+
+    def body():
+        os.setgroups(range(90000, 90100))
+        out = threads(os.getpid())
+        assert "90000,90001,90002,90003,90004,90005,... (94 more)" in out.stdout
+        assert "90006" not in out.stdout
+        assert document(os.getpid())["threads"][0]["groups"] == list(range(90000, 90100))
+
+    in_child(body)
+
+
+def test_the_number_of_a_thread_stands_for_its_process():
+    def body():
+        stop = threading.Event()
+        worker = threading.Thread(target=stop.wait)
+        worker.start()
+        found = document(worker.native_id)
+        mine = replace.thread_credentials(worker.native_id)
+        stop.set()
+        worker.join()
+        assert found["pid"] == os.getpid()
+        assert [row["tid"] for row in found["threads"]] == [os.getpid(), worker.native_id]
+        assert [thread.tid for thread in mine] == [os.getpid(), worker.native_id]
+
+    in_child(body)
+
+
+def test_a_name_cannot_write_to_the_terminal():
+    def body():
+        assert LIBC.prctl(15, b"\x1b[2Jhidden", 0, 0, 0) == 0  # PR_SET_NAME
+        out = threads(os.getpid())
+        assert "?[2Jhidden" in out.stdout
+        assert "\x1b" not in out.stdout
+        assert document(os.getpid())["threads"][0]["name"] == "\x1b[2Jhidden"
+
+    in_child(body)
+
+
+# ---- What cannot be read: exit status 2
+
+
+def cannot(out, reason):
+    assert (out.returncode, out.stdout) == (2, "")
+    assert out.stderr.startswith("libreplace threads: ")
+    assert reason in out.stderr
+    assert len(out.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("pid", [2**22 + 1, 0, -1])
+def test_no_such_process(pid):
+    cannot(threads(pid), f"there is no process {pid}")
+
+
+def test_a_process_that_ends_between_listing_and_reading():
+    """Killed at the very first status file that is opened, after its threads were listed."""
+
+    def body():
+        child = subprocess.Popen(["sleep", "60"])
+
+        def end(event, arguments):
+            if event == "open" and str(arguments[0]).startswith(f"/proc/{child.pid}/task/") and child.poll() is None:
+                child.kill()
+                child.wait(20)
+
+        sys.addaudithook(end)
+        with pytest.raises(ProcessLookupError) as caught:
+            replace.thread_credentials(child.pid)
+        assert caught.value.errno == errno.ESRCH
+        assert child.returncode is not None
+
+    in_child(body)
+
+
+def test_a_thread_that_ends_between_listing_and_reading_is_left_out():
+    def body():
+        stop = threading.Event()
+        worker = threading.Thread(target=stop.wait)
+        worker.start()
+        gone = []
+
+        def end(event, arguments):
+            if event == "open" and str(arguments[0]).startswith("/proc/") and not gone:
+                gone.append(arguments[0])
+                stop.set()
+                worker.join()
+                while os.path.exists(f"/proc/self/task/{worker.native_id}"):
+                    time.sleep(0.001)
+
+        sys.addaudithook(end)
+        assert [thread.tid for thread in replace.thread_credentials()] == [os.getpid()]
+        assert gone
+
+    in_child(body)
+
+
+def test_no_permission():
+    """/proc mounted with hidepid=1 (proc(5)), asked without CAP_SYS_PTRACE."""
+    needs_root()
+    command = (
+        "mount -t proc -o hidepid=1,gid=80099 proc /proc && "
+        'exec setpriv --inh-caps=-sys_ptrace --bounding-set=-sys_ptrace "$0" -m replace threads 1'
+    )
+    tool("setpriv", "drops a capability")
+    cannot(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "as root")
+
+
+def test_no_proc():
+    needs_root()
+    command = 'mount -t tmpfs none /proc && exec "$0" -m replace threads 1'
+    cannot(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "no /proc")
+
+
+def test_a_closed_pipe_does_not_change_the_exit_status():
+    def body():
+        with switched_elsewhere(ALICE):
+            reader, writer = os.pipe()
+            os.close(reader)
+            command = [sys.executable, "-m", "replace", "threads", str(os.getpid())]
+            child = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd="/", timeout=60, check=False)
+            assert (child.returncode, child.stderr) == (1, b"")
+
+    as_root(body)
+
+
+def test_help_says_the_exit_status():
+    text = " ".join(threads("--help").stdout.split())
+    assert "0 every thread is as the main thread; 1 some differ; 2 they cannot be read" in text
+    assert threads("alice").returncode == 2
+
+
+# ---- io_uring
+
+
+def set_up_ring():
+    """A ring with a kernel thread that polls (io_uring_setup(2)): its file, or -1 where the kernel refuses."""
+    parameters = (ctypes.c_uint32 * 30)()  # struct io_uring_params, 120 bytes
+    parameters[2] = 2  # flags: IORING_SETUP_SQPOLL
+    return LIBC.syscall(425, 4, parameters)
+
+
+def test_a_kernel_worker_of_io_uring_keeps_the_identity_and_is_named():
+    """Where io_uring is refused (sysctl io_uring_disabled, seccomp), on what the kernel's status file would say."""
+
+    def body():
+        with impersonate(ALICE):
+            ring = set_up_ring()
+        if ring < 0:
+            assert ctypes.get_errno() in (errno.EPERM, errno.ENOSYS, errno.EACCES)
+            worker = ThreadCredentials(7, {**status_fields(), "Name": "iou-sqp-6"})
+            assert worker.of_io_uring
+            assert repr(worker).startswith("<thread 7 (iou-sqp-6, of io_uring): uids")
+            return "refused"
+        for _ in range(2000):  # it names itself when it first runs
+            if any(thread.of_io_uring for thread in replace.thread_credentials()):
+                break
+            time.sleep(0.01)
+        out = threads(os.getpid())
+        assert out.returncode == 1
+        assert f"iou-sqp-{os.getpid()} (kernel, io_uring)" in out.stdout
+        main, worker = document(os.getpid())["threads"]
+        assert (main["kernel"], main["differs"]) == (False, False)
+        assert (worker["kernel"], worker["differs"], worker["name"]) == (True, True, f"iou-sqp-{os.getpid()}")
+        assert worker["uids"] == [0, 80001, 0, 80001]
+        with pytest.raises(replace.ThreadsDiffer, match="of io_uring"):
+            replace.assert_clean()
+        os.close(ring)
+        return "worked"
+
+    seen = as_root(body)
+    print(f"io_uring_setup: {seen}")
+    assert seen in ("worked", "refused", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"), [("iou-sqp-1", True), ("iou-wrk-1", True), ("iou-other", False), ("python", False)]
+)
+def test_the_rule_for_kernel_workers(name, kernel):
+    thread = ThreadCredentials(7, {**status_fields(), "Name": name})
+    assert thread.of_io_uring is kernel
+    assert ("of io_uring" in repr(thread)) is kernel
