@@ -49,6 +49,5 @@ def machine():
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[0], 1),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }

@@ -144,7 +144,7 @@ def main():
     parser.add_argument("--from", metavar="FILE", type=Path, dest="earlier", help="measure nothing: the JSON of before")
     options = parser.parse_args()
     if options.plots and importlib.util.find_spec("matplotlib") is None:
-        raise SystemExit("--plots needs matplotlib: pip install matplotlib, or this project's extra 'docs'")
+        raise SystemExit("--plots needs matplotlib: pip install matplotlib, or this project's extra 'plots'")
     found = json.loads(options.earlier.read_text()) if options.earlier else measure(options.quick)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
