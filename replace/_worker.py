@@ -13,6 +13,7 @@ from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ._errors import IdentityRefused
 from ._impersonate import impersonate
 from ._native import depth, private_fs, tainted
 from ._run import LAZY_TYPES, refuse_lazy_result
@@ -85,6 +86,8 @@ class Worker:
                 private_fs()
             if function is not None:
                 function(*args)
+            if depth() or tainted():
+                raise IdentityRefused("the initializer left an identity on this thread")
             return True
         except BaseException as problem:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
