@@ -35,6 +35,8 @@ ELSEWHERE = {
     "with replace.impersonate(client):\n    body": "test_the_page_shows_what_is_in_the_examples",
     "return replace.impersonated(client, body)": "test_the_page_shows_what_is_in_the_examples",
     "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
+    # long: each has a short form in the suite
+    "python tests/benchmarks/compare.py": "test_benchmarks.py",
     # other platforms
     "meson setup BUILD": "test_cross.py",
     "meson compile -C BUILD": "test_cross.py",
