@@ -22,6 +22,8 @@ def built(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("build") / "clone"
     assert run(tool("git", "a clone"), "clone", "-q", source, folder).returncode == 0
     out = run(sys.executable, "-m", "build", cwd=folder)
+    if out.returncode and "No matching distribution" in out.stdout + out.stderr and not os.environ.get("CI"):
+        pytest.skip("needs the network: build requirements")
     assert out.returncode == 0, out.stdout + out.stderr
     assert run("git", "status", "--porcelain", cwd=folder).stdout == "", "nothing is left in the tree but dist/"
     return folder / "dist"
