@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from . import _report
+from . import _config, _report
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,12 +51,23 @@ def _parser() -> argparse.ArgumentParser:
         "pid", metavar="PID", type=int, help="the process, by its number or that of one of its threads"
     )
     threads.add_argument("--json", action="store_true", help="one JSON document: pid, and threads with all groups")
+
+    config = commands.add_parser(
+        "config",
+        help="where the C library's header files, static library and .pc file are, for other packages' C code",
+        description="Prints a line for each option, but --cflags and --libs on one line, as pkg-config does; "
+        "quoted for a shell where need be.",
+        epilog="exit status: 0; 1 the files are not in this package; 2 no option was given",
+    )
+    for name, meaning in _config.OPTIONS.items():
+        config.add_argument(f"--{name}", dest="wanted", action="append_const", const=name, help=meaning)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     status = 0
     try:
         if arguments.command == "verify":
@@ -69,6 +80,11 @@ def main(argv: list[str] | None = None) -> int:
 
             status, text = _thread_table.show(arguments.pid, arguments.json)
             print(text, file=sys.stderr if status == 2 else sys.stdout)
+        elif arguments.command == "config":
+            if not arguments.wanted:
+                parser.error("config: one of --" + ", --".join(_config.OPTIONS) + " is needed")
+            status, text = _config.show(arguments.wanted)
+            print(text, file=sys.stderr if status else sys.stdout)
         else:
             document = _report.report()
             print(json.dumps(document, indent=1) if arguments.json else _report.as_text(document))
