@@ -20,8 +20,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"libreplace {version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    report = commands.add_parser("report", help="what the build found, what it decided, and why")
-    report.add_argument("--json", action="store_true", help="the whole document, for programs")
+    report = commands.add_parser(
+        "report",
+        help="what the build found, what it decided, and why",
+        epilog="exit status: 0; 2 where FILE is no report that this version reads",
+    )
+    face = report.add_mutually_exclusive_group()
+    face.add_argument("--json", action="store_true", help="the whole document, for programs")
+    face.add_argument(
+        "--answers",
+        action="store_true",
+        help="a file for -Dcross_answers, in Samba's format: a build that it is given to comes to the same verdict",
+    )
+    report.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="another build's report (BUILD/replace/build_report.json) in place of this package's own",
+    )
 
     verify = commands.add_parser(
         "verify",
@@ -64,6 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _face(arguments: argparse.Namespace) -> str:
+    """The face of the report that was asked for."""
+    document = _report.load(arguments.file) if arguments.file else _report.report()
+    if arguments.json:
+        return json.dumps(document, indent=1)
+    if arguments.answers:
+        return _report.as_answers(document)
+    return _report.as_text(document)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = _parser()
@@ -86,9 +112,11 @@ def main(argv: list[str] | None = None) -> int:
             status, text = _config.show(arguments.wanted)
             print(text, file=sys.stderr if status else sys.stdout)
         else:
-            document = _report.report()
-            print(json.dumps(document, indent=1) if arguments.json else _report.as_text(document))
+            print(_face(arguments))
         sys.stdout.flush()
+    except _report.NotAReport as error:
+        print(error, file=sys.stderr)
+        status = 2
     except BrokenPipeError:  # `libreplace report | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
