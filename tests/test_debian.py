@@ -7,6 +7,7 @@ Nothing is installed: the packages are unpacked into a folder, and what autopkgt
 
 import os
 import re
+import sys
 
 import pytest
 from conftest import ROOT, run, tool
@@ -38,7 +39,10 @@ def packages(source, tmp_path_factory):
         tool(name, "builds a Debian package: .ci/run has the list")
     clone = tmp_path_factory.mktemp("debian") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
-    out = run("bash", "-euo", "pipefail", "-c", block(), cwd=clone, env={"LC_ALL": "C.UTF-8", "HOME": "/nonexistent"})
+    # `python` is the one with the build requirements, until the page's commands set the path themselves
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+    out = run("bash", "-euo", "pipefail", "-c", block(), cwd=clone, env=env)
     if out.returncode and "No matching distribution" in out.stderr and not os.environ.get("CI"):
         pytest.skip("needs the network: newer build tools")
     assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
