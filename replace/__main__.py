@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a file for -Dcross_answers, in Samba's format: a build that it is given to comes to the same verdict",
     )
+    face.add_argument("--markdown", action="store_true", help="for a bug report: GitHub Markdown")
     report.add_argument(
         "file",
         metavar="FILE",
@@ -77,6 +78,10 @@ def _face(arguments: argparse.Namespace) -> str:
         return json.dumps(document, indent=1)
     if arguments.answers:
         return _report.as_answers(document)
+    if arguments.markdown:
+        from . import _report_markdown
+
+        return _report_markdown.as_markdown(document)
     return _report.as_text(document)
 
 
