@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a file for -Dcross_answers, in Samba's format: a build that it is given to comes to the same verdict",
     )
     face.add_argument("--markdown", action="store_true", help="for a bug report: GitHub Markdown")
+    face.add_argument("--html", action="store_true", help="one page to look at, that needs nothing else")
     report.add_argument(
         "file",
         metavar="FILE",
@@ -82,6 +83,10 @@ def _face(arguments: argparse.Namespace) -> str:
         from . import _report_markdown
 
         return _report_markdown.as_markdown(document)
+    if arguments.html:
+        from . import _report_html
+
+        return _report_html.as_html(document)
     return _report.as_text(document)
 
 

@@ -41,7 +41,7 @@ def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
 def as_markdown(document: dict[str, Any]) -> str:
     verdict = document["verdict"]
     lines = [
-        f"### libreplace {document['version']}: `{verdict['backend']}` back end, "
+        f"### libreplace {code(document['version'])}: {code(verdict['backend'])} back end, "
         f"one call changes one {verdict['scope']}",
         "",
         f"- decided by {code(verdict['rule'])}",

@@ -86,7 +86,7 @@ def test_a_reader_lets_unknown_fields_pass_and_misses_known_ones():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("face", [[], ["--json"], ["--answers"], ["--markdown"]], ids=str)
+@pytest.mark.parametrize("face", [[], ["--json"], ["--answers"], ["--markdown"], ["--html"]], ids=str)
 def test_a_file_that_is_no_report(tmp_path, face, text, why):
     path = tmp_path / "file.json"
     if isinstance(text, dict):
