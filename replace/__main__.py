@@ -32,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a file for -Dcross_answers, in Samba's format: a build that it is given to comes to the same verdict",
     )
+    face.add_argument("--markdown", action="store_true", help="for a bug report: GitHub Markdown")
+    face.add_argument("--html", action="store_true", help="one page to look at, that needs nothing else")
     report.add_argument(
         "file",
         metavar="FILE",
@@ -87,6 +89,14 @@ def _face(arguments: argparse.Namespace) -> str:
         return json.dumps(document, indent=1)
     if arguments.answers:
         return _report.as_answers(document)
+    if arguments.markdown:
+        from . import _report_markdown
+
+        return _report_markdown.as_markdown(document)
+    if arguments.html:
+        from . import _report_html
+
+        return _report_html.as_html(document)
     return _report.as_text(document)
 
 

@@ -12,10 +12,11 @@ import jsonschema
 import pytest
 import report as build_side
 from conftest import run, tool, valid
+from markdown_it import MarkdownIt
 from verdict import Refused, decide
 
 import replace
-from replace import _report
+from replace import _report, _report_markdown
 
 
 def command(*arguments, **kwargs):
@@ -85,7 +86,7 @@ def test_a_reader_lets_unknown_fields_pass_and_misses_known_ones():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("face", [[], ["--json"], ["--answers"]], ids=str)
+@pytest.mark.parametrize("face", [[], ["--json"], ["--answers"], ["--markdown"], ["--html"]], ids=str)
 def test_a_file_that_is_no_report(tmp_path, face, text, why):
     path = tmp_path / "file.json"
     if isinstance(text, dict):
@@ -189,6 +190,54 @@ def test_text_has_the_verdict_first_then_why_then_each_question():
     assert places == sorted(places)
     assert all(q["question"] in text for q in document["questions"])
     assert all(c["symbol"] in text for c in document["verdict"]["calls"])
+
+
+def hostile():
+    """A report whose every text would be markup."""
+    document = replace.report()
+    markup = "<b>a|b</b> `c` @d #1 *e*\n|\\|<script>x</script>``"
+
+    def spoil(value, key=""):
+        if isinstance(value, dict):
+            return {k: spoil(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [spoil(v) for v in value]
+        fixed = ("backend", "scope", "kind", "answer", "how", "leads_to", "profile", "id", "cross_answer", "libc")
+        return f"{value} {markup}" if isinstance(value, str) and key not in fixed else value
+
+    return valid(spoil(document))
+
+
+@pytest.mark.parametrize("make", [replace.report, hostile], ids=["this one", "hostile"])
+def test_markdown_is_what_it_says(make):
+    """By a parser of its own: a table of calls, a table of questions, every cell whole."""
+    document = make()
+    tokens = MarkdownIt("commonmark").enable("table").parse(_report_markdown.as_markdown(document))
+    assert tokens[0].tag == "h3"
+    rows, html = [], []
+    for before, token in zip(tokens, tokens[1:], strict=False):
+        if before.type == "tr_open":
+            rows.append([])
+        if before.type in ("td_open", "th_open"):
+            rows[-1].append("".join(child.content for child in token.children))
+        if token.type == "html_block":
+            html.append(token.content)
+        assert all(
+            child.type in ("text", "code_inline", "strong_open", "strong_close") for child in token.children or []
+        )
+    assert len(html) == 2
+    assert html[0].startswith("<details>\n<summary>")
+    assert html[1].strip() == "</details>"
+
+    def one_line(text):
+        return " ".join(str(text).split()).replace("\\|", "\\ |")  # GitHub and others part ways over it
+
+    calls = [[one_line(v) for k, v in c.items() if k != "kind"] for c in document["verdict"]["calls"]]
+    questions = [[one_line(q[k]) for k in ("question", "answer", "how", "evidence")] for q in document["questions"]]
+    assert rows == [
+        ["call", "back end", "symbol", "scope", "id bits"], *calls,
+        ["question", "answer", "how", "evidence"], *questions,
+    ]  # fmt: skip
 
 
 def test_answers_say_how_to_use_them():

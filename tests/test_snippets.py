@@ -37,6 +37,14 @@ ELSEWHERE = {
     "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
     # long: each has a short form in the suite
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
+    # packaging
+    'CC="python-zig cc': "test_packaging.py",
+    "python -m wheel": "test_packaging.py",
+    "python -m build --sdist": "test_sdist.py",
+    "python -m build --no-isolation --sdist": "test_debian.py",
+    "python -m pip --python /usr/bin/python3": "test_debian.py",
+    "meson test -C BUILD": "test_build.py",
+    "python -m pytest -q": ".ci/run",
     # other platforms
     "meson setup BUILD": "test_cross.py",
     "meson compile -C BUILD": "test_cross.py",
