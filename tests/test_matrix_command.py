@@ -1,14 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace matrix`: many reports side by side, and the page of the docs that is made so."""
+"""`libreplace matrix`: many reports side by side."""
 
 import json
 import re
-import shlex
 
-import platforms
+import pages
 import pytest
-from conftest import ROOT, valid
+from conftest import valid
 from markdown_it import MarkdownIt
 from test_report import command, hostile
 
@@ -20,7 +19,7 @@ from replace import _matrix
 def files(tmp_path):
     """The reports of every platform family, as files named after them."""
     paths = []
-    for (name, _, _), document in zip(platforms.COLUMNS, platforms.reports(), strict=True):
+    for (name, _, _), document in zip(pages.COLUMNS, pages.reports(), strict=True):
         paths.append(tmp_path / f"{re.sub('[^a-z0-9]+', '-', name)}.json")
         paths[-1].write_text(json.dumps(valid(document)))
     return paths
@@ -125,9 +124,3 @@ def test_usage():
     out = command("matrix")
     assert out.returncode == 2
     assert "FILE" in out.stderr
-
-
-def test_the_page_of_the_docs_is_up_to_date():
-    how = re.search(r"Made by `(.*?)`", platforms.TEXT).group(1)
-    assert platforms.PAGE.read_text() == platforms.page(), f"docs/platforms.md is stale: {how}"
-    assert (ROOT / shlex.split(how)[1]).is_file()
