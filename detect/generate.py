@@ -15,7 +15,7 @@ from typing import Callable, Dict
 import report
 from calls import CALLS, EINVAL_GUARD
 from python_face import cffi_source, native_calls
-from verdict import Answers, Chosen, Verdict, decide, yes
+from verdict import FACTS, Answers, Chosen, Verdict, decide, yes
 
 
 def _comment(text: str, indent: str = "") -> str:
@@ -213,12 +213,25 @@ def samba_config_h(answers: Answers) -> str:
     return text + "\n#endif\n"
 
 
+def build_info(answers: Answers) -> str:
+    verdict = decide(answers)
+    facts = {"version": str(answers["project:version"]), **{name: str(getattr(verdict, name)) for name in FACTS}}
+    text = _box(verdict, "What was built, as a function; declared and explained in libreplace/build_info.h.")
+    text += "\n#include <stddef.h>\n#include <string.h>\n#include <libreplace/build_info.h>\n"
+    text += "\nconst char *replace_build_info(const char *name)\n{\n\tif (name == NULL)\n\t\treturn "
+    text += "\n\t\t       ".join(f'"{name}={value}\\n"' for name, value in facts.items()) + ";\n"
+    for name, value in facts.items():
+        text += f'\tif (strcmp(name, "{name}") == 0)\n\t\treturn "{value}";\n'
+    return text + "\treturn NULL;\n}\n"
+
+
 def build_report(answers: Answers) -> str:
     return json.dumps(report.build(answers), indent=1, ensure_ascii=False) + "\n"
 
 
 OUTPUTS: Dict[str, Callable[[Answers], str]] = {
     "replace_calls.c": c_module,
+    "build_info.c": build_info,
     "calls.h": calls_h,
     "replace_override.h": override_h,
     "samba_config.h": samba_config_h,

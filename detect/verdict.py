@@ -18,6 +18,8 @@ from calls import CALLS, WIDE, Call
 Answers = Dict[str, Any]
 THREAD = "libreplace_have_linux_thread_credentials"
 BROADCAST = "libreplace_libc_reaches_threads"
+#: What every face of the build tells under the same name (tests/test_facts.py).
+FACTS = ("backend", "scope", "system", "libc")
 EXPLICIT = ("machine file", "answers file")
 
 SYSTEMS = (
@@ -232,7 +234,7 @@ def main() -> int:
     for chosen in verdict.calls:
         print(f"call\t{chosen.call.name}\t{chosen.backend:9}{chosen.symbol:{width}}  {chosen.scope}")
     print(f"call\tdecided by\t{verdict.rule}")
-    for name in ("backend", "scope", "system", "libc"):
+    for name in FACTS:
         print(f"fact\t{name}\t{getattr(verdict, name)}")
     for warning in verdict.warnings:
         print(f"warning\t-\t{' '.join(warning.split())}")

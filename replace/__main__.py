@@ -41,6 +41,16 @@ def _parser() -> argparse.ArgumentParser:
         help="another build's report (BUILD/replace/build_report.json) in place of this package's own",
     )
 
+    matrix = commands.add_parser(
+        "matrix",
+        help="reports of many machines side by side: platforms by calls, and what differs",
+        epilog="exit status: 0; 2 where a FILE is no report that this version reads",
+    )
+    matrix.add_argument("--markdown", action="store_true", help="GitHub Markdown")
+    matrix.add_argument(
+        "file", metavar="FILE", nargs="+", help="a report: what `libreplace report --json` printed, or a build's own"
+    )
+
     verify = commands.add_parser(
         "verify",
         help="prove on this machine, with real ids in child processes, what the build decided",
@@ -121,6 +131,10 @@ def main(argv: list[str] | None = None) -> int:
                 parser.error("config: one of --" + ", --".join(_config.OPTIONS) + " is needed")
             status, text = _config.show(arguments.wanted)
             print(text, file=sys.stderr if status else sys.stdout)
+        elif arguments.command == "matrix":
+            from . import _matrix
+
+            print(_matrix.show(arguments.file, arguments.markdown))
         else:
             print(_face(arguments))
         sys.stdout.flush()

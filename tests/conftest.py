@@ -201,6 +201,23 @@ def report_of(build: Path) -> dict[str, Any]:
     return valid(json.loads((build / "replace" / "build_report.json").read_text()))
 
 
+def validate_reports(folder: Path) -> int:
+    """Hold every build's report under the folder against the schema; returns how many there were."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        if "build_report.json" in names:
+            valid(json.loads(Path(place, "build_report.json").read_text()))
+            found += 1
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reports_satisfy_the_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Whatever was built, by whichever test: its report is looked at in the end."""
+    yield
+    validate_reports(tmp_path_factory.getbasetemp())
+
+
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh copy of the source as git has it, without what lies about in the tree."""

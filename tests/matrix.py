@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The C library on every platform that can be run or compiled for from here, as a table.
 
-usage: python tests/matrix.py [--markdown] [PLATFORM...]   (as root, on Linux x86_64)
+usage: python tests/matrix.py [--markdown] [PLATFORM...]   (as root, on Linux x86_64, with the package installed)
 
 For each platform: configure with its own headers (probes run where its programs can be),
 compile and link everything with warnings as errors, hold the generated module against the
@@ -28,6 +28,7 @@ sys.path.insert(0, str(HERE))
 
 import golden  # noqa: E402
 import transitions  # noqa: E402
+from conftest import valid  # noqa: E402
 
 
 class Platform(NamedTuple):
@@ -114,6 +115,7 @@ def check(platform: Platform, build: Path) -> Result:
     _run(*meson, *setup, env=environment)
     _run(*meson, "compile", "-C", build)
     answers = json.loads((build / "detect" / "answers.json").read_text())
+    valid(json.loads((build / "replace" / "build_report.json").read_text()))
     family = golden.GOLDEN / platform.golden
     for name in golden.TEXTS if platform.golden else ():
         if (family / name).read_text() != golden.OUTPUTS[name](golden.portable(answers)):

@@ -119,7 +119,8 @@ def test_c_library_alone_without_cffi(source, tmp_path):
     root = tmp_path / "d" / "usr"
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == [
-        f"include/libreplace/{n}.h" for n in ("calls", "identity", "replace", "replace_override", "samba_config")
+        f"include/libreplace/{n}.h"
+        for n in ("build_info", "calls", "identity", "replace", "replace_override", "samba_config")
     ] + [
         "lib/libreplace.a",
         "lib/pkgconfig/libreplace.pc",

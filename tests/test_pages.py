@@ -1,12 +1,87 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What pages.py makes is in the pages, as it would make it now."""
+"""The made pages of the docs, and that the report's schema explains every field."""
 
+import json
+import re
+
+import conftest
+import jsonschema
 import pages
 import pytest
+from conftest import ROOT, strict_schema
+from verdict import FACTS
+
+import replace
+from replace import _report
+from replace.__main__ import _parser
 
 
-@pytest.mark.parametrize("name", pages.MADE)
-def test_the_page_is_up_to_date(name):
-    path, text = pages.page(name)
-    assert path.read_text() == text, "python tests/pages.py update"
+@pytest.mark.parametrize("name", pages.PAGES)
+def test_page_is_up_to_date(name):
+    assert (pages.DOCS / name).read_text() == pages.PAGES[name](), f"docs/{name} is stale: python tests/pages.py"
+
+
+def objects(schema):
+    """Every schema of an object with named fields, in every depth."""
+    if isinstance(schema, dict):
+        if "properties" in schema and "type" in schema:
+            yield schema
+        for value in schema.values():
+            yield from objects(value)
+
+
+def test_every_field_is_explained_typed_and_on_the_page():
+    schema = _report.report_schema()
+    page = (pages.DOCS / "report.md").read_text()
+    found = list(objects(schema))
+    assert len(found) == len(pages.fields(schema)) == 7
+    for place in found:
+        for name, field in place["properties"].items():
+            assert len(field["description"]) > 10, name
+            assert field["description"].endswith("."), name
+            assert {"type", "enum", "const", "$ref"} & set(field), name
+            assert f"| `{name}` | " in page
+    for name in schema["$defs"]:
+        assert json.dumps(schema).count(f"#/$defs/{name}") == 1
+        assert f"\n## {name}\n" in page
+
+
+def test_only_what_is_not_always_there_is_optional():
+    """Of one version the reports are all alike, but for what belongs to run questions."""
+    optional = [set(place["properties"]) - set(place["required"]) for place in objects(_report.report_schema())]
+    assert set.union(*optional) == {"cross_answer"}
+    for question in replace.report()["questions"]:
+        assert ("cross_answer" in question) == (question["kind"] == "run")
+
+
+def test_versions_agree():
+    import report as build_side
+
+    version = _report.report_schema()["properties"]["schema_version"]["const"]
+    assert version == build_side.SCHEMA_VERSION == _report.SCHEMA_VERSION == replace.report()["schema_version"]
+    assert f"`schema_version` is {version}." in pages.REPORT
+
+
+def test_every_face_of_the_page_is_there_and_the_other_way_round():
+    (report,) = [a.choices["report"] for a in _parser()._actions if a.choices and "report" in a.choices]
+    faces = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
+    assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == faces
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{face}`" in readme or f" {face}`" in readme for face in faces)
+    for name in FACTS:
+        assert f"`{name}`" in pages.REPORT or f"'{name}'" in pages.REPORT
+
+
+def test_a_report_that_does_not_satisfy_the_schema_is_found(tmp_path):
+    """What conftest.py does at the end of the tests, with every report that lies about."""
+    folder = tmp_path / "some" / "build"
+    folder.mkdir(parents=True)
+    path = folder / "build_report.json"
+    path.write_text(json.dumps(replace.report()))
+    assert conftest.validate_reports(tmp_path) == 1
+    path.write_text(json.dumps({**replace.report(), "unheard_of": 1}))
+    with pytest.raises(jsonschema.ValidationError, match="unheard_of"):
+        conftest.validate_reports(tmp_path)
+    path.unlink()
+    assert strict_schema(_report.report_schema()) != _report.report_schema()

@@ -202,7 +202,7 @@ def hostile():
             return {k: spoil(v, k) for k, v in value.items()}
         if isinstance(value, list):
             return [spoil(v) for v in value]
-        fixed = ("backend", "scope", "kind", "answer", "how", "leads_to", "profile", "id", "cross_answer", "libc")
+        fixed = ("backend", "scope", "kind", "answer", "how", "leads_to", "profile", "id", "cross_answer")
         return f"{value} {markup}" if isinstance(value, str) and key not in fixed else value
 
     return valid(spoil(document))

@@ -14,6 +14,7 @@
 #ifndef LIBREPLACE_REPLACE_H
 #define LIBREPLACE_REPLACE_H
 
+#include <libreplace/build_info.h>
 #include <libreplace/calls.h>
 #include <libreplace/identity.h>
 
