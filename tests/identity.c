@@ -224,6 +224,41 @@ static void changed_in_between(void)
 	are(0, 0, 0, 0, 0, 0);
 }
 
+static void checked_in_between(void)
+{
+	entry held, inner;
+	unsigned sets[6];
+
+	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_FILESYSTEM; level++) {
+		MUST(rep_enter(fresh(&held), &alice, level) == 0 && rep_check(&held.guard) == 0);
+		MUST(rep_enter(fresh(&inner), &bob, level) == 0 && rep_check(&inner.guard) == 0);
+		MUST(rep_leave(&inner.guard) == 0 && rep_check(&held.guard) == 0);
+		MUST(rep_leave(&held.guard) == 0 && rep_check(&held.guard) == -1 && errno == ESRCH);
+	}
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0);
+	MUST(rep_check(&held.guard) == -1 && held.guard.step == REP_STEP_FOUND && geteuid() == 0);
+	MUST(rep_leave(&held.guard) == -1 && held.guard.step == REP_STEP_FOUND);
+
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[0] = sets[1]; /* effective: all that is permitted */
+	MUST(capabilities(SYS_capset, sets) == 0 && rep_check(&held.guard) == -1);
+	MUST(held.guard.step == REP_STEP_CAPABILITIES && rep_leave(&held.guard) == -1);
+	are(0, 0, 0, 0, 0, 0);
+
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(rep_enter(fresh(&inner), &bob, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(rep_check(&held.guard) == -1 && held.guard.step == REP_STEP_ORDER);
+	MUST(rep_leave(&inner.guard) == 0 && rep_leave(&held.guard) == -1);
+
+	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[1] &= ~1U; /* CAP_CHOWN, permitted no more */
+	MUST(capabilities(SYS_capset, sets) == 0 && rep_check(&held.guard) == -1);
+	MUST(held.guard.step == REP_STEP_CAPABILITIES && rep_leave(&held.guard) == -1);
+}
+
 static void root_that_keeps_its_capabilities(void)
 {
 	entry held;
@@ -318,6 +353,7 @@ int main(void)
 	RUN(out_of_order);
 	RUN(foreign_thread);
 	RUN(changed_in_between);
+	RUN(checked_in_between);
 	RUN(root_that_keeps_its_capabilities);
 	RUN(server_without_root);
 	RUN(not_permitted);

@@ -166,7 +166,7 @@ BEGIN, END = "<!-- made by tests/pages.py -->\n", "<!-- end of what is made -->\
 
 
 def packaging() -> str:
-    """The page as it is, with every question: what one may answer first, then those whose answers are the compiler's."""
+    """The page as it is, with every question: what one may answer first, then what the compiler answers."""
     given = asked()
     others = [[code(q.id), q.words, HOW[q.kind]] for q in questions() if q.id not in given.values()]
     lines = [

@@ -215,6 +215,12 @@ static int compare(struct rep_guard *guard, struct rep_ids *now)
 	return rep_fail(guard, REP_STEP_FOUND, EPERM);
 }
 
+/* Whether it is the calling thread's own entry, and no other is held inside. */
+static int innermost(const struct rep_guard *guard)
+{
+	return rep_mine.top == guard && rep_mine.token == guard->token;
+}
+
 int rep_check(struct rep_guard *guard)
 {
 	const struct rep_capabilities *held = &guard->capabilities;
@@ -228,7 +234,7 @@ int rep_check(struct rep_guard *guard)
 	}
 	if (rep_mine.forked) {
 		rep_fail(guard, REP_STEP_FORKED, EPERM);
-	} else if (rep_mine.top != guard || rep_mine.token != guard->token) {
+	} else if (!innermost(guard)) {
 		rep_fail(guard, REP_STEP_ORDER, EPERM);
 	} else if (compare(guard, &now) == 0 && guard->set.fsuid != 0) {
 		if (rep_get_capabilities(&caps) != 0)
@@ -253,7 +259,7 @@ int rep_leave(struct rep_guard *guard)
 		rep_fail(guard, REP_STEP_FORKED, EPERM);
 		return end(guard, REP_STATE_FOR_GOOD);
 	}
-	if (rep_mine.top != guard || rep_mine.token != guard->token) {
+	if (!innermost(guard)) {
 		rep_fail(guard, REP_STEP_ORDER, EPERM);
 		return taint(guard);
 	}
