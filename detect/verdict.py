@@ -20,7 +20,7 @@ THREAD = "libreplace_have_linux_thread_credentials"
 BROADCAST = "libreplace_libc_reaches_threads"
 EXPLICIT = ("machine file", "answers file")
 
-_SYSTEMS = (
+SYSTEMS = (
     ("linux", "linux"),
     ("apple", "darwin"),
     ("freebsd", "freebsd"),
@@ -63,12 +63,12 @@ def yes(answers: Answers, name: str) -> bool:
     return answers.get("libreplace_" + name) == "yes"
 
 
-def _how(answers: Answers, name: str) -> str:
+def how(answers: Answers, name: str) -> str:
     return str(answers.get(name + ":how", ""))
 
 
 def _system(answers: Answers) -> str:
-    for macro, system in _SYSTEMS:
+    for macro, system in SYSTEMS:
         if answers.get("libreplace_define_" + macro, "no") != "no":
             return system
     return "unknown"
@@ -114,24 +114,24 @@ def _why_no_raw(answers: Answers, system: str, wide: bool) -> str:
 
 def _decide(answers: Answers, system: str, libc: str, wide: bool) -> Tuple[str, str]:
     option = answers.get("option:credentials", "auto")
-    given = answers.get(THREAD) if _how(answers, THREAD) in EXPLICIT else None
+    given = answers.get(THREAD) if how(answers, THREAD) in EXPLICIT else None
     impossible = _why_no_raw(answers, system, wide)
     if given == "yes" and impossible:
-        raise Refused(f"the {_how(answers, THREAD)} says OK to thread-specific credentials, but {impossible}")
+        raise Refused(f"the {how(answers, THREAD)} says OK to thread-specific credentials, but {impossible}")
     if option == "libc":
         return "libc", "option: -Dcredentials=libc, so plain libc calls"
     if option == "syscall":
         if impossible:
             raise Refused(f"-Dcredentials=syscall cannot be honoured: {impossible}")
         if given == "no":
-            raise Refused(f"-Dcredentials=syscall cannot be honoured: the {_how(answers, THREAD)} says NO")
+            raise Refused(f"-Dcredentials=syscall cannot be honoured: the {how(answers, THREAD)} says NO")
         return "syscall", "option: -Dcredentials=syscall, so raw system calls"
     if impossible:
         return "libc", f"auto: {impossible}, so plain libc calls"
     if given == "no":
         return (
             "libc",
-            f"answer: the {_how(answers, THREAD)} says NO to thread-specific credentials, so plain libc calls",
+            f"answer: the {how(answers, THREAD)} says NO to thread-specific credentials, so plain libc calls",
         )
     if libc != "glibc":
         return "libc", f"auto: Linux with {libc}, so plain libc calls; -Dcredentials=syscall would work here"

@@ -30,6 +30,7 @@ from ._calls import (
     setreuid,
     setuid,
 )
+from ._config import get_include
 from ._errors import (
     CapabilitiesRemain,
     DropFailed,
@@ -67,6 +68,7 @@ __all__ = [
     "acting_as",
     "assert_clean",
     "drop_privileges",
+    "get_include",
     "getfsgid",
     "getfsuid",
     "getgroups",

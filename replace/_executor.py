@@ -56,36 +56,49 @@ class _Pool:
 
     def give(self, task: Task) -> None:
         """To an idle worker, the one that has the identity first; else it waits.  With the lock held."""
-        idle, identity = self.idle, task[1]
-        stack = idle.get(identity) or idle.get(None)
-        if not stack and len(self.workers) >= self.size:
-            stack = next((stack for stack in idle.values() if stack), None)
-        if stack:
-            worker = stack.pop()
-            worker.inbox.append(task)
-            worker.wake.put(None)
-        elif len(self.workers) < self.size:
+        identity = task[1]
+        if self.idle:
+            worker = self.idle_worker(identity)
+            if worker is not None:
+                worker.inbox.append(task)
+                worker.wake.put(None)
+                return
+        if len(self.workers) < self.size:
             self.order(task)
         elif (queue := self.waiting.get(identity)) is not None:
             queue.append(task)
         else:
             self.waiting[identity] = deque((task,))
 
+    def idle_worker(self, identity: Identity) -> Worker | None:
+        """One that has the identity; else that has none; else, if there can be no more, any.  With the lock held."""
+        idle = self.idle
+        key: Identity | None = identity
+        if key not in idle:
+            key = None
+            if key not in idle:
+                if len(self.workers) < self.size:
+                    return None
+                key = next(iter(idle))
+        stack = idle[key]
+        worker = stack.pop()
+        if not stack:
+            del idle[key]
+        return worker
+
     def take(self, worker: Worker) -> bool:
         """A task for the worker: of its own identity for TURNS in a row, then of who has waited longest; False: end."""
         with self.lock:
             waiting, identity = self.waiting, worker.identity
             if waiting:
-                mine = identity in waiting
-                if mine and worker.turns >= TURNS and len(waiting) > 1:
-                    waiting[identity] = waiting.pop(identity)  # type: ignore[index, arg-type]
-                    mine = False
-                if not mine:
+                queue = waiting.get(identity)  # type: ignore[arg-type]
+                if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
+                    if queue is not None:
+                        waiting[identity] = waiting.pop(identity)  # type: ignore[index, arg-type]
                     identity = next(iter(waiting))
-                    waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
+                    queue = waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
                     worker.turns = 0
                 worker.turns += 1
-                queue = waiting[identity]  # type: ignore[index]
                 # One C function takes and puts: no exception that arrives between two bytecodes loses the task.
                 worker.inbox.extend(map(deque.popleft, (queue,)))
                 if not queue:
@@ -107,9 +120,9 @@ class _Pool:
         with self.lock:
             if worker not in self.workers:
                 return
-            for stack in self.idle.values():
-                if worker in stack:
-                    stack.remove(worker)
+            self.idle = {
+                key: rest for key, stack in self.idle.items() if (rest := [w for w in stack if w is not worker])
+            }
             self.withdraw_from(worker)
             self.workers.discard(worker)
             if self.waiting:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from _thread import _local
 
 from ._calls import SCOPE
@@ -149,15 +150,19 @@ def _not_dropped(identity: Identity) -> str:
         now = _present()
         good = set(now[0]) == {identity.uid} and set(now[1]) == {identity.gid}
         return "" if good else f"verifying: the ids are {now[:2]}"
-    for thread in thread_credentials():
-        if (
-            set(thread.uids) != {identity.uid}
+    for _ in range(200):
+        wrong = [
+            thread
+            for thread in thread_credentials()
+            if set(thread.uids) != {identity.uid}
             or set(thread.gids) != {identity.gid}
             or tuple(sorted(thread.groups)) != identity.groups
             or (identity.uid != 0 and (thread.effective or thread.permitted))
-        ):
-            return f"verifying: {thread!r} has not become the user"
-    return ""
+        ]
+        if not wrong:
+            return ""
+        time.sleep(0.001)  # one that has just ended is passed over by libc, and listed until the kernel is done with it
+    return f"verifying: {wrong[0]!r} has not become the user"
 
 
 def _came_back(identity: Identity) -> str:

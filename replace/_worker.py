@@ -13,9 +13,10 @@ from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ._errors import IdentityRefused
 from ._impersonate import impersonate
 from ._native import depth, private_fs, tainted
-from ._run import refuse_lazy_result
+from ._run import LAZY_TYPES, refuse_lazy_result
 
 if TYPE_CHECKING:
     import threading
@@ -50,7 +51,7 @@ class Worker:
         try:
             try:
                 if self.begin():
-                    while (self.inbox or self.pool.take(self)) and self.do(self.inbox[0]):
+                    while (self.inbox or self.pool.take(self)) and self.run(*self.inbox[0]):
                         self.inbox.clear()
             except BaseException as problem:  # thrown into this thread from another one
                 self.end(problem)
@@ -58,12 +59,6 @@ class Worker:
                 self.end()
         finally:
             self.end()  # where another one came
-
-    def do(self, task: Task) -> bool:
-        """One task; False if the thread is not what it should be before or after it."""
-        if task[1] is not self.identity and task[1] != self.identity and not self.stop_being():
-            return False
-        return self.run(*task) and (self.pool.home is None or self.go_home(*self.pool.home))
 
     def wait(self) -> bool:
         """Until there is a task.  False: end; somebody may have changed what this thread is."""
@@ -85,6 +80,8 @@ class Worker:
                 private_fs()
             if function is not None:
                 function(*args)
+            if depth() or tainted():
+                raise IdentityRefused("the initializer left an identity on this thread")
             return True
         except BaseException as problem:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
@@ -103,7 +100,9 @@ class Worker:
         return depth() == 0 and not tainted()
 
     def run(self, future: Future[Any], identity: Identity, function: Any, args: Any, kwargs: Any) -> bool:
-        """The task itself, and whether the thread is what it should be after it."""
+        """One task; False if the thread is not what it should be before or after it."""
+        if identity is not self.identity and identity != self.identity and not self.stop_being():
+            return False
         if not future.set_running_or_notify_cancel():
             return True
         try:
@@ -120,7 +119,8 @@ class Worker:
         failed: BaseException | None = None
         try:
             result = function(*args, **kwargs)
-            refuse_lazy_result(function, result)
+            if isinstance(result, LAZY_TYPES):
+                refuse_lazy_result(function, result)
         except BaseException as problem:
             failed = problem
         right = guard.check()
@@ -136,7 +136,8 @@ class Worker:
         else:
             future.set_exception(failed)
             failed = None  # its traceback holds this frame
-        return right
+        home = self.pool.home
+        return right and (home is None or self.go_home(*home))
 
     def go_home(self, directory: int, path: bytes, mask: int) -> bool:
         """The next task starts in the pool's directory, with the pool's umask."""

@@ -5,6 +5,7 @@
 import contextlib
 import ctypes
 import faulthandler
+import json
 import os
 import pickle
 import shutil
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
 
 import replace  # noqa: E402
-from replace import Identity, impersonate  # noqa: E402
+from replace import Identity, _report, impersonate  # noqa: E402
 
 
 class InChild(Exception):
@@ -176,6 +178,27 @@ def regain() -> Any:
         compiler = [tool("cc", "compiles a child"), "-x", "c", "-o", f"{folder}/regain", "-"]
         subprocess.run(compiler, input=REGAIN, text=True, check=True)
         yield f"{folder}/regain"
+
+
+def strict_schema(schema: Any) -> Any:
+    """The report's schema for what this version writes: a reader lets unknown fields pass, here they are errors."""
+    if isinstance(schema, dict):
+        closed = {"additionalProperties": False} if "properties" in schema and "type" in schema else {}
+        return {**{key: strict_schema(value) for key, value in schema.items()}, **closed}
+    return [strict_schema(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def valid(document: dict[str, Any]) -> dict[str, Any]:
+    """The report, held against the schema: every report that a test comes by goes through here."""
+    jsonschema.validate(document, strict_schema(_report.report_schema()), jsonschema.Draft202012Validator)
+    return document
+
+
+def report_of(build: Path) -> dict[str, Any]:
+    """The report that a Meson build makes, validated."""
+    out = run(sys.executable, "-m", "mesonbuild.mesonmain", "compile", "-C", build, "build_report.json")
+    assert out.returncode == 0, out.stdout + out.stderr
+    return valid(json.loads((build / "replace" / "build_report.json").read_text()))
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ class ThreadPoolExecutor(futures.Executor):
     @property
     def _threads(self):
         workers = list(self._executor._pool.workers)
-        while any(worker.thread is None for worker in workers):  # ordered, and not started yet
+        while any(worker.thread is None or worker.thread.ident is None for worker in workers):  # not started yet
             time.sleep(0.001)
         return [worker.thread for worker in workers]
 

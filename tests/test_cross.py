@@ -8,7 +8,7 @@ import re
 import sys
 
 import pytest
-from conftest import needs_root, run, tool
+from conftest import needs_root, report_of, run, tool
 from test_build import meson
 
 CROSS = """[binaries]
@@ -55,6 +55,11 @@ def setup(source, tmp_path):
         return out, json.loads(found.read_text()) if found.exists() else {}, answers
 
     return configure
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
 
 
 def runs(answers):
@@ -108,6 +113,43 @@ def test_sambas_other_wording(setup):
     out, found, answers = setup(EMULATOR, f"{words}: NO\n")
     assert found["libreplace_have_linux_thread_credentials"] == "no", out.stdout
     assert answers.read_text().count("thread-specific") == 1, "the question has its answer"
+
+
+@pytest.mark.parametrize(
+    ("compiler", "options", "properties"),
+    [
+        ("cc", [], ""),
+        ("cc", ["-Dcredentials=libc"], ""),
+        ("cc", ["-Dreport_profile=portable"], "libreplace_have_linux_thread_credentials = 'NO'"),
+        ("musl-gcc", [], ""),
+        ("musl-gcc", ["-Dcredentials=syscall"], ""),
+    ],
+    ids=str,
+)
+def test_the_reports_answers_lead_back_to_the_same_verdict(source, tmp_path, compiler, options, properties):
+    """A native build's answers, given to a native build again, and to a cross build that can run nothing."""
+    tool(compiler, "a C compiler")
+    (tmp_path / "native.ini").write_text(f"[binaries]\nc = '{compiler}'\n[properties]\n{properties}\n")
+    (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties="").replace("'cc'", f"'{compiler}'"))
+
+    def build(name, *more):
+        out = meson("setup", tmp_path / name, source, "-Dpython=false", *options, *more)
+        assert out.returncode == 0, out.stdout
+        return report_of(tmp_path / name)
+
+    before = build("before", "--native-file", tmp_path / "native.ini")
+    report = tmp_path / "before/replace/build_report.json"
+    text = run(sys.executable, "-m", "replace", "report", "--answers", report, cwd="/")
+    assert text.returncode == 0, text.stderr
+    (tmp_path / "answers.txt").write_text(text.stdout)
+    given = f"-Dcross_answers={tmp_path / 'answers.txt'}"
+    native = build("native", "--native-file", write(tmp_path / "n.ini", f"[binaries]\nc = '{compiler}'\n"), given)
+    cross = build("cross", "--cross-file", tmp_path / "cross.ini", given)
+    assert (tmp_path / "answers.txt").read_text() == text.stdout, "no question was open"
+    for after in (native, cross):
+        assert len(after["overrides"]["used"]) == 6
+        after["verdict"]["rule"] = after["verdict"]["rule"].replace("answers file says", "machine file says")
+        assert after["verdict"] == before["verdict"]
 
 
 def test_the_same_answer_through_the_machine_file(setup):

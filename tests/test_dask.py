@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -164,11 +165,10 @@ def look(folder, spill):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dask")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o711)  # the users go through
-    answer = as_root(look, f"{folder}/shared", f"{folder}/spill")
+def found():
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
+        os.chmod(folder, 0o755)  # the users go through, which pytest's own folders do not let them
+        answer = as_root(look, f"{folder}/shared", f"{folder}/spill")
     if answer is None:
         pytest.skip("a build whose calls change the whole process has no identities")
     return answer

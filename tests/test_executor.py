@@ -39,6 +39,7 @@ from replace import Identity, IdentityExecutor, impersonate
 
 STDLIB = ROOT / "tests" / "stdlib_executor.py"
 entered = []
+kept = []
 
 
 def count_entries():
@@ -193,8 +194,6 @@ def test_a_worker_that_took_capabilities_back_is_replaced():
 
 
 def test_an_identity_left_open_by_a_task_retires_its_worker():
-    kept = []
-
     def keep():
         guard = impersonate(BOB)
         guard.__enter__()
@@ -255,6 +254,19 @@ def test_workers_start_clean_whoever_submits():
             assert {future.result()[0] for future in futures} == {(0, ALICE.uid, 0)}
         assert seen == [base] * 4
         replace.assert_clean()
+
+    as_root(body)
+
+
+def test_an_initializer_that_leaves_the_worker_switched_breaks_the_pool():
+    def body():
+        with IdentityExecutor(2, initializer=lambda: kept.append(impersonate(BOB).__enter__())) as pool:
+            pool.submit(ALICE, int).result()  # a guard that is dropped restores
+        guards = [impersonate(BOB) for _ in range(2)]
+        with IdentityExecutor(1, initializer=lambda: guards[0].__enter__()) as pool:
+            problem = pool.submit(ALICE, int).exception(20)
+            assert isinstance(problem, BrokenThreadPool)
+            assert isinstance(problem.__cause__, replace.IdentityRefused)
 
     as_root(body)
 

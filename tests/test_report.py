@@ -3,16 +3,20 @@
 """The report: its schema, its two profiles, its faces on the command line."""
 
 import json
+import re
 import sys
 
+import cross_answers
 import golden
 import jsonschema
 import pytest
 import report as build_side
-from conftest import run
+from conftest import run, tool, valid
+from markdown_it import MarkdownIt
+from verdict import Refused, decide
 
 import replace
-from replace import _report
+from replace import _report, _report_markdown
 
 
 def command(*arguments, **kwargs):
@@ -33,15 +37,14 @@ def full_answers(platform):
 def test_installed_report_satisfies_the_schema():
     schema = _report.report_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(replace.report(), schema)
+    valid(replace.report())
 
 
 @pytest.mark.parametrize("profile", ["portable", "full"])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_every_platform_satisfies_the_schema(platform, profile):
     answers = {**full_answers(platform), "option:report_profile": profile}
-    document = build_side.build(answers)
-    jsonschema.validate(document, _report.report_schema())
+    document = valid(build_side.build(answers))
     assert ("builder" in json.dumps(document)) == (profile == "full")
 
 
@@ -53,6 +56,108 @@ def test_portable_keeps_no_result_of_a_run():
             other.update({key: "ran", key[:-4]: "yes", key[:-4] + ":evidence": "asked by euid 0"})
     assert other != answers
     assert build_side.build(answers) == build_side.build(other)
+
+
+def test_a_reader_lets_unknown_fields_pass_and_misses_known_ones():
+    document = replace.report()
+    document["verdict"]["new"] = document["new"] = 1
+    jsonschema.validate(document, _report.report_schema())
+    with pytest.raises(jsonschema.ValidationError, match="'new' was unexpected"):
+        valid(document)
+    del document["verdict"]["calls"][3]["symbol"]
+    with pytest.raises(jsonschema.ValidationError, match="'symbol' is a required property"):
+        jsonschema.validate(document, _report.report_schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "cannot read .*: No such file"),
+        ("{", "is not a report: Expecting"),
+        ("\xff", "is not a report: .*utf-8"),
+        ("[]", "no schema_version"),
+        ('{"verdict": {}}', "no schema_version"),
+        ('{"schema_version": 2, "verdict": {}}', "has schema_version 2; libreplace .* reads 1"),
+        ('{"schema_version": 1, "verdict": {}}', "no profile"),
+        ({"questions": 5}, "questions: array expected, not 5"),
+        ({"questions": [{"id": "x"}]}, "questions: no question"),
+        ({"decision": ["x"]}, "decision: object expected"),
+        ({"options": {"credentials": 5}}, "options: credentials: string expected"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("face", [[], ["--json"], ["--answers"], ["--markdown"], ["--html"]], ids=str)
+def test_a_file_that_is_no_report(tmp_path, face, text, why):
+    path = tmp_path / "file.json"
+    if isinstance(text, dict):
+        text = json.dumps({**replace.report(), **text})
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+    out = command("report", path, *face)
+    assert out.returncode == 2
+    assert out.stdout == ""
+    assert re.search(why, out.stderr), out.stderr
+    assert out.stderr.count("\n") == 1
+
+
+def test_another_builds_report(tmp_path):
+    answers = {**full_answers(golden.GOLDEN / "netbsd-x86_64"), "option:report_profile": "full"}
+    (tmp_path / "netbsd.json").write_text(json.dumps(build_side.build(answers)))
+    assert "system netbsd" in command("report", tmp_path / "netbsd.json").stdout
+
+
+# ---- Each question as a program, and the answers as a file
+
+
+def test_asked_by_hand_the_questions_have_the_same_answers(tmp_path):
+    """Every command of the report, with its source, in an empty folder."""
+    tool("cc", "the compiler that the report names")
+    document = replace.report()
+    for name, text in document["probe_headers"].items():
+        (tmp_path / name).write_text(text)
+    for question in document["questions"]:
+        is_probe = question["kind"] in ("link", "run")
+        (tmp_path / (question["subject"] if is_probe else "question.c")).write_text(question["source"])
+        out = run("sh", "-c", question["command"], cwd=tmp_path)
+        status = {0: "yes", 77: "unknown"}.get(out.returncode, "no")
+        if question["kind"] == "define":
+            status = out.stdout.split()[-1] if out.returncode == 0 else "no"
+        elif question["kind"] == "type":
+            status = question["answer"] if out.returncode == 0 else "another"
+        if question["kind"] == "run":
+            assert question["id"] == "libreplace_use_setuidx" or "asked by euid" in out.stdout, out.stderr
+        else:
+            assert status == question["answer"], f"{question['id']}: {question['command']}\n{out.stderr}"
+
+
+@pytest.mark.parametrize("run_says", ["yes", "no", "unknown"])
+@pytest.mark.parametrize("given", ["yes", "no", ""])
+@pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
+@pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
+def test_answers_lead_back_to_the_same_verdict(platform, option, given, run_says, tmp_path):
+    """Whatever was found, given or asked for; of the portable profile too, which does not know what was found."""
+    answers = {**full_answers(platform), "option:credentials": option}
+    for question in cross_answers.asked().values():
+        answers.update({question: run_says, question + ":how": "ran", question + ":evidence": "a\n# b: OK"})
+    if given:
+        thread = "libreplace_have_linux_thread_credentials"
+        answers.update({thread: given, thread + ":how": "answers file"})
+    try:
+        before = decide(answers)
+    except Refused:
+        return  # there is no verdict to come back to
+    for profile in ("portable", "full"):
+        document = valid(build_side.build({**answers, "option:report_profile": profile}))
+        path = tmp_path / profile
+        path.write_text(_report.as_answers(document) + "\n")
+        found = {key: value for key, (value, _) in cross_answers.read(str(path)).items()}
+        assert set(found) == set(cross_answers.asked().values())
+        hows = {key + ":how": "answers file" for key in found}
+        after = decide({**answers, **found, **hows})
+        kept = ("backend", "scope", "rule", "libc", "family", "calls")
+        assert [getattr(after, name) for name in kept[:2]] == [before.backend, before.scope]
+        assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
+        assert cross_answers.complete(str(path), found) == [], "no question is open"
 
 
 def test_report_is_a_fresh_copy():
@@ -85,6 +190,60 @@ def test_text_has_the_verdict_first_then_why_then_each_question():
     assert places == sorted(places)
     assert all(q["question"] in text for q in document["questions"])
     assert all(c["symbol"] in text for c in document["verdict"]["calls"])
+
+
+def hostile():
+    """A report whose every text would be markup."""
+    document = replace.report()
+    markup = "<b>a|b</b> `c` @d #1 *e*\n|\\|<script>x</script>``"
+
+    def spoil(value, key=""):
+        if isinstance(value, dict):
+            return {k: spoil(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [spoil(v) for v in value]
+        fixed = ("backend", "scope", "kind", "answer", "how", "leads_to", "profile", "id", "cross_answer", "libc")
+        return f"{value} {markup}" if isinstance(value, str) and key not in fixed else value
+
+    return valid(spoil(document))
+
+
+@pytest.mark.parametrize("make", [replace.report, hostile], ids=["this one", "hostile"])
+def test_markdown_is_what_it_says(make):
+    """By a parser of its own: a table of calls, a table of questions, every cell whole."""
+    document = make()
+    tokens = MarkdownIt("commonmark").enable("table").parse(_report_markdown.as_markdown(document))
+    assert tokens[0].tag == "h3"
+    rows, html = [], []
+    for before, token in zip(tokens, tokens[1:], strict=False):
+        if before.type == "tr_open":
+            rows.append([])
+        if before.type in ("td_open", "th_open"):
+            rows[-1].append("".join(child.content for child in token.children))
+        if token.type == "html_block":
+            html.append(token.content)
+        assert all(
+            child.type in ("text", "code_inline", "strong_open", "strong_close") for child in token.children or []
+        )
+    assert len(html) == 2
+    assert html[0].startswith("<details>\n<summary>")
+    assert html[1].strip() == "</details>"
+
+    def one_line(text):
+        return " ".join(str(text).split()).replace("\\|", "\\ |")  # GitHub and others part ways over it
+
+    calls = [[one_line(v) for k, v in c.items() if k != "kind"] for c in document["verdict"]["calls"]]
+    questions = [[one_line(q[k]) for k in ("question", "answer", "how", "evidence")] for q in document["questions"]]
+    assert rows == [
+        ["call", "back end", "symbol", "scope", "id bits"], *calls,
+        ["question", "answer", "how", "evidence"], *questions,
+    ]  # fmt: skip
+
+
+def test_answers_say_how_to_use_them():
+    text = command("report", "--answers").stdout
+    assert f"-Dcredentials={replace.report()['options']['credentials']} -Dcross_answers=" in text
+    assert [line for line in text.splitlines() if not line.startswith(("#", "Checking "))] == []
 
 
 def test_usage_errors():

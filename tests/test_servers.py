@@ -1,10 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The servers of docs/servers.md, each started by the page's own command and asked by eight real clients at once.
-
-The users are in files that nss_wrapper shows to the server: it looks them up as it would any, and nothing is
-added to this machine's.
-"""
+"""The servers of docs/servers.md, each started by the page's own command and asked by eight real clients at once."""
 
 import base64
 import contextlib
@@ -14,139 +10,43 @@ import http.client
 import io
 import os
 import re
-import shlex
-import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import serving
 from conftest import ROOT, in_child, needs_root
+from serving import (
+    IDS,
+    MEMBERS,
+    NAMES,
+    PAGE,
+    ROUNDS,
+    STRANGER,
+    TEAM,
+    all_at_once,
+    clean,
+    command,
+    owner,
+    server,
+    users_file,
+)
 
 import replace
-
-NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
-MEMBERS, STRANGER, TEAM = NAMES[:-1], "heidi", 80300
-IDS = {name: (80101 + number, 80201 + number) for number, name in enumerate(NAMES)}
-ROUNDS = 12
-PAGE = (ROOT / "docs" / "servers.md").read_text()
 
 
 @pytest.fixture
 def world():
-    """A folder with a home and a secret for each user, and one for the team; `world/NAME` as the database has it."""
     needs_root()
     if replace.SCOPE != "thread":
         pytest.skip("needs a build with per-thread calls")
-    with tempfile.TemporaryDirectory(prefix="libreplace-servers-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        group = [f"{name}:x:{gid}:" for name, (_, gid) in IDS.items()] + [f"team:x:{TEAM}:{','.join(MEMBERS)}"]
-        passwd = [f"{name}:x:{uid}:{gid}::{folder}/{name}:/bin/sh" for name, (uid, gid) in IDS.items()]
-        (folder / "passwd").write_text("\n".join(["root:x:0:0::/root:/bin/sh", *passwd, ""]))
-        (folder / "group").write_text("\n".join(["root:x:0:", *group, ""]))
-        for name, (uid, gid) in IDS.items():
-            for path in (folder / name, folder / name / "private"):
-                path.mkdir()
-            (folder / name / "secret").write_text(f"secret of {name}")
-            (folder / name / "secret").chmod(0o600)
-            (folder / name / "private").chmod(0o700)
-            (folder / name / "private" / "hidden").touch()
-            for path in (folder / name, folder / name / "secret", folder / name / "private"):
-                os.chown(path, uid, gid)
-        (folder / "shared").mkdir()
-        (folder / "shared" / "notes").write_text("notes of the team")
-        os.chown(folder / "shared" / "notes", 0, TEAM)
-        (folder / "shared" / "notes").chmod(0o640)
-        os.chown(folder / "shared", 0, TEAM)
-        (folder / "shared").chmod(0o2770)
+    with serving.world() as folder:
         yield folder
-
-
-def nss_wrapper():
-    for folder in ("/usr/lib", *map(str, Path("/usr/lib").glob("*-linux-gnu"))):
-        if os.path.exists(f"{folder}/libnss_wrapper.so"):
-            return f"{folder}/libnss_wrapper.so"
-    return pytest.skip("needs nss_wrapper (Debian: libnss-wrapper)")
-
-
-@contextlib.contextmanager
-def server(world, words):
-    """Start it; yields its process id and the last word of the line that it prints when it listens."""
-    database = {"NSS_WRAPPER_PASSWD": f"{world}/passwd", "NSS_WRAPPER_GROUP": f"{world}/group"}
-    with open(world / "log", "w") as log:
-        process = subprocess.Popen(
-            words,
-            env={**os.environ, "LD_PRELOAD": nss_wrapper(), **database},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not (line := re.search(r"^listening on .*?(\S+)$", (world / "log").read_text(), re.M)):
-            assert process.poll() is None, (world / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield process.pid, line[1]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, (world / "log").read_text()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def command(program, replaced):
-    """The page's command for that program, with the words replaced that are this machine's."""
-    (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", PAGE, re.M)
-    replaced = {"python3": sys.executable, f"docs/examples/{program}": f"{ROOT}/docs/examples/{program}", **replaced}
-    words = shlex.split(line)
-    assert not set(replaced) - set(words)
-    return [str(replaced.get(word, word)) for word in words]
-
-
-def users_file(world, home=""):
-    path = world / "users"
-    path.touch(0o600)
-    path.write_text("".join(f"{name}:word of {name}{home and f':{world}/{name}'}\n" for name in NAMES))
-    return path
-
-
-def all_at_once(function):
-    """function(name, barrier) for each user, in a thread each; the barrier is passed by all of them together."""
-    barrier = threading.Barrier(len(NAMES), timeout=60)
-
-    def one(name):
-        try:
-            return function(name, barrier)
-        except BaseException:
-            barrier.abort()
-            raise
-
-    with ThreadPoolExecutor(len(NAMES)) as pool:
-        return list(pool.map(one, NAMES))
-
-
-def owner(path):
-    entry = os.lstat(path)
-    return entry.st_uid, entry.st_gid
-
-
-def clean(pid):
-    """Every thread is root, without capabilities lost or groups gained; returns how many there are."""
-    main, *others = replace.thread_credentials(pid)
-    assert main.uids == main.gids == (0, 0, 0, 0)
-    for thread in others:
-        assert thread.ids == main.ids, thread
-        assert thread.effective == main.effective
-    return len(others)
 
 
 def test_the_page_shows_what_is_in_the_examples():
@@ -429,47 +329,6 @@ def test_webdav_a_body_is_sent_lazily_while_others_switch(world):
 # ---- The file service
 
 
-def file_client(address, world, name):
-    """What a client sees, that is this user from its first breath: counts of what was right."""
-    replace.drop_privileges(replace.Identity(*IDS[name]))
-    other = NAMES[NAMES.index(name) - 1]
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(30)
-    connection.connect(address)
-    stream = connection.makefile("rwb")
-
-    def ask(line, body=b""):
-        stream.write(line.encode() + b"\n")
-        stream.flush()
-        answer = stream.readline()
-        if answer == b"SEND\n":
-            stream.write(body)
-            stream.flush()
-            answer = stream.readline()
-        word, _, value = answer.strip().partition(b" ")
-        return stream.read(int(value)) if word == b"OK" else value.decode()
-
-    for number in range(ROUNDS):
-        data = os.urandom(200_000)
-        assert ask(f"PUT {len(data)} {world}/{name}/file{number}", data) == b""
-        assert owner(world / name / f"file{number}") == IDS[name]
-        assert ask(f"GET {world}/{name}/file{number}") == data
-        assert f"file{number}".encode() in ask(f"LIST {world}/{name}").split(b"\n")
-        assert ask(f"GET {world}/{other}/secret") == "EACCES"
-        assert ask(f"PUT 7 {world}/{other}/planted", b"planted") == "EACCES"
-        assert ask(f"LIST {world}/{other}/private") == "EACCES"
-        assert ask(f"GET {world}/users") == "ENOENT"
-        assert ask("GET secret") == ask("BREW /coffee") == ask("PUT many /x") == ask("GET /dev/null") == "EINVAL"
-        assert ask(f"GET {world}") == "EISDIR"
-        shared = f"{world}/shared/{name}{number}"
-        if name == STRANGER:
-            assert ask(f"GET {world}/shared/notes") == ask(f"PUT 1 {shared}", b"x") == "EACCES"
-        else:  # by the group database; this process itself has no groups
-            assert ask(f"GET {world}/shared/notes") == b"notes of the team"
-            assert ask(f"PUT 1 {shared}", b"x") == b""
-    return name
-
-
 def test_file_service_eight_users_at_once(world):
     words = command("file_service.py", {"/run/files.socket": world / "socket"})
     seen, done = set(), threading.Event()
@@ -484,7 +343,9 @@ def test_file_service_eight_users_at_once(world):
         (loop,) = replace.thread_credentials(pid)
         watcher = threading.Thread(target=watch, args=(pid,))
         clients = [
-            subprocess.Popen([sys.executable, __file__, address, str(world), name], stdin=subprocess.DEVNULL)
+            subprocess.Popen(
+                [sys.executable, ROOT / "tests" / "file_client.py", address, world, name], stdin=subprocess.DEVNULL
+            )
             for name in NAMES
         ]
         watcher.start()
@@ -509,7 +370,3 @@ def test_file_service_eight_users_at_once(world):
     for name in MEMBERS:
         assert owner(world / "shared" / f"{name}0") == (IDS[name][0], TEAM)
     assert not list(world.glob("*/planted"))
-
-
-if __name__ == "__main__":
-    file_client(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -5,8 +5,10 @@
 import json
 
 import cross_answers
+import decision
 import golden
 import pytest
+from questions import questions
 from verdict import Refused, decide
 
 THREAD = "libreplace_have_linux_thread_credentials"
@@ -61,6 +63,26 @@ def test_options_are_honoured():
 def test_syscall_is_refused_with_the_reason(platform, why):
     with pytest.raises(Refused, match=why):
         decide(answers(platform, option__credentials="syscall"))
+
+
+@pytest.mark.parametrize("given_answer", ["yes", "no", ""])
+@pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
+@pytest.mark.parametrize("lack", ["", "libreplace_sys_setgroups", "libreplace_have_syscall"])
+@pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
+def test_the_told_way_ends_at_the_verdict(platform, lack, option, given_answer):
+    found = {**answers(platform.name, option__credentials=option), **(given(given_answer) if given_answer else {})}
+    found.update({lack: "no"} if lack else {})
+    try:
+        verdict = decide(found)
+    except Refused:
+        return
+    way = decision.decision(found, verdict)
+    ends = [exit["leads_to"] for step in way for exit in step["exits"] if exit["answer"] == step["answer"]]
+    assert ends[:-1] == ["next"] * (len(ends) - 1)
+    assert ends[-1] == verdict.backend
+    answered = [bool(step["answer"]) for step in way]
+    assert answered == [True] * len(ends) + [False] * (len(way) - len(ends))
+    assert {i for step in way for i in step["questions"]} <= {q.id for q in questions()}
 
 
 def test_missing_numbers():

@@ -11,6 +11,8 @@ Needs root, Linux, WsgiDAV and cheroot.  ../servers.md says why it is written li
 import argparse
 import mimetypes
 import os
+import signal
+import threading
 
 from cheroot.wsgi import Server
 from wsgidav.error_printer import ErrorPrinter
@@ -66,15 +68,17 @@ def main():
 
     mimetypes.init()  # else the first GET would do it, as its user
     replace.protect_os()
+    # An interrupt between two lines of cheroot's queue can lose a thread's wake-up, and stop() waits for it for ever.
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     server = Server(("127.0.0.1", options.port), app, numthreads=10)
     server.prepare()
+    loop = threading.Thread(target=server.serve)
+    loop.start()
     print("listening on port", server.bind_addr[1], flush=True)
-    try:
-        server.serve()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.stop()
+    signal.sigwait(signals)
+    server.stop()
+    loop.join()
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ import threading
 import time
 from pathlib import Path
 
+from _measure import ALICE, needs_root, ratio, timed
+
 import replace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ALICE = replace.Identity(80001, 80011, [80011, 80021])
 ROUNDS, COUNT = 101, 400
 
 
@@ -72,22 +73,6 @@ def two(count):
         setresuid(-1, 0, -1)
 
 
-def ratio(ours, theirs, count=COUNT, rounds=ROUNDS):
-    """(the median of ours / theirs, microseconds of one of ours and of theirs), each round measuring both in turn.
-
-    Of each round its own ratio: a machine that changes its pace between rounds does not change that.
-    """
-    pairs = []
-    for turn in range(rounds + 5):
-        seen = {}
-        for body in (ours, theirs) if turn % 2 else (theirs, ours):
-            started = time.perf_counter()
-            body(count)
-            seen[body] = (time.perf_counter() - started) / count * 1e6
-        pairs.append((seen[ours] / seen[theirs], seen[ours], seen[theirs]))
-    return tuple(statistics.median(column) for column in zip(*pairs[5:], strict=True))  # the first ones warm up
-
-
 def hand_offs(body):
     """How often another of 4 busy Python threads ran during 2000 times body(1)."""
     ticks, stop = [0], []
@@ -119,22 +104,16 @@ def with_threads(count):
     """The cost of `with impersonate` in a process of so many threads, against the same with one, in turn."""
     stop, idle = threading.Event(), []
     threading.stack_size(256 * 1024)
-    alone = [timed(with_impersonate) for _ in range(ROUNDS)]
+    alone = [timed(with_impersonate, COUNT) for _ in range(ROUNDS)]
     for _ in range(count - 1):
         idle.append(threading.Thread(target=stop.wait))
         idle[-1].start()
-    crowded = [timed(with_impersonate) for _ in range(ROUNDS)]
+    crowded = [timed(with_impersonate, COUNT) for _ in range(ROUNDS)]
     stop.set()
     for thread in idle:
         thread.join()
-    alone += [timed(with_impersonate) for _ in range(ROUNDS)]
+    alone += [timed(with_impersonate, COUNT) for _ in range(ROUNDS)]
     return statistics.median(crowded) / statistics.median(alone)
-
-
-def timed(body):
-    started = time.perf_counter()
-    body(COUNT)
-    return time.perf_counter() - started
 
 
 def start_up(module):
@@ -144,8 +123,7 @@ def start_up(module):
 
 def main():
     """Print the table; returns the exit status."""
-    if os.geteuid() != 0:
-        raise SystemExit("needs root: real ids are switched")
+    needs_root()
     replace.setgroups([])
     with tempfile.TemporaryDirectory() as folder:
         loops = built(folder)

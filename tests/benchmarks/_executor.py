@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""IdentityExecutor against ThreadPoolExecutor, each question in a process of its own.
+
+usage: python tests/benchmarks/_executor.py ratio CORES WORKERS COUNT ROUNDS
+       python tests/benchmarks/_executor.py changes WHO WORKERS IN_FLIGHT TASKS    (run under strace)
+
+ratio prints JSON: the same user's tasks, one at a time and as a burst.  CORES: one, or all.  On several, the scheduler
+puts a worker beside the thread that submits or on another core, and leaves it there; waking it costs 20 us or 70 us,
+whichever executor it belongs to.  On one core, all workers are where the submitter is.
+
+changes runs TASKS tasks (WHO: same, random,
+or each: random users on a ThreadPoolExecutor that enters and leaves for each task) with at most IN_FLIGHT submitted at
+a time (0: all at once) between two accesses of MARK, which strace sees.
+"""
+
+import concurrent.futures
+import json
+import os
+import random
+import sys
+import threading
+import time
+
+from _measure import ALICE, ratio
+
+import replace
+
+MARK = "/libreplace-benchmark-mark"
+USERS = [replace.Identity(90001 + n, 90101 + n, [90101 + n, 90200]) for n in range(64)]
+
+
+def nothing():
+    pass
+
+
+def wait():
+    """As long as a small read from a disk."""
+    time.sleep(0.001)
+    return os.geteuid()
+
+
+def ratios(workers, count, rounds):
+    """{how: (ratio, microseconds of ours, of theirs)}; both pools live on through all rounds."""
+    with (
+        replace.IdentityExecutor(workers) as ours,
+        concurrent.futures.ThreadPoolExecutor(workers) as theirs,
+    ):
+
+        def ours_one_at_a_time(count):
+            for _ in range(count):
+                ours.submit(ALICE, nothing).result()
+
+        def theirs_one_at_a_time(count):
+            for _ in range(count):
+                theirs.submit(nothing).result()
+
+        def ours_in_a_burst(count):
+            concurrent.futures.wait([ours.submit(ALICE, nothing) for _ in range(count)])
+
+        def theirs_in_a_burst(count):
+            concurrent.futures.wait([theirs.submit(nothing) for _ in range(count)])
+
+        return {
+            "one at a time": ratio(ours_one_at_a_time, theirs_one_at_a_time, count, rounds),
+            "burst": ratio(ours_in_a_burst, theirs_in_a_burst, count, rounds),
+        }
+
+
+def changes(who, workers, in_flight, tasks):
+    """Runs the tasks between the two marks, and checks that each ran as its user."""
+    chosen = random.Random(1)
+    users = [ALICE if who == "same" else chosen.choice(USERS) for _ in range(tasks)]
+    slots = threading.Semaphore(in_flight or tasks)
+    if who == "each":
+        pool = concurrent.futures.ThreadPoolExecutor(workers)
+        submit = lambda user: pool.submit(replace.acting_as(user, wait))  # noqa: E731
+    else:
+        pool = replace.IdentityExecutor(workers)
+        submit = lambda user: pool.submit(user, wait)  # noqa: E731
+    with pool:
+        if who == "same":  # every worker has had this user before
+            concurrent.futures.wait([submit(ALICE) for _ in range(64 * workers)])
+        os.access(MARK, os.F_OK)
+        futures = []
+        for user in users:
+            slots.acquire()
+            futures.append(submit(user))
+            futures[-1].add_done_callback(lambda _: slots.release())
+        results = [future.result() for future in futures]
+        os.access(MARK, os.F_OK)
+    assert results == [user.uid for user in users]
+
+
+if __name__ == "__main__":
+    replace.setgroups([])
+    task, *words = sys.argv[1:]
+    if task == "ratio":
+        if words[0] == "one":
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        print(json.dumps(ratios(*map(int, words[1:]))))
+    else:
+        changes(words[0], *map(int, words[1:]))
