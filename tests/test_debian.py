@@ -16,6 +16,8 @@ from conftest import ROOT, run, tool
 ACCEPTED = {
     "initial-upload-closes-no-bugs": "an example closes no bug of Debian's (its ITP)",
     "hardening-no-fortify-functions": "built with -D_FORTIFY_SOURCE=2; no call in these modules has a fortified form",
+    "package-contains-documentation-outside-usr-share-doc": "a template, for `libreplace report --html`",
+    "repeated-path-segment": "replace/lib/: what `libreplace config` and get_include() promise to extension modules",
     "upstream-metadata-missing-bug-tracking": "an example's addresses are invented; the fewer the better",
     "application-in-library-section": "the command checks the library; a package of its own would be for one file",
     "library-package-name-for-application": "the same",

@@ -105,8 +105,7 @@ def test_the_smoke_test_notices_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_
 
 
 def test_cibuildwheel_s_own_schema_accepts_the_configuration():
-    import cibuildwheel
-
+    cibuildwheel = pytest.importorskip("cibuildwheel")
     try:
         import tomllib
     except ImportError:
@@ -119,6 +118,7 @@ def test_cibuildwheel_s_own_schema_accepts_the_configuration():
 
 
 def test_cibuildwheel_builds_the_oldest_python_and_the_free_threaded_one():
+    pytest.importorskip("cibuildwheel")
     command = [sys.executable, "-m", "cibuildwheel", "--print-build-identifiers", "--archs", "x86_64", ROOT]
     for platform, systems in (("linux", ("manylinux", "musllinux")), ("macos", ("macosx",))):
         out = run(*command, "--platform", platform)
@@ -140,11 +140,10 @@ def test_cibuildwheel_builds_the_oldest_python_and_the_free_threaded_one():
 )
 def test_what_cibuildwheel_makes_of_it(identifier, options, monkeypatch):
     """Asked of cibuildwheel itself: the options of this build, and the images."""
-    from cibuildwheel.options import CommandLineArguments, compute_options
-
+    options_ = pytest.importorskip("cibuildwheel.options")
     monkeypatch.chdir(ROOT)
     platform = "macos" if "macosx" in identifier else "linux"
-    found = compute_options(platform, CommandLineArguments.defaults(), {}).build_options(identifier)
+    found = options_.compute_options(platform, options_.CommandLineArguments.defaults(), {}).build_options(identifier)
     assert found.config_settings.split() == [f"setup-args={option}" for option in options]
     assert found.test_command.endswith("tests/smoke.py")
     if platform == "linux":

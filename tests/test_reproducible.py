@@ -30,7 +30,7 @@ def packages(source, folder, words=(), umask="022", owner=None):
     (folder / "tmp").mkdir()
     if owner:
         assert run("chown", "-R", f"{owner}:{owner}", folder).returncode == 0
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", "clone"]
+    build = [sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check", "--outdir", "dist", "clone"]
     # meson-python takes the first meson and ninja of PATH: the ones that belong to this Python
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     env = {**EPOCH, "HOME": str(folder / "tmp"), "TMPDIR": str(folder / "tmp"), "PATH": path}
