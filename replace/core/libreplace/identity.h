@@ -100,8 +100,10 @@ struct rep_guard {
 	const struct rep_guard *outer;
 	struct rep_ids before, set;
 	struct rep_capabilities capabilities;
+#ifndef __cplusplus /* which has no such arrays; the size is the same without */
 	__extension__ gid_t
 	    groups[]; /* 3 * room: those found on entry, those set, and room to verify */
+#endif
 };
 
 #define LIBREPLACE_GUARD(name, room_)                                                              \

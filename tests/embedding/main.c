@@ -1,0 +1,46 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * A program with two threads: one becomes the user 80001, the other stays who it is. The C
+ * projects of this folder all build it; run as root, it prints what each thread is meanwhile.
+ */
+#include <libreplace/replace.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static pthread_barrier_t inside, looked;
+
+static void *work(void *unused)
+{
+	static const gid_t groups[] = {80011};
+	const struct rep_identity alice = {80001, 80011, 1, groups};
+	static LIBREPLACE_GUARD(held, 64); /* room for 64 groups; all else zero */
+
+	(void)unused;
+	held.guard.room = 64;
+	if (rep_enter(&held.guard, &alice, REP_LEVEL_EFFECTIVE) != 0)
+		perror("rep_enter");
+	printf("the thread is %u", (unsigned)geteuid());
+	pthread_barrier_wait(&inside);
+	pthread_barrier_wait(&looked);
+	if (rep_leave(&held.guard) != 0)
+		perror("rep_leave");
+	printf(", then %u\n", (unsigned)geteuid());
+	return NULL;
+}
+
+int main(void)
+{
+	pthread_t thread;
+
+	pthread_barrier_init(&inside, NULL, 2);
+	pthread_barrier_init(&looked, NULL, 2);
+	if (pthread_create(&thread, NULL, work, NULL) != 0)
+		return 1;
+	pthread_barrier_wait(&inside);
+	printf(", main is %u", (unsigned)geteuid());
+	pthread_barrier_wait(&looked);
+	return pthread_join(thread, NULL);
+}

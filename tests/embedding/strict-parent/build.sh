@@ -1,0 +1,5 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+meson setup build --werror
+meson compile -C build
+build/strict

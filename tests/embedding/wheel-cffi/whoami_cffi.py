@@ -1,0 +1,17 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The calls underneath, through cffi: one thread's effective uid."""
+
+import os
+
+from _whoami_cffi import ffi, lib
+
+
+def who(uid, call):
+    if lib.rep_seteuid(uid) != 0:
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    inside = os.geteuid()
+    call()
+    if lib.rep_seteuid(0) != 0:
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    return inside, os.geteuid()
