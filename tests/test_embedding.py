@@ -518,3 +518,21 @@ def test_vendored_package_is_the_package_without_c_files(beside, development):
     )
     assert out.returncode == 1
     assert "a larger project" in out.stderr
+
+
+def test_page_shows_what_is_in_the_projects():
+    """Every block of docs/embedding.md is a file of a project, but for its licence lines."""
+
+    def bare(text):
+        return "\n".join(line for line in text.splitlines() if not re.match(r"# SPDX|#$", line)).strip()
+
+    files = {
+        bare(path.read_text()) for path in PROJECTS.rglob("*") if path.suffix not in (".pyc", ".so") and path.is_file()
+    }
+    page = (ROOT / "docs" / "embedding.md").read_text()
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.M | re.S)
+    assert len(blocks) > 10
+    for kind, block in blocks:
+        assert bare(block) in files or block.startswith("libreplace config"), (kind, block)
+    for project in sorted(path.name for path in PROJECTS.iterdir() if (path / "build.sh").exists()):
+        assert project in page or any(bare((PROJECTS / project / "build.sh").read_text()) in bare(b) for _, b in blocks)

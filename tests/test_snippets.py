@@ -37,6 +37,14 @@ ELSEWHERE = {
     "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
     # long: each has a short form in the suite
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
+    # embedding: the page's blocks are files of projects that are built and run
+    "meson setup build": "test_embedding.py",
+    "meson compile -C build": "test_embedding.py",
+    "cc -o program main.c": "test_embedding.py",
+    "cc -static -o program main.c": "test_embedding.py",
+    '"""A plain C extension': "test_embedding.py",
+    '"""What cffi makes the extension of': "test_embedding.py",
+    '"""A package that brings its own copy': "test_embedding.py",
     # packaging
     'CC="python-zig cc': "test_packaging.py",
     "python -m wheel": "test_packaging.py",
