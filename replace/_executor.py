@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """IdentityExecutor: a thread pool whose tasks each run as somebody.
 
-The executor gives tasks to workers and keeps no identity itself; what one worker does
-is in _worker.py.  A supervisor thread, which never takes an identity on, starts the
-workers, so they start clean whoever submits.
+Here is its face.  Which worker does which task is in _pool.py; what one worker does, in
+_worker.py.  A supervisor thread, which never takes an identity on, starts the workers, so
+they start clean whoever submits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import errno
 import os
 import threading
 import weakref
-from collections import deque
 from concurrent.futures import Executor, Future
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import count
@@ -24,201 +23,14 @@ from ._calls import SCOPE
 from ._errors import REFUSALS, IdentityRefused
 from ._identity import Identity
 from ._impersonate import impersonate
-from ._native import depth, private_fs, tainted
+from ._native import depth, tainted
+from ._pool import Pool, exiting, supervisors
 from ._run import refuse_lazy_function
-from ._worker import Task, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ._impersonate import Level
-
-#: Tasks of its own identity that a worker prefers in a row while others wait.
-TURNS = 32
-
-
-class _Pool:
-    """What the threads share: no thread holds the executor itself, so that it can be collected."""
-
-    def __init__(self, size: int, prefix: str, options: dict[str, Any]) -> None:
-        self.size, self.prefix, self.options = size, prefix, options
-        self.initializer: tuple[Callable[..., object] | None, tuple[Any, ...]] = (None, ())
-        self.pid = os.getpid()
-        self.home: tuple[int, bytes, int] | None = None  # private_fs: the directory, its path, the umask
-        self.lock = threading.RLock()  # re-entrant: a collector that runs inside may finalize another task's executor
-        self.workers: set[Worker] = set()
-        self.waiting: dict[Identity, deque[Task]] = {}  # whoever has waited longest comes first
-        self.idle: dict[Identity | None, list[Worker]] = {}
-        self.closed = False
-        self.broken: BaseException | None = None
-        self.orders: SimpleQueue[Worker | None] = SimpleQueue()
-        self.names = count()
-
-    def give(self, task: Task) -> None:
-        """To an idle worker, the one that has the identity first; else it waits.  With the lock held."""
-        identity = task[1]
-        if self.idle:
-            worker = self.idle_worker(identity)
-            if worker is not None:
-                worker.inbox.append(task)
-                worker.wake.put(None)
-                return
-        if len(self.workers) < self.size:
-            self.order(task)
-        elif (queue := self.waiting.get(identity)) is not None:
-            queue.append(task)
-        else:
-            self.waiting[identity] = deque((task,))
-
-    def idle_worker(self, identity: Identity) -> Worker | None:
-        """One that has the identity; else that has none; else, if there can be no more, any.  With the lock held."""
-        idle = self.idle
-        key: Identity | None = identity
-        if key not in idle:
-            key = None
-            if key not in idle:
-                if len(self.workers) < self.size:
-                    return None
-                key = next(iter(idle))
-        stack = idle[key]
-        worker = stack.pop()
-        if not stack:
-            del idle[key]
-        return worker
-
-    def take(self, worker: Worker) -> bool:
-        """A task for the worker: of its own identity for TURNS in a row, then of who has waited longest; False: end."""
-        with self.lock:
-            waiting, identity = self.waiting, worker.identity
-            if waiting:
-                queue = waiting.get(identity)  # type: ignore[arg-type]
-                if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
-                    if queue is not None:
-                        waiting[identity] = waiting.pop(identity)  # type: ignore[index, arg-type]
-                    identity = next(iter(waiting))
-                    queue = waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
-                    worker.turns = 0
-                worker.turns += 1
-                # One C function takes and puts: no exception that arrives between two bytecodes loses the task.
-                worker.inbox.extend(map(deque.popleft, (queue,)))
-                if not queue:
-                    del waiting[identity]  # type: ignore[arg-type]
-                return True
-            if self.closed:
-                return False
-            self.idle.setdefault(identity, []).append(worker)
-        return worker.wait()  # give() may have put a task there already, so it is not asked again who is closed
-
-    def order(self, task: Task) -> None:
-        """Another worker, and its first task.  With the lock held."""
-        worker = Worker(self, task)
-        self.workers.add(worker)
-        self.orders.put(worker)
-
-    def gone(self, worker: Worker) -> None:
-        """A worker has ended: another gets its task.  May be repeated."""
-        with self.lock:
-            if worker not in self.workers:
-                return
-            self.idle = {
-                key: rest for key, stack in self.idle.items() if (rest := [w for w in stack if w is not worker])
-            }
-            self.withdraw_from(worker)
-            self.workers.discard(worker)
-            if self.waiting:
-                identity, queue = next(iter(self.waiting.items()))
-                self.order(queue.popleft())
-                if not queue:
-                    del self.waiting[identity]
-        self.orders.put(worker)
-
-    def withdraw_from(self, worker: Worker) -> None:
-        """What the worker has not done waits first in line for another.  With the lock held."""
-        for task in worker.inbox:
-            if not task[0].done():
-                self.waiting = {task[1]: self.waiting.pop(task[1], deque()), **self.waiting}
-                self.waiting[task[1]].appendleft(task)
-        worker.inbox.clear()
-
-    def spoil(self, problem: BaseException, worker: Worker) -> None:
-        """No worker can be had: this one's task, every one that waits and every one to come is told why."""
-        with self.lock:
-            self.broken = problem
-            self.withdraw_from(worker)
-            tasks = self.withdraw()
-        for task in tasks:
-            error = BrokenThreadPool(f"a worker could not start: {problem!r}")
-            error.__cause__ = problem
-            if task[0].set_running_or_notify_cancel():
-                task[0].set_exception(error)
-
-    def withdraw(self) -> list[Task]:
-        with self.lock:
-            tasks = [task for queue in self.waiting.values() for task in queue]
-            self.waiting.clear()
-            return tasks
-
-    def close(self) -> None:
-        """Workers end when nothing waits any more.  No lock: the collector calls this, too."""
-        self.closed = True
-        for worker in list(self.workers):
-            worker.wake.put(None)
-        self.orders.put(None)
-
-    def supervise(self, ready: SimpleQueue[OSError | None]) -> None:
-        """The supervisor's life: start what is ordered, join what has ended, until all is done."""
-        try:
-            if self.home is not None:
-                private_fs()  # a probe, and harmless: this thread opens no files
-            ready.put(None)
-        except OSError as problem:
-            ready.put(problem)
-            return
-        while True:
-            worker = self.orders.get()
-            if worker is not None:
-                self.start_or_join(worker)
-            worker = None
-            if self.closed:
-                with self.lock:
-                    if not self.workers and not self.waiting:
-                        break
-        if self.home is not None:
-            os.close(self.home[0])
-
-    def start_or_join(self, worker: Worker) -> None:
-        if worker.thread is not None:
-            worker.thread.join()
-            return
-        worker.thread = threading.Thread(target=worker.work, name=f"{self.prefix}_{next(self.names)}")
-        try:
-            worker.thread.start()
-        except RuntimeError as problem:  # no more threads
-            worker.thread = None
-            with self.lock:
-                self.workers.discard(worker)
-                if self.workers:
-                    self.withdraw_from(worker)
-                    return
-            self.spoil(problem, worker)
-
-
-_pools: weakref.WeakKeyDictionary[_Pool, threading.Thread] = weakref.WeakKeyDictionary()
-_exiting = False
-
-
-def _exit() -> None:
-    """At the end of the interpreter, what waits is still done."""
-    global _exiting
-    _exiting = True
-    for pool, supervisor in list(_pools.items()):
-        if pool.pid == os.getpid():
-            pool.close()
-            supervisor.join()
-
-
-# As concurrent.futures.thread has it: before threading waits for threads that would never end.
-threading._register_atexit(_exit)  # type: ignore[attr-defined]
 
 
 class IdentityExecutor(Executor):
@@ -267,7 +79,7 @@ class IdentityExecutor(Executor):
         options = {"level": level, "allow_root": allow_root}
         impersonate(Identity(1, 1), **options)  # type: ignore[arg-type]  # a wrong level is an error here
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
-        pool = self._pool = _Pool(max_workers, prefix, options)
+        pool = self._pool = Pool(max_workers, prefix, options)
         pool.initializer = (initializer, initargs)
         if private_fs:
             mask = os.umask(0o077)
@@ -282,7 +94,7 @@ class IdentityExecutor(Executor):
                 os.close(pool.home[0])
             supervisor.join()
             raise problem
-        _pools[pool] = supervisor
+        supervisors[pool] = supervisor
         self._supervisor = supervisor
         self._close = weakref.finalize(self, pool.close)
         self._close.atexit = False
@@ -311,7 +123,7 @@ class IdentityExecutor(Executor):
             if pool.broken is not None:
                 raise BrokenThreadPool(f"a worker could not start: {pool.broken!r}") from pool.broken
             if pool.closed:
-                when = "interpreter shutdown" if _exiting else "shutdown"
+                when = "interpreter shutdown" if exiting.is_set() else "shutdown"
                 raise RuntimeError(f"cannot schedule new futures after {when}")
             if pool.pid != os.getpid():
                 raise RuntimeError("the workers belong to the process that this one was forked from")

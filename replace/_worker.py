@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """One worker of an IdentityExecutor: it takes tasks, becomes who they are for, and stays so until another's comes.
 
-The other half, _executor.py, says which task goes to which worker.
+The other half, _pool.py, says which task goes to which worker.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from ._executor import _Pool
     from ._identity import Identity
     from ._native import Guard
+    from ._pool import Pool
 
     Task = tuple[Future[Any], Identity, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 else:
@@ -37,7 +37,7 @@ class Worker:
 
     __slots__ = ("guard", "identity", "inbox", "pool", "thread", "turns", "wake")
 
-    def __init__(self, pool: _Pool, task: Task) -> None:
+    def __init__(self, pool: Pool, task: Task) -> None:
         self.pool = pool
         self.thread: threading.Thread | None = None
         self.identity: Identity | None = None  # only said, for choosing tasks; the kernel is asked
