@@ -190,7 +190,8 @@ class Pool:
             with self.lock:
                 self.workers.discard(worker)
                 if self.workers:
-                    self.withdraw_from(worker)
+                    self.size = len(self.workers)  # more cannot be had
+                    self.give(worker.inbox.popleft())
                     return
             self.spoil(problem, worker)
 

@@ -528,3 +528,20 @@ def test_no_more_threads_is_said():
         pool.shutdown()
 
     as_root(body)
+
+
+def test_fewer_threads_than_asked_for_do_the_work():
+    """The kernel permits one worker of four, and that one is idle as somebody else: it does what the others were to do."""
+
+    def body():
+        both = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID: the limit is not for root
+        assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
+        os.setresuid(80998, 80998, 80998)
+        change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
+        resource.setrlimit(resource.RLIMIT_NPROC, (3, 3))
+        with IdentityExecutor(4) as pool:
+            for who in (ALICE, BOB) * 3:
+                assert pool.submit(who, os.geteuid).result(20) == who.uid
+                time.sleep(0.01)
+
+    as_root(body)
