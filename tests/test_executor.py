@@ -531,7 +531,7 @@ def test_no_more_threads_is_said():
 
 
 def test_fewer_threads_than_asked_for_do_the_work():
-    """The kernel permits one worker of four, and that one is idle as somebody else: it does what the others were to do."""
+    """The kernel permits one worker of four, which is idle as somebody else: it does what the others were to do."""
 
     def body():
         both = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID: the limit is not for root
