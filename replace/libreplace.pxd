@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # libreplace for Cython: `from replace.libreplace cimport rep_setresuid`. The C compiler needs `libreplace config
-# --cflags --libs`, or pkg-config. tests/test_table.py holds this against detect/calls.py and libreplace/identity.h,
-# which explain every name; all of it is thread-local and none of it needs the GIL.
+# --cflags --libs`, or pkg-config. tests/test_table.py holds this against detect/calls.py and the header files, which
+# explain every name. None of it needs the GIL.
 
 from libc.stdint cimport uint64_t
 from posix.types cimport gid_t, uid_t
@@ -100,3 +100,4 @@ cdef extern from "<libreplace/replace.h>" nogil:
     int rep_drop_begin()
     void rep_drop_end()
     int rep_drop_capabilities()
+    const char *replace_build_info(const char *name)

@@ -167,6 +167,19 @@ def test_editable(source, tmp_path):
     assert out.returncode == 0, out.stderr
     assert str(source) in out.stdout
 
+    # the C library, too, from the build directory; but for its .pc file, which leads nowhere there
+    (tmp_path / "program.c").write_text(
+        "#include <libreplace/replace.h>\nint main(void) { return rep_setegid(-1) + 1; }\n"
+    )
+    out = run(python, "-m", "replace", "config", "--cflags", "--libs", env={"PATH": path}, cwd="/")
+    assert out.returncode == 0, out.stderr
+    out = run(tool("cc", "C compiler"), "-o", tmp_path / "program", tmp_path / "program.c", *out.stdout.split())
+    assert out.returncode == 0, out.stderr
+    assert run(tmp_path / "program").returncode == 0
+    out = run(python, "-m", "replace", "config", "--pkgconfigdir", env={"PATH": path}, cwd="/")
+    assert (out.returncode, out.stdout) == (1, "")
+    assert "use --cflags and --libs" in out.stderr
+
 
 def test_sdist_becomes_a_wheel(source, tmp_path):
     out = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, source)

@@ -32,6 +32,33 @@ def test_stub_of_the_cffi_module_is_the_table():
     assert stub("_replace.pyi") == {call.symbol: [name for _, name in call.params] for call in CALLS}
 
 
+def declarations(text):
+    """What a header or Cython's copy of it declares: functions as they are written, enumerators, fields by struct."""
+    text = re.sub(r"/\*.*?\*/|#[^\n]*", "", text, flags=re.S)
+    functions = re.findall(r"^ *((?:const )?\w+ \*?)(rep\w+)\(([^()]*)\)", text, re.M)
+    constants = set(re.findall(r"\bREP_[A-Z_]+\b", text))
+    structs = dict(re.findall(r"struct (\w+)(?: \{|:)\n(.*?)(?:^\};|\n\n|\Z)", text, re.M | re.S))
+    fields = {name: set(re.findall(r"(\w+)(?=[,;\n]|\[\]|\Z)", body)) for name, body in structs.items()}
+    spaces = {name: (result, " ".join(arguments.split())) for result, name, arguments in functions}
+    return (
+        {n: (r.strip(), "" if a == "void" else a.replace("struct ", "")) for n, (r, a) in spaces.items()},
+        constants,
+        fields,
+    )
+
+
+def test_declarations_for_cython_are_those_of_the_table_and_the_headers():
+    functions, constants, fields = declarations((ROOT / "replace" / "libreplace.pxd").read_text())
+    text = "".join(path.read_text() for path in sorted((ROOT / "replace/core/libreplace").glob("*.h")))
+    written, wanted, structs = declarations(text + "".join(f"{call.prototype};\n" for call in CALLS))
+    assert len(written) > len(CALLS) + 10
+    assert functions == written
+    assert constants == wanted
+    # what belongs to the library is left out: a Cython program has no use for it
+    own = {"token", "outer_token", "outer", "before", "set", "capabilities", "groups"}
+    assert fields == {name: names - (own if name == "rep_guard" else set()) for name, names in structs.items()}
+
+
 def test_stub_of_the_native_module_is_the_table_and_what_there_is():
     found = stub("_native.pyi")
     for call in CALLS:
