@@ -42,6 +42,7 @@ ELSEWHERE = {
     "meson compile -C build": "test_embedding.py",
     "cc -o program main.c": "test_embedding.py",
     "cc -static -o program main.c": "test_embedding.py",
+    "PKG_CONFIG=pkgconf-pypi python -m pip wheel": "test_embedding.py",
     '"""A plain C extension': "test_embedding.py",
     '"""What cffi makes the extension of': "test_embedding.py",
     '"""A package that brings its own copy': "test_embedding.py",
