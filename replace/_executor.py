@@ -112,7 +112,7 @@ class IdentityExecutor(Executor):
         group 0), BrokenThreadPool (a worker could not start), RuntimeError (shut down, or
         in a forked child, which has no workers).
         """
-        if type(identity) is not Identity and not isinstance(identity, Identity):
+        if not isinstance(identity, Identity):
             raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
         refuse_lazy_function(function)
         pool = self._pool

@@ -30,7 +30,7 @@ async def _never() -> None: ...
 
 _coroutine = _never()
 _coroutine.close()
-LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine))  # types.GeneratorType, CoroutineType
+_LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine))  # types.GeneratorType, CoroutineType
 _ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
 
 
@@ -52,7 +52,7 @@ def refuse_lazy_function(function: Callable[..., Any]) -> None:
 
 def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
     """TypeError for a generator or coroutine, which is closed: its body would run later, as the server."""
-    if isinstance(result, LAZY_TYPES):
+    if isinstance(result, _LAZY_TYPES):
         result.close()
         raise TypeError(f"{function!r} returned a {type(result).__name__}: {_ADVICE}")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ._errors import IdentityRefused
 from ._impersonate import impersonate
 from ._native import depth, private_fs, tainted
-from ._run import LAZY_TYPES, refuse_lazy_result
+from ._run import refuse_lazy_result
 
 if TYPE_CHECKING:
     import threading
@@ -119,8 +119,7 @@ class Worker:
         failed: BaseException | None = None
         try:
             result = function(*args, **kwargs)
-            if isinstance(result, LAZY_TYPES):
-                refuse_lazy_result(function, result)
+            refuse_lazy_result(function, result)
         except BaseException as problem:
             failed = problem
         right = guard.check()
