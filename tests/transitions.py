@@ -10,7 +10,6 @@ from kernels import IDS, UNSET, Linux, State, arguments, states
 
 #: 2 376 of the four calls that libc has too, and 4 of setfs*, in each of 27 states: by kind of id and privilege
 ALL = 2 * 2 * (2376 + 27 * 4)
-OF_LIBC = 2 * 2 * 2376
 
 Transition = tuple[str, bool, State, str, tuple[int, ...]]
 Outcome = tuple[int, State, int]  # errno, ids, fs id
