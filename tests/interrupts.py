@@ -15,6 +15,7 @@ import asyncio
 import ctypes
 import json
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -76,10 +77,12 @@ class Thrower:
     """A thread that throws one interrupt, at a random moment, each time that it is armed.
 
     Not armed, it throws nothing: who handles an interrupt or is done cannot meet another.
+    Armed for the wanted-th time, it says so with thrown after it threw.
     """
 
     def __init__(self, throw, within):
         self.throw, self.within, self.done, self.armed = throw, within, False, threading.Lock()
+        self.wanted = self.thrown = 0
         self.armed.acquire()
         self.thread = threading.Thread(target=self.work)
         self.thread.start()
@@ -88,10 +91,13 @@ class Thrower:
         while not self.done:
             # Not for ever: CPython may forget to look at a signal until another thread asks for the GIL.
             if self.armed.acquire(timeout=0.005) and not self.done:
+                number = self.wanted
                 time.sleep(random.random() * self.within)
                 self.throw()
+                self.thrown = number
 
     def arm(self):
+        self.wanted += 1
         if self.armed.locked():
             self.armed.release()  # a C function: an interrupt finds it done or not begun
 
@@ -107,10 +113,12 @@ def until_interrupted(thrower, body):
     """A function of its own: of a loop's jumps, CPython 3.13 leaves some out of the try statement around it."""
     while True:
         thrower.arm()
-        late = time.monotonic() + 0.1  # then it was swallowed, say in a weak reference's callback
-        while time.monotonic() < late:
+        late = None
+        while late is None or time.monotonic() < late:
             for level in LEVELS:
                 body(level)
+            if late is None and thrower.thrown == thrower.wanted:
+                late = time.monotonic() + 0.1  # then it was swallowed, say in a weak reference's callback
 
 
 def hammer(throw, body, count, kind):
@@ -153,8 +161,8 @@ def in_workers_of_asyncio(count):
             work()
 
     def throw():
-        inject(ctypes.c_ulong(target[0]), ctypes.py_object(Stop))
-        target.clear()
+        if target:  # a task that an earlier one ended has none
+            inject(ctypes.c_ulong(target.pop()), ctypes.py_object(Stop))
 
     async def main():
         nonlocal caught, wrong
@@ -176,26 +184,38 @@ def in_workers_of_asyncio(count):
     return caught, wrong
 
 
-def in_the_loop(count):
-    """KeyboardInterrupt in the thread of the loop while run_as() is awaited."""
-    base, caught, wrong = ids(), 0, 0
+def interrupted_loop(base):
+    """In a child: one KeyboardInterrupt while run_as() is awaited.
+
+    Exit status: 0, 1 if the ids are wrong after it, or 2 if it is to be done again.
+    """
 
     async def main():
-        timer = threading.Timer(random.random() * 0.01, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+        threading.Timer(random.random() * 0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
         while True:
             await replace.run_as(ALICE, work)
 
-    for _ in range(count):
-        try:
-            asyncio.run(main())
-        except KeyboardInterrupt:
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        os._exit(ids() != base)
+    except RuntimeError:  # CPython 3.10's, of its own lock met half-way
+        os._exit(2 if ids() == base else 1)
+
+
+def in_the_loop(count):
+    """KeyboardInterrupt in the thread of the loop; each in a child, since CPython 3.10's asyncio can hang after it."""
+    base, caught, wrong = ids(), 0, 0
+    while caught < count:
+        child = multiprocessing.get_context("fork").Process(target=interrupted_loop, args=(base,))
+        child.start()
+        child.join(2)
+        if child.exitcode is None:  # swallowed in a weak reference's callback, or asyncio waits for ever
+            child.kill()
+            child.join()
+        elif child.exitcode != 2:
             caught += 1
-        except RuntimeError as problem:  # CPython 3.10's own locks, met by it half-way
-            if not isinstance(problem.__context__.__context__ or problem.__context__, KeyboardInterrupt):
-                raise
-            caught += 1
-        wrong += ids() != base
+            wrong += child.exitcode != 0
     return caught, wrong
 
 
