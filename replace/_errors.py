@@ -128,13 +128,20 @@ REFUSALS = {
     _errno.ENOTSUP: "on this build one call changes the whole process, and this is not known to be its only thread",
     _errno.EINVAL: "an id is -1 or the groups are not in order",
 }
+
+
+def refused(error: int, identity: object = None) -> IdentityRefused:
+    """The exception for one of REFUSALS."""
+    return IdentityRefused(REFUSALS[error], identity, error)
+
+
 _KINDS = {8: CapabilitiesRemain, 9: IdentityChanged, 10: ThreadTainted, 11: ForkedUnderIdentity}
 
 
 def failure(error: int, identity: object, step: int, state: int) -> Exception:
     """The exception for the result of a switch: errno, enum rep_step, enum rep_state.  Called by core/guard.c."""
     if step == 1 and error != _errno.ENOTRECOVERABLE:
-        return IdentityRefused(REFUSALS[error], identity, error)
+        return refused(error, identity)
     kind = ThreadTainted if step == 1 or STATES[state] == "tainted" else _KINDS.get(step, IdentityError)
     problem = kind(error, identity, STEPS[step], STATES[state])
     warn(problem)

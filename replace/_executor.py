@@ -20,8 +20,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ._calls import SCOPE
-from ._errors import REFUSALS, IdentityRefused
-from ._identity import Identity
+from ._errors import IdentityRefused, refused
+from ._identity import Identity, not_an_identity
 from ._impersonate import impersonate
 from ._native import depth, tainted
 from ._pool import Pool, exiting, supervisors
@@ -73,7 +73,7 @@ class IdentityExecutor(Executor):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if SCOPE != "thread":
-            raise IdentityRefused(REFUSALS[errno.ENOSYS], None, errno.ENOSYS)
+            raise refused(errno.ENOSYS)
         if depth() or tainted():
             raise IdentityRefused("this thread holds an identity, and the workers would inherit it")
         options = {"level": level, "allow_root": allow_root}
@@ -113,11 +113,11 @@ class IdentityExecutor(Executor):
         in a forked child, which has no workers).
         """
         if not isinstance(identity, Identity):
-            raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
+            raise not_an_identity(identity)
         refuse_lazy_function(function)
         pool = self._pool
         if identity.has_root and not pool.options["allow_root"]:
-            raise IdentityRefused(REFUSALS[errno.EPERM], identity, errno.EPERM)
+            raise refused(errno.EPERM, identity)
         future: Future[Any] = Future()
         with pool.lock:
             if pool.broken is not None:
@@ -143,7 +143,7 @@ class IdentityExecutor(Executor):
         nothing.
         """
         if not isinstance(identity, Identity):
-            raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
+            raise not_an_identity(identity)
         return _Bound(self, identity)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

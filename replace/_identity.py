@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _HIGHEST = 2**32 - 2
 
 
+def not_an_identity(value: object) -> TypeError:
+    """What is raised where an Identity was to be given."""
+    return TypeError(f"identity should be Identity, not {type(value).__name__}")
+
+
 def _number(value: SupportsIndex, kind: str) -> int:
     if isinstance(value, bool):
         raise TypeError(f"{kind} should be integer, not bool")

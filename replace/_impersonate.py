@@ -14,8 +14,8 @@ import sys
 
 from . import _native
 from ._calls import SCOPE
-from ._errors import REFUSALS, IdentityRefused, failure
-from ._identity import Identity
+from ._errors import IdentityRefused, failure, refused
+from ._identity import Identity, not_an_identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def impersonate(
     Audit events: replace.enter (identity, level), which may veto; replace.leave.
     """
     if not isinstance(identity, Identity):
-        raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
+        raise not_an_identity(identity)
     try:
         number = LEVELS[level]
     except (KeyError, TypeError):
@@ -86,7 +86,7 @@ def impersonate(
     if allow_process:
         flags |= ALLOW_PROCESS
     elif SCOPE != "thread":
-        raise IdentityRefused(REFUSALS[errno.ENOSYS], identity, errno.ENOSYS)
+        raise refused(errno.ENOSYS, identity)
     if on_restore_failure != "taint":
         if on_restore_failure != "abort":
             raise ValueError(f"on_restore_failure should be taint or abort, not {on_restore_failure!r}")

@@ -16,8 +16,8 @@ import time
 from _thread import _local
 
 from ._calls import SCOPE
-from ._errors import REFUSALS, DropFailed, IdentityRefused, log
-from ._identity import Identity
+from ._errors import DropFailed, IdentityRefused, log, refused
+from ._identity import Identity, not_an_identity
 from ._impersonate import impersonate
 from ._native import active, alone, depth, drop_capabilities
 from ._threads import assert_clean, thread_credentials
@@ -41,9 +41,9 @@ _OS: dict[str, Callable[..., Any]] = {
 
 def _checked(identity: Identity, allow_root: bool) -> None:
     if not isinstance(identity, Identity):
-        raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
+        raise not_an_identity(identity)
     if identity.has_root and not allow_root:
-        raise IdentityRefused(REFUSALS[errno.EPERM], identity, errno.EPERM)
+        raise refused(errno.EPERM, identity)
 
 
 def _shut(function: Callable[..., Any], args: tuple[Any, ...], what: str) -> Any:
