@@ -26,6 +26,7 @@ from ._impersonate import impersonate
 from ._native import depth, tainted
 from ._pool import Pool, exiting, supervisors
 from ._run import refuse_lazy_function
+from ._threads import like_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,15 +45,18 @@ class IdentityExecutor(Executor):
     A worker keeps its identity while tasks of the same user follow, and a task goes to a
     worker that already has its identity if one is idle.  Tasks of one identity start in
     the order of submit(); between identities turns are taken, so nobody's thousand tasks
-    keep others waiting.  Before and after each task the kernel is asked what the thread is:
-    where it is not what it should be, the task's result is IdentityChanged or
-    CapabilitiesRemain, and the worker is replaced.  Done callbacks run in the worker, as
-    the user; they have fewer rights then, not more.
+    keep others waiting.  The kernel is asked what the thread is after each task and its done
+    callbacks, and before one that finds the worker idle: where it is not what it should be,
+    the task's result is IdentityChanged or CapabilitiesRemain, and the worker is replaced.
+    Done callbacks run in the worker: as the user where the outcome is the function's own,
+    else as the server.
 
     While workers hold identities, also idle ones, drop_privileges() is refused and
     assert_clean() lists them: shut the executor down before.
     Raises ValueError, TypeError; IdentityRefused where a call changes the whole process,
-    and in a thread that holds an identity; OSError where private_fs is not to be had.
+    in a thread that holds an identity, and in one that differs from the main thread (it
+    was started by one that held an identity; or the main thread holds one now); OSError
+    where private_fs is not to be had.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class IdentityExecutor(Executor):
             raise refused(errno.ENOSYS)
         if depth() or tainted():
             raise IdentityRefused("this thread holds an identity, and the workers would inherit it")
+        if not like_main():
+            raise IdentityRefused("this thread is not what the main thread is, and the workers would inherit that")
         options = {"level": level, "allow_root": allow_root}
         impersonate(Identity(1, 1), **options)  # type: ignore[arg-type]  # a wrong level is an error here
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
@@ -84,7 +90,9 @@ class IdentityExecutor(Executor):
         if private_fs:
             mask = os.umask(0o077)
             os.umask(mask)
-            pool.home = (os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), os.getcwdb(), mask)
+            directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            place = os.fstat(directory)
+            pool.home = (directory, (place.st_dev, place.st_ino), mask)
         ready: SimpleQueue[OSError | None] = SimpleQueue()
         supervisor = threading.Thread(target=pool.supervise, args=(ready,), name=f"{prefix}_supervisor")
         supervisor.start()
@@ -119,14 +127,14 @@ class IdentityExecutor(Executor):
         if identity.has_root and not pool.options["allow_root"]:
             raise refused(errno.EPERM, identity)
         future: Future[Any] = Future()
+        if pool.pid != os.getpid():  # asked before the lock: another thread's, which is not here, may have held it
+            raise RuntimeError("the workers belong to the process that this one was forked from")
         with pool.lock:
             if pool.broken is not None:
                 raise BrokenThreadPool(f"a worker could not start: {pool.broken!r}") from pool.broken
             if pool.closed:
                 when = "interpreter shutdown" if exiting.is_set() else "shutdown"
                 raise RuntimeError(f"cannot schedule new futures after {when}")
-            if pool.pid != os.getpid():
-                raise RuntimeError("the workers belong to the process that this one was forked from")
             pool.give((future, identity, function, args, kwargs))
         return future
 
@@ -154,10 +162,9 @@ class IdentityExecutor(Executor):
         with pool.lock:
             if wait and threading.current_thread() in [worker.thread for worker in pool.workers]:
                 raise RuntimeError("a worker cannot wait for its own end")
-            tasks = pool.withdraw() if cancel_futures else []
             pool.close()
-        for task in tasks:
-            task[0].cancel()
+        if cancel_futures:
+            pool.cancel()
         if wait:
             self._supervisor.join()
 

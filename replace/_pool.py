@@ -12,6 +12,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import count
 from queue import SimpleQueue
@@ -36,7 +37,7 @@ class Pool:
         self.size, self.prefix, self.options = size, prefix, options
         self.initializer: tuple[Callable[..., object] | None, tuple[Any, ...]] = (None, ())
         self.pid = os.getpid()
-        self.home: tuple[int, bytes, int] | None = None  # private_fs: the directory, its path, the umask
+        self.home: tuple[int, tuple[int, int], int] | None = None  # private_fs: directory, device and inode, umask
         self.lock = threading.RLock()  # re-entrant: a collector that runs inside may finalize another task's executor
         self.workers: set[Worker] = set()
         self.waiting: dict[Identity, deque[Task]] = {}  # whoever has waited longest comes first
@@ -48,39 +49,49 @@ class Pool:
 
     def give(self, task: Task) -> None:
         """To an idle worker, the one that has the identity first; else it waits.  With the lock held."""
-        identity = task[1]
-        if self.idle:
-            worker = self.idle_worker(identity)
-            if worker is not None:
-                worker.inbox.append(task)
-                worker.wake.put(None)
-                return
-        if len(self.workers) < self.size:
-            self.order(task)
-        elif (queue := self.waiting.get(identity)) is not None:
+        identity, more = task[1], len(self.workers) < self.size
+        queue = self.waiting.get(identity)
+        if queue is not None:  # its turn comes after those
             queue.append(task)
+        elif self.idle and self.give_to_idle(task, not more):
+            return
         else:
             self.waiting[identity] = deque((task,))
+        if more:
+            self.order()
+        else:
+            self.hand_over()
 
-    def idle_worker(self, identity: Identity) -> Worker | None:
-        """One that has the identity; else that has none; else, if there can be no more, any.  With the lock held."""
+    def give_to_idle(self, task: Task, anybody: bool) -> bool:
+        """To an idle worker that has the identity; else that has none; else to anybody.  With the lock held."""
         idle = self.idle
-        key: Identity | None = identity
+        key: Identity | None = task[1]
         if key not in idle:
             key = None
             if key not in idle:
-                if len(self.workers) < self.size:
-                    return None
+                if not anybody:
+                    return False
                 key = next(iter(idle))
         stack = idle[key]
         worker = stack.pop()
         if not stack:
             del idle[key]
-        return worker
+        worker.inbox.append(task)
+        worker.wake.put(None)
+        return True
+
+    def hand_over(self) -> None:
+        """One task that waits, to any idle worker if there is one.  With the lock held."""
+        if self.idle and self.waiting:
+            identity, queue = next(iter(self.waiting.items()))
+            self.give_to_idle(queue.popleft(), True)
+            if not queue:
+                del self.waiting[identity]
 
     def take(self, worker: Worker) -> bool:
         """A task for the worker: of its own identity for TURNS in a row, then of who has waited longest; False: end."""
         with self.lock:
+            worker.begun = True
             waiting, identity = self.waiting, worker.identity
             if waiting:
                 queue = waiting.get(identity)  # type: ignore[arg-type]
@@ -101,11 +112,10 @@ class Pool:
             self.idle.setdefault(identity, []).append(worker)
         return worker.wait()  # give() may have put a task there already, so it is not asked again who is closed
 
-    def order(self, task: Task) -> None:
-        """Another worker, and its first task.  With the lock held."""
-        worker = Worker(self, task)
-        self.workers.add(worker)
-        self.orders.put(worker)
+    def order(self) -> None:
+        """Another worker, which takes what waits when it has started.  With the lock held."""
+        self.workers.add(Worker(self))
+        self.orders.put(None)
 
     def gone(self, worker: Worker) -> None:
         """A worker has ended: another gets its task.  May be repeated."""
@@ -118,25 +128,21 @@ class Pool:
             self.withdraw_from(worker)
             self.workers.discard(worker)
             if self.waiting:
-                identity, queue = next(iter(self.waiting.items()))
-                self.order(queue.popleft())
-                if not queue:
-                    del self.waiting[identity]
+                self.order()
         self.orders.put(worker)
 
     def withdraw_from(self, worker: Worker) -> None:
         """What the worker has not done waits first in line for another.  With the lock held."""
         for task in worker.inbox:
-            if not task[0].done():
+            if task[0]._state not in (CANCELLED_AND_NOTIFIED, FINISHED):  # one that is only cancelled is told so later
                 self.waiting = {task[1]: self.waiting.pop(task[1], deque()), **self.waiting}
                 self.waiting[task[1]].appendleft(task)
         worker.inbox.clear()
 
-    def spoil(self, problem: BaseException, worker: Worker) -> None:
-        """No worker can be had: this one's task, every one that waits and every one to come is told why."""
+    def spoil(self, problem: BaseException) -> None:
+        """No worker can be had: every task that waits and every one to come is told why."""
         with self.lock:
             self.broken = problem
-            self.withdraw_from(worker)
             tasks = self.withdraw()
         for task in tasks:
             error = BrokenThreadPool(f"a worker could not start: {problem!r}")
@@ -144,11 +150,21 @@ class Pool:
             if task[0].set_running_or_notify_cancel():
                 task[0].set_exception(error)
 
-    def withdraw(self) -> list[Task]:
+    def withdraw(self, keep: int = 0) -> list[Task]:
+        """What waits, which then waits no more, but for the first few."""
         with self.lock:
             tasks = [task for queue in self.waiting.values() for task in queue]
             self.waiting.clear()
-            return tasks
+            for task in tasks[:keep]:
+                self.waiting.setdefault(task[1], deque()).append(task)
+            return tasks[keep:]
+
+    def cancel(self) -> None:
+        """All that waits, but for as many tasks as there are workers on their way to one."""
+        with self.lock:
+            tasks = self.withdraw(sum(not worker.begun for worker in self.workers))
+        for task in tasks:
+            task[0].cancel()
 
     def close(self) -> None:
         """Workers end when nothing waits any more.  No lock: the collector calls this, too."""
@@ -167,10 +183,16 @@ class Pool:
             ready.put(problem)
             return
         while True:
-            worker = self.orders.get()
-            if worker is not None:
-                self.start_or_join(worker)
-            worker = None
+            ended = self.orders.get()
+            if ended is not None and ended.thread is not None:
+                ended.thread.join()
+            with self.lock:
+                if self.closed and self.waiting and not self.workers:
+                    self.order()  # an interrupt kept submit() from it
+                ordered = [worker for worker in self.workers if worker.thread is None]
+            while ordered:
+                self.start(ordered.pop())
+            ended = None
             if self.closed:
                 with self.lock:
                     if not self.workers and not self.waiting:
@@ -178,10 +200,7 @@ class Pool:
         if self.home is not None:
             os.close(self.home[0])
 
-    def start_or_join(self, worker: Worker) -> None:
-        if worker.thread is not None:
-            worker.thread.join()
-            return
+    def start(self, worker: Worker) -> None:
         worker.thread = threading.Thread(target=worker.work, name=f"{self.prefix}_{next(self.names)}")
         try:
             worker.thread.start()
@@ -189,11 +208,10 @@ class Pool:
             worker.thread = None
             with self.lock:
                 self.workers.discard(worker)
-                if self.workers:
-                    self.size = len(self.workers)  # more cannot be had
-                    self.give(worker.inbox.popleft())
+                if self.workers:  # they do it; the next task tries again to have one more
+                    self.hand_over()
                     return
-            self.spoil(problem, worker)
+            self.spoil(problem)
 
 
 supervisors: weakref.WeakKeyDictionary[Pool, threading.Thread] = weakref.WeakKeyDictionary()

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from ._errors import IdentityRefused
 from ._impersonate import impersonate
-from ._native import depth, run
+from ._native import depth, run, tainted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from typing import Any, TypeVar
 
     from ._identity import Identity
@@ -28,9 +28,14 @@ _LAZY_CODE = 0x20 | 0x80 | 0x200
 async def _never() -> None: ...
 
 
+async def _stream() -> AsyncIterator[None]:
+    yield
+
+
 _coroutine = _never()
 _coroutine.close()
-_LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine))  # types.GeneratorType, CoroutineType
+# types.GeneratorType, CoroutineType, AsyncGeneratorType
+_LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine), type(_stream()))
 _ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
 
 
@@ -53,8 +58,9 @@ def refuse_lazy_function(function: Callable[..., Any]) -> None:
 def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
     """TypeError for a generator or coroutine, which is closed: its body would run later, as the server."""
     if isinstance(result, _LAZY_TYPES):
-        result.close()
-        raise TypeError(f"{function!r} returned a {type(result).__name__}: {_ADVICE}")
+        if hasattr(result, "close"):  # an asynchronous generator is closed by being dropped
+            result.close()
+        raise TypeError(f"{function!r} returned something lazy ({type(result).__name__}): {_ADVICE}")
 
 
 class acting_as:  # noqa: N801  (used like a function)
@@ -103,7 +109,7 @@ async def run_as(identity: Identity, function: Callable[..., T], /, *args: Any, 
     """
     import asyncio  # running this means that it has been imported
 
-    if depth():
+    if depth() or tainted():
         raise IdentityRefused("the event loop's own thread is switched, and a new worker would inherit that", identity)
     return await asyncio.to_thread(acting_as(identity, function, **options), *args)
 

@@ -53,6 +53,12 @@ def status_fields(tid: int | str = "self", pid: int | str = "self") -> dict[str,
         return {}
 
 
+def like_main() -> bool:
+    """Whether the calling thread has the ids and groups of the main thread; True where nobody can tell."""
+    mine, main = status_fields(), status_fields(os.getpid())
+    return all(mine.get(name) == main.get(name) for name in ("Uid", "Gid", "Groups"))
+
+
 def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
     """Every thread of a process (this one by default) as the kernel has it, the main thread first.
 

@@ -35,15 +35,16 @@ else:
 class Worker:
     """A thread, whom it is at the moment, its task, and how it is woken."""
 
-    __slots__ = ("guard", "identity", "inbox", "pool", "thread", "turns", "wake")
+    __slots__ = ("begun", "guard", "identity", "inbox", "pool", "thread", "turns", "wake")
 
-    def __init__(self, pool: Pool, task: Task) -> None:
+    def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.thread: threading.Thread | None = None
         self.identity: Identity | None = None  # only said, for choosing tasks; the kernel is asked
         self.guard: Guard | None = None
         self.turns = 0
-        self.inbox = deque((task,))  # one at most; it stays here until it is done, so no exception can lose it
+        self.begun = False  # whether it has asked for a task yet
+        self.inbox: deque[Task] = deque()  # one at most; it stays here until it is done, so no exception can lose it
         self.wake: SimpleQueue[None] = SimpleQueue()
 
     def work(self) -> None:
@@ -85,7 +86,7 @@ class Worker:
             return True
         except BaseException as problem:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
-            self.pool.spoil(problem, self)
+            self.pool.spoil(problem)
             return False
 
     def stop_being(self) -> bool:
@@ -135,16 +136,19 @@ class Worker:
         else:
             future.set_exception(failed)
             failed = None  # its traceback holds this frame
+        if future._done_callbacks and right:  # type: ignore[attr-defined]  # they have run, here
+            right = guard.check()
         home = self.pool.home
         return right and (home is None or self.go_home(*home))
 
-    def go_home(self, directory: int, path: bytes, mask: int) -> bool:
+    def go_home(self, directory: int, place: tuple[int, int], mask: int) -> bool:
         """The next task starts in the pool's directory, with the pool's umask."""
         os.umask(mask)
         try:
-            if os.getcwdb() == path:
+            here = os.stat(".")
+            if (here.st_dev, here.st_ino) == place:
                 return True
-        except FileNotFoundError:
+        except OSError:  # gone, or closed to the user
             pass
         if not self.stop_being():  # the user might not be permitted to go there
             return False

@@ -45,7 +45,10 @@ def main(address, folder, name):
         assert ask(f"PUT 7 {world}/{other}/planted", b"planted") == "EACCES"
         assert ask(f"LIST {world}/{other}/private") == "EACCES"
         assert ask(f"GET {world}/users") == "ENOENT"
-        assert ask("GET secret") == ask("BREW /coffee") == ask("PUT many /x") == ask("GET /dev/null") == "EINVAL"
+        for line in ("GET secret", "LIST .", "BREW /coffee", "PUT many /x", "GET /dev/null"):
+            assert ask(line) == "EINVAL"
+        assert ask(f"PUT -1 {world}/{name}/file{number}") == "EINVAL"
+        assert ask(f"GET {world}/{name}/file{number}") == data
         assert ask(f"GET {world}") == "EISDIR"
         shared = f"{world}/shared/{name}{number}"
         if name == STRANGER:

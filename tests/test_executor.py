@@ -224,6 +224,48 @@ def test_the_function_s_own_exception_is_the_context():
     as_root(body)
 
 
+def test_a_done_callback_that_became_root_is_noticed_before_the_next_task():
+    def body(folder):
+        gate = threading.Event()
+        with IdentityExecutor(1) as pool:
+            first = pool.submit(ALICE, gate.wait, 10)
+            first.add_done_callback(lambda _: replace.setresuid(-1, 0, -1))
+            second = pool.submit(ALICE, lambda: (ids()[0], open("/etc/shadow").close()))
+            gate.set()
+            with pytest.raises(PermissionError):
+                second.result(20)
+            assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
+
+    as_root(body, "")
+
+
+def test_who_a_done_callback_runs_as():
+    """As the user after an outcome of the function's own, else as the server: docs/pools.md."""
+
+    def fail():
+        raise KeyError
+
+    def body():
+        seen = []
+
+        def outcome(pool, function):
+            gate = threading.Event()
+            future = pool.submit(ALICE, lambda: (gate.wait(10), function()))
+            future.add_done_callback(lambda future: seen.append((type(future.exception()), os.getresuid())))
+            gate.set()
+            return future
+
+        with IdentityExecutor(1) as pool:
+            wait([outcome(pool, function) for function in (int, fail, lambda: replace.setresuid(-1, 0, -1))])
+        assert seen == [
+            (type(None), (0, ALICE.uid, 0)),
+            (KeyError, (0, ALICE.uid, 0)),
+            (replace.IdentityChanged, (0, 0, 0)),
+        ]
+
+    as_root(body)
+
+
 def test_libcs_call_while_workers_are_idle_is_noticed_before_the_next_task():
     """seteuid(0) of libc's makes idle workers root; a task must not find that."""
 
@@ -280,8 +322,70 @@ def test_a_switched_thread_makes_no_pool():
     as_root(body)
 
 
+def test_a_thread_that_was_started_under_an_identity_makes_no_pool():
+    """It holds none itself, and is the user all the same."""
+
+    def body():
+        go, outcome = threading.Event(), []
+
+        def make():
+            go.wait(10)
+            try:
+                IdentityExecutor(1)
+            except replace.IdentityRefused as problem:
+                outcome.append(str(problem))
+
+        thread = threading.Thread(target=make)
+        with impersonate(ALICE):
+            thread.start()
+        go.set()
+        thread.join()
+        assert "not what the main thread is" in outcome[0]
+
+    as_root(body)
+
+
+def test_a_slow_start_keeps_no_task_from_a_worker_that_is_idle():
+    def body():
+        order, gate, slow = [], threading.Event(), threading.Event()
+        starts = iter([lambda: None, lambda: slow.wait(20)])
+        with IdentityExecutor(2, initializer=lambda: next(starts)()) as pool:
+            pool.submit(ALICE, gate.wait, 10)
+            while not pool._pool.workers or next(iter(pool._pool.workers)).identity is None:
+                time.sleep(0.001)
+            first = pool.submit(ALICE, order.append, 1)  # a second worker is started for it
+            gate.set()
+            first.result(10)
+            pool.submit(ALICE, order.append, 2).result(10)
+            assert order == [1, 2]
+            assert not slow.is_set()
+            slow.set()
+
+    as_root(body)
+
+
+def test_what_is_cancelled_is_told_so_although_no_worker_starts():
+    def body():
+        gate = threading.Event()
+
+        def begin():
+            gate.wait(10)
+            raise ValueError
+
+        with IdentityExecutor(1, initializer=begin) as pool:
+            future = pool.submit(ALICE, int)
+            assert future.cancel()
+            gate.set()
+        assert wait([future], 10).done == {future}
+
+    as_root(body)
+
+
 def test_bad_input_is_refused_at_once():
     def generator():
+        yield 1
+
+    async def stream():
         yield 1
 
     def body():
@@ -299,11 +403,12 @@ def test_bad_input_is_refused_at_once():
                 pool.submit(ALICE, 3)
             with pytest.raises(TypeError, match="should be Identity"):
                 pool.bound("alice")
-            for lazy in (generator, asyncio.sleep):
+            for lazy in (generator, stream, asyncio.sleep):
                 with pytest.raises(TypeError, match="generator or coroutine"):
                     pool.submit(ALICE, lazy)
-            with pytest.raises(TypeError, match="returned a generator"):
-                pool.submit(ALICE, lambda: generator()).result()
+            for lazy, kind in ((generator, "generator"), (stream, "async_generator")):
+                with pytest.raises(TypeError, match=rf"returned something lazy \({kind}\)"):
+                    pool.submit(ALICE, lambda lazy=lazy: lazy()).result()
             with pytest.raises(replace.IdentityRefused, match="allow_root=True"):
                 pool.submit(Identity(80001, 80011, [0]), os.getpid)
             assert threading.active_count() == 3  # this one, the supervisor, and one worker
@@ -428,6 +533,20 @@ def test_a_directory_and_umask_of_their_own():
                 assert pool.submit(ALICE, move).result()[0] == 0o027
                 assert pool.submit(BOB, os.getcwd).result() == folder
         assert (os.umask(0o022), os.getcwd()) == (0o027, folder)
+
+        def put_another_in_its_place():
+            os.rename(f"{folder}/alice/pool", f"{folder}/alice/old")
+            os.mkdir(f"{folder}/alice/pool")
+            os.chdir(f"{folder}/alice/pool")
+
+        os.mkdir("alice/pool", 0o755)
+        os.chmod("alice", 0o755)
+        os.chdir("alice/pool")
+        with IdentityExecutor(1, private_fs=True) as pool:
+            pool.submit(ALICE, put_another_in_its_place).result()
+            for who in (ALICE, BOB):
+                assert pool.submit(who, os.getcwd).result() == f"{folder}/alice/old", "the directory, not its name"
+        os.chdir(folder)
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, move).result()
             assert os.getcwd() == f"{folder}/alice", "without it, the process's"
@@ -470,7 +589,21 @@ def test_a_forked_child_has_no_workers():
     def body():
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, os.getpid).result()
-            assert in_child(child, pool)
+            held, go_on = threading.Event(), threading.Event()
+
+            def hold():
+                with pool._pool.lock:
+                    held.set()
+                    go_on.wait(20)
+
+            holder = threading.Thread(target=hold)
+            holder.start()
+            held.wait(10)
+            try:
+                assert in_child(child, pool), "although somebody held the lock when it was forked"
+            finally:
+                go_on.set()
+            holder.join()
             assert pool.submit(ALICE, os.geteuid).result() == ALICE.uid
 
     as_root(body)
@@ -538,10 +671,14 @@ def test_fewer_threads_than_asked_for_do_the_work():
         assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
         os.setresuid(80998, 80998, 80998)
         change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
-        resource.setrlimit(resource.RLIMIT_NPROC, (3, 3))
+        resource.setrlimit(resource.RLIMIT_NPROC, (3, 20))
         with IdentityExecutor(4) as pool:
             for who in (ALICE, BOB) * 3:
                 assert pool.submit(who, os.geteuid).result(20) == who.uid
                 time.sleep(0.01)
+            resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
+            both_at_once = threading.Barrier(2)
+            futures = [pool.submit(who, both_at_once.wait, 10) for who in (ALICE, BOB)]
+            assert sorted(future.result(20) for future in futures) == [0, 1], "when there can be more, there are"
 
     as_root(body)

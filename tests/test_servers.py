@@ -60,6 +60,59 @@ def test_the_page_shows_what_is_in_the_examples():
         assert any(lines(block) in example for example in examples), block
 
 
+# ---- What is open
+
+
+def open_files(pid):
+    """What a process has open: paths, and by which number."""
+    found = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[os.readlink(link)] = link.name
+    return found
+
+
+def until_open(pid, path):
+    deadline = time.monotonic() + 20
+    while path not in (found := open_files(pid)):
+        assert time.monotonic() < deadline, f"{path} was not opened"
+        time.sleep(0.01)
+    return found[path]
+
+
+def by_proc(pid, path):
+    """Names that the kernel gives to a process's open file, and one by way of its working directory, which is /."""
+    number = until_open(pid, path)
+    roads = [f"/proc/self/fd/{number}", f"/proc/thread-self/fd/{number}", f"/proc/{pid}/fd/{number}"]
+    return [*roads, f"/dev/fd/{number}", f"/proc/self/cwd{path}"]
+
+
+def test_what_is_open_can_be_opened_again_by_proc_unless_it_is_hidden(world):
+    """The kernel lets all threads of a process pass, and asks no folder on the way: docs/limits.md."""
+
+    def body():
+        sys.path.insert(0, str(ROOT / "docs" / "examples"))
+        from without_proc import without_proc
+
+        (world / "alice" / "private" / "draft").write_text("draft of alice")
+        alice, bob = (replace.Identity(*IDS[name]) for name in NAMES[:2])
+        with replace.impersonate(alice):
+            os.chmod(world / "alice" / "private", 0o700)
+            number = os.open(world / "alice" / "private" / "draft", os.O_RDONLY)
+        with replace.impersonate(bob):
+            with pytest.raises(PermissionError):
+                os.open(world / "alice" / "private" / "draft", os.O_RDONLY)
+            assert Path(f"/proc/self/fd/{number}").read_text() == "draft of alice"
+        without_proc()
+        assert os.listdir("/proc") == []
+        with replace.impersonate(bob), pytest.raises(PermissionError):
+            os.open(f"/proc/self/fd/{number}", os.O_RDONLY)
+        os.stat(world)
+
+    in_child(body)
+    assert os.listdir("/proc/self/fd"), "in that process alone"
+
+
 # ---- FTP
 
 
@@ -135,6 +188,23 @@ def test_ftp_appending_takes_the_set_uid_bit_away(world):
         assert stat.S_IMODE(os.stat(world / "alice" / "program").st_mode) == 0o4755
         client.storbinary("APPE program", io.BytesIO(b"y"))
         assert stat.S_IMODE(os.stat(world / "alice" / "program").st_mode) == 0o755
+
+
+def test_ftp_nobody_reads_what_the_server_has_open_for_another(world):
+    path = f"{world}/alice/private/draft"
+    with (
+        server(world, ftp_command(world)) as (pid, port),
+        ftp_login(port, "alice") as alice,
+        ftp_login(port, "bob") as bob,
+        alice.transfercmd(f"STOR {path}") as data,
+    ):
+        data.sendall(bytes(1 << 20))
+        for road in by_proc(pid, path):
+            refused(bob.retrbinary, f"RETR {road}", print)
+        refused(bob.retrlines, "LIST /proc/self/fd", print)
+        assert stat.S_IMODE(os.stat(path).st_mode) & 0o004, "only the folder is closed"
+        data.close()
+        alice.voidresp()
 
 
 # What pyftpdlib's UnixAuthorizer does; the class itself is gone where Python has no crypt and spwd (3.13).
@@ -286,14 +356,6 @@ def test_root_and_a_readable_users_file_are_refused(world, program, fault):
         server(world, words).__enter__()
 
 
-def open_files(pid):
-    found = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found.add(os.readlink(link))
-    return found
-
-
 def test_webdav_a_body_is_sent_lazily_while_others_switch(world):
     size = 64 << 20
     block = os.urandom(1 << 20)
@@ -370,3 +432,30 @@ def test_file_service_eight_users_at_once(world):
     for name in MEMBERS:
         assert owner(world / "shared" / f"{name}0") == (IDS[name][0], TEAM)
     assert not list(world.glob("*/planted"))
+
+
+def test_file_service_nobody_reads_what_the_server_has_open_for_another(world):
+    path = f"{world}/alice/private/draft"
+
+    def connected(name):
+        client = stack.enter_context(socket.socket(socket.AF_UNIX))
+        client.settimeout(30)
+        with replace.impersonate(replace.Identity(*IDS[name])):  # SO_PEERCRED is of that moment
+            client.connect(address)
+        return client, stack.enter_context(client.makefile("rb"))
+
+    with (
+        server(world, command("file_service.py", {"/run/files.socket": world / "socket"})) as (pid, address),
+        contextlib.ExitStack() as stack,
+    ):
+        alice, answers = connected("alice")
+        alice.sendall(f"PUT 7 {path}\n".encode())
+        assert answers.readline() == b"SEND\n"
+        bob, refusals = connected("bob")
+        for road in by_proc(pid, path):
+            for line in (f"GET {road}", f"PUT 1 {road}", f"LIST {os.path.dirname(road)}"):
+                bob.sendall(f"{line}\n".encode())
+                assert refusals.readline() in (b"ERR EACCES\n", b"ERR ENOENT\n"), line
+        alice.sendall(b"a draft")
+        assert answers.readline() == b"OK 0\n"
+        assert Path(path).read_bytes() == b"a draft"

@@ -31,6 +31,9 @@ def test_nobody_is_ever_somebody_else():
     assert all(figures[kind] > 0 for kind in kinds), figures
 
 
+# ---- Controls: ways to switch that are wrong, each for another reason
+
+
 @contextlib.contextmanager
 def without_groups(one, level):
     replace.setresuid(-1, one.uid, -1)
@@ -42,8 +45,8 @@ def without_groups(one, level):
 
 @contextlib.contextmanager
 def of_libc(one, level):
-    """As people write it; libc changes every thread."""
-    os.seteuid(0)
+    """All that there is to do, in the right order; but libc changes every thread."""
+    os.setgroups(one.groups)
     os.setegid(one.gid)
     os.seteuid(one.uid)
     try:
@@ -51,6 +54,7 @@ def of_libc(one, level):
     finally:
         os.seteuid(0)
         os.setegid(0)
+        os.setgroups([])
 
 
 @contextlib.contextmanager
@@ -58,21 +62,56 @@ def for_show(one, level):
     yield
 
 
-@pytest.mark.parametrize("naive", [without_groups, of_libc, for_show])
-def test_a_naive_switch_is_noticed(naive):
-    def body(folder):
-        soak = Soak(folder, 300, 1 if naive is not of_libc else 4, 8)
-        soak.impersonate = naive
-        # The executor and acting_as() go on as they are: it is the naive one that must be seen.
-        with contextlib.suppress(OSError, replace.IdentityError, replace.ThreadsDiffer):
-            count = dict.fromkeys(soak.total, 0)
-            for number in range(8):
-                with naive(soak.people[number], "effective"):
-                    soak.look(number, count)
-                    soak.create(number, count)
-        return soak.wrong
+@contextlib.contextmanager
+def not_quite_back(one, level):
+    with replace.impersonate(one, level=level):
+        yield
+    replace.setgroups(one.groups)
 
+
+kept = []
+
+
+@contextlib.contextmanager
+def that_keeps_memory(one, level):
+    kept.append(b"x" * (1 << 14))
+    with replace.impersonate(one, level=level):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("control", "what"),
+    [
+        (without_groups, "wrong owner"),
+        (of_libc, "base ids drifted"),
+        (for_show, "a forbidden open succeeded"),
+        (not_quite_back, "base ids drifted"),
+        (that_keeps_memory, "memory grew"),
+    ],
+)
+def test_a_worse_way_is_noticed(control, what):
+    """The whole soak, in eight threads, on each: it finds what is wrong with it."""
+
+    def body(folder):
+        sys.setswitchinterval(0.0005)
+        return Soak(folder, 4000, 8, 8, control).run()["wrong"]
+
+    if replace.SCOPE != "thread":
+        return
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o711)
         wrong = as_root(body, folder)
-        assert replace.SCOPE != "thread" or wrong
+    assert any(name.startswith(what) for name in wrong), wrong
+
+
+def test_the_right_way_alone_is_right():
+    """What the controls are compared with."""
+
+    def body(folder):
+        return Soak(folder, 4000, 8, 8, replace.impersonate).run()["wrong"]
+
+    if replace.SCOPE != "thread":
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o711)
+        assert as_root(body, folder) == {}

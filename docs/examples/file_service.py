@@ -22,6 +22,8 @@ import stat
 import struct
 import sys
 
+from without_proc import without_proc
+
 import replace
 
 CHUNK = 1 << 16
@@ -31,11 +33,15 @@ def without_waiting(path, flags):
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o666)  # a fifo would keep the worker thread
 
 
-def opened(path, mode):
-    """A regular file, opened.  Runs as the client."""
+def absolute(path):
     if not path.startswith(b"/"):
         raise OSError(errno.EINVAL, "not absolute")
-    file = open(path, mode, opener=without_waiting)  # noqa: SIM115  (returned)
+    return path
+
+
+def opened(path, mode):
+    """A regular file, opened.  Runs as the client."""
+    file = open(absolute(path), mode, opener=without_waiting)  # noqa: SIM115  (returned)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "not a regular file")
@@ -62,6 +68,8 @@ async def get(client, path, reader, writer):
 async def put(client, argument, reader, writer):
     length, _, path = argument.partition(b" ")
     left, failure = int(length), None
+    if left < 0:
+        raise ValueError(length)
     file = await replace.run_as(client, opened, path, "wb")
     try:
         writer.write(b"SEND\n")
@@ -82,7 +90,7 @@ async def put(client, argument, reader, writer):
 
 
 async def list_(client, path, reader, writer):
-    names = await replace.run_as(client, os.listdir, path)
+    names = await replace.run_as(client, os.listdir, absolute(path))
     answer = b"".join(name + b"\n" for name in sorted(names))
     writer.write(b"OK %d\n" % len(answer) + answer)
 
@@ -116,6 +124,7 @@ async def serve(reader, writer):
 
 async def main(path):
     replace.protect_os()
+    without_proc()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     server = await asyncio.start_unix_server(serve, path)

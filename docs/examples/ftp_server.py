@@ -17,6 +17,7 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import UnixFilesystem
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import ThreadedFTPServer
+from without_proc import without_proc
 
 import replace
 
@@ -103,6 +104,7 @@ def main():
 
     Handler.authorizer = authorizer
     replace.protect_os()
+    without_proc()
     with ThreadedFTPServer(("127.0.0.1", options.port), Handler) as server:
         print("listening on port", server.address[1], flush=True)
         server.serve_forever()

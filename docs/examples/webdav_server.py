@@ -15,6 +15,7 @@ import signal
 import threading
 
 from cheroot.wsgi import Server
+from without_proc import without_proc
 from wsgidav.error_printer import ErrorPrinter
 from wsgidav.http_authenticator import HTTPAuthenticator
 from wsgidav.mw.base_mw import BaseMiddleware
@@ -68,6 +69,7 @@ def main():
 
     mimetypes.init()  # else the first GET would do it, as its user
     replace.protect_os()
+    without_proc()
     # An interrupt between two lines of cheroot's queue can lose a thread's wake-up, and stop() waits for it for ever.
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
