@@ -111,10 +111,12 @@ def limits(found):
     for row in found["executor"]["ratios"]:
         if row["cores"] == "one":  # on several, chance decides (_executor.py)
             rows.append([f"time of a task of the same user, {kind(row)}", row["ratio"], 1.25, True])
+    each = {row["tasks"]: row["changes"] for row in found["executor"]["changes"] if row["who"] == "each"}
     for row in found["executor"]["changes"]:
         if row["who"] == "same":
-            what = f"changes, tasks of the same user, {among(row)}"
-            rows.append([what, row["changes"], 0, False])
+            rows.append([f"changes, tasks of the same user, {among(row)}", row["changes"], 0, False])
+        elif row["who"] == "random":  # fewer than one enter and leave each
+            rows.append([f"changes, tasks of 64 users, {among(row)}", row["changes"], each[row["tasks"]] - 1, False])
     return [{"what": what, "seen": seen, "limit": limit, "timed": timed} for what, seen, limit, timed in rows]
 
 
