@@ -36,18 +36,22 @@ def _before(identity: Identity, /) -> None:
     """What core/guard.c calls before an entry if one of _LOOPS has been imported: it may refuse.
 
     Refused is a thread that runs an event loop or switches greenlets: there the identity
-    would cross an await.  What is not imported cannot run, so nothing is imported here.
+    would cross an await.  What is not imported cannot run, so nothing is imported here; nor
+    can what another thread is only importing, and has no such attribute yet.
     """
-    if (asyncio := _module("asyncio")) is not None and asyncio._get_running_loop() is not None:
+    running = getattr(_module("asyncio"), "_get_running_loop", None)
+    if running is not None and running() is not None:
         raise IdentityRefused("an asyncio event loop is running in this thread; use `await run_as(...)`", identity)
-    if (trio := _module("trio")) is not None and trio.lowlevel.in_trio_run():
+    in_trio = getattr(_module("trio.lowlevel"), "in_trio_run", None)
+    if in_trio is not None and in_trio():
         raise IdentityRefused(
             "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`",
             identity,
         )
-    if (greenlet := _module("greenlet")) is not None:
-        gevent = _module("gevent._hub_local")
-        if greenlet.getcurrent().parent is not None or (gevent is not None and gevent.get_hub_if_exists() is not None):
+    current = getattr(_module("greenlet"), "getcurrent", None)
+    if current is not None:
+        hub = getattr(_module("gevent._hub_local"), "get_hub_if_exists", None)
+        if current().parent is not None or (hub is not None and hub() is not None):
             raise IdentityRefused("greenlets switch in this thread, and others would run under it", identity)
 
 

@@ -172,7 +172,7 @@ def _came_back(identity: Identity) -> str:
     attempts: list[tuple[str, Any]] = [("setuid", 0), ("seteuid", 0)]
     if identity.gid != 0:
         attempts += [("setgid", 0), ("setegid", 0)]
-    attempts.append(("setgroups", [*identity.groups, 2**32 - 2]))
+    attempts.append(("setgroups", [2**32 - 2]))
     for name, argument in attempts:
         try:
             _OS[name](argument)
@@ -255,7 +255,8 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
 
     Real, effective and saved ids and the groups are the identity's, and no capability is
     left, so the child cannot come back.  The program is looked up, and options' files are
-    used, as the identity.  May be called while the thread holds another identity.
+    used, as the identity.  May be called while the thread holds another identity; import
+    subprocess before, then, or it is imported as that user.
     options: those of subprocess.Popen, but for user, group and extra_groups.
     Raises what impersonate() and subprocess.Popen raise; TypeError.
     """

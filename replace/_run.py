@@ -8,6 +8,8 @@ there is no line of Python at which an interrupt could leave the thread switched
 
 from __future__ import annotations
 
+from _thread import start_new_thread
+
 from ._errors import IdentityRefused
 from ._impersonate import impersonate
 from ._native import depth, run, tainted
@@ -63,6 +65,13 @@ def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
         raise TypeError(f"{function!r} returned something lazy ({type(result).__name__}): {_ADVICE}")
 
 
+def _eager(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call it; a lazy result is refused, and closed, while the identity is still held."""
+    result = function(*args, **kwargs)
+    refuse_lazy_result(function, result)
+    return result
+
+
 class acting_as:  # noqa: N801  (used like a function)
     """acting_as(identity, function): a callable that runs function as identity.
 
@@ -81,9 +90,7 @@ class acting_as:  # noqa: N801  (used like a function)
         self.identity, self.__wrapped__, self._options = identity, function, options
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        result = run(impersonate(self.identity, **self._options), self.__wrapped__, args, kwargs)
-        refuse_lazy_result(self.__wrapped__, result)
-        return result
+        return run(impersonate(self.identity, **self._options), _eager, (self.__wrapped__, args, kwargs), None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_acting_as, (self.identity, self.__wrapped__, self._options))
@@ -139,6 +146,9 @@ class _Impersonated:
         """Close the iterable (or its iterator) as the identity; harmless when there is nothing to close."""
         source, iterator = self._source, self._iterator
         self._source, self._iterator = (), iter(())
+        self._close(iterator, source)
+
+    def _close(self, iterator: Any, source: Any) -> None:
         for thing in (iterator, source):
             close = getattr(thing, "close", None)
             if close is not None:
@@ -148,7 +158,11 @@ class _Impersonated:
 
     def __del__(self) -> None:
         if hasattr(self, "_iterator"):
-            self.close()
+            rest = (self._iterator, self._source)
+            try:
+                self.close()
+            except IdentityRefused:  # an event loop runs in this thread; its body shall not end as the server
+                start_new_thread(self._close, rest)
 
 
 def impersonated(identity: Identity, iterable: Iterable[T], **options: Any) -> Iterator[T]:

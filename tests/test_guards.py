@@ -555,3 +555,74 @@ def test_setfsuid_inside_is_noticed_where_leaving_would_not_undo_it():
         assert ids() == ROOT_IDS
 
     as_root(body)
+
+
+# ---- The way back, and other hands on a guard
+
+
+def test_a_guard_that_another_thread_tried_to_leave_is_left_by_its_own():
+    def body():
+        guard = impersonate(ALICE)
+        guard.__enter__()
+        with pytest.raises(replace.ThreadTainted):
+            in_thread(guard.__exit__, None, None, None)
+        assert ids()[0] == (0, ALICE.uid, 0), "nobody else can end it"
+        guard.__exit__(None, None, None)
+        assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
+
+        guard = impersonate(ALICE)
+        guard.__enter__()
+        with pytest.raises(replace.ThreadTainted):
+            in_thread(guard.__exit__, None, None, None)
+        del guard
+        assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("base", [(0, 0, 1000), (1000, 0, 1000), (1000, 0, 0)])
+@pytest.mark.parametrize("level", LEVELS)
+def test_nobody_enters_who_could_not_come_back(base, level):
+    """Root by its effective id alone: some levels leave it no way back, which is said before and not after."""
+
+    def body():
+        replace.setresuid(*base)
+        before, refusal = ids(), None
+        try:
+            with impersonate(ALICE, level=level):
+                assert ids() != before
+        except replace.IdentityError as problem:
+            refusal = (problem.state, problem.step)
+        assert refusal in (None, ("unchanged", "going back to the privileged id"))
+        assert (ids(), _native.tainted()) == (before, False)
+
+    as_root(body)
+
+
+def test_a_child_that_became_the_user_enters_no_more():
+    def body():
+        with impersonate(Identity(0, 0), allow_root=True):
+            child = os.fork()
+            if child == 0:
+                try:
+                    with impersonate(ALICE):
+                        os._exit(1)
+                except replace.ForkedUnderIdentity as problem:
+                    os._exit(0 if problem.state == "for good" and ids()[0] == (0, 0, 0) else 2)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert as_root(body) in (0, None)
+
+
+def test_entering_beside_the_import_of_an_event_loop():
+    """A module that is only being imported has no attributes yet, and runs nothing."""
+
+    def body():
+        import types
+
+        for name in ("asyncio", "trio", "trio.lowlevel", "greenlet", "gevent._hub_local"):
+            sys.modules[name] = types.ModuleType(name)
+        with impersonate(ALICE):
+            assert ids()[0] == (0, ALICE.uid, 0)
+
+    as_root(body)

@@ -73,6 +73,16 @@ def test_drop_is_for_every_thread_and_for_good():
     as_plain_root(body)
 
 
+def test_drop_with_as_many_groups_as_there_can_be():
+    needs_root()
+
+    def body():
+        replace.drop_privileges(Identity(80001, 80011, range(100_000, 100_000 + 65536)))
+        return os.getresuid(), len(os.getgroups())
+
+    assert in_child(body) == ((80001,) * 3, 65536)
+
+
 def test_drop_is_refused_while_a_thread_is_switched():
     def body():
         with impersonate(BOB), pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):

@@ -291,3 +291,50 @@ def test_the_logger_is_silent_by_default():
     )
     out = run(sys.executable, "-c", script, cwd="/")
     assert (out.returncode, out.stderr) == (0, "")
+
+
+def test_a_lazy_result_is_closed_as_the_user():
+    """Its body has begun inside: what is left of it does not run as the server."""
+    seen = []
+
+    def lazy():
+        def items():
+            try:
+                yield 1
+            finally:
+                seen.append(os.geteuid())
+
+        iterator = items()
+        next(iterator)
+        return iterator
+
+    def body():
+        with pytest.raises(TypeError, match="something lazy"):
+            acting_as(ALICE, lazy)()
+        return seen
+
+    assert as_root(body) in ([ALICE.uid], None)
+
+
+def test_impersonated_dropped_where_an_event_loop_runs_is_closed_as_the_user():
+    def body():
+        seen, closed = [], threading.Event()
+
+        def items():
+            try:
+                yield 1
+                yield 2
+            finally:
+                seen.append(os.geteuid())
+                closed.set()
+
+        async def main():
+            iterator = impersonated(ALICE, items())
+            assert await asyncio.to_thread(next, iterator) == 1
+            del iterator
+            assert await asyncio.to_thread(closed.wait, 10)
+
+        asyncio.run(main())
+        return seen
+
+    assert as_root(body) in ([ALICE.uid], None)

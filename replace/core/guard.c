@@ -295,7 +295,8 @@ static void guard_dealloc(PyObject *object)
 	PyTypeObject *type = Py_TYPE(object);
 	PyObject *kind, *value, *trace;
 
-	if (self->guard != NULL && self->guard->state == REP_STATE_ENTERED) {
+	if (self->guard != NULL &&
+	    (self->guard->state == REP_STATE_ENTERED || self->guard->state == REP_STATE_TAINTED)) {
 		PyErr_Fetch(&kind, &value, &trace);
 		if (leave(self) != 0)
 			PyErr_WriteUnraisable(self->identity);

@@ -142,6 +142,27 @@ static int give_up(struct rep_guard *guard, int step, int error)
 	return end(guard, REP_STATE_IDLE);
 }
 
+static int holds(const struct rep_ids *ids, uid_t uid)
+{
+	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
+}
+
+/*
+ * Whether root finds the way back from what it will be: setresuid(2) of somebody without
+ * CAP_SETUID takes ids that the thread has already. A server without root raises its
+ * capabilities first, and rep_walk() goes by way of the privileged id unless that is its goal.
+ */
+static int comes_back(const struct rep_ids *before, const struct rep_ids *set)
+{
+	uid_t root = rep_mine.base.euid;
+
+	if (root != 0 || set->euid == root)
+		return 1;
+	if (before->euid != root || before->fsuid != root)
+		return holds(set, root);
+	return holds(set, before->ruid) && holds(set, root) && holds(set, before->suid);
+}
+
 int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int level)
 {
 	int before = errno, error = refusal(guard, identity, level);
@@ -151,6 +172,10 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 	guard->state = REP_STATE_IDLE;
 	guard->error = guard->changes = 0;
 	guard->level = level;
+	if (rep_mine.forked) {
+		rep_fail(guard, REP_STEP_FORKED, EPERM);
+		return end(guard, REP_STATE_FOR_GOOD);
+	}
 	if (error == 0 && rep_mine.depth == 0)
 		error = rep_count_in();
 	if (error != 0) {
@@ -165,6 +190,8 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 	if (rep_mine.depth == 0)
 		rep_mine.base = guard->before;
 	shape(identity, level, &guard->set);
+	if (!comes_back(&guard->before, &guard->set))
+		return give_up(guard, REP_STEP_PRIVILEGE, EPERM);
 	if (identity->size > 0)
 		memcpy(rep_wanted(guard), identity->groups,
 		       identity->size * sizeof *identity->groups);
@@ -253,6 +280,10 @@ int rep_leave(struct rep_guard *guard)
 	int before = errno;
 	struct rep_ids now;
 
+	if (guard->state == REP_STATE_TAINTED && !rep_mine.tainted && innermost(guard)) {
+		guard->state = REP_STATE_ENTERED; /* another thread tried to leave it, in vain */
+		guard->step = REP_STEP_NONE;
+	}
 	if (guard->state != REP_STATE_ENTERED)
 		return 0;
 	if (rep_mine.forked) {
