@@ -197,7 +197,7 @@ def test_a_forbidden_read_raises_at_the_client_with_the_remote_traceback(found):
     *forbidden, missing = found["forbidden"]
     for error, functions in forbidden:
         assert type(error) is PermissionError
-        assert functions[-2:] == ["__call__", "read"], "acting_as, and the function in the worker"
+        assert functions[-2:] == ["_eager", "read"], "acting_as, and the function in the worker"
     assert type(missing[0]) is FileNotFoundError
 
 
