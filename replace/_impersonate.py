@@ -19,7 +19,7 @@ from ._identity import Identity, not_an_identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import Any, Literal
 
     from ._native import Guard
 
@@ -32,27 +32,30 @@ ALLOW_ROOT, ALLOW_PROCESS, ABORT = 1, 2, 4  # enum rep_flag
 _module = sys.modules.get
 
 
+def _ask(module: str, function: str) -> Any:
+    """What that function answers; None where the module is not imported, or another thread is only importing it."""
+    found = getattr(_module(module), function, None)
+    return None if found is None else found()
+
+
 def _before(identity: Identity, /) -> None:
     """What core/guard.c calls before an entry if one of _LOOPS has been imported: it may refuse.
 
     Refused is a thread that runs an event loop or switches greenlets: there the identity
-    would cross an await.  What is not imported cannot run, so nothing is imported here; nor
-    can what another thread is only importing, and has no such attribute yet.
+    would cross an await.  What is not imported cannot run, so nothing is imported here.
     """
-    running = getattr(_module("asyncio"), "_get_running_loop", None)
-    if running is not None and running() is not None:
+    if _ask("asyncio", "_get_running_loop") is not None:
         raise IdentityRefused("an asyncio event loop is running in this thread; use `await run_as(...)`", identity)
-    in_trio = getattr(_module("trio.lowlevel"), "in_trio_run", None)
-    if in_trio is not None and in_trio():
+    if _ask("trio.lowlevel", "in_trio_run"):
         raise IdentityRefused(
             "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`",
             identity,
         )
-    current = getattr(_module("greenlet"), "getcurrent", None)
-    if current is not None:
-        hub = getattr(_module("gevent._hub_local"), "get_hub_if_exists", None)
-        if current().parent is not None or (hub is not None and hub() is not None):
-            raise IdentityRefused("greenlets switch in this thread, and others would run under it", identity)
+    greenlet = _ask("greenlet", "getcurrent")
+    if greenlet is not None and (
+        greenlet.parent is not None or _ask("gevent._hub_local", "get_hub_if_exists") is not None
+    ):
+        raise IdentityRefused("greenlets switch in this thread, and others would run under it", identity)
 
 
 _LOOPS = ("asyncio", "trio", "greenlet")

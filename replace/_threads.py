@@ -56,7 +56,7 @@ def status_fields(tid: int | str = "self", pid: int | str = "self") -> dict[str,
 def like_main() -> bool:
     """Whether the calling thread has the ids and groups of the main thread; True where nobody can tell."""
     mine, main = status_fields(), status_fields(os.getpid())
-    return all(mine.get(name) == main.get(name) for name in ("Uid", "Gid", "Groups"))
+    return not (mine and main) or ThreadCredentials(0, mine).ids == ThreadCredentials(0, main).ids
 
 
 def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:

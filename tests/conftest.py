@@ -140,12 +140,12 @@ int main(void)
 
 
 @contextlib.contextmanager
-def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
-    """Another thread holds the identity meanwhile; yields that thread."""
+def held_elsewhere(manager: Any) -> Any:
+    """Another thread is inside of the context manager meanwhile; yields that thread."""
     inside, leave = threading.Event(), threading.Event()
 
     def work() -> None:
-        with impersonate(identity, level=level):
+        with manager:
             inside.set()
             leave.wait(20)
 
@@ -157,6 +157,11 @@ def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
     finally:
         leave.set()
         worker.join()
+
+
+def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
+    """Another thread holds the identity meanwhile; yields that thread."""
+    return held_elsewhere(impersonate(identity, level=level))
 
 
 LIBC = ctypes.CDLL(None, use_errno=True)

@@ -27,6 +27,7 @@ from conftest import (
     ROOT,
     as_root,
     change_capabilities,
+    held_elsewhere,
     ids,
     in_child,
     needs_root,
@@ -225,7 +226,7 @@ def test_the_function_s_own_exception_is_the_context():
 
 
 def test_a_done_callback_that_became_root_is_noticed_before_the_next_task():
-    def body(folder):
+    def body():
         gate = threading.Event()
         with IdentityExecutor(1) as pool:
             first = pool.submit(ALICE, gate.wait, 10)
@@ -236,7 +237,7 @@ def test_a_done_callback_that_became_root_is_noticed_before_the_next_task():
                 second.result(20)
             assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
 
-    as_root(body, "")
+    as_root(body)
 
 
 def test_who_a_done_callback_runs_as():
@@ -589,21 +590,8 @@ def test_a_forked_child_has_no_workers():
     def body():
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, os.getpid).result()
-            held, go_on = threading.Event(), threading.Event()
-
-            def hold():
-                with pool._pool.lock:
-                    held.set()
-                    go_on.wait(20)
-
-            holder = threading.Thread(target=hold)
-            holder.start()
-            held.wait(10)
-            try:
+            with held_elsewhere(pool._pool.lock):
                 assert in_child(child, pool), "although somebody held the lock when it was forked"
-            finally:
-                go_on.set()
-            holder.join()
             assert pool.submit(ALICE, os.geteuid).result() == ALICE.uid
 
     as_root(body)

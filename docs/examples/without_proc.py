@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A process that sees no /proc: for servers that open what their clients name.  ../limits.md says why.
 
-from without_proc import without_proc
-
-without_proc()  # first thing in main(), before threads are started
+Call without_proc() before threads are started.  Needs CAP_SYS_ADMIN.
 """
 
 import contextlib

@@ -103,6 +103,13 @@ static int taint(struct rep_guard *guard)
 	return end(guard, REP_STATE_TAINTED);
 }
 
+/* A fork has made the thread the user: it neither enters nor leaves any more. */
+static int for_good(struct rep_guard *guard)
+{
+	rep_fail(guard, REP_STEP_FORKED, EPERM);
+	return end(guard, REP_STATE_FOR_GOOD);
+}
+
 static int cannot_restore(struct rep_guard *guard)
 {
 	if (guard->flags & REP_ABORT_UNLESS_RESTORED)
@@ -158,7 +165,7 @@ static int comes_back(const struct rep_ids *before, const struct rep_ids *set)
 
 	if (root != 0 || set->euid == root)
 		return 1;
-	if (before->euid != root || before->fsuid != root)
+	if (!rep_outwards(before))
 		return holds(set, root);
 	return holds(set, before->ruid) && holds(set, root) && holds(set, before->suid);
 }
@@ -172,10 +179,8 @@ int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int 
 	guard->state = REP_STATE_IDLE;
 	guard->error = guard->changes = 0;
 	guard->level = level;
-	if (rep_mine.forked) {
-		rep_fail(guard, REP_STEP_FORKED, EPERM);
-		return end(guard, REP_STATE_FOR_GOOD);
-	}
+	if (rep_mine.forked)
+		return for_good(guard);
 	if (error == 0 && rep_mine.depth == 0)
 		error = rep_count_in();
 	if (error != 0) {
@@ -286,10 +291,8 @@ int rep_leave(struct rep_guard *guard)
 	}
 	if (guard->state != REP_STATE_ENTERED)
 		return 0;
-	if (rep_mine.forked) {
-		rep_fail(guard, REP_STEP_FORKED, EPERM);
-		return end(guard, REP_STATE_FOR_GOOD);
-	}
+	if (rep_mine.forked)
+		return for_good(guard);
 	if (!innermost(guard)) {
 		rep_fail(guard, REP_STEP_ORDER, EPERM);
 		return taint(guard);

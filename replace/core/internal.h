@@ -57,6 +57,9 @@ REP_HIDDEN int rep_same_groups(const struct rep_ids *a, gid_t *read, const struc
                                const gid_t *set);
 REP_HIDDEN int rep_ascending(const gid_t *list, size_t size);
 
+/* Whether @to is the privileged id itself: rep_walk() then goes there straight. */
+REP_HIDDEN int rep_outwards(const struct rep_ids *to);
+
 /* From @now, as read with the groups in rep_scratch(), to @to, verified. */
 REP_HIDDEN int rep_walk(struct rep_guard *guard, struct rep_ids *now, const struct rep_ids *to,
                         const gid_t *groups);

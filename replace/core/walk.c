@@ -149,6 +149,11 @@ static int set_gids(struct rep_guard *guard, struct rep_ids *now, const struct r
 	return 0;
 }
 
+int rep_outwards(const struct rep_ids *to)
+{
+	return to->euid == rep_mine.base.euid && to->fsuid == rep_mine.base.euid;
+}
+
 /*
  * From what the thread is, as read, to what it shall be, verified. Inwards: by way of
  * the privileged id, then groups, gids, uids. Outwards, to the privileged id itself:
@@ -159,7 +164,7 @@ int rep_walk(struct rep_guard *guard, struct rep_ids *now, const struct rep_ids 
 {
 	gid_t *list = rep_scratch(guard);
 	uid_t privileged = rep_mine.base.euid;
-	int outwards = to->euid == privileged && to->fsuid == privileged;
+	int outwards = rep_outwards(to);
 	int lists = !rep_same_groups(now, list, to, groups);
 
 	if (!lists && rep_same_gids(now, to) && rep_same_uids(now, to) && now->fsuid == to->fsuid &&
