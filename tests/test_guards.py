@@ -562,6 +562,8 @@ def test_setfsuid_inside_is_noticed_where_leaving_would_not_undo_it():
 
 def test_a_guard_that_another_thread_tried_to_leave_is_left_by_its_own():
     def body():
+        told = []
+        sys.addaudithook(lambda event, args: told.append(event) if event == "replace.leave" else None)
         guard = impersonate(ALICE)
         guard.__enter__()
         with pytest.raises(replace.ThreadTainted):
@@ -576,6 +578,7 @@ def test_a_guard_that_another_thread_tried_to_leave_is_left_by_its_own():
             in_thread(guard.__exit__, None, None, None)
         del guard
         assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
+        assert len(told) == 2, "a thread that is itself again is told of, whoever tried before"
 
     as_root(body)
 

@@ -151,11 +151,17 @@ static int enter(Guard *self)
 	return -1;
 }
 
+/* Whether it may still be somebody: rep_leave() knows who has tainted it. */
+static int may_be_held(const Guard *self)
+{
+	return self->guard->state == REP_STATE_ENTERED || self->guard->state == REP_STATE_TAINTED;
+}
+
 /* Leave, whatever exception is under way; that of a failed leave takes its place, as its context.
  */
 static int leave(Guard *self)
 {
-	int held = self->guard->state == REP_STATE_ENTERED;
+	int held = may_be_held(self);
 	struct native_state *state = state_of(self);
 	PyObject *result;
 
@@ -163,7 +169,7 @@ static int leave(Guard *self)
 		raise_failure(self);
 		return -1;
 	}
-	if (!held || state == NULL || state->audit == NULL)
+	if (!held || self->guard->state != REP_STATE_LEFT || state == NULL || state->audit == NULL)
 		return 0;
 	result = PyObject_CallFunction(state->audit, "sOi", "replace.leave", self->identity,
 	                               self->level);
@@ -295,8 +301,7 @@ static void guard_dealloc(PyObject *object)
 	PyTypeObject *type = Py_TYPE(object);
 	PyObject *kind, *value, *trace;
 
-	if (self->guard != NULL &&
-	    (self->guard->state == REP_STATE_ENTERED || self->guard->state == REP_STATE_TAINTED)) {
+	if (self->guard != NULL && may_be_held(self)) {
 		PyErr_Fetch(&kind, &value, &trace);
 		if (leave(self) != 0)
 			PyErr_WriteUnraisable(self->identity);
