@@ -13,7 +13,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 
 class Call(NamedTuple):
-    name: str  # uniform name; C adds the prefix rep_
+    name: str  # uniform name; C adds the prefix libreplace_
     params: Tuple[Tuple[str, str], ...]  # (C type, name)
     doc: str  # what it does and what its errors are
     source: str  # where that is written down
@@ -26,7 +26,7 @@ class Call(NamedTuple):
 
     @property
     def symbol(self) -> str:
-        return "rep_" + self.name
+        return "libreplace_" + self.name
 
     @property
     def prototype(self) -> str:
@@ -160,7 +160,8 @@ CALLS: Tuple[Call, ...] = tuple(
             "initgroups",
             (("const char *", "user"), ("gid_t", "group")),
             "Set the supplementary groups to those that the group database lists for user, and group. The "
-            "look-up comes first, the one setgroups after it. ENOMEM: no room for the list; else as rep_setgroups().",
+            "look-up comes first, the one setgroups after it. ENOMEM: no room for the list; else as "
+            "libreplace_setgroups().",
             "initgroups(3), getgrouplist(3)",
             raw=("setgroups", "count", "list"),
             refuse=("group",),

@@ -186,8 +186,8 @@ def override_h(answers: Answers) -> str:
     text = _box(
         verdict,
         "Makes existing C code use libreplace: compile it with -include libreplace/replace_override.h. Bare defines "
-        "only, before any system header, so that the system's own declarations then declare the rep_ functions. "
-        "setfsuid() and setfsgid() are left alone: rep_setfsuid() returns something else.",
+        "only, before any system header, so that the system's own declarations then declare the libreplace_ functions. "
+        "setfsuid() and setfsgid() are left alone: libreplace_setfsuid() returns something else.",
     )
     text += "#ifndef LIBREPLACE_OVERRIDE_H\n#define LIBREPLACE_OVERRIDE_H\n\n"
     for chosen in verdict.calls:
@@ -218,7 +218,7 @@ def build_info(answers: Answers) -> str:
     facts = {"version": str(answers["project:version"]), **{name: str(getattr(verdict, name)) for name in FACTS}}
     text = _box(verdict, "What was built, as a function; declared and explained in libreplace/build_info.h.")
     text += "\n#include <stddef.h>\n#include <string.h>\n#include <libreplace/build_info.h>\n"
-    text += "\nconst char *replace_build_info(const char *name)\n{\n\tif (name == NULL)\n\t\treturn "
+    text += "\nconst char *libreplace_build_info(const char *name)\n{\n\tif (name == NULL)\n\t\treturn "
     text += "\n\t\t       ".join(f'"{name}={value}\\n"' for name, value in facts.items()) + ";\n"
     for name, value in facts.items():
         text += f'\tif (strcmp(name, "{name}") == 0)\n\t\treturn "{value}";\n'

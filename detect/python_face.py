@@ -37,7 +37,7 @@ def _docstring(call: Call) -> str:
         if call.kind == "setter" and "fs" not in call.name
         else ""
     )
-    first, _, rest = call.doc.replace("rep_", "").partition(". ")
+    first, _, rest = call.doc.replace("libreplace_", "").partition(". ")
     names = [] if call.kind == "getter" else names
     signature = f"{call.name}({', '.join(['$module', *names, '/'] if names else ['$module'])})\n--\n\n"
     more = " ".join(part for part in (given, rest, scope, raised, f"Source: {call.source}.") if part)

@@ -90,6 +90,6 @@ def initgroups(username: str | bytes | os.PathLike[str], gid: SupportsIndex, /) 
     name = os.fsencode(username)
     if b"\0" in name:
         raise ValueError("embedded null byte")
-    if lib.rep_initgroups(ffi.new("char[]", name), _gid(gid)):
+    if lib.libreplace_initgroups(ffi.new("char[]", name), _gid(gid)):
         error = ffi.errno
         raise OSError(error, os.strerror(error))

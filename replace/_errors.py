@@ -14,9 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: enum rep_state in words
+#: enum libreplace_state in words
 STATES = ("unchanged", "switched", "rolled back", "tainted", "restored", "for good")
-#: enum rep_step in words
+#: enum libreplace_step in words
 STEPS = (
     "none", "refusing", "reading the ids", "going back to the privileged id", "setgroups", "setting the gid",
     "setting the uid", "verifying", "checking capabilities", "comparing with what enter had set", "leaving in order",
@@ -139,7 +139,7 @@ _KINDS = {8: CapabilitiesRemain, 9: IdentityChanged, 10: ThreadTainted, 11: Fork
 
 
 def failure(error: int, identity: object, step: int, state: int) -> Exception:
-    """The exception for the result of a switch: errno, enum rep_step, enum rep_state.  Called by core/guard.c."""
+    """The exception for the result of a switch: errno, libreplace_step, libreplace_state.  Called by core/guard.c."""
     if step == 1 and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == 1 or STATES[state] == "tainted" else _KINDS.get(step, IdentityError)

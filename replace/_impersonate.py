@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     OnFailure = Literal["taint", "abort"]
 
 LEVELS = {"effective": 0, "shielded": 1, "real": 2, "filesystem": 3}
-ALLOW_ROOT, ALLOW_PROCESS, ABORT = 1, 2, 4  # enum rep_flag
+ALLOW_ROOT, ALLOW_PROCESS, ABORT = 1, 2, 4  # enum libreplace_flag
 
 _module = sys.modules.get
 

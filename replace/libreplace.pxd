@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
 #
-# libreplace for Cython: `from replace.libreplace cimport rep_setresuid`. The C compiler needs `libreplace config
+# libreplace for Cython: `from replace.libreplace cimport libreplace_setresuid`. The C compiler needs `libreplace config
 # --cflags --libs`, or pkg-config. tests/test_table.py holds this against detect/calls.py and the header files, which
 # explain every name. None of it needs the GIL.
 
@@ -14,73 +14,73 @@ cdef extern from "<libreplace/replace.h>" nogil:
     const char *LIBREPLACE_BACKEND
     const uid_t LIBREPLACE_SHIELD_UID
 
-    int rep_setuid(uid_t uid)
-    int rep_seteuid(uid_t euid)
-    int rep_setreuid(uid_t ruid, uid_t euid)
-    int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
-    int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
-    int rep_setfsuid(uid_t fsuid)
-    int rep_getfsuid(uid_t *fsuid)
-    int rep_setgid(gid_t gid)
-    int rep_setegid(gid_t egid)
-    int rep_setregid(gid_t rgid, gid_t egid)
-    int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
-    int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
-    int rep_setfsgid(gid_t fsgid)
-    int rep_getfsgid(gid_t *fsgid)
-    int rep_setgroups(size_t size, const gid_t *list)
-    int rep_initgroups(const char *user, gid_t group)
-    int rep_getgroups(int size, gid_t *list)
+    int libreplace_setuid(uid_t uid)
+    int libreplace_seteuid(uid_t euid)
+    int libreplace_setreuid(uid_t ruid, uid_t euid)
+    int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+    int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+    int libreplace_setfsuid(uid_t fsuid)
+    int libreplace_getfsuid(uid_t *fsuid)
+    int libreplace_setgid(gid_t gid)
+    int libreplace_setegid(gid_t egid)
+    int libreplace_setregid(gid_t rgid, gid_t egid)
+    int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+    int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+    int libreplace_setfsgid(gid_t fsgid)
+    int libreplace_getfsgid(gid_t *fsgid)
+    int libreplace_setgroups(size_t size, const gid_t *list)
+    int libreplace_initgroups(const char *user, gid_t group)
+    int libreplace_getgroups(int size, gid_t *list)
 
-    cdef enum rep_level:
-        REP_LEVEL_EFFECTIVE
-        REP_LEVEL_SHIELDED
-        REP_LEVEL_REAL
-        REP_LEVEL_FILESYSTEM
+    cdef enum libreplace_level:
+        LIBREPLACE_LEVEL_EFFECTIVE
+        LIBREPLACE_LEVEL_SHIELDED
+        LIBREPLACE_LEVEL_REAL
+        LIBREPLACE_LEVEL_FILESYSTEM
 
-    cdef enum rep_step:
-        REP_STEP_NONE
-        REP_STEP_REFUSED
-        REP_STEP_READ
-        REP_STEP_PRIVILEGE
-        REP_STEP_GROUPS
-        REP_STEP_GID
-        REP_STEP_UID
-        REP_STEP_VERIFY
-        REP_STEP_CAPABILITIES
-        REP_STEP_FOUND
-        REP_STEP_ORDER
-        REP_STEP_FORKED
+    cdef enum libreplace_step:
+        LIBREPLACE_STEP_NONE
+        LIBREPLACE_STEP_REFUSED
+        LIBREPLACE_STEP_READ
+        LIBREPLACE_STEP_PRIVILEGE
+        LIBREPLACE_STEP_GROUPS
+        LIBREPLACE_STEP_GID
+        LIBREPLACE_STEP_UID
+        LIBREPLACE_STEP_VERIFY
+        LIBREPLACE_STEP_CAPABILITIES
+        LIBREPLACE_STEP_FOUND
+        LIBREPLACE_STEP_ORDER
+        LIBREPLACE_STEP_FORKED
 
-    cdef enum rep_state:
-        REP_STATE_IDLE
-        REP_STATE_ENTERED
-        REP_STATE_ROLLED_BACK
-        REP_STATE_TAINTED
-        REP_STATE_LEFT
-        REP_STATE_FOR_GOOD
+    cdef enum libreplace_state:
+        LIBREPLACE_STATE_IDLE
+        LIBREPLACE_STATE_ENTERED
+        LIBREPLACE_STATE_ROLLED_BACK
+        LIBREPLACE_STATE_TAINTED
+        LIBREPLACE_STATE_LEFT
+        LIBREPLACE_STATE_FOR_GOOD
 
-    cdef enum rep_flag:
-        REP_ALLOW_ROOT
-        REP_ALLOW_PROCESS
-        REP_ABORT_UNLESS_RESTORED
+    cdef enum libreplace_flag:
+        LIBREPLACE_ALLOW_ROOT
+        LIBREPLACE_ALLOW_PROCESS
+        LIBREPLACE_ABORT_UNLESS_RESTORED
 
-    cdef struct rep_identity:
+    cdef struct libreplace_identity:
         uid_t uid
         gid_t gid
         size_t size
         const gid_t *groups
 
-    cdef struct rep_ids:
+    cdef struct libreplace_ids:
         uid_t ruid, euid, suid, fsuid
         gid_t rgid, egid, sgid, fsgid
         size_t size
 
-    cdef struct rep_capabilities:
+    cdef struct libreplace_capabilities:
         uint64_t effective, permitted, inheritable, ambient
 
-    # Allocate sizeof(rep_guard) + 3 * room * sizeof(gid_t), all zero; then set room and flags.
-    cdef struct rep_guard:
+    # Allocate sizeof(libreplace_guard) + 3 * room * sizeof(gid_t), all zero; then set room and flags.
+    cdef struct libreplace_guard:
         size_t room
         int flags
         int step
@@ -89,15 +89,15 @@ cdef extern from "<libreplace/replace.h>" nogil:
         int changes
         int level
 
-    int rep_enter(rep_guard *guard, const rep_identity *identity, int level)
-    int rep_check(rep_guard *guard)
-    int rep_leave(rep_guard *guard)
-    int rep_private_fs()
-    unsigned rep_active()
-    unsigned rep_depth()
-    int rep_tainted()
-    int rep_identity_has_root(const rep_identity *identity)
-    int rep_drop_begin()
-    void rep_drop_end()
-    int rep_drop_capabilities()
-    const char *replace_build_info(const char *name)
+    int libreplace_enter(libreplace_guard *guard, const libreplace_identity *identity, int level)
+    int libreplace_check(libreplace_guard *guard)
+    int libreplace_leave(libreplace_guard *guard)
+    int libreplace_private_fs()
+    unsigned libreplace_active()
+    unsigned libreplace_depth()
+    int libreplace_tainted()
+    int libreplace_identity_has_root(const libreplace_identity *identity)
+    int libreplace_drop_begin()
+    void libreplace_drop_end()
+    int libreplace_drop_capabilities()
+    const char *libreplace_build_info(const char *name)

@@ -29,7 +29,7 @@
 
 static void *switch_here(void *unused)
 {
-	MUST(rep_setresuid((uid_t)-1, 80001, (uid_t)-1) == 0);
+	MUST(libreplace_setresuid((uid_t)-1, 80001, (uid_t)-1) == 0);
 	MUST(geteuid() == 80001);
 	return unused;
 }
@@ -51,17 +51,17 @@ static void wide_ids(void)
 		for (int i = 0; i < 3; i++) {
 			MUST(fchown(file, groups[i], groups[i]) == 0 && fstat(file, &made) == 0);
 			MUST(made.st_uid == groups[i] && made.st_gid == groups[i]);
-			MUST(rep_setresgid((gid_t)-1, groups[i], (gid_t)-1) == 0);
-			MUST(rep_setresuid((uid_t)-1, groups[i], (uid_t)-1) == 0);
+			MUST(libreplace_setresgid((gid_t)-1, groups[i], (gid_t)-1) == 0);
+			MUST(libreplace_setresuid((uid_t)-1, groups[i], (uid_t)-1) == 0);
 			strcpy(path, "/tmp/libreplace-XXXXXX");
 			close(file);
 			file = mkstemp(path);
 			MUST(file >= 0 && unlink(path) == 0 && fstat(file, &made) == 0);
 			MUST(made.st_uid == groups[i] && made.st_gid == groups[i]);
-			MUST(rep_setresuid((uid_t)-1, 0, (uid_t)-1) == 0);
-			MUST(rep_setresgid((gid_t)-1, 0, (gid_t)-1) == 0);
+			MUST(libreplace_setresuid((uid_t)-1, 0, (uid_t)-1) == 0);
+			MUST(libreplace_setresgid((gid_t)-1, 0, (gid_t)-1) == 0);
 		}
-		MUST(rep_setgroups(3, groups) == 0 && rep_getgroups(3, list) == 3);
+		MUST(libreplace_setgroups(3, groups) == 0 && libreplace_getgroups(3, list) == 3);
 		MUST(memcmp(list, groups, sizeof groups) == 0);
 		exit(0);
 	}
@@ -79,21 +79,21 @@ int main(void)
 	gid_t none = (gid_t)-1;
 	pthread_t thread;
 
-	refused(rep_setuid((uid_t)-1));
-	refused(rep_seteuid((uid_t)-1));
-	refused(rep_setgid((gid_t)-1));
-	refused(rep_setegid((gid_t)-1));
-	refused(rep_initgroups("root", (gid_t)-1));
-	refused(rep_setgroups((size_t)INT_MAX + 1, &none));
+	refused(libreplace_setuid((uid_t)-1));
+	refused(libreplace_seteuid((uid_t)-1));
+	refused(libreplace_setgid((gid_t)-1));
+	refused(libreplace_setegid((gid_t)-1));
+	refused(libreplace_initgroups("root", (gid_t)-1));
+	refused(libreplace_setgroups((size_t)INT_MAX + 1, &none));
 #if SIZE_MAX > UINT_MAX
-	refused(rep_setgroups((size_t)UINT_MAX + 1, &none)); /* as an int: none */
+	refused(libreplace_setgroups((size_t)UINT_MAX + 1, &none)); /* as an int: none */
 #endif
-	MUST(rep_getresuid(&r, &e, &s) == 0 && r == getuid() && e == geteuid());
-	MUST(rep_getgroups(0, NULL) == getgroups(0, NULL));
+	MUST(libreplace_getresuid(&r, &e, &s) == 0 && r == getuid() && e == geteuid());
+	MUST(libreplace_getgroups(0, NULL) == getgroups(0, NULL));
 	if (geteuid() != 0)
 		return 0;
 	if (getenv("UID_WRAPPER") == NULL) { /* which owns no files, and accepts -1 in a list */
-		refused(rep_setgroups(1, &none));
+		refused(libreplace_setgroups(1, &none));
 		wide_ids();
 	}
 	MUST(pthread_create(&thread, NULL, switch_here, NULL) == 0);

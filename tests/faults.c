@@ -16,9 +16,9 @@
 #include "raw_capabilities.h"
 
 static const gid_t groups[] = {80011, 80021};
-static const struct rep_identity alice = {80001, 80011, 2, groups};
+static const struct libreplace_identity alice = {80001, 80011, 2, groups};
 
-static void say(const char *what, int result, const struct rep_guard *guard)
+static void say(const char *what, int result, const struct libreplace_guard *guard)
 {
 	int error = result == 0 ? 0 : errno;
 	char line[4096];
@@ -40,16 +40,17 @@ static void say(const char *what, int result, const struct rep_guard *guard)
 int main(int argc, char **argv)
 {
 	static LIBREPLACE_GUARD(held, 64);
-	int level = argc > 1 ? atoi(argv[1]) : REP_LEVEL_EFFECTIVE;
+	int level = argc > 1 ? atoi(argv[1]) : LIBREPLACE_LEVEL_EFFECTIVE;
 
 	held.guard.room = 64;
 	if (argc > 2 && (setgroups(0, NULL) != 0 || become_server_without_root() != 0))
 		return 1;
 	say("before", 0, &held.guard);
-	say("enter", rep_enter(&held.guard, &alice, level), &held.guard);
-	say("leave", rep_leave(&held.guard), &held.guard);
-	printf("tainted %d active %u depth %u\n", rep_tainted(), rep_active(), rep_depth());
-	if (rep_tainted())
-		say("again", rep_enter(&held.guard, &alice, level), &held.guard);
+	say("enter", libreplace_enter(&held.guard, &alice, level), &held.guard);
+	say("leave", libreplace_leave(&held.guard), &held.guard);
+	printf("tainted %d active %u depth %u\n", libreplace_tainted(), libreplace_active(),
+	       libreplace_depth());
+	if (libreplace_tainted())
+		say("again", libreplace_enter(&held.guard, &alice, level), &held.guard);
 	return 0;
 }

@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * rep_enter() and rep_leave() from C, for `meson test`: every level, nesting, order, a
- * foreign thread, another's call in between, root that keeps its capabilities, a server
- * without root. Each case runs in a forked child. Without root
- * what is left to test is the refusal. Built where one call changes one thread.
+ * libreplace_enter() and libreplace_leave() from C, for `meson test`: every level, nesting, order,
+ * a foreign thread, another's call in between, root that keeps its capabilities, a server without
+ * root. Each case runs in a forked child. Without root what is left to test is the refusal. Built
+ * where one call changes one thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,12 +32,12 @@
 enum { ALICE = 80001, BOB = 80002, STAFF = 80011, ROOM = 64 };
 
 static const gid_t groups_of_alice[] = {80011, 80021}, groups_of_bob[] = {80012};
-static const struct rep_identity alice = {ALICE, STAFF, 2, groups_of_alice};
-static const struct rep_identity bob = {BOB, 80012, 1, groups_of_bob};
+static const struct libreplace_identity alice = {ALICE, STAFF, 2, groups_of_alice};
+static const struct libreplace_identity bob = {BOB, 80012, 1, groups_of_bob};
 
 typedef LIBREPLACE_GUARD(entry, ROOM);
 
-static struct rep_guard *fresh(entry *place)
+static struct libreplace_guard *fresh(entry *place)
 {
 	memset(place, 0, sizeof *place);
 	place->guard.room = ROOM;
@@ -48,7 +48,7 @@ static void are(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
 {
 	uid_t ruid, euid, suid, fsuid;
 
-	MUST(rep_getresuid(&ruid, &euid, &suid) == 0 && rep_getfsuid(&fsuid) == 0);
+	MUST(libreplace_getresuid(&ruid, &euid, &suid) == 0 && libreplace_getfsuid(&fsuid) == 0);
 	MUST(ruid == r && euid == e && suid == s && fsuid == fs);
 	MUST(getegid() == g && getgroups(0, NULL) == size);
 }
@@ -67,18 +67,21 @@ static void every_level(void)
 	static const uid_t real[] = {0, LIBREPLACE_SHIELD_UID, ALICE};
 	entry held;
 
-	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_FILESYSTEM; level++) {
-		MUST(rep_enter(fresh(&held), &alice, level) == 0);
-		MUST(held.guard.state == REP_STATE_ENTERED && held.guard.changes == 3);
-		MUST(rep_depth() == 1 && rep_active() == 1 && !opens("/etc/shadow"));
-		if (level == REP_LEVEL_FILESYSTEM)
+	for (int level = LIBREPLACE_LEVEL_EFFECTIVE; level <= LIBREPLACE_LEVEL_FILESYSTEM;
+	     level++) {
+		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+		MUST(held.guard.state == LIBREPLACE_STATE_ENTERED && held.guard.changes == 3);
+		MUST(libreplace_depth() == 1 && libreplace_active() == 1 && !opens("/etc/shadow"));
+		if (level == LIBREPLACE_LEVEL_FILESYSTEM)
 			are(0, 0, 0, ALICE, 0, 2);
 		else
 			are(real[level], ALICE, 0, ALICE, STAFF, 2);
-		MUST(rep_leave(&held.guard) == 0 && held.guard.state == REP_STATE_LEFT);
-		MUST(held.guard.changes == 6 && rep_depth() == 0 && rep_active() == 0);
+		MUST(libreplace_leave(&held.guard) == 0 &&
+		     held.guard.state == LIBREPLACE_STATE_LEFT);
+		MUST(held.guard.changes == 6 && libreplace_depth() == 0 &&
+		     libreplace_active() == 0);
 		are(0, 0, 0, 0, 0, 0);
-		MUST(rep_leave(&held.guard) == 0 && opens("/etc/shadow"));
+		MUST(libreplace_leave(&held.guard) == 0 && opens("/etc/shadow"));
 	}
 }
 
@@ -87,13 +90,14 @@ static void group_ids_of_every_level(void)
 	entry held;
 	gid_t r, e, s, fs;
 
-	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_FILESYSTEM; level++) {
-		gid_t want = level == REP_LEVEL_FILESYSTEM ? 0 : STAFF;
+	for (int level = LIBREPLACE_LEVEL_EFFECTIVE; level <= LIBREPLACE_LEVEL_FILESYSTEM;
+	     level++) {
+		gid_t want = level == LIBREPLACE_LEVEL_FILESYSTEM ? 0 : STAFF;
 
-		MUST(rep_enter(fresh(&held), &alice, level) == 0);
-		MUST(rep_getresgid(&r, &e, &s) == 0 && rep_getfsgid(&fs) == 0);
+		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+		MUST(libreplace_getresgid(&r, &e, &s) == 0 && libreplace_getfsgid(&fs) == 0);
 		MUST(r == want && e == want && s == 0 && fs == STAFF);
-		MUST(rep_leave(&held.guard) == 0);
+		MUST(libreplace_leave(&held.guard) == 0);
 	}
 }
 
@@ -103,17 +107,18 @@ static void forked_while_held(void)
 	int status = 1;
 	pid_t child;
 
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	child = fork();
 	if (child == 0) {
 		are(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
-		MUST(setresuid(0, 0, 0) == -1 && errno == EPERM && rep_active() == 0);
-		MUST(rep_leave(&held.guard) == -1 && held.guard.step == REP_STEP_FORKED);
-		MUST(held.guard.state == REP_STATE_FOR_GOOD && geteuid() == ALICE);
+		MUST(setresuid(0, 0, 0) == -1 && errno == EPERM && libreplace_active() == 0);
+		MUST(libreplace_leave(&held.guard) == -1 &&
+		     held.guard.step == LIBREPLACE_STEP_FORKED);
+		MUST(held.guard.state == LIBREPLACE_STATE_FOR_GOOD && geteuid() == ALICE);
 		exit(0);
 	}
 	MUST(waitpid(child, &status, 0) == child && status == 0);
-	MUST(rep_leave(&held.guard) == 0);
+	MUST(libreplace_leave(&held.guard) == 0);
 	are(0, 0, 0, 0, 0, 0);
 }
 
@@ -121,18 +126,20 @@ static void drop_and_entry_exclude_each_other(void)
 {
 	entry held;
 
-	MUST(rep_drop_begin() == 0 && rep_drop_begin() == -1 && errno == EBUSY);
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1 && errno == EBUSY);
-	MUST(held.guard.step == REP_STEP_REFUSED && rep_active() == 0);
-	rep_drop_end();
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_drop_begin() == -1 && errno == EBUSY);
-	MUST(rep_leave(&held.guard) == 0 && rep_drop_begin() == 0);
+	MUST(libreplace_drop_begin() == 0 && libreplace_drop_begin() == -1 && errno == EBUSY);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1 &&
+	     errno == EBUSY);
+	MUST(held.guard.step == LIBREPLACE_STEP_REFUSED && libreplace_active() == 0);
+	libreplace_drop_end();
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_drop_begin() == -1 && errno == EBUSY);
+	MUST(libreplace_leave(&held.guard) == 0 && libreplace_drop_begin() == 0);
 }
 
 static void *die_while_switched(void *place)
 {
-	MUST(rep_enter(fresh(place), &alice, REP_LEVEL_EFFECTIVE) == 0 && rep_active() == 1);
+	MUST(libreplace_enter(fresh(place), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0 &&
+	     libreplace_active() == 1);
 	return NULL;
 }
 
@@ -142,20 +149,21 @@ static void thread_that_dies_while_switched(void)
 	pthread_t thread;
 
 	MUST(pthread_create(&thread, NULL, die_while_switched, &held) == 0);
-	MUST(pthread_join(thread, NULL) == 0 && rep_active() == 0);
+	MUST(pthread_join(thread, NULL) == 0 && libreplace_active() == 0);
 	are(0, 0, 0, 0, 0, 0);
 }
 
 static void only_the_uid_differs(void)
 {
-	static const struct rep_identity user = {ALICE, 0, 0, NULL};
+	static const struct libreplace_identity user = {ALICE, 0, 0, NULL};
 	entry held;
 
-	MUST(rep_enter(fresh(&held), &user, REP_LEVEL_EFFECTIVE) == -1 && errno == EPERM);
-	MUST(held.guard.step == REP_STEP_REFUSED && held.guard.changes == 0);
-	fresh(&held)->flags = REP_ALLOW_ROOT;
-	MUST(rep_enter(&held.guard, &user, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_leave(&held.guard) == 0 && held.guard.changes == 2);
+	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_EFFECTIVE) == -1 &&
+	     errno == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_REFUSED && held.guard.changes == 0);
+	fresh(&held)->flags = LIBREPLACE_ALLOW_ROOT;
+	MUST(libreplace_enter(&held.guard, &user, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_leave(&held.guard) == 0 && held.guard.changes == 2);
 }
 
 static void nested_and_in_every_pair_of_levels(void)
@@ -163,15 +171,16 @@ static void nested_and_in_every_pair_of_levels(void)
 	entry outer, inner;
 
 	for (int pair = 0; pair < 16; pair++) {
-		struct rep_guard *guard = fresh(&outer);
+		struct libreplace_guard *guard = fresh(&outer);
 
-		MUST(rep_enter(guard, &alice, pair / 4) == 0);
-		MUST(rep_enter(fresh(&inner), &bob, pair % 4) == 0 && rep_depth() == 2);
+		MUST(libreplace_enter(guard, &alice, pair / 4) == 0);
+		MUST(libreplace_enter(fresh(&inner), &bob, pair % 4) == 0 &&
+		     libreplace_depth() == 2);
 		MUST(!opens("/etc/shadow"));
-		MUST(rep_leave(&inner.guard) == 0);
-		if (pair / 4 != REP_LEVEL_FILESYSTEM)
+		MUST(libreplace_leave(&inner.guard) == 0);
+		if (pair / 4 != LIBREPLACE_LEVEL_FILESYSTEM)
 			MUST(geteuid() == ALICE && getegid() == STAFF);
-		MUST(rep_leave(guard) == 0);
+		MUST(libreplace_leave(guard) == 0);
 		are(0, 0, 0, 0, 0, 0);
 	}
 }
@@ -180,21 +189,23 @@ static void out_of_order(void)
 {
 	entry outer, inner;
 
-	MUST(rep_enter(fresh(&outer), &alice, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_enter(fresh(&inner), &bob, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_leave(&outer.guard) == -1 && outer.guard.step == REP_STEP_ORDER);
+	MUST(libreplace_enter(fresh(&outer), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_leave(&outer.guard) == -1 && outer.guard.step == LIBREPLACE_STEP_ORDER);
 	are(0, BOB, 0, BOB, 80012, 1);
-	MUST(rep_tainted() && rep_enter(fresh(&outer), &alice, REP_LEVEL_REAL) == -1);
-	MUST(outer.guard.step == REP_STEP_REFUSED && errno == ENOTRECOVERABLE);
+	MUST(libreplace_tainted() &&
+	     libreplace_enter(fresh(&outer), &alice, LIBREPLACE_LEVEL_REAL) == -1);
+	MUST(outer.guard.step == LIBREPLACE_STEP_REFUSED && errno == ENOTRECOVERABLE);
 }
 
 static void *leave_elsewhere(void *guard)
 {
 	entry own;
 
-	MUST(rep_enter(fresh(&own), &bob, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_leave(guard) == -1 && ((struct rep_guard *)guard)->step == REP_STEP_ORDER);
-	MUST(geteuid() == BOB && rep_tainted());
+	MUST(libreplace_enter(fresh(&own), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_leave(guard) == -1 &&
+	     ((struct libreplace_guard *)guard)->step == LIBREPLACE_STEP_ORDER);
+	MUST(geteuid() == BOB && libreplace_tainted());
 	return NULL;
 }
 
@@ -204,23 +215,23 @@ static void foreign_thread(void)
 	pthread_t thread;
 
 	/* Started first: a thread inherits the ids of the one that starts it. */
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_FILESYSTEM) == 0);
-	MUST(rep_leave(&held.guard) == 0 &&
-	     rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_FILESYSTEM) == 0);
+	MUST(libreplace_leave(&held.guard) == 0 &&
+	     libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0 && syscall(SYS_setresgid, -1, 0, -1) == 0);
 	MUST(pthread_create(&thread, NULL, leave_elsewhere, &held.guard) == 0);
-	MUST(pthread_join(thread, NULL) == 0 && held.guard.state == REP_STATE_TAINTED);
-	MUST(!rep_tainted());
+	MUST(pthread_join(thread, NULL) == 0 && held.guard.state == LIBREPLACE_STATE_TAINTED);
+	MUST(!libreplace_tainted());
 }
 
 static void changed_in_between(void)
 {
 	entry held;
 
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0);
-	MUST(rep_leave(&held.guard) == -1 && held.guard.step == REP_STEP_FOUND);
-	MUST(held.guard.state == REP_STATE_LEFT);
+	MUST(libreplace_leave(&held.guard) == -1 && held.guard.step == LIBREPLACE_STEP_FOUND);
+	MUST(held.guard.state == LIBREPLACE_STATE_LEFT);
 	are(0, 0, 0, 0, 0, 0);
 }
 
@@ -229,34 +240,41 @@ static void checked_in_between(void)
 	entry held, inner;
 	unsigned sets[6];
 
-	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_FILESYSTEM; level++) {
-		MUST(rep_enter(fresh(&held), &alice, level) == 0 && rep_check(&held.guard) == 0);
-		MUST(rep_enter(fresh(&inner), &bob, level) == 0 && rep_check(&inner.guard) == 0);
-		MUST(rep_leave(&inner.guard) == 0 && rep_check(&held.guard) == 0);
-		MUST(rep_leave(&held.guard) == 0 && rep_check(&held.guard) == -1 && errno == ESRCH);
+	for (int level = LIBREPLACE_LEVEL_EFFECTIVE; level <= LIBREPLACE_LEVEL_FILESYSTEM;
+	     level++) {
+		MUST(libreplace_enter(fresh(&held), &alice, level) == 0 &&
+		     libreplace_check(&held.guard) == 0);
+		MUST(libreplace_enter(fresh(&inner), &bob, level) == 0 &&
+		     libreplace_check(&inner.guard) == 0);
+		MUST(libreplace_leave(&inner.guard) == 0 && libreplace_check(&held.guard) == 0);
+		MUST(libreplace_leave(&held.guard) == 0 && libreplace_check(&held.guard) == -1 &&
+		     errno == ESRCH);
 	}
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0);
-	MUST(rep_check(&held.guard) == -1 && held.guard.step == REP_STEP_FOUND && geteuid() == 0);
-	MUST(rep_leave(&held.guard) == -1 && held.guard.step == REP_STEP_FOUND);
+	MUST(libreplace_check(&held.guard) == -1 && held.guard.step == LIBREPLACE_STEP_FOUND &&
+	     geteuid() == 0);
+	MUST(libreplace_leave(&held.guard) == -1 && held.guard.step == LIBREPLACE_STEP_FOUND);
 
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(capabilities(SYS_capget, sets) == 0);
 	sets[0] = sets[1]; /* effective: all that is permitted */
-	MUST(capabilities(SYS_capset, sets) == 0 && rep_check(&held.guard) == -1);
-	MUST(held.guard.step == REP_STEP_CAPABILITIES && rep_leave(&held.guard) == -1);
+	MUST(capabilities(SYS_capset, sets) == 0 && libreplace_check(&held.guard) == -1);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES &&
+	     libreplace_leave(&held.guard) == -1);
 	are(0, 0, 0, 0, 0, 0);
 
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_enter(fresh(&inner), &bob, REP_LEVEL_EFFECTIVE) == 0);
-	MUST(rep_check(&held.guard) == -1 && held.guard.step == REP_STEP_ORDER);
-	MUST(rep_leave(&inner.guard) == 0 && rep_leave(&held.guard) == -1);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_check(&held.guard) == -1 && held.guard.step == LIBREPLACE_STEP_ORDER);
+	MUST(libreplace_leave(&inner.guard) == 0 && libreplace_leave(&held.guard) == -1);
 
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(capabilities(SYS_capget, sets) == 0);
 	sets[1] &= ~1U; /* CAP_CHOWN, permitted no more */
-	MUST(capabilities(SYS_capset, sets) == 0 && rep_check(&held.guard) == -1);
-	MUST(held.guard.step == REP_STEP_CAPABILITIES && rep_leave(&held.guard) == -1);
+	MUST(capabilities(SYS_capset, sets) == 0 && libreplace_check(&held.guard) == -1);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES &&
+	     libreplace_leave(&held.guard) == -1);
 }
 
 static void root_that_keeps_its_capabilities(void)
@@ -264,10 +282,11 @@ static void root_that_keeps_its_capabilities(void)
 	entry held;
 
 	MUST(prctl(PR_SET_SECUREBITS, 1 << 2) == 0); /* SECBIT_NO_SETUID_FIXUP */
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1);
-	MUST(held.guard.step == REP_STEP_CAPABILITIES && held.guard.state == REP_STATE_ROLLED_BACK);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES &&
+	     held.guard.state == LIBREPLACE_STATE_ROLLED_BACK);
 	are(0, 0, 0, 0, 0, 0);
-	MUST(!rep_tainted() && rep_active() == 0);
+	MUST(!libreplace_tainted() && libreplace_active() == 0);
 }
 
 static void server_without_root(void)
@@ -276,15 +295,15 @@ static void server_without_root(void)
 	entry held, inner;
 
 	MUST(become_server_without_root() == 0);
-	for (int level = REP_LEVEL_EFFECTIVE; level <= REP_LEVEL_REAL; level++) {
-		MUST(rep_enter(fresh(&held), &alice, level) == 0);
+	for (int level = LIBREPLACE_LEVEL_EFFECTIVE; level <= LIBREPLACE_LEVEL_REAL; level++) {
+		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
 		MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0);
 		MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, OF_SETUID, 0, 0) == 0);
-		MUST(rep_setresuid(-1, 0, -1) == -1 && errno == EPERM);
-		MUST(rep_enter(fresh(&inner), &bob, level) == 0 && geteuid() == BOB);
-		MUST(rep_leave(&inner.guard) == 0 && geteuid() == ALICE);
+		MUST(libreplace_setresuid(-1, 0, -1) == -1 && errno == EPERM);
+		MUST(libreplace_enter(fresh(&inner), &bob, level) == 0 && geteuid() == BOB);
+		MUST(libreplace_leave(&inner.guard) == 0 && geteuid() == ALICE);
 		MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0);
-		MUST(rep_leave(&held.guard) == 0);
+		MUST(libreplace_leave(&held.guard) == 0);
 		are(1000, 1000, 1000, 1000, 1000, 0);
 		MUST(capabilities(SYS_capget, sets) == 0);
 		MUST(sets[0] == BOTH && sets[1] == BOTH && sets[2] == BOTH);
@@ -296,9 +315,12 @@ static void not_permitted(void)
 {
 	entry held;
 
-	MUST(rep_setresgid(ALICE, ALICE, ALICE) == 0 && rep_setresuid(ALICE, ALICE, ALICE) == 0);
-	MUST(rep_enter(fresh(&held), &bob, REP_LEVEL_EFFECTIVE) == -1 && errno == EPERM);
-	MUST(held.guard.step == REP_STEP_GROUPS && held.guard.state == REP_STATE_ROLLED_BACK);
+	MUST(libreplace_setresgid(ALICE, ALICE, ALICE) == 0 &&
+	     libreplace_setresuid(ALICE, ALICE, ALICE) == 0);
+	MUST(libreplace_enter(fresh(&held), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1 &&
+	     errno == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_GROUPS &&
+	     held.guard.state == LIBREPLACE_STATE_ROLLED_BACK);
 	are(ALICE, ALICE, ALICE, ALICE, ALICE, 0);
 }
 
@@ -309,10 +331,11 @@ static void too_many_groups_for_the_buffer(void)
 
 	for (int i = 0; i <= ROOM; i++)
 		many[i] = (gid_t)i + 1;
-	MUST(rep_setgroups(ROOM + 1, many) == 0);
-	MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1 && errno == ENOBUFS);
-	MUST(held.guard.step == REP_STEP_READ && held.guard.state == REP_STATE_IDLE);
-	MUST(rep_active() == 0);
+	MUST(libreplace_setgroups(ROOM + 1, many) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1 &&
+	     errno == ENOBUFS);
+	MUST(held.guard.step == LIBREPLACE_STEP_READ && held.guard.state == LIBREPLACE_STATE_IDLE);
+	MUST(libreplace_active() == 0);
 }
 
 static int run(const char *name, void (*body)(void))
@@ -322,7 +345,7 @@ static int run(const char *name, void (*body)(void))
 
 	if (child == 0) {
 		alarm(20);
-		MUST(rep_setgroups(0, NULL) == 0);
+		MUST(libreplace_setgroups(0, NULL) == 0);
 		body();
 		exit(0);
 	}
@@ -338,8 +361,8 @@ int main(void)
 	int failed = 0;
 
 	if (geteuid() != 0) {
-		MUST(rep_enter(fresh(&held), &alice, REP_LEVEL_EFFECTIVE) == -1);
-		MUST(held.guard.state != REP_STATE_TAINTED && rep_active() == 0);
+		MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+		MUST(held.guard.state != LIBREPLACE_STATE_TAINTED && libreplace_active() == 0);
 		return 0;
 	}
 #define RUN(body) failed += run(#body, body)

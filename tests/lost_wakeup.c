@@ -273,7 +273,7 @@ int main(int argc, char **argv)
 		      stderr);
 		return 77;
 	}
-	switch_to = strcmp(mode, "ours") == 0 ? rep_setresuid : setresuid;
+	switch_to = strcmp(mode, "ours") == 0 ? libreplace_setresuid : setresuid;
 	if (mode == argv[2])
 		return bleed(mode, atoi(argv[3]));
 	return wakeups(mode, atoi(argv[2]), atoi(argv[3]), argc > 4);

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT
  *
  * Stands for existing code: it knows nothing of libreplace, and is compiled with
- * -include libreplace/replace_override.h. The contract that only rep_ functions have
+ * -include libreplace/replace_override.h. The contract that only libreplace_ functions have
  * (seteuid(-1) is EINVAL on every back end, and the symbol's own name) shows that it works.
  */
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 int main(void)
 {
-	if (strcmp(NAME_OF(setreuid), "rep_setreuid") != 0 ||
+	if (strcmp(NAME_OF(setreuid), "libreplace_setreuid") != 0 ||
 	    strcmp(NAME_OF(setfsuid), "setfsuid") != 0)
 		return 1;
 	if (setreuid((uid_t)-1, geteuid()) != 0)

@@ -72,7 +72,7 @@ schema (JSON Schema 2020-12) is installed as `replace/report.schema.json`; the t
 | the summary of `meson setup` | whoever builds |
 | `pkg-config --variable=scope libreplace` | build systems; also `backend`, `system`, `libc` |
 | `dependency('libreplace').get_variable('scope')` | a parent project in Meson; the same names |
-| `replace_build_info("scope")` | C as it runs; `version` too; NULL is all of them |
+| `libreplace_build_info("scope")` | C as it runs; `version` too; NULL is all of them |
 
 Each of `report` takes a file as well: `libreplace report --html BUILD/replace/build_report.json`. On the page every
 question unfolds to its source, command and what came of it. An answer given by hand decides, while a run does not, so

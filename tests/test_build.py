@@ -128,7 +128,7 @@ def test_c_library_alone_without_cffi(source, tmp_path):
     program = tmp_path / "program.c"
     program.write_text(
         "#include <libreplace/replace.h>\n#include <stdio.h>\n"
-        "int main(void) { puts(LIBREPLACE_BACKEND); return rep_setresuid(-1, -1, -1); }\n"
+        "int main(void) { puts(LIBREPLACE_BACKEND); return libreplace_setresuid(-1, -1, -1); }\n"
     )
     flags = subprocess.check_output(
         [tool("pkg-config", "finds libraries"), "--cflags", "--libs", "libreplace"],
@@ -169,7 +169,7 @@ def test_editable(source, tmp_path):
 
     # the C library, too, from the build directory; but for its .pc file, which leads nowhere there
     (tmp_path / "program.c").write_text(
-        "#include <libreplace/replace.h>\nint main(void) { return rep_setegid(-1) + 1; }\n"
+        "#include <libreplace/replace.h>\nint main(void) { return libreplace_setegid(-1) + 1; }\n"
     )
     out = run(python, "-m", "replace", "config", "--cflags", "--libs", env={"PATH": path}, cwd="/")
     assert out.returncode == 0, out.stderr

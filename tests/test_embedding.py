@@ -183,7 +183,7 @@ def test_override(installed, tmp_path):
 def public_names():
     """What the headers declare: the calls of the table, and the functions of those written by hand."""
     text = "".join(path.read_text() for path in (ROOT / "replace/core/libreplace").glob("*.h"))
-    return {call.symbol for call in CALLS} | set(re.findall(r"^\w[\w *]*?(rep\w+)\([^)]*\);", text, re.M))
+    return {call.symbol for call in CALLS} | set(re.findall(r"^\w[\w *]*?(libreplace_\w+)\([^)]*\);", text, re.M))
 
 
 def symbols(*arguments):
@@ -195,11 +195,11 @@ def symbols(*arguments):
 
 def test_every_public_symbol_is_visible_and_no_other(installed):
     names = public_names()
-    assert {"rep_enter", "rep_check", "replace_build_info"} < names
+    assert {"libreplace_enter", "libreplace_check", "libreplace_build_info"} < names
     assert symbols("-D", installed / "shared/lib/libreplace.so") == names
     static = symbols(installed / "static/lib/libreplace.a")
     assert names <= static
-    assert {name for name in static if not name.startswith("rep_")} == {"replace_build_info"}
+    assert all(name.startswith("libreplace_") for name in static)
 
 
 def test_extension_modules_export_nothing_but_their_start():
@@ -238,7 +238,8 @@ def test_each_installed_header_compiles_alone(installed, development, tmp_path, 
 def test_a_guard_has_the_same_size_in_cxx(installed, tmp_path):
     (tmp_path / "size.c").write_text(
         "#include <libreplace/replace.h>\n#include <stdio.h>\n"
-        'int main(void) { LIBREPLACE_GUARD(g, 64); printf("%d %d", (int)sizeof(struct rep_guard), (int)sizeof g); }\n'
+        "int main(void) { LIBREPLACE_GUARD(g, 64); "
+        'printf("%d %d", (int)sizeof(struct libreplace_guard), (int)sizeof g); }\n'
     )
     sizes = set()
     for compiler, language in (("gcc", "c"), ("g++", "c++")):

@@ -29,12 +29,12 @@ PROGRAM = r"""
 
 int main(int argc, char **argv)
 {
-	fputs(replace_build_info(NULL), stdout);
+	fputs(libreplace_build_info(NULL), stdout);
 	for (int i = 1; i < argc; i++)
-		printf("%s is %s\n", argv[i], replace_build_info(argv[i]));
-	assert(replace_build_info("") == NULL && replace_build_info("no such fact") == NULL);
-	assert(strcmp(replace_build_info("backend"), LIBREPLACE_BACKEND) == 0);
-	assert((strcmp(replace_build_info("scope"), "thread") == 0) == LIBREPLACE_THREAD_SCOPE);
+		printf("%s is %s\n", argv[i], libreplace_build_info(argv[i]));
+	assert(libreplace_build_info("") == NULL && libreplace_build_info("no such fact") == NULL);
+	assert(strcmp(libreplace_build_info("backend"), LIBREPLACE_BACKEND) == 0);
+	assert((strcmp(libreplace_build_info("scope"), "thread") == 0) == LIBREPLACE_THREAD_SCOPE);
 	return 0;
 }
 """

@@ -58,7 +58,7 @@ def test_no_fault(faults):
     assert seen["tainted"] == (False, 0)
 
 
-#: level, system call, which of them: every one that rep_enter() makes, and the step it belongs to (enum rep_step)
+#: level, system call, which of them: every one that libreplace_enter() makes, and its step (enum libreplace_step)
 ON_ENTER = [
     (EFFECTIVE, "getgroups", 1, READ),
     (EFFECTIVE, "getresuid", 1, READ),

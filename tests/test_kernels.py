@@ -45,7 +45,7 @@ class Machine:
 
     def __init__(self, platform, kind, folder):
         text = (GOLDEN / platform / "replace_calls.c").read_text()
-        name = f"rep_setres{kind}"
+        name = f"libreplace_setres{kind}"
         (body,) = re.findall(rf"^int {name}\(.*?^}}\n", text, re.S | re.M)
         prelude, caller = PRELUDE.rsplit("\nint call", 1)
         source = prelude.replace("EUID", "1" if kind == "uid" else "2") + "\n" + body + ("\nint call" + caller) % name

@@ -35,7 +35,7 @@ def test_stub_of_the_cffi_module_is_the_table():
 def declarations(text):
     """What a header or Cython's copy of it declares: functions as they are written, enumerators, fields by struct."""
     text = re.sub(r"/\*.*?\*/|#[^\n]*", "", text, flags=re.S)
-    functions = re.findall(r"^ *((?:const )?\w+ \*?)(rep\w+)\(([^()]*)\)", text, re.M)
+    functions = re.findall(r"^ *((?:const )?\w+ \*?)(libreplace_\w+)\(([^()]*)\)", text, re.M)
     constants = set(re.findall(r"\bREP_[A-Z_]+\b", text))
     structs = dict(re.findall(r"struct (\w+)(?: \{|:)\n(.*?)(?:^\};|\n\n|\Z)", text, re.M | re.S))
     fields = {name: set(re.findall(r"(\w+)(?=[,;\n]|\[\]|\Z)", body)) for name, body in structs.items()}
@@ -56,7 +56,7 @@ def test_declarations_for_cython_are_those_of_the_table_and_the_headers():
     assert constants == wanted
     # what belongs to the library is left out: a Cython program has no use for it
     own = {"token", "outer_token", "outer", "before", "set", "capabilities", "groups"}
-    assert fields == {name: names - (own if name == "rep_guard" else set()) for name, names in structs.items()}
+    assert fields == {name: names - (own if name == "libreplace_guard" else set()) for name, names in structs.items()}
 
 
 def test_stub_of_the_native_module_is_the_table_and_what_there_is():

@@ -31,7 +31,7 @@ static void *work(void *number)
 {
 	unsigned id = 81000 + (unsigned)(uintptr_t)number;
 	gid_t groups[2] = {id, id + 1000};
-	struct rep_identity own = {id, id, 2, groups}, other = {id + 500, id + 500, 0, NULL};
+	struct libreplace_identity own = {id, id, 2, groups}, other = {id + 500, id + 500, 0, NULL};
 	LIBREPLACE_GUARD(outer, ROOM);
 	LIBREPLACE_GUARD(inner, ROOM);
 	uid_t fs;
@@ -41,13 +41,15 @@ static void *work(void *number)
 	outer.guard.room = inner.guard.room = ROOM;
 	pthread_barrier_wait(&together);
 	for (int i = 0; i < rounds; i++) {
-		must(rep_enter(&outer.guard, &own, i % 4) == 0, "enter");
-		must(rep_getfsuid(&fs) == 0 && fs == id, "who am I");
-		must(rep_enter(&inner.guard, &other, i / 4 % 4) == 0, "enter inside");
-		must(rep_getfsuid(&fs) == 0 && fs == id + 500, "who am I inside");
-		must(rep_active() >= 1 && rep_depth() == 2 && !rep_tainted(), "counted");
-		must(rep_leave(&inner.guard) == 0 && rep_leave(&outer.guard) == 0, "leave");
-		must(rep_enter(&outer.guard, &own, 7) == -1, "no such level");
+		must(libreplace_enter(&outer.guard, &own, i % 4) == 0, "enter");
+		must(libreplace_getfsuid(&fs) == 0 && fs == id, "who am I");
+		must(libreplace_enter(&inner.guard, &other, i / 4 % 4) == 0, "enter inside");
+		must(libreplace_getfsuid(&fs) == 0 && fs == id + 500, "who am I inside");
+		must(libreplace_active() >= 1 && libreplace_depth() == 2 && !libreplace_tainted(),
+		     "counted");
+		must(libreplace_leave(&inner.guard) == 0 && libreplace_leave(&outer.guard) == 0,
+		     "leave");
+		must(libreplace_enter(&outer.guard, &own, 7) == -1, "no such level");
 		must(geteuid() == 0, "root again");
 	}
 	return NULL;
@@ -61,12 +63,12 @@ int main(int argc, char **argv)
 		rounds = atoi(argv[1]);
 	if (geteuid() != 0)
 		return 0; /* identity.c has what can be tested without root */
-	must(rep_setgroups(0, NULL) == 0, "setgroups");
+	must(libreplace_setgroups(0, NULL) == 0, "setgroups");
 	pthread_barrier_init(&together, NULL, THREADS);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		must(pthread_create(&threads[i], NULL, work, (void *)i) == 0, "pthread_create");
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	must(rep_active() == 0, "nobody is switched");
+	must(libreplace_active() == 0, "nobody is switched");
 	return 0;
 }

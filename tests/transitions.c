@@ -59,25 +59,25 @@ static int ours(int gid, int call, const unsigned *a)
 {
 	switch (call + 5 * gid) {
 	case 0:
-		return rep_setuid(a[0]);
+		return libreplace_setuid(a[0]);
 	case 1:
-		return rep_seteuid(a[0]);
+		return libreplace_seteuid(a[0]);
 	case 2:
-		return rep_setreuid(a[0], a[1]);
+		return libreplace_setreuid(a[0], a[1]);
 	case 3:
-		return rep_setresuid(a[0], a[1], a[2]);
+		return libreplace_setresuid(a[0], a[1], a[2]);
 	case 4:
-		return rep_setfsuid(a[0]);
+		return libreplace_setfsuid(a[0]);
 	case 5:
-		return rep_setgid(a[0]);
+		return libreplace_setgid(a[0]);
 	case 6:
-		return rep_setegid(a[0]);
+		return libreplace_setegid(a[0]);
 	case 7:
-		return rep_setregid(a[0], a[1]);
+		return libreplace_setregid(a[0], a[1]);
 	case 8:
-		return rep_setresgid(a[0], a[1], a[2]);
+		return libreplace_setresgid(a[0], a[1], a[2]);
 	default:
-		return rep_setfsgid(a[0]);
+		return libreplace_setfsgid(a[0]);
 	}
 }
 

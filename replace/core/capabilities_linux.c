@@ -41,7 +41,7 @@ enum {
 	(1ULL << CHOWN | 1ULL << DAC_OVERRIDE | 1ULL << DAC_READ_SEARCH | 1ULL << FOWNER |         \
 	 1ULL << FSETID | 1ULL << LINUX_IMMUTABLE | 1ULL << MKNOD | 1ULL << MAC_OVERRIDE)
 
-int rep_get_capabilities(struct rep_capabilities *set)
+int libreplace_get_capabilities(struct libreplace_capabilities *set)
 {
 	struct header header = {VERSION_3, 0};
 	struct words data[2] = {{0, 0, 0}, {0, 0, 0}}; /* valgrind knows of the first alone */
@@ -66,7 +66,7 @@ static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inh
 	return (int)syscall(SYS_capset, &header, data);
 }
 
-int rep_raise_capabilities(const struct rep_capabilities *held)
+int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
 {
 	return set_capabilities(held->permitted, held->permitted, held->inheritable);
 }
@@ -76,7 +76,7 @@ int rep_raise_capabilities(const struct rep_capabilities *held)
  * inheritable one. An inheritable one that is not permitted is left: it could not be taken
  * up again without CAP_SETPCAP, and cannot be ambient.
  */
-int rep_put_down_capabilities(struct rep_capabilities *held)
+int libreplace_put_down_capabilities(struct libreplace_capabilities *held)
 {
 	held->ambient = 0;
 	for (int bit = 0; bit < 64 && held->inheritable >> bit != 0; bit++)
@@ -86,7 +86,7 @@ int rep_put_down_capabilities(struct rep_capabilities *held)
 	return set_capabilities(0, held->permitted, held->inheritable & ~held->permitted);
 }
 
-int rep_take_up_capabilities(const struct rep_capabilities *held)
+int libreplace_take_up_capabilities(const struct libreplace_capabilities *held)
 {
 	if (set_capabilities(held->effective, held->permitted, held->inheritable) != 0)
 		return -1;
@@ -97,12 +97,12 @@ int rep_take_up_capabilities(const struct rep_capabilities *held)
 	return 0;
 }
 
-int rep_drop_capabilities(void)
+int libreplace_drop_capabilities(void)
 {
 	return set_capabilities(0, 0, 0);
 }
 
-uint64_t rep_forbidden_capabilities(uint64_t effective, int level)
+uint64_t libreplace_forbidden_capabilities(uint64_t effective, int level)
 {
-	return level == REP_LEVEL_FILESYSTEM ? effective & FS_CAPABILITIES : effective;
+	return level == LIBREPLACE_LEVEL_FILESYSTEM ? effective & FS_CAPABILITIES : effective;
 }

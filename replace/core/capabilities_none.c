@@ -8,36 +8,36 @@
 #include <string.h>
 #include "internal.h"
 
-int rep_get_capabilities(struct rep_capabilities *set)
+int libreplace_get_capabilities(struct libreplace_capabilities *set)
 {
 	memset(set, 0, sizeof *set);
 	return 0;
 }
 
-int rep_raise_capabilities(const struct rep_capabilities *held)
+int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
 {
 	(void)held;
 	return 0;
 }
 
-int rep_put_down_capabilities(struct rep_capabilities *held)
+int libreplace_put_down_capabilities(struct libreplace_capabilities *held)
 {
 	(void)held;
 	return 0;
 }
 
-int rep_take_up_capabilities(const struct rep_capabilities *held)
+int libreplace_take_up_capabilities(const struct libreplace_capabilities *held)
 {
 	(void)held;
 	return 0;
 }
 
-int rep_drop_capabilities(void)
+int libreplace_drop_capabilities(void)
 {
 	return 0;
 }
 
-uint64_t rep_forbidden_capabilities(uint64_t effective, int level)
+uint64_t libreplace_forbidden_capabilities(uint64_t effective, int level)
 {
 	(void)effective;
 	(void)level;

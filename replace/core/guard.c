@@ -17,8 +17,8 @@ enum { ROOM = 32 }; /* groups within the object; more are allocated */
 typedef struct {
 	PyObject_HEAD PyObject *identity, *groups; /* an Identity, and its groups as bytes */
 	PyObject *number;                          /* the level */
-	struct rep_identity who;
-	struct rep_guard *guard;
+	struct libreplace_identity who;
+	struct libreplace_guard *guard;
 	int level, flags, used;
 	LIBREPLACE_GUARD(inside, ROOM);
 } Guard;
@@ -48,8 +48,8 @@ static PyObject *raise_failure(Guard *self)
 
 static int make_room(Guard *self, size_t room)
 {
-	struct rep_guard *larger =
-	    PyMem_Calloc(1, sizeof(struct rep_guard) + 3 * room * sizeof(gid_t));
+	struct libreplace_guard *larger =
+	    PyMem_Calloc(1, sizeof(struct libreplace_guard) + 3 * room * sizeof(gid_t));
 
 	if (larger == NULL) {
 		PyErr_NoMemory();
@@ -69,16 +69,17 @@ static int switch_in(Guard *self)
 
 	for (;;) {
 		if (self->guard->room > LONG_LIST) {
-			Py_BEGIN_ALLOW_THREADS result =
-			    rep_enter(self->guard, &self->who, self->level);
+			Py_BEGIN_ALLOW_THREADS
+			result = libreplace_enter(self->guard, &self->who, self->level);
 			Py_END_ALLOW_THREADS
 		} else {
-			result = rep_enter(self->guard, &self->who, self->level);
+			result = libreplace_enter(self->guard, &self->who, self->level);
 		}
-		if (result == 0 || self->guard->step != REP_STEP_READ ||
+		if (result == 0 || self->guard->step != LIBREPLACE_STEP_READ ||
 		    self->guard->error != ENOBUFS)
 			return result;
-		groups = rep_getgroups(0, NULL); /* the thread has more than there is room for */
+		groups =
+		    libreplace_getgroups(0, NULL); /* the thread has more than there is room for */
 		if (groups <= (int)self->guard->room)
 			return result;
 		if (make_room(self, (size_t)groups) != 0)
@@ -91,10 +92,11 @@ static int switch_out(Guard *self)
 	int result;
 
 	if (self->guard->room > LONG_LIST) {
-		Py_BEGIN_ALLOW_THREADS result = rep_leave(self->guard);
+		Py_BEGIN_ALLOW_THREADS
+		result = libreplace_leave(self->guard);
 		Py_END_ALLOW_THREADS
 	} else {
-		result = rep_leave(self->guard);
+		result = libreplace_leave(self->guard);
 	}
 	return result;
 }
@@ -151,10 +153,11 @@ static int enter(Guard *self)
 	return -1;
 }
 
-/* Whether it may still be somebody: rep_leave() knows who has tainted it. */
+/* Whether it may still be somebody: libreplace_leave() knows who has tainted it. */
 static int may_be_held(const Guard *self)
 {
-	return self->guard->state == REP_STATE_ENTERED || self->guard->state == REP_STATE_TAINTED;
+	return self->guard->state == LIBREPLACE_STATE_ENTERED ||
+	       self->guard->state == LIBREPLACE_STATE_TAINTED;
 }
 
 /* Leave, whatever exception is under way; that of a failed leave takes its place, as its context.
@@ -169,7 +172,8 @@ static int leave(Guard *self)
 		raise_failure(self);
 		return -1;
 	}
-	if (!held || self->guard->state != REP_STATE_LEFT || state == NULL || state->audit == NULL)
+	if (!held || self->guard->state != LIBREPLACE_STATE_LEFT || state == NULL ||
+	    state->audit == NULL)
 		return 0;
 	result = PyObject_CallFunction(state->audit, "sOi", "replace.leave", self->identity,
 	                               self->level);
@@ -210,9 +214,10 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	self->who.gid = (gid_t)gid;
 	self->who.size = (size_t)size / sizeof(gid_t);
 	self->who.groups = (const gid_t *)(const void *)groups;
-	if (!PyErr_Occurred() && !(self->flags & REP_ALLOW_ROOT) &&
-	    rep_identity_has_root(&self->who)) {
-		self->guard->step = REP_STEP_REFUSED; /* as rep_enter() would, but at once */
+	if (!PyErr_Occurred() && !(self->flags & LIBREPLACE_ALLOW_ROOT) &&
+	    libreplace_identity_has_root(&self->who)) {
+		self->guard->step =
+		    LIBREPLACE_STEP_REFUSED; /* as libreplace_enter() would, but at once */
 		self->guard->error = EPERM;
 		raise_failure(self);
 	}
@@ -245,7 +250,7 @@ static PyObject *guard_exit(PyObject *object, PyObject *arguments)
 static PyObject *guard_check(PyObject *object, PyObject *unused)
 {
 	(void)unused;
-	return PyBool_FromLong(rep_check(((Guard *)object)->guard) == 0);
+	return PyBool_FromLong(libreplace_check(((Guard *)object)->guard) == 0);
 }
 
 static PyObject *guard_await(PyObject *object, PyObject *arguments)

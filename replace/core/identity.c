@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * rep_enter() and rep_leave(): whether, from which ids to which, and what is left of the
- * capabilities; walk.c goes there. What the thread is gets read, never remembered. No
- * heap, no locks; the state is thread-local but for what thread.c says. Declared and
- * explained in libreplace/identity.h.
+ * libreplace_enter() and libreplace_leave(): whether, from which ids to which, and what is left of
+ * the capabilities; walk.c goes there. What the thread is gets read, never remembered. No heap, no
+ * locks; the state is thread-local but for what thread.c says. Declared and explained in
+ * libreplace/identity.h.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,141 +15,143 @@
 
 /* A server without root, or one whose children would inherit capabilities, has them put down by
  * hand. */
-static int puts_down(const struct rep_guard *guard)
+static int puts_down(const struct libreplace_guard *guard)
 {
-	return rep_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
+	return libreplace_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
 }
 
-static void shape(const struct rep_identity *who, int level, struct rep_ids *to)
+static void shape(const struct libreplace_identity *who, int level, struct libreplace_ids *to)
 {
-	*to = rep_mine.base;
+	*to = libreplace_mine.base;
 	to->size = who->size;
 	to->fsuid = who->uid;
 	to->fsgid = who->gid;
-	if (level == REP_LEVEL_FILESYSTEM)
+	if (level == LIBREPLACE_LEVEL_FILESYSTEM)
 		return;
 	to->euid = who->uid;
 	to->rgid = to->egid = who->gid;
-	if (level == REP_LEVEL_REAL)
+	if (level == LIBREPLACE_LEVEL_REAL)
 		to->ruid = who->uid;
-	else if (level == REP_LEVEL_SHIELDED)
+	else if (level == LIBREPLACE_LEVEL_SHIELDED)
 		to->ruid = LIBREPLACE_SHIELD_UID;
 }
 
 /* What may not remain after entering. Root that was asked for by name keeps root's. */
-static int lose_capabilities(struct rep_guard *guard, uid_t uid, int level)
+static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int level)
 {
-	struct rep_capabilities now;
+	struct libreplace_capabilities now;
 
 	if (uid == 0)
 		return 0;
-	if (puts_down(guard) && rep_put_down_capabilities(&guard->capabilities) != 0)
-		return rep_fail(guard, REP_STEP_CAPABILITIES, errno);
-	if (rep_get_capabilities(&now) != 0)
-		return rep_fail(guard, REP_STEP_CAPABILITIES, errno);
-	if (rep_forbidden_capabilities(now.effective, level) != 0)
-		return rep_fail(guard, REP_STEP_CAPABILITIES, EPERM);
+	if (puts_down(guard) && libreplace_put_down_capabilities(&guard->capabilities) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (libreplace_forbidden_capabilities(now.effective, level) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
 	return 0;
 }
 
 /* Exactly the capabilities that were observed on entry; the kernel has given back all that are
  * permitted. */
-static int take_up(struct rep_guard *guard)
+static int take_up(struct libreplace_guard *guard)
 {
-	const struct rep_capabilities *held = &guard->capabilities;
-	struct rep_capabilities now;
+	const struct libreplace_capabilities *held = &guard->capabilities;
+	struct libreplace_capabilities now;
 
 	if (!puts_down(guard) && held->effective == held->permitted)
 		return 0;
-	if (rep_take_up_capabilities(held) != 0 || rep_get_capabilities(&now) != 0)
-		return rep_fail(guard, REP_STEP_CAPABILITIES, errno);
+	if (libreplace_take_up_capabilities(held) != 0 || libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (now.effective != held->effective || now.permitted != held->permitted ||
 	    now.inheritable != held->inheritable)
-		return rep_fail(guard, REP_STEP_CAPABILITIES, EPERM);
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
 	return 0;
 }
 
 /* Back to the ids from before the entry, verified, and then to no more capabilities than then. */
-static int go_back(struct rep_guard *guard, struct rep_ids *now)
+static int go_back(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
-	if (rep_walk(guard, now, &guard->before, rep_found(guard)) != 0)
+	if (libreplace_walk(guard, now, &guard->before, libreplace_found(guard)) != 0)
 		return -1;
 	return take_up(guard);
 }
 
 /* Once more where it fails: EAGAIN and ENOMEM pass, and a thread that stays switched is worse. */
-static int restore(struct rep_guard *guard, struct rep_ids *now)
+static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	int step = guard->step, error = guard->error;
 
 	if (go_back(guard, now) != 0 &&
-	    (rep_read_all(guard, now, rep_scratch(guard)) != 0 || go_back(guard, now) != 0))
+	    (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0 ||
+	     go_back(guard, now) != 0))
 		return -1;
 	guard->step = step;
 	guard->error = error;
 	return 0;
 }
 
-static int end(struct rep_guard *guard, int state)
+static int end(struct libreplace_guard *guard, int state)
 {
 	guard->state = state;
 	errno = guard->error;
 	return -1;
 }
 
-static int taint(struct rep_guard *guard)
+static int taint(struct libreplace_guard *guard)
 {
-	rep_mine.tainted = 1;
-	return end(guard, REP_STATE_TAINTED);
+	libreplace_mine.tainted = 1;
+	return end(guard, LIBREPLACE_STATE_TAINTED);
 }
 
 /* A fork has made the thread the user: it neither enters nor leaves any more. */
-static int for_good(struct rep_guard *guard)
+static int for_good(struct libreplace_guard *guard)
 {
-	rep_fail(guard, REP_STEP_FORKED, EPERM);
-	return end(guard, REP_STATE_FOR_GOOD);
+	libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+	return end(guard, LIBREPLACE_STATE_FOR_GOOD);
 }
 
-static int cannot_restore(struct rep_guard *guard)
+static int cannot_restore(struct libreplace_guard *guard)
 {
-	if (guard->flags & REP_ABORT_UNLESS_RESTORED)
+	if (guard->flags & LIBREPLACE_ABORT_UNLESS_RESTORED)
 		abort();
 	return taint(guard);
 }
 
-int rep_identity_has_root(const struct rep_identity *identity)
+int libreplace_identity_has_root(const struct libreplace_identity *identity)
 {
 	return identity->uid == 0 || identity->gid == 0 ||
 	       (identity->size > 0 && identity->groups[0] == 0);
 }
 
 /* Why an entry is refused before anything is looked at; 0 if it is not. */
-static int refusal(const struct rep_guard *guard, const struct rep_identity *who, int level)
+static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *who,
+                   int level)
 {
-	if (rep_mine.tainted)
+	if (libreplace_mine.tainted)
 		return ENOTRECOVERABLE;
-	if (who->uid == (uid_t)-1 || who->gid == (gid_t)-1 || level < REP_LEVEL_EFFECTIVE ||
-	    level > REP_LEVEL_FILESYSTEM || !rep_ascending(who->groups, who->size) ||
+	if (who->uid == (uid_t)-1 || who->gid == (gid_t)-1 || level < LIBREPLACE_LEVEL_EFFECTIVE ||
+	    level > LIBREPLACE_LEVEL_FILESYSTEM || !libreplace_ascending(who->groups, who->size) ||
 	    (who->size > 0 && who->groups[who->size - 1] == (gid_t)-1))
 		return EINVAL;
-	if (rep_identity_has_root(who) && !(guard->flags & REP_ALLOW_ROOT))
+	if (libreplace_identity_has_root(who) && !(guard->flags & LIBREPLACE_ALLOW_ROOT))
 		return EPERM;
 	if (LIBREPLACE_THREAD_SCOPE)
 		return 0;
-	if (!(guard->flags & REP_ALLOW_PROCESS))
+	if (!(guard->flags & LIBREPLACE_ALLOW_PROCESS))
 		return ENOSYS;
-	return rep_alone() ? 0 : ENOTSUP;
+	return libreplace_alone() ? 0 : ENOTSUP;
 }
 
-static int give_up(struct rep_guard *guard, int step, int error)
+static int give_up(struct libreplace_guard *guard, int step, int error)
 {
-	rep_fail(guard, step, error);
-	if (rep_mine.depth == 0 && rep_mine.counted)
-		rep_count_out();
-	return end(guard, REP_STATE_IDLE);
+	libreplace_fail(guard, step, error);
+	if (libreplace_mine.depth == 0 && libreplace_mine.counted)
+		libreplace_count_out();
+	return end(guard, LIBREPLACE_STATE_IDLE);
 }
 
-static int holds(const struct rep_ids *ids, uid_t uid)
+static int holds(const struct libreplace_ids *ids, uid_t uid)
 {
 	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
 }
@@ -157,160 +159,167 @@ static int holds(const struct rep_ids *ids, uid_t uid)
 /*
  * Whether root finds the way back from what it will be: setresuid(2) of somebody without
  * CAP_SETUID takes ids that the thread has already. A server without root raises its
- * capabilities first, and rep_walk() goes by way of the privileged id unless that is its goal.
+ * capabilities first, and libreplace_walk() goes by way of the privileged id unless that is its
+ * goal.
  */
-static int comes_back(const struct rep_ids *before, const struct rep_ids *set)
+static int comes_back(const struct libreplace_ids *before, const struct libreplace_ids *set)
 {
-	uid_t root = rep_mine.base.euid;
+	uid_t root = libreplace_mine.base.euid;
 
 	if (root != 0 || set->euid == root)
 		return 1;
-	if (!rep_outwards(before))
+	if (!libreplace_outwards(before))
 		return holds(set, root);
 	return holds(set, before->ruid) && holds(set, root) && holds(set, before->suid);
 }
 
-int rep_enter(struct rep_guard *guard, const struct rep_identity *identity, int level)
+int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
+                     int level)
 {
 	int before = errno, error = refusal(guard, identity, level);
-	struct rep_ids now;
+	struct libreplace_ids now;
 
-	guard->step = REP_STEP_NONE;
-	guard->state = REP_STATE_IDLE;
+	guard->step = LIBREPLACE_STEP_NONE;
+	guard->state = LIBREPLACE_STATE_IDLE;
 	guard->error = guard->changes = 0;
 	guard->level = level;
-	if (rep_mine.forked)
+	if (libreplace_mine.forked)
 		return for_good(guard);
-	if (error == 0 && rep_mine.depth == 0)
-		error = rep_count_in();
+	if (error == 0 && libreplace_mine.depth == 0)
+		error = libreplace_count_in();
 	if (error != 0) {
-		rep_fail(guard, REP_STEP_REFUSED, error);
-		return end(guard, REP_STATE_IDLE);
+		libreplace_fail(guard, LIBREPLACE_STEP_REFUSED, error);
+		return end(guard, LIBREPLACE_STATE_IDLE);
 	}
 	if (identity->size > guard->room)
-		return give_up(guard, REP_STEP_READ, ENOBUFS);
-	if (rep_read_all(guard, &guard->before, rep_found(guard)) != 0 ||
-	    rep_get_capabilities(&guard->capabilities) != 0)
-		return give_up(guard, REP_STEP_READ, errno);
-	if (rep_mine.depth == 0)
-		rep_mine.base = guard->before;
+		return give_up(guard, LIBREPLACE_STEP_READ, ENOBUFS);
+	if (libreplace_read_all(guard, &guard->before, libreplace_found(guard)) != 0 ||
+	    libreplace_get_capabilities(&guard->capabilities) != 0)
+		return give_up(guard, LIBREPLACE_STEP_READ, errno);
+	if (libreplace_mine.depth == 0)
+		libreplace_mine.base = guard->before;
 	shape(identity, level, &guard->set);
 	if (!comes_back(&guard->before, &guard->set))
-		return give_up(guard, REP_STEP_PRIVILEGE, EPERM);
+		return give_up(guard, LIBREPLACE_STEP_PRIVILEGE, EPERM);
 	if (identity->size > 0)
-		memcpy(rep_wanted(guard), identity->groups,
+		memcpy(libreplace_wanted(guard), identity->groups,
 		       identity->size * sizeof *identity->groups);
 	now = guard->before;
 	if (now.size > 0)
-		memcpy(rep_scratch(guard), rep_found(guard), now.size * sizeof(gid_t));
-	rep_mine.depth++;
-	if (rep_walk(guard, &now, &guard->set, rep_wanted(guard)) == 0 &&
+		memcpy(libreplace_scratch(guard), libreplace_found(guard),
+		       now.size * sizeof(gid_t));
+	libreplace_mine.depth++;
+	if (libreplace_walk(guard, &now, &guard->set, libreplace_wanted(guard)) == 0 &&
 	    lose_capabilities(guard, identity->uid, level) == 0) {
-		if (rep_mine.last == 0)
-			rep_mine.last = (uint64_t)(uintptr_t)&rep_mine << 16;
-		guard->outer = rep_mine.top;
-		guard->outer_token = rep_mine.token;
-		rep_mine.top = guard;
-		rep_mine.token = guard->token = ++rep_mine.last;
-		guard->state = REP_STATE_ENTERED;
+		if (libreplace_mine.last == 0)
+			libreplace_mine.last = (uint64_t)(uintptr_t)&libreplace_mine << 16;
+		guard->outer = libreplace_mine.top;
+		guard->outer_token = libreplace_mine.token;
+		libreplace_mine.top = guard;
+		libreplace_mine.token = guard->token = ++libreplace_mine.last;
+		guard->state = LIBREPLACE_STATE_ENTERED;
 		errno = before;
 		return 0;
 	}
-	if (rep_read_all(guard, &now, rep_scratch(guard)) != 0 || restore(guard, &now) != 0)
+	if (libreplace_read_all(guard, &now, libreplace_scratch(guard)) != 0 ||
+	    restore(guard, &now) != 0)
 		return cannot_restore(guard);
-	if (--rep_mine.depth == 0)
-		rep_count_out();
-	return end(guard, REP_STATE_ROLLED_BACK);
+	if (--libreplace_mine.depth == 0)
+		libreplace_count_out();
+	return end(guard, LIBREPLACE_STATE_ROLLED_BACK);
 }
 
 /* What the thread is now, and whether it still is what enter had made of it. */
-static int compare(struct rep_guard *guard, struct rep_ids *now)
+static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
-	const struct rep_ids *set = &guard->set;
+	const struct libreplace_ids *set = &guard->set;
 
-	if (rep_read_ids(guard, now, rep_scratch(guard)) != 0)
+	if (libreplace_read_ids(guard, now, libreplace_scratch(guard)) != 0)
 		return -1;
 	now->fsuid = now->euid;
 	now->fsgid = now->egid;
-	if (rep_same_uids(now, set) && rep_same_gids(now, set) &&
-	    rep_same_groups(now, rep_scratch(guard), set, rep_wanted(guard)) &&
+	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
+	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)) &&
 	    /* going back resets the fs ids with the effective ones, so then they need no look */
 	    set->fsuid == set->euid && set->fsgid == set->egid &&
-	    !rep_same_uids(set, &guard->before) && !rep_same_gids(set, &guard->before))
+	    !libreplace_same_uids(set, &guard->before) &&
+	    !libreplace_same_gids(set, &guard->before))
 		return 0;
-	if (rep_read_all(guard, now, rep_scratch(guard)) != 0)
+	if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
 		return -1;
-	if (rep_same_uids(now, set) && rep_same_gids(now, set) && now->fsuid == set->fsuid &&
-	    now->fsgid == set->fsgid &&
-	    rep_same_groups(now, rep_scratch(guard), set, rep_wanted(guard)))
+	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
+	    now->fsuid == set->fsuid && now->fsgid == set->fsgid &&
+	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)))
 		return 0;
-	return rep_fail(guard, REP_STEP_FOUND, EPERM);
+	return libreplace_fail(guard, LIBREPLACE_STEP_FOUND, EPERM);
 }
 
 /* Whether it is the calling thread's own entry, and no other is held inside. */
-static int innermost(const struct rep_guard *guard)
+static int innermost(const struct libreplace_guard *guard)
 {
-	return rep_mine.top == guard && rep_mine.token == guard->token;
+	return libreplace_mine.top == guard && libreplace_mine.token == guard->token;
 }
 
-int rep_check(struct rep_guard *guard)
+int libreplace_check(struct libreplace_guard *guard)
 {
-	const struct rep_capabilities *held = &guard->capabilities;
+	const struct libreplace_capabilities *held = &guard->capabilities;
 	int before = errno;
-	struct rep_capabilities caps;
-	struct rep_ids now;
+	struct libreplace_capabilities caps;
+	struct libreplace_ids now;
 
-	if (guard->state != REP_STATE_ENTERED) {
+	if (guard->state != LIBREPLACE_STATE_ENTERED) {
 		errno = ESRCH;
 		return -1;
 	}
-	if (rep_mine.forked) {
-		rep_fail(guard, REP_STEP_FORKED, EPERM);
+	if (libreplace_mine.forked) {
+		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
 	} else if (!innermost(guard)) {
-		rep_fail(guard, REP_STEP_ORDER, EPERM);
+		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 	} else if (compare(guard, &now) == 0 && guard->set.fsuid != 0) {
-		if (rep_get_capabilities(&caps) != 0)
-			rep_fail(guard, REP_STEP_CAPABILITIES, errno);
-		else if (rep_forbidden_capabilities(caps.effective, guard->level) != 0 ||
+		if (libreplace_get_capabilities(&caps) != 0)
+			libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+		else if (libreplace_forbidden_capabilities(caps.effective, guard->level) != 0 ||
 		         caps.permitted != held->permitted ||
 		         caps.inheritable != (held->inheritable & ~held->permitted))
-			rep_fail(guard, REP_STEP_CAPABILITIES, EPERM);
+			libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
 	}
-	errno = guard->step == REP_STEP_NONE ? before : guard->error;
-	return guard->step == REP_STEP_NONE ? 0 : -1;
+	errno = guard->step == LIBREPLACE_STEP_NONE ? before : guard->error;
+	return guard->step == LIBREPLACE_STEP_NONE ? 0 : -1;
 }
 
-int rep_leave(struct rep_guard *guard)
+int libreplace_leave(struct libreplace_guard *guard)
 {
 	int before = errno;
-	struct rep_ids now;
+	struct libreplace_ids now;
 
-	if (guard->state == REP_STATE_TAINTED && !rep_mine.tainted && innermost(guard)) {
-		guard->state = REP_STATE_ENTERED; /* another thread tried to leave it, in vain */
-		guard->step = REP_STEP_NONE;
+	if (guard->state == LIBREPLACE_STATE_TAINTED && !libreplace_mine.tainted &&
+	    innermost(guard)) {
+		guard->state =
+		    LIBREPLACE_STATE_ENTERED; /* another thread tried to leave it, in vain */
+		guard->step = LIBREPLACE_STEP_NONE;
 	}
-	if (guard->state != REP_STATE_ENTERED)
+	if (guard->state != LIBREPLACE_STATE_ENTERED)
 		return 0;
-	if (rep_mine.forked)
+	if (libreplace_mine.forked)
 		return for_good(guard);
 	if (!innermost(guard)) {
-		rep_fail(guard, REP_STEP_ORDER, EPERM);
+		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 		return taint(guard);
 	}
-	if (compare(guard, &now) != 0 && guard->step == REP_STEP_READ) {
-		guard->step = REP_STEP_NONE;
-		if (compare(guard, &now) != 0 && guard->step == REP_STEP_READ)
+	if (compare(guard, &now) != 0 && guard->step == LIBREPLACE_STEP_READ) {
+		guard->step = LIBREPLACE_STEP_NONE;
+		if (compare(guard, &now) != 0 && guard->step == LIBREPLACE_STEP_READ)
 			return cannot_restore(guard);
 	}
 	if (restore(guard, &now) != 0)
 		return cannot_restore(guard);
-	rep_mine.top = guard->outer;
-	rep_mine.token = guard->outer_token;
-	if (--rep_mine.depth == 0)
-		rep_count_out();
-	if (guard->step != REP_STEP_NONE)
-		return end(guard, REP_STATE_LEFT);
-	guard->state = REP_STATE_LEFT;
+	libreplace_mine.top = guard->outer;
+	libreplace_mine.token = guard->outer_token;
+	if (--libreplace_mine.depth == 0)
+		libreplace_count_out();
+	if (guard->step != LIBREPLACE_STEP_NONE)
+		return end(guard, LIBREPLACE_STATE_LEFT);
+	guard->state = LIBREPLACE_STATE_LEFT;
 	errno = before;
 	return 0;
 }

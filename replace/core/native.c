@@ -21,7 +21,8 @@
 #define CALL(statement) statement
 #else
 #define CALL(statement)                                                                            \
-	Py_BEGIN_ALLOW_THREADS statement;                                                          \
+	Py_BEGIN_ALLOW_THREADS                                                                     \
+	statement;                                                                                 \
 	Py_END_ALLOW_THREADS
 #endif
 
@@ -105,10 +106,11 @@ static int set_groups(Py_ssize_t count, const gid_t *list)
 	int result;
 
 	if (count > LONG_LIST) {
-		Py_BEGIN_ALLOW_THREADS result = rep_setgroups((size_t)count, list);
+		Py_BEGIN_ALLOW_THREADS
+		result = libreplace_setgroups((size_t)count, list);
 		Py_END_ALLOW_THREADS
 	} else {
-		CALL(result = rep_setgroups((size_t)count, list));
+		CALL(result = libreplace_setgroups((size_t)count, list));
 	}
 	return result;
 }
@@ -167,16 +169,16 @@ static PyObject *native_getgroups(PyObject *module, PyObject *unused)
 
 	(void)module;
 	(void)unused;
-	size = rep_getgroups(64, list);
+	size = libreplace_getgroups(64, list);
 	while (size < 0 &&
 	       errno == EINVAL) { /* more; and on a process-wide back end it may grow meanwhile */
 		if (list != few)
 			PyMem_Free(list);
-		size = rep_getgroups(0, NULL);
+		size = libreplace_getgroups(0, NULL);
 		list = size < 0 ? NULL : PyMem_Malloc(((size_t)size + 1) * sizeof *list);
 		if (list == NULL)
 			return size < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyErr_NoMemory();
-		size = rep_getgroups(size, list);
+		size = libreplace_getgroups(size, list);
 	}
 	if (size < 0)
 		PyErr_SetFromErrno(PyExc_OSError);
@@ -200,35 +202,35 @@ static PyObject *native_active(PyObject *module, PyObject *unused)
 {
 	(void)module;
 	(void)unused;
-	return PyLong_FromUnsignedLong(rep_active());
+	return PyLong_FromUnsignedLong(libreplace_active());
 }
 
 static PyObject *native_depth(PyObject *module, PyObject *unused)
 {
 	(void)module;
 	(void)unused;
-	return PyLong_FromUnsignedLong(rep_depth());
+	return PyLong_FromUnsignedLong(libreplace_depth());
 }
 
 static PyObject *native_tainted(PyObject *module, PyObject *unused)
 {
 	(void)module;
 	(void)unused;
-	return PyBool_FromLong(rep_tainted());
+	return PyBool_FromLong(libreplace_tainted());
 }
 
 static PyObject *native_drop_capabilities(PyObject *module, PyObject *unused)
 {
 	(void)module;
 	(void)unused;
-	return nothing(rep_drop_capabilities());
+	return nothing(libreplace_drop_capabilities());
 }
 
 static PyObject *native_private_fs(PyObject *module, PyObject *unused)
 {
 	(void)module;
 	(void)unused;
-	return nothing(rep_private_fs());
+	return nothing(libreplace_private_fs());
 }
 
 /* alone(function, args): as drop_begin, call, drop_end in Python an interrupt could shut the door
@@ -240,12 +242,12 @@ static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_
 	(void)module;
 	if (!arity("alone", count, 2))
 		return NULL;
-	if (rep_drop_begin() != 0) {
+	if (libreplace_drop_begin() != 0) {
 		Py_INCREF(Py_NotImplemented); /* an exception could be the function's own */
 		return Py_NotImplemented;
 	}
 	result = PyObject_Call(args[0], args[1], NULL);
-	rep_drop_end();
+	libreplace_drop_end();
 	return result;
 }
 

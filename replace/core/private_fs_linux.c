@@ -13,7 +13,7 @@
 
 enum { SHARED_FS = 0x00000200 }; /* CLONE_FS of linux/sched.h */
 
-int rep_private_fs(void)
+int libreplace_private_fs(void)
 {
 	if (syscall(SYS_gettid) == getpid()) {
 		errno = EINVAL;

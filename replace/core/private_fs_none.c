@@ -7,7 +7,7 @@
 #include <errno.h>
 #include "internal.h"
 
-int rep_private_fs(void)
+int libreplace_private_fs(void)
 {
 	errno = ENOSYS;
 	return -1;

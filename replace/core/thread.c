@@ -15,14 +15,14 @@
 #include <unistd.h>
 #include "internal.h"
 
-_Thread_local struct rep_thread rep_mine;
+_Thread_local struct libreplace_thread libreplace_mine;
 
 static atomic_uint active;
 static atomic_int dropping;
 static pthread_key_t at_end;
 static int have_at_end;
 
-int rep_count_in(void)
+int libreplace_count_in(void)
 {
 	/* Counted first, asked afterwards: of a thread that enters and one that drops, at least one
 	 * sees the other. */
@@ -31,28 +31,28 @@ int rep_count_in(void)
 		atomic_fetch_sub(&active, 1);
 		return EBUSY;
 	}
-	rep_mine.counted = 1;
-	if (have_at_end && !rep_mine.noted)
-		rep_mine.noted = pthread_setspecific(at_end, &rep_mine) == 0;
+	libreplace_mine.counted = 1;
+	if (have_at_end && !libreplace_mine.noted)
+		libreplace_mine.noted = pthread_setspecific(at_end, &libreplace_mine) == 0;
 	return 0;
 }
 
-void rep_count_out(void)
+void libreplace_count_out(void)
 {
-	rep_mine.counted = 0;
+	libreplace_mine.counted = 0;
 	atomic_fetch_sub(&active, 1);
 }
 
 static void thread_ended(void *value)
 {
-	struct rep_thread *thread = value;
+	struct libreplace_thread *thread = value;
 
 	if (thread->counted)
 		atomic_fetch_sub(&active, 1);
 	thread->counted = 0;
 }
 
-int rep_alone(void)
+int libreplace_alone(void)
 {
 	struct stat folder;
 
@@ -67,17 +67,18 @@ static void become_for_good(void)
 {
 	static const char failed[] =
 	    "libreplace: a child forked under an identity cannot become it for good\n";
-	struct rep_capabilities left;
+	struct libreplace_capabilities left;
 	uid_t r, e, s, user;
 	gid_t rg, eg, sg, group;
 
-	if (rep_getfsuid(&user) == 0 &&
-	    rep_getfsgid(&group) == 0 && /* in every level the identity's */
-	    rep_setresgid(group, group, group) == 0 && rep_setresuid(user, user, user) == 0 &&
-	    (user == 0 || rep_drop_capabilities() == 0) && rep_get_capabilities(&left) == 0 &&
-	    (user == 0 || left.permitted == 0) && rep_getresuid(&r, &e, &s) == 0 && r == user &&
-	    e == user && s == user && rep_getresgid(&rg, &eg, &sg) == 0 && rg == group &&
-	    eg == group && sg == group)
+	if (libreplace_getfsuid(&user) == 0 &&
+	    libreplace_getfsgid(&group) == 0 && /* in every level the identity's */
+	    libreplace_setresgid(group, group, group) == 0 &&
+	    libreplace_setresuid(user, user, user) == 0 &&
+	    (user == 0 || libreplace_drop_capabilities() == 0) &&
+	    libreplace_get_capabilities(&left) == 0 && (user == 0 || left.permitted == 0) &&
+	    libreplace_getresuid(&r, &e, &s) == 0 && r == user && e == user && s == user &&
+	    libreplace_getresgid(&rg, &eg, &sg) == 0 && rg == group && eg == group && sg == group)
 		return;
 	if (write(2, failed, sizeof failed - 1) < 0)
 		abort();
@@ -88,13 +89,13 @@ static void forked(void)
 {
 	atomic_store(&dropping, 0);
 	atomic_store(&active, 0);
-	rep_mine.counted = 0;
-	if (rep_mine.depth == 0)
+	libreplace_mine.counted = 0;
+	if (libreplace_mine.depth == 0)
 		return;
 	become_for_good();
-	rep_mine.depth = 0;
-	rep_mine.top = NULL;
-	rep_mine.forked = 1;
+	libreplace_mine.depth = 0;
+	libreplace_mine.top = NULL;
+	libreplace_mine.forked = 1;
 }
 
 __attribute__((constructor)) static void start(void)
@@ -103,7 +104,7 @@ __attribute__((constructor)) static void start(void)
 	pthread_atfork(NULL, NULL, forked);
 }
 
-int rep_drop_begin(void)
+int libreplace_drop_begin(void)
 {
 	int idle = 0;
 
@@ -118,22 +119,22 @@ int rep_drop_begin(void)
 	return -1;
 }
 
-void rep_drop_end(void)
+void libreplace_drop_end(void)
 {
 	atomic_store(&dropping, 0);
 }
 
-unsigned rep_active(void)
+unsigned libreplace_active(void)
 {
 	return atomic_load(&active);
 }
 
-unsigned rep_depth(void)
+unsigned libreplace_depth(void)
 {
-	return rep_mine.depth;
+	return libreplace_mine.depth;
 }
 
-int rep_tainted(void)
+int libreplace_tainted(void)
 {
-	return rep_mine.tainted;
+	return libreplace_mine.tainted;
 }

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * The C side of identity.py, as an extension that keeps the GIL: a switch there and back as
- * six bare system calls, as rep_enter() and rep_leave(), and single calls. Each function
- * takes how often; built by identity.py.
+ * six bare system calls, as libreplace_enter() and libreplace_leave(), and single calls. Each
+ * function takes how often; built by identity.py.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -14,7 +14,7 @@
 #include <libreplace/replace.h>
 
 static const gid_t groups[] = {80011, 80021};
-static const struct rep_identity alice = {80001, 80011, 2, groups};
+static const struct libreplace_identity alice = {80001, 80011, 2, groups};
 
 static int six(void)
 {
@@ -28,7 +28,8 @@ static int enter_and_leave(void)
 	static LIBREPLACE_GUARD(held, 64);
 
 	held.guard.room = 64;
-	return rep_enter(&held.guard, &alice, REP_LEVEL_EFFECTIVE) || rep_leave(&held.guard);
+	return libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) ||
+	       libreplace_leave(&held.guard);
 }
 
 static int two(void)
@@ -50,10 +51,7 @@ static PyObject *repeat(int (*body)(void), PyObject *count)
 		(void)module;                                                                      \
 		return repeat(name, count);                                                        \
 	}
-#define METHOD(name)                                                                               \
-	{                                                                                          \
-#name, loop_##name, METH_O, NULL                                                   \
-	}
+#define METHOD(name) {#name, loop_##name, METH_O, NULL}
 
 FUNCTION(six)
 FUNCTION(enter_and_leave)

@@ -12,18 +12,18 @@
 static PyObject *who(PyObject *module, PyObject *args)
 {
 	LIBREPLACE_GUARD(held, 64) = {.guard = {.room = 64}};
-	struct rep_identity user = {0, 80011, 0, NULL};
+	struct libreplace_identity user = {0, 80011, 0, NULL};
 	unsigned inside;
 	PyObject *call, *result;
 
 	(void)module;
 	if (!PyArg_ParseTuple(args, "IO", &user.uid, &call))
 		return NULL;
-	if (rep_enter(&held.guard, &user, REP_LEVEL_EFFECTIVE) != 0)
+	if (libreplace_enter(&held.guard, &user, LIBREPLACE_LEVEL_EFFECTIVE) != 0)
 		return PyErr_SetFromErrno(PyExc_OSError);
 	inside = geteuid();
 	result = PyObject_CallNoArgs(call);
-	if (rep_leave(&held.guard) != 0)
+	if (libreplace_leave(&held.guard) != 0)
 		return PyErr_SetFromErrno(PyExc_OSError);
 	if (result == NULL)
 		return NULL;

@@ -15,18 +15,18 @@ static pthread_barrier_t inside, looked;
 static void *work(void *unused)
 {
 	static const gid_t groups[] = {80011};
-	const struct rep_identity alice = {80001, 80011, 1, groups};
+	const struct libreplace_identity alice = {80001, 80011, 1, groups};
 	static LIBREPLACE_GUARD(held, 64); /* room for 64 groups; all else zero */
 
 	(void)unused;
 	held.guard.room = 64;
-	if (rep_enter(&held.guard, &alice, REP_LEVEL_EFFECTIVE) != 0)
-		perror("rep_enter");
+	if (libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) != 0)
+		perror("libreplace_enter");
 	printf("the thread is %u", (unsigned)geteuid());
 	pthread_barrier_wait(&inside);
 	pthread_barrier_wait(&looked);
-	if (rep_leave(&held.guard) != 0)
-		perror("rep_leave");
+	if (libreplace_leave(&held.guard) != 0)
+		perror("libreplace_leave");
 	printf(", then %u\n", (unsigned)geteuid());
 	return NULL;
 }

@@ -15,13 +15,13 @@ extern "C" {
 #endif
 
 /**
- * replace_build_info() - one fact about the build, or all
+ * libreplace_build_info() - one fact about the build, or all
  * @name: "version", "backend" (syscall, libc), "scope" (thread, process), "system" or
  *	"libc"; NULL for all of them, a line name=value each
  *
  * Return: a constant string; NULL for a name that is not known. Names are only added.
  */
-const char *replace_build_info(const char *name);
+const char *libreplace_build_info(const char *name);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@
  * setuid() that POSIX describes: that one changes the whole process.
  *
  * The calls are declared in calls.h, which the build writes from detect/calls.py.
- * No name without the prefix rep_ or LIBREPLACE_ is defined here; code that wants
+ * No name without the prefix libreplace_ or LIBREPLACE_ is defined here; code that wants
  * Samba's names includes libreplace/samba_config.h as well.
  */
 #ifndef LIBREPLACE_REPLACE_H

@@ -20,14 +20,14 @@ class Impersonation
       public:
 	Impersonation(uid_t uid, gid_t gid, const std::vector<gid_t> &groups)
 	{
-		const rep_identity who = {uid, gid, groups.size(), groups.data()};
+		const libreplace_identity who = {uid, gid, groups.size(), groups.data()};
 		held.guard.room = 64;
-		if (rep_enter(&held.guard, &who, REP_LEVEL_SHIELDED) != 0)
-			throw std::system_error(errno, std::generic_category(), "rep_enter");
+		if (libreplace_enter(&held.guard, &who, LIBREPLACE_LEVEL_SHIELDED) != 0)
+			throw std::system_error(errno, std::generic_category(), "libreplace_enter");
 	}
 	~Impersonation()
 	{
-		rep_leave(&held.guard);
+		libreplace_leave(&held.guard);
 	}
 	Impersonation(const Impersonation &) = delete; // a guard stays where it is
 	Impersonation &operator=(const Impersonation &) = delete;
@@ -49,5 +49,5 @@ int main()
 	std::cout << "the thread is " << inside.get_future().get() << ", main is " << geteuid();
 	looked.set_value();
 	worker.join();
-	return rep_active() != 0;
+	return libreplace_active() != 0;
 }

@@ -16,7 +16,8 @@ int main(void)
 {
 	uid_t r, e, s;
 
-	if (rep_getresuid(&r, &e, &s) != 0 || rep_setresuid((uid_t)-1, e, (uid_t)-1) != 0)
+	if (libreplace_getresuid(&r, &e, &s) != 0 ||
+	    libreplace_setresuid((uid_t)-1, e, (uid_t)-1) != 0)
 		return 1;
 	printf("%s, HAVE_SETGROUPS %d\n", LIBREPLACE_BACKEND, HAVE_SETGROUPS);
 	return 0;

@@ -11,7 +11,7 @@ import replace
 
 libs = shlex.split(subprocess.check_output(["libreplace", "config", "--libs"], text=True))
 ffi = cffi.FFI()
-ffi.cdef("typedef int... uid_t; int rep_seteuid(uid_t euid);")
+ffi.cdef("typedef int... uid_t; int libreplace_seteuid(uid_t euid);")
 ffi.set_source(
     "_whoami_cffi",
     "#include <libreplace/replace.h>",

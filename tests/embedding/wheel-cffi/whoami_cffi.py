@@ -8,10 +8,10 @@ from _whoami_cffi import ffi, lib
 
 
 def who(uid, call):
-    if lib.rep_seteuid(uid) != 0:
+    if lib.libreplace_seteuid(uid) != 0:
         raise OSError(ffi.errno, os.strerror(ffi.errno))
     inside = os.geteuid()
     call()
-    if lib.rep_seteuid(0) != 0:
+    if lib.libreplace_seteuid(0) != 0:
         raise OSError(ffi.errno, os.strerror(ffi.errno))
     return inside, os.geteuid()

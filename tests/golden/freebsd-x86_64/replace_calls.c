@@ -20,7 +20,7 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 
-int rep_setuid(uid_t uid)
+int libreplace_setuid(uid_t uid)
 {
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
@@ -29,7 +29,7 @@ int rep_setuid(uid_t uid)
 	return setuid(uid);
 }
 
-int rep_seteuid(uid_t euid)
+int libreplace_seteuid(uid_t euid)
 {
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
@@ -38,36 +38,36 @@ int rep_seteuid(uid_t euid)
 	return seteuid(euid);
 }
 
-int rep_setreuid(uid_t ruid, uid_t euid)
+int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
 	return setreuid(ruid, euid);
 }
 
-int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
 	return setresuid(ruid, euid, suid);
 }
 
-int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
 	return getresuid(ruid, euid, suid);
 }
 
-int rep_setfsuid(uid_t fsuid)
+int libreplace_setfsuid(uid_t fsuid)
 {
 	(void)fsuid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getfsuid(uid_t *fsuid)
+int libreplace_getfsuid(uid_t *fsuid)
 {
 	(void)fsuid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setgid(gid_t gid)
+int libreplace_setgid(gid_t gid)
 {
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
@@ -76,7 +76,7 @@ int rep_setgid(gid_t gid)
 	return setgid(gid);
 }
 
-int rep_setegid(gid_t egid)
+int libreplace_setegid(gid_t egid)
 {
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
@@ -85,36 +85,36 @@ int rep_setegid(gid_t egid)
 	return setegid(egid);
 }
 
-int rep_setregid(gid_t rgid, gid_t egid)
+int libreplace_setregid(gid_t rgid, gid_t egid)
 {
 	return setregid(rgid, egid);
 }
 
-int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
 	return setresgid(rgid, egid, sgid);
 }
 
-int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
 	return getresgid(rgid, egid, sgid);
 }
 
-int rep_setfsgid(gid_t fsgid)
+int libreplace_setfsgid(gid_t fsgid)
 {
 	(void)fsgid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getfsgid(gid_t *fsgid)
+int libreplace_getfsgid(gid_t *fsgid)
 {
 	(void)fsgid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setgroups(size_t size, const gid_t *list)
+int libreplace_setgroups(size_t size, const gid_t *list)
 {
 	if (size > INT_MAX) {
 		errno = EINVAL;
@@ -129,7 +129,7 @@ int rep_setgroups(size_t size, const gid_t *list)
 	return setgroups((int)size, list);
 }
 
-int rep_initgroups(const char *user, gid_t group)
+int libreplace_initgroups(const char *user, gid_t group)
 {
 	if (group == (gid_t)-1) {
 		errno = EINVAL;
@@ -138,7 +138,7 @@ int rep_initgroups(const char *user, gid_t group)
 	return initgroups(user, group);
 }
 
-int rep_getgroups(int size, gid_t *list)
+int libreplace_getgroups(int size, gid_t *list)
 {
 	return getgroups(size, list);
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <libreplace/build_info.h>
 
-const char *replace_build_info(const char *name)
+const char *libreplace_build_info(const char *name)
 {
 	if (name == NULL)
 		return "version=0\n"

@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 
-int rep_setuid(uid_t uid)
+int libreplace_setuid(uid_t uid)
 {
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
@@ -30,7 +30,7 @@ int rep_setuid(uid_t uid)
 	return syscall(SYS_setuid32, uid);
 }
 
-int rep_seteuid(uid_t euid)
+int libreplace_seteuid(uid_t euid)
 {
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
@@ -39,22 +39,22 @@ int rep_seteuid(uid_t euid)
 	return syscall(SYS_setresuid32, -1, euid, -1);
 }
 
-int rep_setreuid(uid_t ruid, uid_t euid)
+int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
 	return syscall(SYS_setreuid32, ruid, euid);
 }
 
-int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
 	return syscall(SYS_setresuid32, ruid, euid, suid);
 }
 
-int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
 	return getresuid(ruid, euid, suid);
 }
 
-int rep_setfsuid(uid_t fsuid)
+int libreplace_setfsuid(uid_t fsuid)
 {
 	long now;
 
@@ -72,7 +72,7 @@ int rep_setfsuid(uid_t fsuid)
 	return 0;
 }
 
-int rep_getfsuid(uid_t *fsuid)
+int libreplace_getfsuid(uid_t *fsuid)
 {
 	long now = syscall(SYS_setfsuid32, (uid_t)-1);
 
@@ -81,7 +81,7 @@ int rep_getfsuid(uid_t *fsuid)
 	return 0;
 }
 
-int rep_setgid(gid_t gid)
+int libreplace_setgid(gid_t gid)
 {
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
@@ -90,7 +90,7 @@ int rep_setgid(gid_t gid)
 	return syscall(SYS_setgid32, gid);
 }
 
-int rep_setegid(gid_t egid)
+int libreplace_setegid(gid_t egid)
 {
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
@@ -99,22 +99,22 @@ int rep_setegid(gid_t egid)
 	return syscall(SYS_setresgid32, -1, egid, -1);
 }
 
-int rep_setregid(gid_t rgid, gid_t egid)
+int libreplace_setregid(gid_t rgid, gid_t egid)
 {
 	return syscall(SYS_setregid32, rgid, egid);
 }
 
-int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
 	return syscall(SYS_setresgid32, rgid, egid, sgid);
 }
 
-int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
 	return getresgid(rgid, egid, sgid);
 }
 
-int rep_setfsgid(gid_t fsgid)
+int libreplace_setfsgid(gid_t fsgid)
 {
 	long now;
 
@@ -132,7 +132,7 @@ int rep_setfsgid(gid_t fsgid)
 	return 0;
 }
 
-int rep_getfsgid(gid_t *fsgid)
+int libreplace_getfsgid(gid_t *fsgid)
 {
 	long now = syscall(SYS_setfsgid32, (gid_t)-1);
 
@@ -141,7 +141,7 @@ int rep_getfsgid(gid_t *fsgid)
 	return 0;
 }
 
-int rep_setgroups(size_t size, const gid_t *list)
+int libreplace_setgroups(size_t size, const gid_t *list)
 {
 	if (size > INT_MAX) {
 		errno = EINVAL;
@@ -150,7 +150,7 @@ int rep_setgroups(size_t size, const gid_t *list)
 	return syscall(SYS_setgroups32, size, list);
 }
 
-int rep_initgroups(const char *user, gid_t group)
+int libreplace_initgroups(const char *user, gid_t group)
 {
 	int count = 64, room = 0, result = -1, saved;
 	gid_t *list = NULL, *larger;
@@ -175,7 +175,7 @@ out:
 	return result;
 }
 
-int rep_getgroups(int size, gid_t *list)
+int libreplace_getgroups(int size, gid_t *list)
 {
 	return getgroups(size, list);
 }

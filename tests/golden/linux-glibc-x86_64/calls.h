@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /**
- * rep_setuid() - syscall, SYS_setuid; scope: thread
+ * libreplace_setuid() - syscall, SYS_setuid; scope: thread
  *
  * Set the effective user id; with privilege the real and the saved one too. EPERM: without
  * CAP_SETUID (CAP_SETGID for groups) an id is none of the present ones. EINVAL too where the id is
@@ -34,10 +34,10 @@ extern "C" {
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int rep_setuid(uid_t uid);
+int libreplace_setuid(uid_t uid);
 
 /**
- * rep_seteuid() - syscall, SYS_setresuid; scope: thread
+ * libreplace_seteuid() - syscall, SYS_setresuid; scope: thread
  *
  * Set the effective user id alone. EPERM: without CAP_SETUID (CAP_SETGID for groups) an id is none
  * of the present ones. EINVAL too where the id is -1: it never means "unchanged" here. EINVAL: an
@@ -47,10 +47,10 @@ int rep_setuid(uid_t uid);
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int rep_seteuid(uid_t euid);
+int libreplace_seteuid(uid_t euid);
 
 /**
- * rep_setreuid() - syscall, SYS_setreuid; scope: thread
+ * libreplace_setreuid() - syscall, SYS_setreuid; scope: thread
  *
  * Set the real and the effective user id; -1 leaves one unchanged. EPERM: without CAP_SETUID
  * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
@@ -60,10 +60,10 @@ int rep_seteuid(uid_t euid);
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int rep_setreuid(uid_t ruid, uid_t euid);
+int libreplace_setreuid(uid_t ruid, uid_t euid);
 
 /**
- * rep_setresuid() - syscall, SYS_setresuid; scope: thread
+ * libreplace_setresuid() - syscall, SYS_setresuid; scope: thread
  *
  * Set the real, effective and saved user id; -1 leaves one unchanged. EPERM: without CAP_SETUID
  * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
@@ -73,20 +73,20 @@ int rep_setreuid(uid_t ruid, uid_t euid);
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid);
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid);
 
 /**
- * rep_getresuid() - libc, getresuid; scope: thread
+ * libreplace_getresuid() - libc, getresuid; scope: thread
  *
  * Read the real, effective and saved user id of the calling thread. EFAULT: a bad pointer.
  *
  * Return: 0, or -1 with errno set.
  * Source: getresuid(2); kernel/sys.c.
  */
-int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
 
 /**
- * rep_setfsuid() - syscall, SYS_setfsuid; scope: thread
+ * libreplace_setfsuid() - syscall, SYS_setfsuid; scope: thread
  *
  * Set the user id that file system access is checked with, and verify it with a second call, since
  * the kernel reports no error. EPERM: the id is not what was asked for (no privilege, or not
@@ -95,20 +95,20 @@ int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
  * Return: 0, or -1 with errno set.
  * Source: setfsuid(2); kernel/sys.c.
  */
-int rep_setfsuid(uid_t fsuid);
+int libreplace_setfsuid(uid_t fsuid);
 
 /**
- * rep_getfsuid() - syscall, SYS_setfsuid; scope: thread
+ * libreplace_getfsuid() - syscall, SYS_setfsuid; scope: thread
  *
  * Read the user id that file system access is checked with.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsuid(2), which returns the present id when given -1.
  */
-int rep_getfsuid(uid_t *fsuid);
+int libreplace_getfsuid(uid_t *fsuid);
 
 /**
- * rep_setgid() - syscall, SYS_setgid; scope: thread
+ * libreplace_setgid() - syscall, SYS_setgid; scope: thread
  *
  * Set the effective group id; with privilege the real and the saved one too. EPERM: without
  * CAP_SETUID (CAP_SETGID for groups) an id is none of the present ones. EINVAL too where the id is
@@ -118,10 +118,10 @@ int rep_getfsuid(uid_t *fsuid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int rep_setgid(gid_t gid);
+int libreplace_setgid(gid_t gid);
 
 /**
- * rep_setegid() - syscall, SYS_setresgid; scope: thread
+ * libreplace_setegid() - syscall, SYS_setresgid; scope: thread
  *
  * Set the effective group id alone. EPERM: without CAP_SETUID (CAP_SETGID for groups) an id is
  * none of the present ones. EINVAL too where the id is -1: it never means "unchanged" here.
@@ -131,10 +131,10 @@ int rep_setgid(gid_t gid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int rep_setegid(gid_t egid);
+int libreplace_setegid(gid_t egid);
 
 /**
- * rep_setregid() - syscall, SYS_setregid; scope: thread
+ * libreplace_setregid() - syscall, SYS_setregid; scope: thread
  *
  * Set the real and the effective group id; -1 leaves one unchanged. EPERM: without CAP_SETUID
  * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
@@ -144,10 +144,10 @@ int rep_setegid(gid_t egid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int rep_setregid(gid_t rgid, gid_t egid);
+int libreplace_setregid(gid_t rgid, gid_t egid);
 
 /**
- * rep_setresgid() - syscall, SYS_setresgid; scope: thread
+ * libreplace_setresgid() - syscall, SYS_setresgid; scope: thread
  *
  * Set the real, effective and saved group id; -1 leaves one unchanged. EPERM: without CAP_SETUID
  * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
@@ -157,20 +157,20 @@ int rep_setregid(gid_t rgid, gid_t egid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid);
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid);
 
 /**
- * rep_getresgid() - libc, getresgid; scope: thread
+ * libreplace_getresgid() - libc, getresgid; scope: thread
  *
  * Read the real, effective and saved group id of the calling thread. EFAULT: a bad pointer.
  *
  * Return: 0, or -1 with errno set.
  * Source: getresgid(2); kernel/sys.c.
  */
-int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
 
 /**
- * rep_setfsgid() - syscall, SYS_setfsgid; scope: thread
+ * libreplace_setfsgid() - syscall, SYS_setfsgid; scope: thread
  *
  * Set the group id that file system access is checked with, and verify it with a second call,
  * since the kernel reports no error. EPERM: the id is not what was asked for (no privilege, or not
@@ -179,20 +179,20 @@ int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
  * Return: 0, or -1 with errno set.
  * Source: setfsgid(2); kernel/sys.c.
  */
-int rep_setfsgid(gid_t fsgid);
+int libreplace_setfsgid(gid_t fsgid);
 
 /**
- * rep_getfsgid() - syscall, SYS_setfsgid; scope: thread
+ * libreplace_getfsgid() - syscall, SYS_setfsgid; scope: thread
  *
  * Read the group id that file system access is checked with.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsgid(2), which returns the present id when given -1.
  */
-int rep_getfsgid(gid_t *fsgid);
+int libreplace_getfsgid(gid_t *fsgid);
 
 /**
- * rep_setgroups() - syscall, SYS_setgroups; scope: thread
+ * libreplace_setgroups() - syscall, SYS_setgroups; scope: thread
  *
  * Set the supplementary groups to the size (0 to NGROUPS_MAX) ids in list. EPERM: no CAP_SETGID,
  * or denied in this user namespace. EINVAL: too many, an id is -1 or not mapped. EFAULT: a bad
@@ -201,22 +201,22 @@ int rep_getfsgid(gid_t *fsgid);
  * Return: 0, or -1 with errno set.
  * Source: setgroups(2); kernel/groups.c.
  */
-int rep_setgroups(size_t size, const gid_t *list);
+int libreplace_setgroups(size_t size, const gid_t *list);
 
 /**
- * rep_initgroups() - syscall, SYS_setgroups; scope: thread
+ * libreplace_initgroups() - syscall, SYS_setgroups; scope: thread
  *
  * Set the supplementary groups to those that the group database lists for user, and group. The
  * look-up comes first, the one setgroups after it. ENOMEM: no room for the list; else as
- * rep_setgroups().
+ * libreplace_setgroups().
  *
  * Return: 0, or -1 with errno set.
  * Source: initgroups(3), getgrouplist(3).
  */
-int rep_initgroups(const char *user, gid_t group);
+int libreplace_initgroups(const char *user, gid_t group);
 
 /**
- * rep_getgroups() - libc, getgroups; scope: thread
+ * libreplace_getgroups() - libc, getgroups; scope: thread
  *
  * Read the supplementary groups; returns how many there are. With size 0 it only counts. EINVAL:
  * size is smaller than that count.
@@ -224,7 +224,7 @@ int rep_initgroups(const char *user, gid_t group);
  * Return: the number of groups, or -1 with errno set.
  * Source: getgroups(2); POSIX.1-2024 getgroups().
  */
-int rep_getgroups(int size, gid_t *list);
+int libreplace_getgroups(int size, gid_t *list);
 
 #ifdef __cplusplus
 }

@@ -25,7 +25,7 @@
 #error "the plain credential calls of these headers take 16-bit ids"
 #endif
 
-int rep_setuid(uid_t uid)
+int libreplace_setuid(uid_t uid)
 {
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
@@ -34,7 +34,7 @@ int rep_setuid(uid_t uid)
 	return syscall(SYS_setuid, uid);
 }
 
-int rep_seteuid(uid_t euid)
+int libreplace_seteuid(uid_t euid)
 {
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
@@ -43,22 +43,22 @@ int rep_seteuid(uid_t euid)
 	return syscall(SYS_setresuid, -1, euid, -1);
 }
 
-int rep_setreuid(uid_t ruid, uid_t euid)
+int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
 	return syscall(SYS_setreuid, ruid, euid);
 }
 
-int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
 	return syscall(SYS_setresuid, ruid, euid, suid);
 }
 
-int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
 	return getresuid(ruid, euid, suid);
 }
 
-int rep_setfsuid(uid_t fsuid)
+int libreplace_setfsuid(uid_t fsuid)
 {
 	if (fsuid == (uid_t)-1) {
 		errno = EINVAL;
@@ -72,13 +72,13 @@ int rep_setfsuid(uid_t fsuid)
 	return 0;
 }
 
-int rep_getfsuid(uid_t *fsuid)
+int libreplace_getfsuid(uid_t *fsuid)
 {
 	*fsuid = (uid_t)syscall(SYS_setfsuid, (uid_t)-1);
 	return 0;
 }
 
-int rep_setgid(gid_t gid)
+int libreplace_setgid(gid_t gid)
 {
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
@@ -87,7 +87,7 @@ int rep_setgid(gid_t gid)
 	return syscall(SYS_setgid, gid);
 }
 
-int rep_setegid(gid_t egid)
+int libreplace_setegid(gid_t egid)
 {
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
@@ -96,22 +96,22 @@ int rep_setegid(gid_t egid)
 	return syscall(SYS_setresgid, -1, egid, -1);
 }
 
-int rep_setregid(gid_t rgid, gid_t egid)
+int libreplace_setregid(gid_t rgid, gid_t egid)
 {
 	return syscall(SYS_setregid, rgid, egid);
 }
 
-int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
 	return syscall(SYS_setresgid, rgid, egid, sgid);
 }
 
-int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
 	return getresgid(rgid, egid, sgid);
 }
 
-int rep_setfsgid(gid_t fsgid)
+int libreplace_setfsgid(gid_t fsgid)
 {
 	if (fsgid == (gid_t)-1) {
 		errno = EINVAL;
@@ -125,13 +125,13 @@ int rep_setfsgid(gid_t fsgid)
 	return 0;
 }
 
-int rep_getfsgid(gid_t *fsgid)
+int libreplace_getfsgid(gid_t *fsgid)
 {
 	*fsgid = (gid_t)syscall(SYS_setfsgid, (gid_t)-1);
 	return 0;
 }
 
-int rep_setgroups(size_t size, const gid_t *list)
+int libreplace_setgroups(size_t size, const gid_t *list)
 {
 	if (size > INT_MAX) {
 		errno = EINVAL;
@@ -140,7 +140,7 @@ int rep_setgroups(size_t size, const gid_t *list)
 	return syscall(SYS_setgroups, size, list);
 }
 
-int rep_initgroups(const char *user, gid_t group)
+int libreplace_initgroups(const char *user, gid_t group)
 {
 	int count = 64, room = 0, result = -1, saved;
 	gid_t *list = NULL, *larger;
@@ -165,7 +165,7 @@ out:
 	return result;
 }
 
-int rep_getgroups(int size, gid_t *list)
+int libreplace_getgroups(int size, gid_t *list)
 {
 	return getgroups(size, list);
 }

@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 
-int rep_setuid(uid_t uid)
+int libreplace_setuid(uid_t uid)
 {
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
@@ -30,7 +30,7 @@ int rep_setuid(uid_t uid)
 	return setuid(uid);
 }
 
-int rep_seteuid(uid_t euid)
+int libreplace_seteuid(uid_t euid)
 {
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
@@ -39,22 +39,22 @@ int rep_seteuid(uid_t euid)
 	return seteuid(euid);
 }
 
-int rep_setreuid(uid_t ruid, uid_t euid)
+int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
 	return setreuid(ruid, euid);
 }
 
-int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
 	return setresuid(ruid, euid, suid);
 }
 
-int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
 	return getresuid(ruid, euid, suid);
 }
 
-int rep_setfsuid(uid_t fsuid)
+int libreplace_setfsuid(uid_t fsuid)
 {
 	if (fsuid == (uid_t)-1) {
 		errno = EINVAL;
@@ -68,13 +68,13 @@ int rep_setfsuid(uid_t fsuid)
 	return 0;
 }
 
-int rep_getfsuid(uid_t *fsuid)
+int libreplace_getfsuid(uid_t *fsuid)
 {
 	*fsuid = (uid_t)setfsuid((uid_t)-1);
 	return 0;
 }
 
-int rep_setgid(gid_t gid)
+int libreplace_setgid(gid_t gid)
 {
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
@@ -83,7 +83,7 @@ int rep_setgid(gid_t gid)
 	return setgid(gid);
 }
 
-int rep_setegid(gid_t egid)
+int libreplace_setegid(gid_t egid)
 {
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
@@ -92,22 +92,22 @@ int rep_setegid(gid_t egid)
 	return setegid(egid);
 }
 
-int rep_setregid(gid_t rgid, gid_t egid)
+int libreplace_setregid(gid_t rgid, gid_t egid)
 {
 	return setregid(rgid, egid);
 }
 
-int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
 	return setresgid(rgid, egid, sgid);
 }
 
-int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
 	return getresgid(rgid, egid, sgid);
 }
 
-int rep_setfsgid(gid_t fsgid)
+int libreplace_setfsgid(gid_t fsgid)
 {
 	if (fsgid == (gid_t)-1) {
 		errno = EINVAL;
@@ -121,13 +121,13 @@ int rep_setfsgid(gid_t fsgid)
 	return 0;
 }
 
-int rep_getfsgid(gid_t *fsgid)
+int libreplace_getfsgid(gid_t *fsgid)
 {
 	*fsgid = (gid_t)setfsgid((gid_t)-1);
 	return 0;
 }
 
-int rep_setgroups(size_t size, const gid_t *list)
+int libreplace_setgroups(size_t size, const gid_t *list)
 {
 	if (size > INT_MAX) {
 		errno = EINVAL;
@@ -136,7 +136,7 @@ int rep_setgroups(size_t size, const gid_t *list)
 	return setgroups(size, list);
 }
 
-int rep_initgroups(const char *user, gid_t group)
+int libreplace_initgroups(const char *user, gid_t group)
 {
 	if (group == (gid_t)-1) {
 		errno = EINVAL;
@@ -145,7 +145,7 @@ int rep_initgroups(const char *user, gid_t group)
 	return initgroups(user, group);
 }
 
-int rep_getgroups(int size, gid_t *list)
+int libreplace_getgroups(int size, gid_t *list)
 {
 	return getgroups(size, list);
 }

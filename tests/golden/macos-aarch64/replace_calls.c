@@ -20,7 +20,7 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 
-int rep_setuid(uid_t uid)
+int libreplace_setuid(uid_t uid)
 {
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
@@ -29,7 +29,7 @@ int rep_setuid(uid_t uid)
 	return setuid(uid);
 }
 
-int rep_seteuid(uid_t euid)
+int libreplace_seteuid(uid_t euid)
 {
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
@@ -38,12 +38,12 @@ int rep_seteuid(uid_t euid)
 	return seteuid(euid);
 }
 
-int rep_setreuid(uid_t ruid, uid_t euid)
+int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
 	return setreuid(ruid, euid);
 }
 
-int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
 	/* xnu has no setresuid(); only what its own calls do in every state alike is done, the rest is ENOSYS */
 	if (ruid == (uid_t)-1 && euid == (uid_t)-1 && suid == (uid_t)-1)
@@ -56,7 +56,7 @@ int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 	return -1;
 }
 
-int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
 	(void)ruid;
 	(void)euid;
@@ -65,21 +65,21 @@ int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 	return -1;
 }
 
-int rep_setfsuid(uid_t fsuid)
+int libreplace_setfsuid(uid_t fsuid)
 {
 	(void)fsuid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getfsuid(uid_t *fsuid)
+int libreplace_getfsuid(uid_t *fsuid)
 {
 	(void)fsuid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setgid(gid_t gid)
+int libreplace_setgid(gid_t gid)
 {
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
@@ -88,7 +88,7 @@ int rep_setgid(gid_t gid)
 	return setgid(gid);
 }
 
-int rep_setegid(gid_t egid)
+int libreplace_setegid(gid_t egid)
 {
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
@@ -97,12 +97,12 @@ int rep_setegid(gid_t egid)
 	return setegid(egid);
 }
 
-int rep_setregid(gid_t rgid, gid_t egid)
+int libreplace_setregid(gid_t rgid, gid_t egid)
 {
 	return setregid(rgid, egid);
 }
 
-int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
 	/* xnu has no setresgid(); only what its own calls do in every state alike is done, the rest is ENOSYS */
 	if (rgid == (gid_t)-1 && egid == (gid_t)-1 && sgid == (gid_t)-1)
@@ -115,7 +115,7 @@ int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 	return -1;
 }
 
-int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
 	(void)rgid;
 	(void)egid;
@@ -124,21 +124,21 @@ int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 	return -1;
 }
 
-int rep_setfsgid(gid_t fsgid)
+int libreplace_setfsgid(gid_t fsgid)
 {
 	(void)fsgid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getfsgid(gid_t *fsgid)
+int libreplace_getfsgid(gid_t *fsgid)
 {
 	(void)fsgid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setgroups(size_t size, const gid_t *list)
+int libreplace_setgroups(size_t size, const gid_t *list)
 {
 	if (size > INT_MAX) {
 		errno = EINVAL;
@@ -153,7 +153,7 @@ int rep_setgroups(size_t size, const gid_t *list)
 	return setgroups((int)size, list);
 }
 
-int rep_initgroups(const char *user, gid_t group)
+int libreplace_initgroups(const char *user, gid_t group)
 {
 	if (group == (gid_t)-1) {
 		errno = EINVAL;
@@ -162,7 +162,7 @@ int rep_initgroups(const char *user, gid_t group)
 	return initgroups(user, (int)group);
 }
 
-int rep_getgroups(int size, gid_t *list)
+int libreplace_getgroups(int size, gid_t *list)
 {
 	return getgroups(size, list);
 }

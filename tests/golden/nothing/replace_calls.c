@@ -20,38 +20,29 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 
-int rep_setuid(uid_t uid)
+int libreplace_setuid(uid_t uid)
 {
 	(void)uid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_seteuid(uid_t euid)
+int libreplace_seteuid(uid_t euid)
 {
 	(void)euid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setreuid(uid_t ruid, uid_t euid)
-{
-	(void)ruid;
-	(void)euid;
-	errno = ENOSYS;
-	return -1;
-}
-
-int rep_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
 	(void)ruid;
 	(void)euid;
-	(void)suid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
 	(void)ruid;
 	(void)euid;
@@ -60,52 +51,52 @@ int rep_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 	return -1;
 }
 
-int rep_setfsuid(uid_t fsuid)
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+{
+	(void)ruid;
+	(void)euid;
+	(void)suid;
+	errno = ENOSYS;
+	return -1;
+}
+
+int libreplace_setfsuid(uid_t fsuid)
 {
 	(void)fsuid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getfsuid(uid_t *fsuid)
+int libreplace_getfsuid(uid_t *fsuid)
 {
 	(void)fsuid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setgid(gid_t gid)
+int libreplace_setgid(gid_t gid)
 {
 	(void)gid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setegid(gid_t egid)
+int libreplace_setegid(gid_t egid)
 {
 	(void)egid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setregid(gid_t rgid, gid_t egid)
-{
-	(void)rgid;
-	(void)egid;
-	errno = ENOSYS;
-	return -1;
-}
-
-int rep_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+int libreplace_setregid(gid_t rgid, gid_t egid)
 {
 	(void)rgid;
 	(void)egid;
-	(void)sgid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
 	(void)rgid;
 	(void)egid;
@@ -114,21 +105,30 @@ int rep_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 	return -1;
 }
 
-int rep_setfsgid(gid_t fsgid)
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+{
+	(void)rgid;
+	(void)egid;
+	(void)sgid;
+	errno = ENOSYS;
+	return -1;
+}
+
+int libreplace_setfsgid(gid_t fsgid)
 {
 	(void)fsgid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_getfsgid(gid_t *fsgid)
+int libreplace_getfsgid(gid_t *fsgid)
 {
 	(void)fsgid;
 	errno = ENOSYS;
 	return -1;
 }
 
-int rep_setgroups(size_t size, const gid_t *list)
+int libreplace_setgroups(size_t size, const gid_t *list)
 {
 	(void)size;
 	(void)list;
@@ -136,7 +136,7 @@ int rep_setgroups(size_t size, const gid_t *list)
 	return -1;
 }
 
-int rep_initgroups(const char *user, gid_t group)
+int libreplace_initgroups(const char *user, gid_t group)
 {
 	(void)user;
 	(void)group;
@@ -144,7 +144,7 @@ int rep_initgroups(const char *user, gid_t group)
 	return -1;
 }
 
-int rep_getgroups(int size, gid_t *list)
+int libreplace_getgroups(int size, gid_t *list)
 {
 	(void)size;
 	(void)list;
