@@ -10,7 +10,23 @@ On Linux with glibc every setter here changes **the calling thread alone**
 
 from __future__ import annotations
 
-from ._calls import (
+from ._acting_as import acting_as, run_as
+from ._build import get_include, report
+from ._drop_privileges import drop_privileges
+from ._errors import (
+    CapabilitiesRemain,
+    DropFailed,
+    ForkedUnderIdentity,
+    IdentityChanged,
+    IdentityError,
+    IdentityRefused,
+    ThreadsDiffer,
+    ThreadTainted,
+)
+from ._identity import Identity
+from ._impersonate import impersonate
+from ._impersonated import impersonated
+from ._native import (
     SCOPE,
     getfsgid,
     getfsuid,
@@ -30,27 +46,14 @@ from ._calls import (
     setreuid,
     setuid,
 )
-from ._config import get_include
-from ._errors import (
-    CapabilitiesRemain,
-    DropFailed,
-    ForkedUnderIdentity,
-    IdentityChanged,
-    IdentityError,
-    IdentityRefused,
-    ThreadsDiffer,
-    ThreadTainted,
-)
-from ._identity import Identity
-from ._impersonate import impersonate
-from ._process import drop_privileges, popen_as, protect_os
-from ._report import report
-from ._run import acting_as, impersonated, run_as
+from ._popen_as import popen_as
+from ._protect_os import protect_os
 from ._threads import ThreadCredentials, assert_clean, thread_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._executor import IdentityExecutor
+    from ._replace import ffi, lib
 
 __all__ = [
     "SCOPE",
@@ -68,6 +71,7 @@ __all__ = [
     "acting_as",
     "assert_clean",
     "drop_privileges",
+    "ffi",
     "get_include",
     "getfsgid",
     "getfsuid",
@@ -77,6 +81,7 @@ __all__ = [
     "impersonate",
     "impersonated",
     "initgroups",
+    "lib",
     "popen_as",
     "protect_os",
     "report",
@@ -96,12 +101,26 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "IdentityExecutor":  # when asked for: threading and concurrent.futures cost more than this package
-        from ._executor import IdentityExecutor
+#: Loaded when asked for: name -> module.  threading, concurrent.futures and cffi cost more than this package.
+_LATER = {"IdentityExecutor": "._executor", "ffi": "._replace", "lib": "._replace"}
 
-        globals()[name] = IdentityExecutor
-        return IdentityExecutor
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        from importlib import import_module
+
+        value: object = getattr(import_module(_LATER[name], __name__), name)
+        if name == "IdentityExecutor":
+            value.__module__ = __name__
+        globals()[name] = value
+        return value
     if name == "__version__":  # in one place: meson.build, from there in the report
         return str(report()["version"])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# Pickles and help() name this package and not its private files, which may move.
+for _name in __all__:
+    if hasattr(globals().get(_name), "__module__"):
+        globals()[_name].__module__ = __name__
+del _name

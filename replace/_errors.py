@@ -95,16 +95,10 @@ class IdentityRefused(RuntimeError):
 
     def __init__(self, message: str, identity: object = None, error: int = 0) -> None:
         self.identity, self.errno = identity, error
-        super().__init__(message if identity is None else f"{identity!r} is refused: {message}")
+        super().__init__(message, identity, error)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_again, (str(self), self.identity, self.errno))
-
-
-def _again(text: str, identity: object, error: int) -> IdentityRefused:
-    problem = IdentityRefused(text)
-    problem.identity, problem.errno = identity, error
-    return problem
+    def __str__(self) -> str:
+        return f"{self.args[0]}" if self.identity is None else f"{self.identity!r} is refused: {self.args[0]}"
 
 
 class ThreadsDiffer(RuntimeError):
@@ -112,10 +106,10 @@ class ThreadsDiffer(RuntimeError):
 
     def __init__(self, message: str, threads: tuple[Any, ...]) -> None:
         self.threads = threads
-        super().__init__(message)
+        super().__init__(message, threads)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (str(self), self.threads))
+    def __str__(self) -> str:
+        return f"{self.args[0]}"
 
 
 REFUSALS = {
@@ -139,7 +133,7 @@ _KINDS = {8: CapabilitiesRemain, 9: IdentityChanged, 10: ThreadTainted, 11: Fork
 
 
 def failure(error: int, identity: object, step: int, state: int) -> Exception:
-    """The exception for the result of a switch: errno, libreplace_step, libreplace_state.  Called by core/guard.c."""
+    """The exception for what a switch came to.  Called by native/guard_type.c."""
     if step == 1 and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == 1 or STATES[state] == "tainted" else _KINDS.get(step, IdentityError)

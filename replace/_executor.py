@@ -9,7 +9,6 @@ they start clean whoever submits.
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import weakref
@@ -19,13 +18,12 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ._calls import SCOPE
-from ._errors import IdentityRefused, refused
-from ._identity import Identity, not_an_identity
-from ._impersonate import impersonate
+from ._acting_as import refuse_lazy_function
+from ._errors import IdentityRefused
+from ._identity import Identity, check_identity
+from ._impersonate import check_options
 from ._native import depth, tainted
 from ._pool import Pool, exiting, supervisors
-from ._run import refuse_lazy_function
 from ._threads import like_main
 
 if TYPE_CHECKING:
@@ -76,14 +74,12 @@ class IdentityExecutor(Executor):
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if SCOPE != "thread":
-            raise refused(errno.ENOSYS)
+        check_options(level, allow_root)
         if depth() or tainted():
             raise IdentityRefused("this thread holds an identity, and the workers would inherit it")
         if not like_main():
             raise IdentityRefused("this thread is not what the main thread is, and the workers would inherit that")
         options = {"level": level, "allow_root": allow_root}
-        impersonate(Identity(1, 1), **options)  # type: ignore[arg-type]  # a wrong level is an error here
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
         pool = self._pool = Pool(max_workers, prefix, options)
         pool.initializer = (initializer, initargs)
@@ -120,12 +116,9 @@ class IdentityExecutor(Executor):
         group 0), BrokenThreadPool (a worker could not start), RuntimeError (shut down, or
         in a forked child, which has no workers).
         """
-        if not isinstance(identity, Identity):
-            raise not_an_identity(identity)
-        refuse_lazy_function(function)
         pool = self._pool
-        if identity.has_root and not pool.options["allow_root"]:
-            raise refused(errno.EPERM, identity)
+        check_identity(identity, pool.options["allow_root"])
+        refuse_lazy_function(function)
         future: Future[Any] = Future()
         if pool.pid != os.getpid():  # asked before the lock: another thread's, which is not here, may have held it
             raise RuntimeError("the workers belong to the process that this one was forked from")
@@ -150,8 +143,7 @@ class IdentityExecutor(Executor):
         For what takes an executor, as loop.run_in_executor() does.  Shutting it down does
         nothing.
         """
-        if not isinstance(identity, Identity):
-            raise not_an_identity(identity)
+        check_identity(identity, self._pool.options["allow_root"])
         return _Bound(self, identity)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

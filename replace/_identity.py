@@ -8,10 +8,12 @@ asked while a thread is switched.  The other half is _impersonate.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
-from . import _calls
+from ._errors import refused
+from ._native import MAX_GROUPS, getgroups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +21,6 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, SupportsIndex
 
 _HIGHEST = 2**32 - 2
-
-
-def not_an_identity(value: object) -> TypeError:
-    """What is raised where an Identity was to be given."""
-    return TypeError(f"identity should be Identity, not {type(value).__name__}")
 
 
 def _number(value: SupportsIndex, kind: str) -> int:
@@ -61,7 +58,7 @@ class Identity:
         if isinstance(groups, (str, bytes)):
             raise TypeError(f"groups should be integers, not {type(groups).__name__}")
         numbers = tuple(sorted({_number(group, "group") for group in groups}))
-        if len(numbers) > _calls.MAX_GROUPS:
+        if len(numbers) > MAX_GROUPS:
             raise ValueError("too many groups")
         put = object.__setattr__
         put(self, "uid", _number(uid, "uid"))
@@ -90,7 +87,7 @@ class Identity:
     @classmethod
     def current(cls) -> Identity:
         """The effective ids and the groups of the calling thread."""
-        return cls(os.geteuid(), os.getegid(), _calls.getgroups())
+        return cls(os.geteuid(), os.getegid(), getgroups())
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"Identity is immutable; cannot set {name}")
@@ -112,3 +109,11 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"Identity(uid={self.uid}, gid={self.gid}, groups={self.groups})"
+
+
+def check_identity(identity: object, allow_root: bool) -> None:
+    """Raise TypeError for what is no Identity, and IdentityRefused for root that was not allowed."""
+    if not isinstance(identity, Identity):
+        raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
+    if identity.has_root and not allow_root:
+        raise refused(errno.EPERM, identity)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """impersonate(): the calling thread acts as somebody else, and surely stops.
 
-The switch itself and what undoes it are C (core/guard.c), so that an interrupt finds
+The switch itself and what undoes it are C (native/guard_type.c), so that an interrupt finds
 the thread as it was or inside, never in between.  Here is what comes before: who is
 refused, and where.  Nothing is imported inside enter or leave.
 """
@@ -13,9 +13,9 @@ import errno
 import sys
 
 from . import _native
-from ._calls import SCOPE
 from ._errors import IdentityRefused, failure, refused
-from ._identity import Identity, not_an_identity
+from ._identity import Identity, check_identity
+from ._native import SCOPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _ask(module: str, function: str) -> Any:
 
 
 def _before(identity: Identity, /) -> None:
-    """What core/guard.c calls before an entry if one of _LOOPS has been imported: it may refuse.
+    """What native/guard_type.c calls before an entry if one of _LOOPS has been imported: it may refuse.
 
     Refused is a thread that runs an event loop or switches greenlets: there the identity
     would cross an await.  What is not imported cannot run, so nothing is imported here.
@@ -60,6 +60,32 @@ def _before(identity: Identity, /) -> None:
 
 _LOOPS = ("asyncio", "trio", "greenlet")
 _native.setup(_before, failure, sys.audit, _LOOPS)
+
+
+def check_options(
+    level: Level = "effective",
+    allow_root: bool = False,
+    allow_process: bool = False,
+    on_restore_failure: OnFailure = "taint",
+) -> tuple[int, int]:
+    """The options of impersonate() as C wants them: enum libreplace_level, enum libreplace_flag.
+
+    Raises ValueError; IdentityRefused on a build whose calls change the whole process, unless that is allowed.
+    """
+    try:
+        number = LEVELS[level]
+    except (KeyError, TypeError):
+        raise ValueError(f"level should be one of {', '.join(LEVELS)}, not {level!r}") from None
+    flags = ALLOW_ROOT if allow_root else 0
+    if allow_process:
+        flags |= ALLOW_PROCESS
+    elif SCOPE != "thread":
+        raise refused(errno.ENOSYS)
+    if on_restore_failure != "taint":
+        if on_restore_failure != "abort":
+            raise ValueError(f"on_restore_failure should be taint or abort, not {on_restore_failure!r}")
+        flags |= ABORT
+    return number, flags
 
 
 def impersonate(
@@ -83,19 +109,6 @@ def impersonate(
     what the thread is now), TypeError, ValueError.
     Audit events: replace.enter (identity, level), which may veto; replace.leave.
     """
-    if not isinstance(identity, Identity):
-        raise not_an_identity(identity)
-    try:
-        number = LEVELS[level]
-    except (KeyError, TypeError):
-        raise ValueError(f"level should be one of {', '.join(LEVELS)}, not {level!r}") from None
-    flags = ALLOW_ROOT if allow_root else 0
-    if allow_process:
-        flags |= ALLOW_PROCESS
-    elif SCOPE != "thread":
-        raise refused(errno.ENOSYS, identity)
-    if on_restore_failure != "taint":
-        if on_restore_failure != "abort":
-            raise ValueError(f"on_restore_failure should be taint or abort, not {on_restore_failure!r}")
-        flags |= ABORT
+    check_identity(identity, allow_root)
+    number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
     return _native.make(identity, identity.uid, identity.gid, identity._groups, number, flags)

@@ -13,10 +13,10 @@ from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ._acting_as import refuse_lazy_result
 from ._errors import IdentityRefused
 from ._impersonate import impersonate
 from ._native import depth, private_fs, tainted
-from ._run import refuse_lazy_result
 
 if TYPE_CHECKING:
     import threading

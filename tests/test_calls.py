@@ -10,12 +10,13 @@ import threading
 import time
 
 import pytest
-from conftest import in_child, needs_root, run, tool
+from support.builds import run, tool
+from support.children import in_child, needs_root
 
 import replace
-from replace import _checks, _explain
+from replace._cli import checks, explain
 
-CHECKS = _checks.all_checks(replace.report())
+CHECKS = checks.all_checks(replace.report())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
@@ -27,7 +28,7 @@ def test_live_check(check, tmp_path):
 
 def test_every_setter_has_a_check():
     setters = {c["name"] for c in replace.report()["verdict"]["calls"] if c["kind"] == "setter"}
-    assert setters == set(_checks.EXPECTED)
+    assert setters == set(checks.EXPECTED)
     assert setters <= {check.name for check in CHECKS}
 
 
@@ -37,7 +38,7 @@ def test_a_check_fails_when_the_claim_is_false(tmp_path):
     tmp_path.chmod(0o777)
     wrong = "process" if replace.SCOPE == "thread" else "thread"
     with pytest.raises(AssertionError, match="main thread is"):
-        in_child(_checks._setter, "seteuid", wrong, os.open(tmp_path, os.O_RDONLY))
+        in_child(checks._setter, "seteuid", wrong, os.open(tmp_path, os.O_RDONLY))
 
 
 def test_drop_in_getters():
@@ -218,4 +219,4 @@ def _vfork_and_sleep(libc, seconds):
 
 
 def test_status_fields_are_those_of_the_asking_thread():
-    assert _explain.status_fields(threading.get_native_id())["Pid"] == str(threading.get_native_id())
+    assert explain.status_fields(threading.get_native_id())["Pid"] == str(threading.get_native_id())

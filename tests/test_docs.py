@@ -13,7 +13,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ROOT, in_child, needs_root
+from support.builds import ROOT
+from support.children import in_child, needs_root
 
 import replace
 
@@ -71,13 +72,15 @@ def test_the_threaded_server_is_right_as_copied():
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_every_test_that_a_page_names_is_there(page):
     text = (ROOT / "docs" / page).read_text()
-    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("*.[cp]*"))
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.[cp]*") if path.is_file())
     named = re.findall(r"`((?:test_)?[a-z0-9_]+)(\*?)`", text)
     for name, star in named:
         if name.startswith("test_") or star:
             assert re.search(rf"def {name}" + ("" if star else r"\("), tests), name
-    files = re.findall(r"`((?:tests/)?\w+\.(?:py|c))`", text)
-    assert all((ROOT / "tests" / name.removeprefix("tests/")).exists() for name in files), files
+    for name in re.findall(r"`(tests/[\w/]+\.(?:py|c))`", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`(\w+\.(?:py|c))`", text):
+        assert list((ROOT / "tests").rglob(name)), name
 
 
 def test_every_hazard_has_its_row():

@@ -18,27 +18,24 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures.thread import BrokenThreadPool
 
 import pytest
-from conftest import (
+from support.builds import PYTHONS, ROOT, run, tool
+from support.children import (
     ALICE,
     BOB,
     LEVELS,
     LIBC,
-    PYTHONS,
-    ROOT,
     as_root,
     change_capabilities,
     held_elsewhere,
     ids,
     in_child,
     needs_root,
-    run,
-    tool,
 )
 
 import replace
 from replace import Identity, IdentityExecutor, impersonate
 
-STDLIB = ROOT / "tests" / "stdlib_executor.py"
+STDLIB = ROOT / "tests" / "programs" / "stdlib_executor.py"
 entered = []
 kept = []
 

@@ -6,13 +6,13 @@ import re
 
 import golden
 import pytest
-from conftest import run, tool
+from support.builds import run, tool
 
 
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_golden_is_not_stale(platform):
     for name, text in golden.generated(platform).items():
-        assert (platform / name).read_text() == text, f"{platform.name}/{name}: python tests/golden.py update"
+        assert (platform / name).read_text() == text, f"{platform.name}/{name}: python tests/programs/golden.py update"
 
 
 def test_the_families_are_there():
@@ -40,7 +40,7 @@ def test_golden_compiles_here(name, tmp_path):
     include = tmp_path / "libreplace"
     include.mkdir()
     (include / "calls.h").write_text((platform / "calls.h").read_text())
-    for header in (golden.HERE.parent / "replace/core/libreplace").glob("*.h"):
+    for header in (golden.TESTS.parent / "replace/core/libreplace").glob("*.h"):
         (include / header.name).write_text(header.read_text())
     strict = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{tmp_path}"]
     for source in sorted(platform.glob("*.c")):

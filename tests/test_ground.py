@@ -17,7 +17,8 @@ import tempfile
 import threading
 
 import pytest
-from conftest import ALICE, LIBC, ROOT, as_root, change_capabilities, ids, needs_root, run, tool
+from support.builds import ROOT, run, tool
+from support.children import ALICE, LIBC, as_root, change_capabilities, ids, needs_root
 
 import replace
 from replace import impersonate

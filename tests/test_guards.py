@@ -15,7 +15,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ALICE, BOB, LEVELS, LIBC, InChild, as_root, change_capabilities, ids, run, switched_elsewhere, tool
+from support.builds import run, tool
+from support.children import ALICE, BOB, LEVELS, LIBC, InChild, as_root, change_capabilities, ids, switched_elsewhere
 
 import replace
 from replace import Identity, _native, impersonate

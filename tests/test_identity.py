@@ -11,7 +11,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ALICE, BOB, LEVELS, as_root, ids
+from support.children import ALICE, BOB, LEVELS, as_root, ids
 
 import replace
 from replace import Identity, impersonate

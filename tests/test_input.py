@@ -6,7 +6,7 @@ import errno
 
 import numpy
 import pytest
-from conftest import in_child, needs_root
+from support.children import in_child, needs_root
 
 import replace
 

@@ -13,9 +13,9 @@ import re
 import subprocess
 
 import pytest
-from conftest import tool
 from golden import GOLDEN
-from kernels import UNSET, Darwin, FreeBSD, Linux, NetBSD, State, arguments, reachable, states
+from support.builds import tool
+from support.kernels import UNSET, Darwin, FreeBSD, Linux, NetBSD, State, arguments, reachable, states
 
 CALLS = {"set": 1, "sete": 1, "setre": 2}
 KERNELS = {"macos-aarch64": Darwin, "netbsd-x86_64": NetBSD}

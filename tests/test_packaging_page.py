@@ -8,8 +8,8 @@ import re
 import sys
 
 import pytest
-from conftest import ROOT, run
 from questions import questions
+from support.builds import ROOT, run
 from test_build import meson
 
 PAGE = (ROOT / "docs" / "packaging.md").read_text()

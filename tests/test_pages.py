@@ -5,21 +5,22 @@
 import json
 import re
 
-import conftest
 import jsonschema
 import pages
 import pytest
-from conftest import ROOT, strict_schema
+from support import schema as reports
+from support.builds import ROOT
+from support.schema import SCHEMA, strict_schema
 from verdict import FACTS
 
 import replace
-from replace import _report
 from replace.__main__ import _parser
+from replace._cli import documents
 
 
 @pytest.mark.parametrize("name", pages.PAGES)
 def test_page_is_up_to_date(name):
-    assert (pages.DOCS / name).read_text() == pages.PAGES[name](), f"docs/{name} is stale: python tests/pages.py"
+    assert (pages.DOCS / name).read_text() == pages.PAGES[name](), f"docs/{name} is stale: tests/programs/pages.py"
 
 
 def objects(schema):
@@ -32,24 +33,23 @@ def objects(schema):
 
 
 def test_every_field_is_explained_typed_and_on_the_page():
-    schema = _report.report_schema()
     page = (pages.DOCS / "report.md").read_text()
-    found = list(objects(schema))
-    assert len(found) == len(pages.fields(schema)) == 7
+    found = list(objects(SCHEMA))
+    assert len(found) == len(pages.fields(SCHEMA)) == 7
     for place in found:
         for name, field in place["properties"].items():
             assert len(field["description"]) > 10, name
             assert field["description"].endswith("."), name
             assert {"type", "enum", "const", "$ref"} & set(field), name
             assert f"| `{name}` | " in page
-    for name in schema["$defs"]:
-        assert json.dumps(schema).count(f"#/$defs/{name}") == 1
+    for name in SCHEMA["$defs"]:
+        assert json.dumps(SCHEMA).count(f"#/$defs/{name}") == 1
         assert f"\n## {name}\n" in page
 
 
 def test_only_what_is_not_always_there_is_optional():
     """Of one version the reports are all alike, but for what belongs to run questions."""
-    optional = [set(place["properties"]) - set(place["required"]) for place in objects(_report.report_schema())]
+    optional = [set(place["properties"]) - set(place["required"]) for place in objects(SCHEMA)]
     assert set.union(*optional) == {"cross_answer"}
     for question in replace.report()["questions"]:
         assert ("cross_answer" in question) == (question["kind"] == "run")
@@ -58,8 +58,8 @@ def test_only_what_is_not_always_there_is_optional():
 def test_versions_agree():
     import report as build_side
 
-    version = _report.report_schema()["properties"]["schema_version"]["const"]
-    assert version == build_side.SCHEMA_VERSION == _report.SCHEMA_VERSION == replace.report()["schema_version"]
+    version = SCHEMA["properties"]["schema_version"]["const"]
+    assert version == build_side.SCHEMA_VERSION == documents.SCHEMA_VERSION == replace.report()["schema_version"]
     assert f"`schema_version` is {version}." in pages.REPORT
 
 
@@ -79,9 +79,9 @@ def test_a_report_that_does_not_satisfy_the_schema_is_found(tmp_path):
     folder.mkdir(parents=True)
     path = folder / "build_report.json"
     path.write_text(json.dumps(replace.report()))
-    assert conftest.validate_reports(tmp_path) == 1
+    assert reports.validate_reports(tmp_path) == 1
     path.write_text(json.dumps({**replace.report(), "unheard_of": 1}))
     with pytest.raises(jsonschema.ValidationError, match="unheard_of"):
-        conftest.validate_reports(tmp_path)
+        reports.validate_reports(tmp_path)
     path.unlink()
-    assert strict_schema(_report.report_schema()) != _report.report_schema()
+    assert strict_schema(SCHEMA) != SCHEMA

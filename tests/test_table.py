@@ -10,8 +10,8 @@ import sys
 
 import pytest
 from calls import CALLS
-from conftest import ROOT, run, tool
 from questions import questions
+from support.builds import ROOT, run, tool
 
 import replace
 from replace import _native
@@ -62,9 +62,9 @@ def test_declarations_for_cython_are_those_of_the_table_and_the_headers():
 def test_stub_of_the_native_module_is_the_table_and_what_there_is():
     found = stub("_native.pyi")
     for call in CALLS:
-        if call.name != "initgroups":  # through cffi
-            names = [name for _, name in call.params] if call.kind == "setter" else []
-            assert found.pop(call.name) == (["groups"] if call.name == "setgroups" else names)
+        names = [name for _, name in call.params] if call.kind == "setter" else []
+        names = {"setgroups": ["groups"], "initgroups": ["username", "gid"]}.get(call.name, names)
+        assert found.pop(call.name) == names
     others = {name for name in dir(_native) if callable(getattr(_native, name)) and not name.startswith("__")}
     assert set(found) == others - {call.name for call in CALLS} - {"Guard"}
 
@@ -73,7 +73,7 @@ def test_compiled_modules_have_every_call():
     from replace._replace import lib
 
     assert {call.symbol for call in CALLS} <= set(dir(lib))
-    assert {call.name for call in CALLS} - {"initgroups"} <= set(dir(_native))
+    assert {call.name for call in CALLS} <= set(dir(_native))
 
 
 def test_all_names_the_calls():

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ALICE, LIBC, as_root, change_capabilities, in_child, needs_root, run, switched_elsewhere, tool
+from support.builds import run, tool
+from support.children import ALICE, LIBC, as_root, change_capabilities, in_child, needs_root, switched_elsewhere
 
 import replace
 from replace import ThreadCredentials, impersonate

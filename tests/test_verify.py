@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The command `libreplace verify`: forms of output, exit status, and where the ground is soft."""
 
+import argparse
 import json
 import os
 import re
@@ -9,14 +10,22 @@ import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
-from conftest import in_child, needs_root, run, tool
+from support.builds import run, tool
+from support.children import in_child, needs_root
 
 import replace
-from replace import _checks, _verify
+from replace._cli import checks
+from replace._cli import verify as command
 
 
 def verify(*arguments, prefix=(), env=None):
     return run(*prefix, sys.executable, "-m", "replace", "verify", *arguments, cwd="/", env=env)
+
+
+def run_verify(form):
+    """The command in this process; form: text, json, tap or explain."""
+    forms = {name: name == form for name in ("json", "tap", "explain")}
+    return command.run(argparse.Namespace(**forms))
 
 
 def test_as_root_all_is_proved_and_the_callers_ids_stay():
@@ -54,13 +63,13 @@ def test_not_root_proves_what_it_can_and_says_what_needs_root():
         document = replace.report()  # a private directory of root's is closed to the user
 
         def as_user():
-            _verify._report.report = lambda: document
+            command.report = lambda: document
             replace.setgroups([])
             os.setresgid(65534, 65534, 65534)
             os.setresuid(65534, 65534, 65534)
             text = StringIO()
             with redirect_stdout(text):
-                status = _verify.run("text")
+                status = run_verify("text")
             return status, text.getvalue()
 
         status, text = in_child(as_user)
@@ -98,13 +107,13 @@ def test_a_contradiction_is_exit_status_1(monkeypatch, capsys):
     def dies(folder):
         os._exit(7)
 
-    checks = [
-        _checks.Check("lies", "claim", lies),
-        _checks.Check("dies", "claim", dies),
-        _checks.Check("holds", "claim", lambda folder: None),
+    plan = [
+        checks.Check("lies", "claim", lies),
+        checks.Check("dies", "claim", dies),
+        checks.Check("holds", "claim", lambda folder: None),
     ]
-    monkeypatch.setattr(_checks, "all_checks", lambda document: checks)
-    assert _verify.run("text") == 1
+    monkeypatch.setattr(checks, "all_checks", lambda document: plan)
+    assert run_verify("text") == 1
     text = capsys.readouterr().out
     assert "FAIL lies" in text
     assert "seen otherwise" in text
@@ -114,6 +123,6 @@ def test_a_contradiction_is_exit_status_1(monkeypatch, capsys):
 
 
 def test_nothing_to_run_is_exit_status_2(monkeypatch, capsys):
-    monkeypatch.setattr(_checks, "all_checks", lambda document: [])
-    assert _verify.run("json") == 2
+    monkeypatch.setattr(checks, "all_checks", lambda document: [])
+    assert run_verify("json") == 2
     assert json.loads(capsys.readouterr().out)["exit_status"] == 2

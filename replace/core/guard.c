@@ -2,356 +2,324 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * replace._native.Guard: one entry as a context manager. Written in C because a
- * __enter__ and an __exit__ in Python are left half-way by an interrupt; here there is
- * no bytecode between the switch and what undoes it. A guard that is dropped while it is
- * held restores (identity.c sees to it that on another thread this changes no ids).
- * The other half is _impersonate.py, which makes guards and the exceptions.
+ * libreplace_enter() and libreplace_leave(): whether, from which ids to which, and what is left of
+ * the capabilities; walk.c goes there. What the thread is gets read, never remembered. No heap, no
+ * locks; the state is thread-local but for what threads.c says. Declared and explained in
+ * libreplace/guard.h.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include "native.h"
+#include <unistd.h>
+#include "internal.h"
 
-enum { ROOM = 32 }; /* groups within the object; more are allocated */
-
-typedef struct {
-	PyObject_HEAD PyObject *identity, *groups; /* an Identity, and its groups as bytes */
-	PyObject *number;                          /* the level */
-	struct libreplace_identity who;
-	struct libreplace_guard *guard;
-	int level, flags, used;
-	LIBREPLACE_GUARD(inside, ROOM);
-} Guard;
-
-static struct native_state *state_of(Guard *self)
+/* A server without root, or one whose children would inherit capabilities, has them put down by
+ * hand. */
+static int puts_down(const struct libreplace_guard *guard)
 {
-	return PyType_GetModuleState(Py_TYPE(self));
+	return libreplace_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
 }
 
-static PyObject *raise_failure(Guard *self)
+static void shape(const struct libreplace_identity *who, int level, struct libreplace_ids *to)
 {
-	struct native_state *state = state_of(self);
-	PyObject *error;
-
-	if (state == NULL || state->failure == NULL) { /* the interpreter is shutting down */
-		errno = self->guard->error;
-		return PyErr_SetFromErrno(PyExc_OSError);
-	}
-	error = PyObject_CallFunction(state->failure, "iOii", self->guard->error, self->identity,
-	                              self->guard->step, self->guard->state);
-	if (error != NULL) {
-		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-		Py_DECREF(error);
-	}
-	return NULL;
+	*to = libreplace_mine.base;
+	to->size = who->size;
+	to->fsuid = who->uid;
+	to->fsgid = who->gid;
+	if (level == LIBREPLACE_LEVEL_FILESYSTEM)
+		return;
+	to->euid = who->uid;
+	to->rgid = to->egid = who->gid;
+	if (level == LIBREPLACE_LEVEL_REAL)
+		to->ruid = who->uid;
+	else if (level == LIBREPLACE_LEVEL_SHIELDED)
+		to->ruid = LIBREPLACE_SHIELD_UID;
 }
 
-static int make_room(Guard *self, size_t room)
+/* What may not remain after entering. Root that was asked for by name keeps root's. */
+static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int level)
 {
-	struct libreplace_guard *larger =
-	    PyMem_Calloc(1, sizeof(struct libreplace_guard) + 3 * room * sizeof(gid_t));
+	struct libreplace_capabilities now;
 
-	if (larger == NULL) {
-		PyErr_NoMemory();
-		return -1;
-	}
-	if (self->guard != &self->inside.guard)
-		PyMem_Free(self->guard);
-	self->guard = larger;
-	larger->room = room;
-	larger->flags = self->flags;
-	return 0;
-}
-
-static int switch_in(Guard *self)
-{
-	int result, groups;
-
-	for (;;) {
-		if (self->guard->room > LONG_LIST) {
-			Py_BEGIN_ALLOW_THREADS
-			result = libreplace_enter(self->guard, &self->who, self->level);
-			Py_END_ALLOW_THREADS
-		} else {
-			result = libreplace_enter(self->guard, &self->who, self->level);
-		}
-		if (result == 0 || self->guard->step != LIBREPLACE_STEP_READ ||
-		    self->guard->error != ENOBUFS)
-			return result;
-		groups =
-		    libreplace_getgroups(0, NULL); /* the thread has more than there is room for */
-		if (groups <= (int)self->guard->room)
-			return result;
-		if (make_room(self, (size_t)groups) != 0)
-			return -1;
-	}
-}
-
-static int switch_out(Guard *self)
-{
-	int result;
-
-	if (self->guard->room > LONG_LIST) {
-		Py_BEGIN_ALLOW_THREADS
-		result = libreplace_leave(self->guard);
-		Py_END_ALLOW_THREADS
-	} else {
-		result = libreplace_leave(self->guard);
-	}
-	return result;
-}
-
-/* 1 if something that runs event loops or greenlets has been imported; -1 with an exception. */
-static int loops_imported(const struct native_state *state)
-{
-	PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
-	Py_ssize_t count = PyTuple_Size(state->loops);
-
-	for (Py_ssize_t i = 0; i < count; i++) {
-		int found = PyDict_Contains(modules, PyTuple_GetItem(state->loops, i));
-
-		if (found != 0)
-			return found;
-	}
-	return 0;
-}
-
-/* An exception in here, and nothing has changed. */
-static int may_enter(Guard *self)
-{
-	struct native_state *state = state_of(self);
-	int loops = loops_imported(state);
-	PyObject *result;
-
-	if (loops != 0) {
-		result = loops < 0
-		             ? NULL
-		             : PyObject_CallFunctionObjArgs(state->before, self->identity, NULL);
-		if (result == NULL)
-			return 0;
-		Py_DECREF(result);
-	}
-	result = PyObject_CallFunctionObjArgs(state->audit, state->entering, self->identity,
-	                                      self->number, NULL);
-	Py_XDECREF(result);
-	return result != NULL;
-}
-
-static int enter(Guard *self)
-{
-	if (__atomic_exchange_n(&self->used, 1, __ATOMIC_SEQ_CST)) {
-		PyErr_SetString(PyExc_RuntimeError,
-		                "this identity was entered before; make another");
-		return -1;
-	}
-	if (!may_enter(self))
-		return -1;
-	if (switch_in(self) == 0)
+	if (uid == 0)
 		return 0;
-	if (!PyErr_Occurred())
-		raise_failure(self);
+	if (puts_down(guard) && libreplace_put_down_capabilities(&guard->capabilities) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (libreplace_forbidden_capabilities(now.effective, level) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
+	return 0;
+}
+
+/* Exactly the capabilities that were observed on entry; the kernel has given back all that are
+ * permitted. */
+static int take_up(struct libreplace_guard *guard)
+{
+	const struct libreplace_capabilities *held = &guard->capabilities;
+	struct libreplace_capabilities now;
+
+	if (!puts_down(guard) && held->effective == held->permitted)
+		return 0;
+	if (libreplace_take_up_capabilities(held) != 0 || libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (now.effective != held->effective || now.permitted != held->permitted ||
+	    now.inheritable != held->inheritable)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
+	return 0;
+}
+
+/* Back to the ids from before the entry, verified, and then to no more capabilities than then. */
+static int go_back(struct libreplace_guard *guard, struct libreplace_ids *now)
+{
+	if (libreplace_walk(guard, now, &guard->before, libreplace_found(guard)) != 0)
+		return -1;
+	return take_up(guard);
+}
+
+/* Once more where it fails: EAGAIN and ENOMEM pass, and a thread that stays switched is worse. */
+static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
+{
+	int step = guard->step, error = guard->error;
+
+	if (go_back(guard, now) != 0 &&
+	    (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0 ||
+	     go_back(guard, now) != 0))
+		return -1;
+	guard->step = step;
+	guard->error = error;
+	return 0;
+}
+
+static int end(struct libreplace_guard *guard, int state)
+{
+	guard->state = state;
+	errno = guard->error;
 	return -1;
 }
 
-/* Whether it may still be somebody: libreplace_leave() knows who has tainted it. */
-static int may_be_held(const Guard *self)
+static int taint(struct libreplace_guard *guard)
 {
-	return self->guard->state == LIBREPLACE_STATE_ENTERED ||
-	       self->guard->state == LIBREPLACE_STATE_TAINTED;
+	libreplace_mine.tainted = 1;
+	return end(guard, LIBREPLACE_STATE_TAINTED);
 }
 
-/* Leave, whatever exception is under way; that of a failed leave takes its place, as its context.
- */
-static int leave(Guard *self)
+/* A fork has made the thread the user: it neither enters nor leaves any more. */
+static int for_good(struct libreplace_guard *guard)
 {
-	int held = may_be_held(self);
-	struct native_state *state = state_of(self);
-	PyObject *result;
+	libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+	return end(guard, LIBREPLACE_STATE_FOR_GOOD);
+}
 
-	if (switch_out(self) != 0) {
-		raise_failure(self);
+static int cannot_restore(struct libreplace_guard *guard)
+{
+	if (guard->flags & LIBREPLACE_ABORT_UNLESS_RESTORED)
+		abort();
+	return taint(guard);
+}
+
+int libreplace_identity_has_root(const struct libreplace_identity *identity)
+{
+	return identity->uid == 0 || identity->gid == 0 ||
+	       (identity->size > 0 && identity->groups[0] == 0);
+}
+
+/* Why an entry is refused before anything is looked at; 0 if it is not. */
+static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *who,
+                   int level)
+{
+	if (libreplace_mine.tainted)
+		return ENOTRECOVERABLE;
+	if (who->uid == (uid_t)-1 || who->gid == (gid_t)-1 || level < LIBREPLACE_LEVEL_EFFECTIVE ||
+	    level > LIBREPLACE_LEVEL_FILESYSTEM || !libreplace_ascending(who->groups, who->size) ||
+	    (who->size > 0 && who->groups[who->size - 1] == (gid_t)-1))
+		return EINVAL;
+	if (libreplace_identity_has_root(who) && !(guard->flags & LIBREPLACE_ALLOW_ROOT))
+		return EPERM;
+	if (LIBREPLACE_THREAD_SCOPE)
+		return 0;
+	if (!(guard->flags & LIBREPLACE_ALLOW_PROCESS))
+		return ENOSYS;
+	return libreplace_alone() ? 0 : ENOTSUP;
+}
+
+static int give_up(struct libreplace_guard *guard, int step, int error)
+{
+	libreplace_fail(guard, step, error);
+	if (libreplace_mine.depth == 0 && libreplace_mine.counted)
+		libreplace_count_out();
+	return end(guard, LIBREPLACE_STATE_IDLE);
+}
+
+static int holds(const struct libreplace_ids *ids, uid_t uid)
+{
+	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
+}
+
+/*
+ * Whether root finds the way back from what it will be: setresuid(2) of somebody without
+ * CAP_SETUID takes ids that the thread has already. A server without root raises its
+ * capabilities first, and libreplace_walk() goes by way of the privileged id unless that is its
+ * goal.
+ */
+static int comes_back(const struct libreplace_ids *before, const struct libreplace_ids *set)
+{
+	uid_t root = libreplace_mine.base.euid;
+
+	if (root != 0 || set->euid == root)
+		return 1;
+	if (!libreplace_outwards(before))
+		return holds(set, root);
+	return holds(set, before->ruid) && holds(set, root) && holds(set, before->suid);
+}
+
+int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
+                     int level)
+{
+	int before = errno, error = refusal(guard, identity, level);
+	struct libreplace_ids now;
+
+	guard->step = LIBREPLACE_STEP_NONE;
+	guard->state = LIBREPLACE_STATE_IDLE;
+	guard->error = guard->changes = 0;
+	guard->level = level;
+	if (libreplace_mine.forked)
+		return for_good(guard);
+	if (error == 0 && libreplace_mine.depth == 0)
+		error = libreplace_count_in();
+	if (error != 0) {
+		libreplace_fail(guard, LIBREPLACE_STEP_REFUSED, error);
+		return end(guard, LIBREPLACE_STATE_IDLE);
+	}
+	if (identity->size > guard->room)
+		return give_up(guard, LIBREPLACE_STEP_READ, ENOBUFS);
+	if (libreplace_read_all(guard, &guard->before, libreplace_found(guard)) != 0 ||
+	    libreplace_get_capabilities(&guard->capabilities) != 0)
+		return give_up(guard, LIBREPLACE_STEP_READ, errno);
+	if (libreplace_mine.depth == 0)
+		libreplace_mine.base = guard->before;
+	shape(identity, level, &guard->set);
+	if (!comes_back(&guard->before, &guard->set))
+		return give_up(guard, LIBREPLACE_STEP_PRIVILEGE, EPERM);
+	if (identity->size > 0)
+		memcpy(libreplace_wanted(guard), identity->groups,
+		       identity->size * sizeof *identity->groups);
+	now = guard->before;
+	if (now.size > 0)
+		memcpy(libreplace_scratch(guard), libreplace_found(guard),
+		       now.size * sizeof(gid_t));
+	libreplace_mine.depth++;
+	if (libreplace_walk(guard, &now, &guard->set, libreplace_wanted(guard)) == 0 &&
+	    lose_capabilities(guard, identity->uid, level) == 0) {
+		if (libreplace_mine.last == 0)
+			libreplace_mine.last = (uint64_t)(uintptr_t)&libreplace_mine << 16;
+		guard->outer = libreplace_mine.top;
+		guard->outer_token = libreplace_mine.token;
+		libreplace_mine.top = guard;
+		libreplace_mine.token = guard->token = ++libreplace_mine.last;
+		guard->state = LIBREPLACE_STATE_ENTERED;
+		errno = before;
+		return 0;
+	}
+	if (libreplace_read_all(guard, &now, libreplace_scratch(guard)) != 0 ||
+	    restore(guard, &now) != 0)
+		return cannot_restore(guard);
+	if (--libreplace_mine.depth == 0)
+		libreplace_count_out();
+	return end(guard, LIBREPLACE_STATE_ROLLED_BACK);
+}
+
+/* What the thread is now, and whether it still is what enter had made of it. */
+static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
+{
+	const struct libreplace_ids *set = &guard->set;
+
+	if (libreplace_read_ids(guard, now, libreplace_scratch(guard)) != 0)
+		return -1;
+	now->fsuid = now->euid;
+	now->fsgid = now->egid;
+	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
+	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)) &&
+	    /* going back resets the fs ids with the effective ones, so then they need no look */
+	    set->fsuid == set->euid && set->fsgid == set->egid &&
+	    !libreplace_same_uids(set, &guard->before) &&
+	    !libreplace_same_gids(set, &guard->before))
+		return 0;
+	if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
+		return -1;
+	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
+	    now->fsuid == set->fsuid && now->fsgid == set->fsgid &&
+	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)))
+		return 0;
+	return libreplace_fail(guard, LIBREPLACE_STEP_FOUND, EPERM);
+}
+
+/* Whether it is the calling thread's own entry, and no other is held inside. */
+static int innermost(const struct libreplace_guard *guard)
+{
+	return libreplace_mine.top == guard && libreplace_mine.token == guard->token;
+}
+
+int libreplace_check(struct libreplace_guard *guard)
+{
+	const struct libreplace_capabilities *held = &guard->capabilities;
+	int before = errno;
+	struct libreplace_capabilities caps;
+	struct libreplace_ids now;
+
+	if (guard->state != LIBREPLACE_STATE_ENTERED) {
+		errno = ESRCH;
 		return -1;
 	}
-	if (!held || self->guard->state != LIBREPLACE_STATE_LEFT || state == NULL ||
-	    state->audit == NULL)
+	if (libreplace_mine.forked) {
+		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+	} else if (!innermost(guard)) {
+		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
+	} else if (compare(guard, &now) == 0 && guard->set.fsuid != 0) {
+		if (libreplace_get_capabilities(&caps) != 0)
+			libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+		else if (libreplace_forbidden_capabilities(caps.effective, guard->level) != 0 ||
+		         caps.permitted != held->permitted ||
+		         caps.inheritable != (held->inheritable & ~held->permitted))
+			libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
+	}
+	errno = guard->step == LIBREPLACE_STEP_NONE ? before : guard->error;
+	return guard->step == LIBREPLACE_STEP_NONE ? 0 : -1;
+}
+
+int libreplace_leave(struct libreplace_guard *guard)
+{
+	int before = errno;
+	struct libreplace_ids now;
+
+	if (guard->state == LIBREPLACE_STATE_TAINTED && !libreplace_mine.tainted &&
+	    innermost(guard)) {
+		guard->state =
+		    LIBREPLACE_STATE_ENTERED; /* another thread tried to leave it, in vain */
+		guard->step = LIBREPLACE_STEP_NONE;
+	}
+	if (guard->state != LIBREPLACE_STATE_ENTERED)
 		return 0;
-	result = PyObject_CallFunction(state->audit, "sOi", "replace.leave", self->identity,
-	                               self->level);
-	Py_XDECREF(result);
-	return result == NULL ? -1 : 0;
-}
-
-PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-	struct native_state *state = PyModule_GetState(module);
-	unsigned long uid, gid;
-	Py_ssize_t size;
-	char *groups;
-	Guard *self;
-
-	if (count != 6 || !PyBytes_Check(args[3])) {
-		PyErr_SetString(PyExc_TypeError, "make(identity, uid, gid, groups, level, flags)");
-		return NULL;
+	if (libreplace_mine.forked)
+		return for_good(guard);
+	if (!innermost(guard)) {
+		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
+		return taint(guard);
 	}
-	uid = PyLong_AsUnsignedLong(args[1]);
-	gid = PyLong_AsUnsignedLong(args[2]);
-	if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[3], &groups, &size) != 0)
-		return NULL;
-	self = (Guard *)PyType_GenericAlloc(state->guard, 0);
-	if (self == NULL)
-		return NULL;
-	Py_INCREF(args[0]);
-	Py_INCREF(args[3]);
-	Py_INCREF(args[4]);
-	self->identity = args[0];
-	self->groups = args[3];
-	self->number = args[4];
-	self->guard = &self->inside.guard;
-	self->guard->room = ROOM;
-	self->level = (int)PyLong_AsLong(args[4]);
-	self->guard->flags = self->flags = (int)PyLong_AsLong(args[5]);
-	self->who.uid = (uid_t)uid;
-	self->who.gid = (gid_t)gid;
-	self->who.size = (size_t)size / sizeof(gid_t);
-	self->who.groups = (const gid_t *)(const void *)groups;
-	if (!PyErr_Occurred() && !(self->flags & LIBREPLACE_ALLOW_ROOT) &&
-	    libreplace_identity_has_root(&self->who)) {
-		self->guard->step =
-		    LIBREPLACE_STEP_REFUSED; /* as libreplace_enter() would, but at once */
-		self->guard->error = EPERM;
-		raise_failure(self);
+	if (compare(guard, &now) != 0 && guard->step == LIBREPLACE_STEP_READ) {
+		guard->step = LIBREPLACE_STEP_NONE;
+		if (compare(guard, &now) != 0 && guard->step == LIBREPLACE_STEP_READ)
+			return cannot_restore(guard);
 	}
-	if (PyErr_Occurred() || (self->who.size > ROOM && make_room(self, self->who.size) != 0)) {
-		Py_DECREF(self);
-		return NULL;
-	}
-	return (PyObject *)self;
+	if (restore(guard, &now) != 0)
+		return cannot_restore(guard);
+	libreplace_mine.top = guard->outer;
+	libreplace_mine.token = guard->outer_token;
+	if (--libreplace_mine.depth == 0)
+		libreplace_count_out();
+	if (guard->step != LIBREPLACE_STEP_NONE)
+		return end(guard, LIBREPLACE_STATE_LEFT);
+	guard->state = LIBREPLACE_STATE_LEFT;
+	errno = before;
+	return 0;
 }
-
-static PyObject *guard_enter(PyObject *object, PyObject *unused)
-{
-	Guard *self = (Guard *)object;
-
-	(void)unused;
-	if (enter(self) != 0)
-		return NULL;
-	Py_INCREF(self->identity);
-	return self->identity;
-}
-
-static PyObject *guard_exit(PyObject *object, PyObject *arguments)
-{
-	(void)arguments;
-	if (leave((Guard *)object) != 0)
-		return NULL;
-	Py_RETURN_NONE;
-}
-
-static PyObject *guard_check(PyObject *object, PyObject *unused)
-{
-	(void)unused;
-	return PyBool_FromLong(libreplace_check(((Guard *)object)->guard) == 0);
-}
-
-static PyObject *guard_await(PyObject *object, PyObject *arguments)
-{
-	(void)object;
-	(void)arguments;
-	PyErr_SetString(PyExc_TypeError,
-	                "an identity cannot be held across await; use `await run_as(...)`");
-	return NULL;
-}
-
-/* Enter, call and leave with no bytecode in between: an interrupt finds the thread as it was, or
- * inside. */
-PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-	struct native_state *state = PyModule_GetState(module);
-	PyObject *result, *kind, *value, *trace;
-	Guard *self;
-
-	if (count != 4 || Py_TYPE(args[0]) != state->guard) {
-		PyErr_SetString(PyExc_TypeError, "run(guard, function, args, kwargs)");
-		return NULL;
-	}
-	self = (Guard *)args[0];
-	if (enter(self) != 0)
-		return NULL;
-	result = PyObject_Call(args[1], args[2], args[3] == Py_None ? NULL : args[3]);
-	PyErr_Fetch(&kind, &value, &trace);
-	if (leave(self) == 0) {
-		PyErr_Restore(kind, value, trace);
-		return result;
-	}
-	Py_XDECREF(result);
-	if (kind != NULL) { /* the function's own exception becomes the context */
-		PyObject *outer_kind, *outer, *outer_trace;
-
-		PyErr_NormalizeException(&kind, &value, &trace);
-		if (trace != NULL)
-			PyException_SetTraceback(value, trace);
-		PyErr_Fetch(&outer_kind, &outer, &outer_trace);
-		PyErr_NormalizeException(&outer_kind, &outer, &outer_trace);
-		PyException_SetContext(outer, value); /* takes the reference */
-		Py_DECREF(kind);
-		Py_XDECREF(trace);
-		PyErr_Restore(outer_kind, outer, outer_trace);
-	}
-	return NULL;
-}
-
-static void guard_dealloc(PyObject *object)
-{
-	Guard *self = (Guard *)object;
-	PyTypeObject *type = Py_TYPE(object);
-	PyObject *kind, *value, *trace;
-
-	if (self->guard != NULL && may_be_held(self)) {
-		PyErr_Fetch(&kind, &value, &trace);
-		if (leave(self) != 0)
-			PyErr_WriteUnraisable(self->identity);
-		PyErr_Restore(kind, value, trace);
-	}
-	if (self->guard != NULL && self->guard != &self->inside.guard)
-		PyMem_Free(self->guard);
-	Py_XDECREF(self->identity);
-	Py_XDECREF(self->groups);
-	Py_XDECREF(self->number);
-	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-	Py_DECREF(type);
-}
-
-static PyObject *get_changes(PyObject *object, void *unused)
-{
-	(void)unused;
-	return PyLong_FromLong(((Guard *)object)->guard->changes);
-}
-
-static PyMethodDef guard_methods[] = {
-    {"__enter__", guard_enter, METH_NOARGS, "Take the identity on; returns it."},
-    {"__exit__", guard_exit, METH_VARARGS, "Go back to the ids observed on entry."},
-    {"check", guard_check, METH_NOARGS, "Whether the thread still is what entering made of it."},
-    {"__aenter__", guard_await, METH_NOARGS, "Refused."},
-    {"__aexit__", guard_await, METH_VARARGS, "Refused."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyGetSetDef guard_attributes[] = {
-    {"changes", get_changes, NULL, "Credential-changing system calls made so far.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyType_Slot guard_slots[] = {
-    {Py_tp_doc, (void *)"What impersonate() returns: with it, the thread is somebody else."},
-    {Py_tp_dealloc, (void *)guard_dealloc},
-    {Py_tp_methods, guard_methods},
-    {Py_tp_getset, guard_attributes},
-    {0, NULL},
-};
-
-PyType_Spec native_guard_spec = {
-    .name = "replace._native.Guard",
-    .basicsize = sizeof(Guard),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = guard_slots,
-};

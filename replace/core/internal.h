@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What the files of core/ share; not installed. identity.c walks from ids to ids,
- * thread.c knows which threads do so, capabilities_*.c is the one part that another
+ * What the files of core/ share; not installed. guard.c walks from ids to ids,
+ * threads.c knows which threads do so, capabilities_*.c is the one part that another
  * kernel has not got: Meson picks the file.
  */
 #ifndef LIBREPLACE_INTERNAL_H

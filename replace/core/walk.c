@@ -4,7 +4,7 @@
  *
  * From the ids that a thread has to the ids that it shall have: reading, comparing, and
  * one walk that is used on the way in, on the way out and to roll back. The other half
- * is identity.c, which says from where to where.
+ * is guard.c, which says from where to where.
  */
 #include <errno.h>
 #include <string.h>

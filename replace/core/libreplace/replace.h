@@ -16,6 +16,6 @@
 
 #include <libreplace/build_info.h>
 #include <libreplace/calls.h>
-#include <libreplace/identity.h>
+#include <libreplace/guard.h>
 
 #endif

@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The report as a file of answers, in Samba's format: the way back into a build."""
+
+from __future__ import annotations
+
+from .documents import machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def as_answers(document: dict[str, Any]) -> str:
+    """A file for -Dcross_answers, in Samba's format: the way back into a build, to the same verdict."""
+    verdict, options = document["verdict"], document["options"]
+    lines = [
+        f"# libreplace {document['version']}, {machine(document)}: {verdict['backend']} back end, "
+        f"one call changes one {verdict['scope']}.",
+        "# With the same headers, this leads to the same verdict:",
+        f"#   meson setup BUILD -Dcredentials={options.get('credentials', 'auto')} -Dcross_answers=THIS_FILE",
+    ]
+    names = {"yes": "OK", "no": "NO"}
+    for question in document["questions"]:
+        if question["kind"] != "run":
+            continue
+        found = " ".join(f"{question['answer']}, {question['how']}. {question['evidence']}".split())
+        answer = question["cross_answer"]
+        lines.append(f"# {found}")
+        if names.get(question["answer"]) not in (answer, None):
+            lines.append(f"# A run does not decide, an answer does: {answer} keeps the verdict.")
+        lines.append(f"{question['question']}: {answer}")
+    return "\n".join(lines)

@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Reports of other builds, read from files."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+from .._build import report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+#: The reports that this version reads; docs/report.md says what may change within one.
+SCHEMA_VERSION = 1
+
+
+class NotAReport(Exception):
+    """A file is no report that this version reads; the text says which and why."""
+
+
+def load(path: str) -> dict[str, Any]:
+    """The report in a file.  Raises NotAReport."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            document: dict[str, Any] = json.load(file)
+    except OSError as error:
+        raise NotAReport(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deeply
+        raise NotAReport(f"{path} is not a report: {error}") from error
+    if not isinstance(document, dict) or not {"schema_version", "verdict"} <= document.keys():
+        raise NotAReport(f"{path} is not a report: it has no schema_version and verdict")
+    if document["schema_version"] != SCHEMA_VERSION:
+        raise NotAReport(
+            f"{path} has schema_version {document['schema_version']}; libreplace "
+            f"{report()['version']} reads {SCHEMA_VERSION}"
+        )
+    return document
+
+
+@contextmanager
+def needs_fields(path: str) -> Iterator[None]:
+    """Turn the failed look-up of a field into NotAReport: inside, one report is read and nothing else is done."""
+    try:
+        yield
+    except (KeyError, IndexError) as error:
+        raise NotAReport(f"{path} is not a report: it has no {error.args[0]}") from error
+    except (TypeError, AttributeError, ValueError) as error:
+        raise NotAReport(f"{path} is not a report: a field has another type than expected ({error})") from error
+
+
+def machine(document: dict[str, Any]) -> str:
+    """What the report is of, in a few words: system, processor, libc."""
+    verdict, found = document["verdict"], document["machine"]
+    libc = "" if verdict["libc"] == "system" else f"{verdict['libc']} {verdict['libc_version']}".strip()
+    return ", ".join(word for word in (f"{verdict['system']} {found.get('cpu_family', '')}".strip(), libc) if word)

@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The report as one page to look at; its frame and style are report.html.
+
+No script and nothing from elsewhere: a content security policy in the page forbids both.
+tests/test_report_html.py opens it in Chromium.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import groupby
+from string import Template
+
+from .._build import package_file
+from .documents import machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+BACKENDS = {"syscall": "raw system calls", "libc": "plain libc calls", "refused": "an error at configure time"}
+REACH = {"thread": "one thread", "process": "the whole process"}
+GROUPS = {
+    "run": "Probes that were run",
+    "link": "Probes that were linked",
+    "number": "Numbers of system calls",
+    "symbol": "Functions of libc",
+    "header": "Headers",
+    "define": "Macros",
+    "type": "Sizes",
+}
+
+
+def _link(identity: str, questions: dict[str, dict[str, Any]]) -> str:
+    if identity not in questions:
+        return f"<li><code>{escape(identity)}</code></li>"
+    question = questions[identity]
+    return f'<li><a href="#{escape(identity)}"><code>{escape(question["subject"])}</code></a> {_pill(question)}</li>'
+
+
+def _pill(question: dict[str, Any]) -> str:
+    answer = question["answer"]
+    return f'<span class="pill {answer if answer in ("yes", "no", "unknown") else "value"}">{escape(answer)}</span>'
+
+
+def _words(text: str) -> str:
+    """Options are not broken at their hyphen."""
+    return " ".join(f"<code>{escape(w)}</code>" if w.startswith("-D") else escape(w) for w in text.split(" "))
+
+
+def _exits(step: dict[str, Any], forth: bool) -> str:
+    """The exits that lead on (or to raw calls, at the end), or those that lead away from the way."""
+    exits = [e for e in step["exits"] if (e["leads_to"] in ("next", "syscall")) == forth]
+    exits.sort(key=lambda e: e["answer"] != step["answer"])
+    if not exits:
+        return ""
+    spans, taken = "", ""
+    for way in exits:
+        took = way["answer"] == step["answer"]
+        taken = " taken" if took else taken
+        mark = '<span class="took"><span class="hidden">answer: </span>' if took else "<span>"
+        word = escape(way["answer"] if took or way["leads_to"] != "next" or len(exits) == 1 else f"or {way['answer']}")
+        target = BACKENDS.get(way["leads_to"], "")
+        spans += f"{mark}{word}</span>" + (f'<span class="to">leads to {target}</span>' if target else "")
+    return f'<div class="{"on" if forth else "off"}{taken}">{spans}</div>'
+
+
+def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
+    steps, verdict = document["decision"], document["verdict"]
+    backend = verdict["backend"]
+    lines = [f'<ol class="way {backend}">']
+    for number, step in enumerate(steps, 1):
+        detail = f'<p class="detail">{escape(step["detail"])}</p>' if step["detail"] else ""
+        if step["answer"] and step["questions"]:
+            rows = "".join(_link(identity, questions) for identity in step["questions"])
+            many = "s" if len(step["questions"]) > 1 else ""
+            detail += f"<details><summary>from {len(step['questions'])} answer{many}</summary><ul>{rows}</ul></details>"
+        state = "asked" if step["answer"] else "skipped"
+        if any(e["answer"] == step["answer"] and e["leads_to"] == "libc" for e in step["exits"]):
+            state += " decided"  # here the way turned off
+        skipped = "" if step["answer"] else '<p class="detail">not asked any more</p>'
+        lines.append(
+            f'<li class="step {state}" style="grid-column: {number}"><div class="card">'
+            f'<p class="question">{_words(step["question"])}</p>{detail}{skipped}{_exits(step, True)}</div>'
+            f"{_exits(step, False)}</li>"
+        )
+    scope = {"syscall": "thread", "libc": verdict["scope"] if backend == "libc" else "process"}
+
+    def end(target: str, kind: str, column: str) -> str:
+        reached = "outcome" if target == backend else ""
+        said = f"change {REACH[scope[target]]}" if target in scope else ""
+        return (
+            f'<li class="{kind} {target} {reached}" style="grid-column: {column}"><div>'
+            f'<span class="hidden">{"reached" if reached else "not reached"}: </span>'
+            f"<strong>{BACKENDS[target]}</strong>{said}</div></li>"
+        )
+
+    lines.append(end("syscall", "goal", str(len(steps) + 1)))
+    away = [next((e["leads_to"] for e in s["exits"] if e["leads_to"] in ("libc", "refused")), "") for s in steps]
+    column = 1
+    for target, group in groupby(away):
+        width = len(list(group))
+        if target:
+            lines.append(end(target, "lane", f"{column} / span {width}"))
+        column += width
+    return "\n".join([*lines, "</ol>"])
+
+
+def _call(call: dict[str, Any]) -> str:
+    backend = f'<span class="pill {call["backend"]}">{escape(call["backend"])}</span>'
+    return (
+        f'<tr><th scope="row"><code>{escape(call["name"])}</code></th><td>{backend}</td>'
+        f"<td><code>{escape(call['symbol'])}</code></td><td>{escape(call['scope'])}</td><td>{call['id_bits']}</td></tr>"
+    )
+
+
+def _pre(title: str, text: str, wrap: bool = False) -> str:
+    kind = ' class="wrap"' if wrap else ' tabindex="0"'
+    return f"<dt>{title}</dt><dd><pre{kind}><code>{escape(text.strip())}</code></pre></dd>" if text.strip() else ""
+
+
+def _question(question: dict[str, Any], headers: dict[str, str]) -> str:
+    source = _pre(
+        "source: " + escape(question["subject"] if question["kind"] in ("link", "run") else "question.c"),
+        question["source"],
+    )
+    for name in headers:
+        if f'#include "{name}"' in question["source"]:
+            source += f'<dd>which includes <a href="#header-{escape(name)}">{escape(name)}</a></dd>'
+    back = question.get("cross_answer")
+    how = f'<span class="how">{escape(question["how"])}</span>' if question["how"] != "compiled" else ""
+    return (
+        f'<details><summary><span class="words">{escape(question["question"])}</span>'
+        f"{how}{_pill(question)}</summary>"
+        f'<div class="inside" id="{escape(question["id"])}"><dl>'
+        + _pre("what came of it", question["evidence"], wrap=True)
+        + _pre("command", question["command"], wrap=True)
+        + source
+        + f"<dt>how</dt><dd>{escape(question['how'])}</dd>"
+        + f"<dt>id</dt><dd><code>{escape(question['id'])}</code></dd>"
+        + (f"<dt>in an answers file, for the same verdict</dt><dd><code>{escape(back)}</code></dd>" if back else "")
+        + "</dl></div></details>"
+    )
+
+
+def _questions(document: dict[str, Any]) -> str:
+    headers = document["probe_headers"]
+    parts = []
+    kinds = [*GROUPS, *sorted({q["kind"] for q in document["questions"]} - set(GROUPS))]
+    for kind in kinds:
+        rows = [_question(q, headers) for q in document["questions"] if q["kind"] == kind]
+        if rows:
+            title = f"<h3>{escape(GROUPS.get(kind, kind))} <small>({len(rows)})</small></h3>"
+            wide = " wide" if kind in ("run", "link") else ""
+            parts.append(f'{title}\n<div class="questions{wide}">\n' + "\n".join(rows) + "\n</div>")
+    for name, text in headers.items():
+        parts.append(
+            f'<h3>What the probes include</h3>\n<div class="questions wide"><details><summary><span class="words">'
+            f'<code>{escape(name)}</code></span></summary><div class="inside" id="header-{escape(name)}"><dl>'
+            f"{_pre('source', text)}</dl></div></details></div>"
+        )
+    return "\n".join(parts)
+
+
+def _facts(title: str, facts: dict[str, str]) -> str:
+    rows = "".join(
+        f"<dt>{escape(key)}</dt><dd><code>{escape(value) or '-'}</code></dd>" for key, value in facts.items()
+    )
+    return f"<section><h3>{title}</h3><dl>{rows}</dl></section>"
+
+
+def as_html(document: dict[str, Any]) -> str:
+    verdict, overrides = document["verdict"], document["overrides"]
+    shown = ("system", "libc", "libc_version", "backend", "scope", "samba_macro")
+    facts = [_facts("Verdict", {name.replace("_", " "): verdict[name] for name in shown if verdict[name]})]
+    facts += [_facts(title.capitalize(), document[title]) for title in ("machine", "toolchain", "options")]
+    used = {name: ", ".join(overrides[name]) or "none" for name in ("used", "unused")}
+    facts.append(_facts("Answers given by hand", used))
+    return Template(package_file("_cli/report.html").read_text(encoding="utf-8")).substitute(
+        version=escape(document["version"]),
+        machine=escape(machine(document)),
+        backend=verdict["backend"],
+        reach=REACH[verdict["scope"]],
+        means=BACKENDS[verdict["backend"]],
+        rule=escape(verdict["rule"]),
+        warnings="\n".join(
+            f'<p class="warning"><strong>Warning:</strong> {escape(w)}</p>' for w in verdict["warnings"]
+        ),
+        columns=len(document["decision"]) + 1,
+        way=_way(document, {question["id"]: question for question in document["questions"]}),
+        calls="\n".join(map(_call, verdict["calls"])),
+        questions=_questions(document),
+        facts="\n".join(facts),
+        schema_version=document["schema_version"],
+        profile=escape(document["profile"]),
+    )

@@ -1,0 +1,346 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * replace._native.Guard: one entry as a context manager. Written in C because a
+ * __enter__ and an __exit__ in Python are left half-way by an interrupt; here there is
+ * no bytecode between the switch and what undoes it. A guard that is dropped while it is
+ * held restores (guard.c sees to it that on another thread this changes no ids).
+ * The other half is _impersonate.py, which makes guards and the exceptions.
+ */
+#include <errno.h>
+#include <string.h>
+#include "native.h"
+
+enum { ROOM = 32 }; /* groups within the object; more are allocated */
+
+typedef struct {
+	PyObject_HEAD PyObject *identity, *groups; /* an Identity, and its groups as bytes */
+	PyObject *number;                          /* the level */
+	struct libreplace_identity who;
+	struct libreplace_guard *guard;
+	int level, flags, used;
+	LIBREPLACE_GUARD(inside, ROOM);
+} Guard;
+
+static struct native_state *state_of(Guard *self)
+{
+	return PyType_GetModuleState(Py_TYPE(self));
+}
+
+static PyObject *raise_failure(Guard *self)
+{
+	struct native_state *state = state_of(self);
+	PyObject *error;
+
+	if (state == NULL || state->failure == NULL) { /* the interpreter is shutting down */
+		errno = self->guard->error;
+		return PyErr_SetFromErrno(PyExc_OSError);
+	}
+	error = PyObject_CallFunction(state->failure, "iOii", self->guard->error, self->identity,
+	                              self->guard->step, self->guard->state);
+	if (error != NULL) {
+		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+		Py_DECREF(error);
+	}
+	return NULL;
+}
+
+static int make_room(Guard *self, size_t room)
+{
+	struct libreplace_guard *larger =
+	    PyMem_Calloc(1, sizeof(struct libreplace_guard) + 3 * room * sizeof(gid_t));
+
+	if (larger == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	if (self->guard != &self->inside.guard)
+		PyMem_Free(self->guard);
+	self->guard = larger;
+	larger->room = room;
+	larger->flags = self->flags;
+	return 0;
+}
+
+static int switch_in(Guard *self)
+{
+	int result, groups;
+
+	for (;;) {
+		UNLOCKED_IF(self->guard->room > LONG_LIST,
+		            result = libreplace_enter(self->guard, &self->who, self->level));
+		if (result == 0 || self->guard->step != LIBREPLACE_STEP_READ ||
+		    self->guard->error != ENOBUFS)
+			return result;
+		groups =
+		    libreplace_getgroups(0, NULL); /* the thread has more than there is room for */
+		if (groups <= (int)self->guard->room)
+			return result;
+		if (make_room(self, (size_t)groups) != 0)
+			return -1;
+	}
+}
+
+static int switch_out(Guard *self)
+{
+	int result;
+
+	UNLOCKED_IF(self->guard->room > LONG_LIST, result = libreplace_leave(self->guard));
+	return result;
+}
+
+/* 1 if something that runs event loops or greenlets has been imported; -1 with an exception. */
+static int loops_imported(const struct native_state *state)
+{
+	PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+	Py_ssize_t count = PyTuple_Size(state->loops);
+
+	for (Py_ssize_t i = 0; i < count; i++) {
+		int found = PyDict_Contains(modules, PyTuple_GetItem(state->loops, i));
+
+		if (found != 0)
+			return found;
+	}
+	return 0;
+}
+
+/* An exception in here, and nothing has changed. */
+static int may_enter(Guard *self)
+{
+	struct native_state *state = state_of(self);
+	int loops = loops_imported(state);
+	PyObject *result;
+
+	if (loops != 0) {
+		result = loops < 0
+		             ? NULL
+		             : PyObject_CallFunctionObjArgs(state->before, self->identity, NULL);
+		if (result == NULL)
+			return 0;
+		Py_DECREF(result);
+	}
+	result = PyObject_CallFunctionObjArgs(state->audit, state->entering, self->identity,
+	                                      self->number, NULL);
+	Py_XDECREF(result);
+	return result != NULL;
+}
+
+static int enter(Guard *self)
+{
+	if (__atomic_exchange_n(&self->used, 1, __ATOMIC_SEQ_CST)) {
+		PyErr_SetString(PyExc_RuntimeError,
+		                "this identity was entered before; make another");
+		return -1;
+	}
+	if (!may_enter(self))
+		return -1;
+	if (switch_in(self) == 0)
+		return 0;
+	if (!PyErr_Occurred())
+		raise_failure(self);
+	return -1;
+}
+
+/* Whether it may still be somebody: libreplace_leave() knows who has tainted it. */
+static int may_be_held(const Guard *self)
+{
+	return self->guard->state == LIBREPLACE_STATE_ENTERED ||
+	       self->guard->state == LIBREPLACE_STATE_TAINTED;
+}
+
+/* Leave, whatever exception is under way; that of a failed leave takes its place, as its context.
+ */
+static int leave(Guard *self)
+{
+	int held = may_be_held(self);
+	struct native_state *state = state_of(self);
+	PyObject *result;
+
+	if (switch_out(self) != 0) {
+		raise_failure(self);
+		return -1;
+	}
+	if (!held || self->guard->state != LIBREPLACE_STATE_LEFT || state == NULL ||
+	    state->audit == NULL)
+		return 0;
+	result = PyObject_CallFunction(state->audit, "sOi", "replace.leave", self->identity,
+	                               self->level);
+	Py_XDECREF(result);
+	return result == NULL ? -1 : 0;
+}
+
+PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	struct native_state *state = PyModule_GetState(module);
+	unsigned long uid, gid;
+	Py_ssize_t size;
+	char *groups;
+	Guard *self;
+
+	if (count != 6 || !PyBytes_Check(args[3])) {
+		PyErr_SetString(PyExc_TypeError, "make(identity, uid, gid, groups, level, flags)");
+		return NULL;
+	}
+	uid = PyLong_AsUnsignedLong(args[1]);
+	gid = PyLong_AsUnsignedLong(args[2]);
+	if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[3], &groups, &size) != 0)
+		return NULL;
+	self = (Guard *)PyType_GenericAlloc(state->guard, 0);
+	if (self == NULL)
+		return NULL;
+	Py_INCREF(args[0]);
+	Py_INCREF(args[3]);
+	Py_INCREF(args[4]);
+	self->identity = args[0];
+	self->groups = args[3];
+	self->number = args[4];
+	self->guard = &self->inside.guard;
+	self->guard->room = ROOM;
+	self->level = (int)PyLong_AsLong(args[4]);
+	self->guard->flags = self->flags = (int)PyLong_AsLong(args[5]);
+	self->who.uid = (uid_t)uid;
+	self->who.gid = (gid_t)gid;
+	self->who.size = (size_t)size / sizeof(gid_t);
+	self->who.groups = (const gid_t *)(const void *)groups;
+	if (!PyErr_Occurred() && !(self->flags & LIBREPLACE_ALLOW_ROOT) &&
+	    libreplace_identity_has_root(&self->who)) {
+		self->guard->step =
+		    LIBREPLACE_STEP_REFUSED; /* as libreplace_enter() would, but at once */
+		self->guard->error = EPERM;
+		raise_failure(self);
+	}
+	if (PyErr_Occurred() || (self->who.size > ROOM && make_room(self, self->who.size) != 0)) {
+		Py_DECREF(self);
+		return NULL;
+	}
+	return (PyObject *)self;
+}
+
+static PyObject *guard_enter(PyObject *object, PyObject *unused)
+{
+	Guard *self = (Guard *)object;
+
+	(void)unused;
+	if (enter(self) != 0)
+		return NULL;
+	Py_INCREF(self->identity);
+	return self->identity;
+}
+
+static PyObject *guard_exit(PyObject *object, PyObject *arguments)
+{
+	(void)arguments;
+	if (leave((Guard *)object) != 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *guard_check(PyObject *object, PyObject *unused)
+{
+	(void)unused;
+	return PyBool_FromLong(libreplace_check(((Guard *)object)->guard) == 0);
+}
+
+static PyObject *guard_await(PyObject *object, PyObject *arguments)
+{
+	(void)object;
+	(void)arguments;
+	PyErr_SetString(PyExc_TypeError,
+	                "an identity cannot be held across await; use `await run_as(...)`");
+	return NULL;
+}
+
+/* Enter, call and leave with no bytecode in between: an interrupt finds the thread as it was, or
+ * inside. */
+PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	struct native_state *state = PyModule_GetState(module);
+	PyObject *result, *kind, *value, *trace;
+	Guard *self;
+
+	if (count != 4 || Py_TYPE(args[0]) != state->guard) {
+		PyErr_SetString(PyExc_TypeError, "run(guard, function, args, kwargs)");
+		return NULL;
+	}
+	self = (Guard *)args[0];
+	if (enter(self) != 0)
+		return NULL;
+	result = PyObject_Call(args[1], args[2], args[3] == Py_None ? NULL : args[3]);
+	PyErr_Fetch(&kind, &value, &trace);
+	if (leave(self) == 0) {
+		PyErr_Restore(kind, value, trace);
+		return result;
+	}
+	Py_XDECREF(result);
+	if (kind != NULL) { /* the function's own exception becomes the context */
+		PyObject *outer_kind, *outer, *outer_trace;
+
+		PyErr_NormalizeException(&kind, &value, &trace);
+		if (trace != NULL)
+			PyException_SetTraceback(value, trace);
+		PyErr_Fetch(&outer_kind, &outer, &outer_trace);
+		PyErr_NormalizeException(&outer_kind, &outer, &outer_trace);
+		PyException_SetContext(outer, value); /* takes the reference */
+		Py_DECREF(kind);
+		Py_XDECREF(trace);
+		PyErr_Restore(outer_kind, outer, outer_trace);
+	}
+	return NULL;
+}
+
+static void guard_dealloc(PyObject *object)
+{
+	Guard *self = (Guard *)object;
+	PyTypeObject *type = Py_TYPE(object);
+	PyObject *kind, *value, *trace;
+
+	if (self->guard != NULL && may_be_held(self)) {
+		PyErr_Fetch(&kind, &value, &trace);
+		if (leave(self) != 0)
+			PyErr_WriteUnraisable(self->identity);
+		PyErr_Restore(kind, value, trace);
+	}
+	if (self->guard != NULL && self->guard != &self->inside.guard)
+		PyMem_Free(self->guard);
+	Py_XDECREF(self->identity);
+	Py_XDECREF(self->groups);
+	Py_XDECREF(self->number);
+	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+	Py_DECREF(type);
+}
+
+static PyObject *get_changes(PyObject *object, void *unused)
+{
+	(void)unused;
+	return PyLong_FromLong(((Guard *)object)->guard->changes);
+}
+
+static PyMethodDef guard_methods[] = {
+    {"__enter__", guard_enter, METH_NOARGS, "Take the identity on; returns it."},
+    {"__exit__", guard_exit, METH_VARARGS, "Go back to the ids observed on entry."},
+    {"check", guard_check, METH_NOARGS, "Whether the thread still is what entering made of it."},
+    {"__aenter__", guard_await, METH_NOARGS, "Refused."},
+    {"__aexit__", guard_await, METH_VARARGS, "Refused."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef guard_attributes[] = {
+    {"changes", get_changes, NULL, "Credential-changing system calls made so far.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot guard_slots[] = {
+    {Py_tp_doc, (void *)"What impersonate() returns: with it, the thread is somebody else."},
+    {Py_tp_dealloc, (void *)guard_dealloc},
+    {Py_tp_methods, guard_methods},
+    {Py_tp_getset, guard_attributes},
+    {0, NULL},
+};
+
+PyType_Spec native_guard_spec = {
+    .name = "replace._native.Guard",
+    .basicsize = sizeof(Guard),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = guard_slots,
+};

@@ -1,0 +1,288 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The Python module replace._native: what must be as fast as C, and what no interrupt may
+ * leave half-way. The functions for ids are written by the build, from detect/calls.py,
+ * into native_calls.h; those for lists are here; the type that holds an identity is in
+ * guard_type.c. Limited API of Python 3.10.
+ */
+#include <errno.h>
+#include "native.h"
+
+static PyObject *native_setgroups(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	PyObject *sequence = count == 1 ? args[0] : NULL, *whole, *item, *result = NULL;
+	gid_t few[64], *list = few;
+	Py_ssize_t size, i;
+	int status;
+
+	(void)module;
+	if (!native_arity("setgroups", count, 1))
+		return NULL;
+	if (!PySequence_Check(sequence)) {
+		PyErr_SetString(PyExc_TypeError, "setgroups argument must be a sequence");
+		return NULL;
+	}
+	size = PySequence_Size(sequence);
+	if (size < 0)
+		return NULL;
+	if (size > MAX_GROUPS) {
+		PyErr_SetString(PyExc_ValueError, "too many groups");
+		return NULL;
+	}
+	whole = PySequence_Tuple(sequence); /* all of it is read, as it is now */
+	if (whole == NULL)
+		return NULL;
+	size = PyTuple_Size(whole);
+	if (size > MAX_GROUPS) { /* it grew while it was read */
+		Py_DECREF(whole);
+		PyErr_SetString(PyExc_ValueError, "too many groups");
+		return NULL;
+	}
+	if (size > 64 && (list = PyMem_Malloc((size_t)size * sizeof *list)) == NULL) {
+		Py_DECREF(whole);
+		return PyErr_NoMemory();
+	}
+	for (i = 0; i < size; i++) {
+		item = PyTuple_GetItem(whole, i);
+		if (item == NULL || !native_to_id(item, &list[i], "gid"))
+			goto out;
+	}
+	UNLOCKED_IF(!LIBREPLACE_THREAD_SCOPE || size > LONG_LIST,
+	            status = libreplace_setgroups((size_t)size, list));
+	result = native_nothing(status);
+out:
+	Py_DECREF(whole);
+	if (list != few)
+		PyMem_Free(list);
+	return result;
+}
+
+static PyObject *native_getgroups(PyObject *module, PyObject *unused)
+{
+	PyObject *result = NULL, *id;
+	gid_t few[64], *list = few;
+	int size;
+
+	(void)module;
+	(void)unused;
+	size = libreplace_getgroups(64, list);
+	while (size < 0 &&
+	       errno == EINVAL) { /* more; and on a process-wide back end it may grow meanwhile */
+		if (list != few)
+			PyMem_Free(list);
+		size = libreplace_getgroups(0, NULL);
+		list = size < 0 ? NULL : PyMem_Malloc(((size_t)size + 1) * sizeof *list);
+		if (list == NULL)
+			return size < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyErr_NoMemory();
+		size = libreplace_getgroups(size, list);
+	}
+	if (size < 0)
+		PyErr_SetFromErrno(PyExc_OSError);
+	else
+		result = PyList_New(size);
+	for (int i = 0; result != NULL && i < size; i++) {
+		id = PyLong_FromUnsignedLong(list[i]);
+		if (id == NULL || PyList_SetItem(result, i, id) != 0)
+			Py_CLEAR(result);
+	}
+	if (list != few)
+		PyMem_Free(list);
+	return result;
+}
+
+/* The name service may take seconds, so other Python threads run meanwhile. */
+static PyObject *native_initgroups(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	PyObject *name, *result;
+	unsigned group;
+	int status;
+
+	(void)module;
+	if (!native_arity("initgroups", count, 2) || !PyUnicode_FSConverter(args[0], &name))
+		return NULL;
+	if (!native_to_id(args[1], &group, "gid")) {
+		Py_DECREF(name);
+		return NULL;
+	}
+	UNLOCKED_IF(1, status = libreplace_initgroups(PyBytes_AsString(name), group));
+	result = native_nothing(status);
+	Py_DECREF(name);
+	return result;
+}
+
+#include "native_calls.h"
+
+/* ---- The state of threads, for the other modules of the package */
+
+static PyObject *native_active(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return PyLong_FromUnsignedLong(libreplace_active());
+}
+
+static PyObject *native_depth(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return PyLong_FromUnsignedLong(libreplace_depth());
+}
+
+static PyObject *native_tainted(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return PyBool_FromLong(libreplace_tainted());
+}
+
+static PyObject *native_drop_capabilities(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return native_nothing(libreplace_drop_capabilities());
+}
+
+static PyObject *native_private_fs(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return native_nothing(libreplace_private_fs());
+}
+
+/* alone(function, args): as drop_begin, call, drop_end in Python an interrupt could shut the door
+ * for ever. */
+static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	PyObject *result;
+
+	(void)module;
+	if (!native_arity("alone", count, 2))
+		return NULL;
+	if (libreplace_drop_begin() != 0) {
+		Py_INCREF(Py_NotImplemented); /* an exception could be the function's own */
+		return Py_NotImplemented;
+	}
+	result = PyObject_Call(args[0], args[1], NULL);
+	libreplace_drop_end();
+	return result;
+}
+
+static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	struct native_state *state = PyModule_GetState(module);
+
+	if (!native_arity("setup", count, 4))
+		return NULL;
+	for (Py_ssize_t i = 0; i < count; i++)
+		Py_INCREF(args[i]);
+	state->before = args[0];
+	state->failure = args[1];
+	state->audit = args[2];
+	state->loops = args[3];
+	Py_RETURN_NONE;
+}
+
+#define FAST(function) ((PyCFunction)(void (*)(void))(function)), METH_FASTCALL
+
+static PyMethodDef methods[] = {
+    NATIVE_CALLS{"active", native_active, METH_NOARGS, "How many threads are switched."},
+    {"depth", native_depth, METH_NOARGS, "How many identities the calling thread holds."},
+    {"tainted", native_tainted, METH_NOARGS, "Whether the calling thread refuses to enter."},
+    {"drop_capabilities", native_drop_capabilities, METH_NOARGS, "The calling thread's, for good."},
+    {"private_fs", native_private_fs, METH_NOARGS, "The calling thread's own cwd and umask."},
+    {"alone", FAST(native_alone),
+     "alone(function, args): call it while no thread can enter, or NotImplemented."},
+    {"setup", FAST(native_setup), "setup(before, failure, audit, loops): what the guard calls."},
+    {"make", FAST(native_make), "make(identity, uid, gid, groups, level, flags): a Guard."},
+    {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* SETTERS: the names of the calls that change something, those of os among them. */
+static int add_setters(PyObject *module)
+{
+	PyObject *names = Py_BuildValue(NATIVE_SETTERS);
+	int result = names == NULL ? -1 : PyModule_AddObjectRef(module, "SETTERS", names);
+
+	Py_XDECREF(names);
+	return result;
+}
+
+static int native_exec(PyObject *module)
+{
+	struct native_state *state = PyModule_GetState(module);
+
+	state->guard = (PyTypeObject *)PyType_FromModuleAndSpec(module, &native_guard_spec, NULL);
+	state->entering = PyUnicode_InternFromString("replace.enter");
+	state->leaving = PyUnicode_InternFromString("replace.leave");
+	if (state->entering == NULL || state->leaving == NULL || state->guard == NULL ||
+	    PyModule_AddType(module, state->guard) != 0)
+		return -1;
+	return PyModule_AddStringConstant(module, "SCOPE",
+	                                  LIBREPLACE_THREAD_SCOPE ? "thread" : "process") != 0 ||
+	               PyModule_AddIntConstant(module, "MAX_GROUPS", MAX_GROUPS) != 0
+	           ? -1
+		   : add_setters(module);
+}
+
+static int native_traverse(PyObject *module, visitproc visit, void *arg)
+{
+	struct native_state *state = PyModule_GetState(module);
+
+	Py_VISIT(state->guard);
+	Py_VISIT(state->before);
+	Py_VISIT(state->failure);
+	Py_VISIT(state->audit);
+	Py_VISIT(state->loops);
+	Py_VISIT(state->entering);
+	Py_VISIT(state->leaving);
+	return 0;
+}
+
+static int native_clear(PyObject *module)
+{
+	struct native_state *state = PyModule_GetState(module);
+
+	Py_CLEAR(state->guard);
+	Py_CLEAR(state->before);
+	Py_CLEAR(state->failure);
+	Py_CLEAR(state->audit);
+	Py_CLEAR(state->loops);
+	Py_CLEAR(state->entering);
+	Py_CLEAR(state->leaving);
+	return 0;
+}
+
+static void native_free(void *module)
+{
+	native_clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)native_exec},
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    "_native",
+    "The calls for ids, and the type that holds an identity.",
+    sizeof(struct native_state),
+    methods,
+    slots,
+    native_traverse,
+    native_clear,
+    native_free,
+};
+
+PyMODINIT_FUNC PyInit__native(void);
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+	return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The golden modules: what the generator writes for each platform family, read and reviewed.
+
+golden/PLATFORM/answers.json holds the answers, taken from a build with that platform's
+own headers (`adopt`); beside it lies every generated text.  `python tests/programs/golden.py
+update` writes them anew; test_golden.py fails when they are stale.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS.parent / "detect"))
+
+from generate import OUTPUTS  # noqa: E402
+
+GOLDEN = TESTS / "golden"
+TEXTS = [name for name in OUTPUTS if name not in ("build_report.json", "native_calls.h")]  # these differ in nothing
+
+
+def platforms() -> list[Path]:
+    return sorted(path.parent for path in GOLDEN.glob("*/answers.json"))
+
+
+def generated(platform: Path) -> dict[str, str]:
+    answers = json.loads((platform / "answers.json").read_text())
+    return {name: OUTPUTS[name](answers) for name in TEXTS}
+
+
+def portable(answers: dict[str, str]) -> dict[str, str]:
+    """The answers without what belongs to one machine, toolchain, run or version."""
+    kept = {
+        k: v
+        for k, v in answers.items()
+        if not k.startswith(("private-", "toolchain:", "machine:", "project:", "overrides:"))
+    }
+    for key in [k[: -len(":how")] for k, v in kept.items() if k.endswith(":how") and v.startswith(("ran", "not run"))]:
+        kept.update({key: "unknown", key + ":how": "not run", key + ":evidence": ""})
+    kept.update({"option:report_profile": "portable", "project:version": "0"})
+    return dict(sorted(kept.items()))
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["adopt"] and len(arguments) == 3:  # adopt PLATFORM BUILD/detect/answers.json
+        folder = GOLDEN / arguments[1]
+        folder.mkdir(parents=True, exist_ok=True)
+        answers = portable(json.loads(Path(arguments[2]).read_text()))
+        (folder / "answers.json").write_text(json.dumps(answers, indent=1) + "\n")
+    elif arguments != ["update"]:
+        print("usage: golden.py update | adopt PLATFORM ANSWERS.json", file=sys.stderr)
+        return 2
+    for platform in platforms():
+        for name, text in generated(platform).items():
+            (platform / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Commands, tools, builds and other interpreters."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.schema import valid
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def run(
+    *command: object, env: dict[str, str] | None = None, cwd: object = None, timeout: int = 280
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end; returns what it printed and its status."""
+    words = [str(word) for word in command]
+    merged = {k: v for k, v in {**os.environ, **(env or {})}.items() if k != "SOURCE_DATE_EPOCH" or env and k in env}
+    # meson and ninja lie beside this Python, whose environment need not be activated
+    merged["PATH"] = os.pathsep.join([merged.get("PATH", os.defpath), os.path.dirname(sys.executable)])
+    return subprocess.run(
+        words,
+        env=merged,
+        cwd=str(cwd) if cwd else None,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def tool(name: str, why: str) -> str:
+    """The path of a tool; skips with the reason where it is not there."""
+    found = shutil.which(name)
+    if not found:
+        pytest.skip(f"needs {name} ({why})")
+    return str(found)
+
+
+def report_of(build: Path) -> dict[str, Any]:
+    """The report that a Meson build makes, validated."""
+    out = run(sys.executable, "-m", "mesonbuild.mesonmain", "compile", "-C", build, "build_report.json")
+    assert out.returncode == 0, out.stdout + out.stderr
+    return valid(json.loads((build / "replace" / "build_report.json").read_text()))
+
+
+#: Other interpreters to try: paths, separated as in PATH, each with cffi installed; the oldest of them builds one
+#: stable-ABI wheel for all, for which it needs meson-python and ninja as well.  .ci/run makes such environments.
+PYTHONS = [path for path in os.environ.get("LIBREPLACE_PYTHONS", "").split(os.pathsep) if path]
+
+
+def version(python):
+    code = "import sys; print(*sys.version_info[:3])"
+    return tuple(map(int, subprocess.check_output([python, "-c", code], text=True).split()))

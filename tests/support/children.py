@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Children and threads that may switch ids, and who they become."""
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import pickle
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import replace
+from replace import Identity, impersonate
+
+
+class InChild(Exception):
+    """What a child raised that cannot be passed on as it was."""
+
+
+def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
+    """function(*arguments) in a forked child: its result, or its exception; the caller's ids stay."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        faulthandler.disable()  # a child that is meant to abort need not tell where
+        try:
+            os.close(reader)
+            try:
+                answer = (True, function(*arguments))
+            except BaseException as error:
+                text = traceback.format_exc()
+                try:
+                    pickle.loads(pickle.dumps(error))
+                    answer = (False, error)
+                except Exception:
+                    answer = (False, InChild(text))
+            with open(writer, "wb") as pipe:
+                pickle.dump(answer, pipe)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        data = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if not data:
+        raise InChild(f"the child ended with {os.waitstatus_to_exitcode(status)}")
+    good, value = pickle.loads(data)
+    if good:
+        return value
+    raise value
+
+
+def needs_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: real ids are switched")
+
+
+ALICE = Identity(80001, 80011, [80021, 80011])
+BOB = Identity(80002, 80012)
+LEVELS = ["effective", "shielded", "real", "filesystem"]
+
+
+def ids():
+    return (replace.getresuid(), replace.getresgid(), replace.getgroups(), replace.getfsuid(), replace.getfsgid())
+
+
+def as_root(body, *arguments):
+    """body in a child that is root without groups; nothing to do on a process-wide build."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
+            impersonate(ALICE)
+        return None
+
+    def child():
+        replace.setgroups([])
+        return body(*arguments)
+
+    return in_child(child)
+
+
+REGAIN = r"""
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+	uid_t r, e, s;
+	if (setresuid(0, 0, 0) != 0 && seteuid(0) != 0 && setgid(0) != 0) {}
+	getresuid(&r, &e, &s);
+	printf("(%u, %u, %u)\n", r, e, s);
+	return 0;
+}
+"""
+
+
+@contextlib.contextmanager
+def held_elsewhere(manager: Any) -> Any:
+    """Another thread is inside of the context manager meanwhile; yields that thread."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with manager:
+            inside.set()
+            leave.wait(20)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    inside.wait(20)
+    try:
+        yield worker
+    finally:
+        leave.set()
+        worker.join()
+
+
+def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
+    """Another thread holds the identity meanwhile; yields that thread."""
+    return held_elsewhere(impersonate(identity, level=level))
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def change_capabilities(change: Callable[[Any], None]) -> None:
+    """change(six words: effective, permitted, inheritable, twice) of the calling thread (capset(2))."""
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert LIBC.capget(header, sets) == 0
+    change(sets)
+    assert LIBC.capset(header, sets) == 0

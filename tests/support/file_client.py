@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""A client of docs/examples/file_service.py that is its user from before it connects; test_servers.py runs eight.
+
+python file_client.py SOCKET FOLDER USER, as root; ends with 0 if each answer and each owner was right.
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import replace
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from support.servers import IDS, NAMES, ROUNDS, STRANGER, owner
+
+
+def main(address, folder, name):
+    world = Path(folder)
+    replace.drop_privileges(replace.Identity(*IDS[name]))
+    other = NAMES[NAMES.index(name) - 1]
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(30)
+    connection.connect(address)
+    stream = connection.makefile("rwb")
+
+    def ask(line, body=b""):
+        stream.write(line.encode() + b"\n")
+        stream.flush()
+        answer = stream.readline()
+        if answer == b"SEND\n":
+            stream.write(body)
+            stream.flush()
+            answer = stream.readline()
+        word, _, value = answer.strip().partition(b" ")
+        return stream.read(int(value)) if word == b"OK" else value.decode()
+
+    for number in range(ROUNDS):
+        data = os.urandom(200_000)
+        assert ask(f"PUT {len(data)} {world}/{name}/file{number}", data) == b""
+        assert owner(world / name / f"file{number}") == IDS[name]
+        assert ask(f"GET {world}/{name}/file{number}") == data
+        assert f"file{number}".encode() in ask(f"LIST {world}/{name}").split(b"\n")
+        assert ask(f"GET {world}/{other}/secret") == "EACCES"
+        assert ask(f"PUT 7 {world}/{other}/planted", b"planted") == "EACCES"
+        assert ask(f"LIST {world}/{other}/private") == "EACCES"
+        assert ask(f"GET {world}/users") == "ENOENT"
+        for line in ("GET secret", "LIST .", "BREW /coffee", "PUT many /x", "GET /dev/null"):
+            assert ask(line) == "EINVAL"
+        assert ask(f"PUT -1 {world}/{name}/file{number}") == "EINVAL"
+        assert ask(f"GET {world}/{name}/file{number}") == data
+        assert ask(f"GET {world}") == "EISDIR"
+        shared = f"{world}/shared/{name}{number}"
+        if name == STRANGER:
+            assert ask(f"GET {world}/shared/notes") == ask(f"PUT 1 {shared}", b"x") == "EACCES"
+        else:  # by the group database; this process itself has no groups
+            assert ask(f"GET {world}/shared/notes") == b"notes of the team"
+            assert ask(f"PUT 1 {shared}", b"x") == b""
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

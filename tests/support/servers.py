@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""What test_servers.py needs around a server: eight users and their files, a start, clients that begin together.
+
+The users are in files that nss_wrapper shows to the server: it looks them up as it would any, and nothing is
+added to this machine's.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import replace
+from support.builds import ROOT
+
+NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
+MEMBERS, STRANGER, TEAM = NAMES[:-1], "heidi", 80300
+IDS = {name: (80101 + number, 80201 + number) for number, name in enumerate(NAMES)}
+ROUNDS = 12
+PAGE = (ROOT / "docs" / "servers.md").read_text()
+
+
+@contextlib.contextmanager
+def world():
+    """A folder with a home and a secret for each user, and one for the team; and the user database, as files."""
+    with tempfile.TemporaryDirectory(prefix="libreplace-servers-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        group = [f"{name}:x:{gid}:" for name, (_, gid) in IDS.items()] + [f"team:x:{TEAM}:{','.join(MEMBERS)}"]
+        passwd = [f"{name}:x:{uid}:{gid}::{folder}/{name}:/bin/sh" for name, (uid, gid) in IDS.items()]
+        (folder / "passwd").write_text("\n".join(["root:x:0:0::/root:/bin/sh", *passwd, ""]))
+        (folder / "group").write_text("\n".join(["root:x:0:", *group, ""]))
+        for name, (uid, gid) in IDS.items():
+            for path in (folder / name, folder / name / "private"):
+                path.mkdir()
+            (folder / name / "secret").write_text(f"secret of {name}")
+            (folder / name / "secret").chmod(0o600)
+            (folder / name / "private").chmod(0o700)
+            (folder / name / "private" / "hidden").touch()
+            for path in (folder / name, folder / name / "secret", folder / name / "private"):
+                os.chown(path, uid, gid)
+        (folder / "shared").mkdir()
+        (folder / "shared" / "notes").write_text("notes of the team")
+        os.chown(folder / "shared" / "notes", 0, TEAM)
+        (folder / "shared" / "notes").chmod(0o640)
+        os.chown(folder / "shared", 0, TEAM)
+        (folder / "shared").chmod(0o2770)
+        yield folder
+
+
+def nss_wrapper():
+    for folder in ("/usr/lib", *map(str, Path("/usr/lib").glob("*-linux-gnu"))):
+        if os.path.exists(f"{folder}/libnss_wrapper.so"):
+            return f"{folder}/libnss_wrapper.so"
+    return pytest.skip("needs nss_wrapper (Debian: libnss-wrapper)")
+
+
+@contextlib.contextmanager
+def server(world, words):
+    """Start it; yields its process id and the last word of the line that it prints when it listens."""
+    database = {"NSS_WRAPPER_PASSWD": f"{world}/passwd", "NSS_WRAPPER_GROUP": f"{world}/group"}
+    with open(world / "log", "w") as log:
+        process = subprocess.Popen(
+            words,
+            env={**os.environ, "LD_PRELOAD": nss_wrapper(), **database},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not (line := re.search(r"^listening on .*?(\S+)$", (world / "log").read_text(), re.M)):
+            assert process.poll() is None, (world / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield process.pid, line[1]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, (world / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def command(program, replaced):
+    """The page's command for that program, with the words replaced that are this machine's."""
+    (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", PAGE, re.M)
+    replaced = {"python3": sys.executable, f"docs/examples/{program}": f"{ROOT}/docs/examples/{program}", **replaced}
+    words = shlex.split(line)
+    assert not set(replaced) - set(words)
+    return [str(replaced.get(word, word)) for word in words]
+
+
+def users_file(world, home=""):
+    path = world / "users"
+    path.touch(0o600)
+    path.write_text("".join(f"{name}:word of {name}{home and f':{world}/{name}'}\n" for name in NAMES))
+    return path
+
+
+def all_at_once(function):
+    """function(name, barrier) for each user, in a thread each; the barrier is passed by all of them together."""
+    barrier = threading.Barrier(len(NAMES), timeout=60)
+
+    def one(name):
+        try:
+            return function(name, barrier)
+        except BaseException:
+            barrier.abort()
+            raise
+
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        return list(pool.map(one, NAMES))
+
+
+def owner(path):
+    entry = os.lstat(path)
+    return entry.st_uid, entry.st_gid
+
+
+def clean(pid):
+    """Every thread is root, without capabilities lost or groups gained; returns how many there are beside the main one.
+
+    A thread may be a moment late: a client has the last byte of a body before its iterator is asked for more.
+    """
+    deadline = time.monotonic() + 20
+    while True:
+        main, *others = replace.thread_credentials(pid)
+        assert main.uids == main.gids == (0, 0, 0, 0)
+        differ = [thread for thread in others if (thread.ids, thread.effective) != (main.ids, main.effective)]
+        if not differ:
+            return len(others)
+        assert time.monotonic() < deadline, differ
+        time.sleep(0.01)

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Holds what transitions.c printed (or what Python did) against the model of Linux."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from support.kernels import IDS, UNSET, Linux, State, arguments, states
+
+#: 2 376 of the four calls that libc has too, and 4 of setfs*, in each of 27 states: by kind of id and privilege
+ALL = 2 * 2 * (2376 + 27 * 4)
+
+Transition = tuple[str, bool, State, str, tuple[int, ...]]
+Outcome = tuple[int, State, int]  # errno, ids, fs id
+
+
+def everything() -> list[Transition]:
+    counts = {**Linux.calls, "setfs": 1}
+    return [
+        (kind, privileged, state, call, args)
+        for kind in ("uid", "gid")
+        for privileged in (False, True)
+        for state in states()
+        for call, count in counts.items()
+        for args in arguments(count)
+    ]
+
+
+def expected(transition: Transition) -> Outcome:
+    _, privileged, state, call, args = transition
+    if call == "setfs":
+        error, fs = Linux.setfs(state, state.e, privileged, *args)
+        return error, state, fs
+    error, after = getattr(Linux, call)(state, privileged, *args)
+    return error, after, after.e
+
+
+def parse(text: str) -> dict[Transition, Outcome]:
+    ids = dict(zip("012-", (*IDS, UNSET), strict=True))
+    ids["?"] = -2
+    counts = {**Linux.calls, "setfs": 1}
+    found = {}
+    for line in text.splitlines():
+        kind, privileged, r, e, s, call, a, b, c, error, *after = line.split()
+        args = tuple(ids[letter] for letter in (a, b, c)[: counts[call]])
+        transition = (kind, privileged == "1", State(ids[r], ids[e], ids[s]), call, args)
+        now = [ids[letter] for letter in after]
+        found[transition] = (int(error), State(*now[:3]), now[3])
+    return found
+
+
+def wrong(found: dict[Transition, Outcome], transitions: Iterable[Transition] | None = None) -> list[str]:
+    """What is missing or differs from the model, in words."""
+    problems = []
+    for transition in everything() if transitions is None else transitions:
+        seen, wanted = found.get(transition), expected(transition)
+        if seen != wanted:
+            problems.append(f"{transition}: {seen}, not {wanted}")
+    return problems
+
+
+def minus_one_is_libcs_own_affair(transition: Transition) -> bool:
+    """seteuid(-1) and setegid(-1): EINVAL in glibc, nothing in musl; the one documented difference."""
+    return transition[3] == "sete" and transition[4] == (UNSET,)

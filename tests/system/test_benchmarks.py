@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""tests/benchmarks/compare.py: what cannot depend on the machine's pace; and docs/speed.md says what was measured."""
+
+import json
+import sys
+
+import pytest
+from support.builds import ROOT, run, tool
+from support.children import needs_root
+
+import replace
+
+COMPARE = ROOT / "tests" / "benchmarks" / "compare.py"
+PLOTS = ROOT / "docs" / "plots"
+WAYS = {"impersonate", "os", "ctypes", "pyprctl", "worker", "pool"}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What the quick form measures here."""
+    needs_root()
+    tool("strace", "counts the changes")
+    path = tmp_path_factory.mktemp("compare") / "found.json"
+    out = run(sys.executable, COMPARE, "--quick", "--json", path, cwd="/")
+    if replace.SCOPE != "thread":
+        assert out.returncode == 1
+        assert "there is nothing to compare" in out.stderr
+        pytest.skip("needs a build whose calls change one thread")
+    assert path.exists(), out.stderr
+    result = json.loads(path.read_text())
+    exceeded = [row["what"] for row in result["limits"] if row["seen"] > row["limit"]]
+    assert out.returncode == (1 if exceeded else 0), out.stderr
+    assert out.stdout.count("ABOVE") == len(exceeded)
+    return result
+
+
+def test_every_cell_is_measured(found):
+    cells = {(row["way"], row["threads"], row["busy"]) for row in found["switches"]}
+    assert not found["left_out"]
+    assert cells == {(way, n, 0) for way in WAYS for n in (1, 8, 64)} | {
+        (way, n, 4) for way in WAYS for n in (5, 8, 64)
+    }
+    assert all(row["us"] > 0 and row["count"] > 0 for row in found["switches"])
+
+
+def test_os_calls_alone_change_the_other_threads(found):
+    crowded = [row for row in found["switches"] if row["threads"] > 5]
+    assert {row["way"] for row in crowded if row["others_changed"]} == {"os"}
+    assert all(row["others_changed"] for row in crowded if row["way"] == "os")
+
+
+def test_ten_thousand_identities_are_below_ten_megabytes(found):
+    memory = found["identities"]
+    assert memory["count"] == 10000
+    assert 10000 * 16 * 4 < memory["traced"] < 10_000_000
+    assert 10000 * 16 * 4 < memory["grown"] < 10_000_000
+
+
+def test_tasks_of_one_user_change_nothing(found):
+    same = [row for row in found["executor"]["changes"] if row["who"] == "same"]
+    assert [row["changes"] for row in same] == [0, 0, 0]
+    assert {row["workers"] for row in same} == {1, 8}
+
+
+def test_tasks_of_random_users_change_less_than_six_times_each(found):
+    rows = [row for row in found["executor"]["changes"] if row["who"] == "random"]
+    assert {row["in_flight"] for row in rows} == {0, 8, 16}
+    for row in rows:
+        assert 0 < row["changes"] < 6 * row["tasks"]
+    (each,) = [row for row in found["executor"]["changes"] if row["who"] == "each"]
+    assert each["changes"] == 6 * each["tasks"], "the counting is right where the number is known"
+
+
+def test_no_limit_that_no_time_decides_is_exceeded(found):
+    assert [row for row in found["limits"] if not row["timed"] and row["seen"] > row["limit"]] == []
+
+
+def test_docs_show_what_was_measured():
+    """docs/plots/compare.json is one full run; speed.md's tables are that run's, as compare.py prints them."""
+    out = run(sys.executable, COMPARE, "--from", PLOTS / "compare.json", cwd="/")
+    text = (ROOT / "docs" / "speed.md").read_text()
+    tables = out.stdout.strip().split("\n\n")
+    assert len(tables) == 6
+    for table in tables:
+        assert table in text
+    for plot in PLOTS.glob("*.svg"):
+        assert f"](plots/{plot.name})" in text
+    assert len(list(PLOTS.glob("*.svg"))) == 3
+
+
+def test_plots_without_matplotlib_say_so(tmp_path):
+    # whether it is installed here or not: None in sys.modules is a module that cannot be found
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['matplotlib'] = None\n")
+    out = run(sys.executable, COMPARE, "--plots", tmp_path, cwd="/", env={"PYTHONPATH": str(tmp_path)})
+    assert out.returncode == 1
+    assert "--plots needs matplotlib" in out.stderr

@@ -1,0 +1,299 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The ways in, each from a fresh copy: meson, pip, editable, wheel, sdist, C only; and clear refusals."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from support.builds import ROOT, run, tool
+
+import replace
+
+# Without it, each build would fetch its build requirements; they are installed with the tests.
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+OTHER = "libc" if replace.report()["verdict"]["backend"] == "syscall" else "syscall"
+
+
+def meson(*arguments, env=None):
+    words = [sys.executable, "-m", "mesonbuild.mesonmain", *arguments]
+    return run(*words, env={"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"], **(env or {})})
+
+
+def wheel(source, target, *arguments, env=None):
+    out = run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", target, source, *arguments, env=env)
+    assert out.returncode == 0, out.stdout + out.stderr
+    return next(target.glob("*.whl"))
+
+
+def install(path, target):
+    out = run(*PIP, "install", "--no-deps", "--no-index", "--target", target, path)
+    assert out.returncode == 0, out.stdout + out.stderr
+
+
+def ask(target, expression, module="replace"):
+    code = f"import {module} as replace; print({expression})"
+    out = run(sys.executable, "-c", code, env={"PYTHONPATH": str(target)}, cwd="/")
+    assert out.returncode == 0, out.stderr
+    return out.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def other(source, tmp_path_factory):
+    """The package built with the other back end, in a directory of its own."""
+    folder = tmp_path_factory.mktemp("other")
+    install(wheel(source, folder, f"-Csetup-args=-Dcredentials={OTHER}"), folder / "site")
+    return folder / "site"
+
+
+@pytest.mark.timeout(600)
+def test_suite_on_the_other_back_end(other):
+    """The live part of the suite, once more, on a build with the other back end."""
+    suites = [
+        ROOT / "tests" / f"test_{n}.py"
+        for n in (
+            "calls",
+            "identity",
+            "guards",
+            "run",
+            "executor",
+            "process",
+            "conformance",
+            "faults",
+            "interrupts",
+            "input",
+            "os_drop_in",
+            "verify",
+            "report",
+            "table",
+            "threads",
+        )
+    ]
+    out = run(
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *suites,
+        "-k",
+        "not test_platform",
+        "--rootdir",
+        ROOT,
+        "-c",
+        ROOT / "pyproject.toml",
+        env={"PYTHONPATH": str(other), "LIBREPLACE_PYTHONS": sys.executable},
+        cwd="/",
+        timeout=590,
+    )
+    assert out.returncode == 0, out.stdout[-4000:]
+    assert ask(other, "replace.report()['verdict']['backend']") == OTHER
+
+
+def test_meson_setup_and_test(source, tmp_path):
+    out = meson("setup", tmp_path / "b", source, "--werror")
+    assert out.returncode == 0, out.stdout + out.stderr
+    credentials = out.stdout.split("Credentials\n")[-1]
+    lines = [line.split(":")[0].strip() for line in credentials.splitlines() if ":" in line]
+    assert lines[:17] == [c["name"] for c in replace.report()["verdict"]["calls"]]
+    assert lines[17] == "decided by"
+    out = meson("test", "-C", tmp_path / "b")
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "Fail:              0" in out.stdout or "Fail: 0" in " ".join(out.stdout.split()), out.stdout
+
+
+def test_c_library_alone_without_cffi(source, tmp_path):
+    """-Dpython=false, with a Python that has nothing installed; then a C program by pkg-config."""
+    blocker = tmp_path / "block"
+    blocker.mkdir()
+    (blocker / "cffi.py").write_text("raise ImportError('no cffi here')\n")
+    env = {"PYTHONPATH": str(blocker), "DESTDIR": str(tmp_path / "d")}
+    out = meson("setup", tmp_path / "b", source, "-Dpython=false", "--prefix=/usr", "--libdir=lib", "--werror", env=env)
+    assert out.returncode == 0, out.stdout + out.stderr
+    out = meson("install", "-C", tmp_path / "b", env=env)
+    assert out.returncode == 0, out.stdout + out.stderr
+    root = tmp_path / "d" / "usr"
+    files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+    assert files == [
+        f"include/libreplace/{n}.h"
+        for n in ("build_info", "calls", "guard", "replace", "replace_override", "samba_config")
+    ] + [
+        "lib/libreplace.a",
+        "lib/pkgconfig/libreplace.pc",
+    ]
+    program = tmp_path / "program.c"
+    program.write_text(
+        "#include <libreplace/replace.h>\n#include <stdio.h>\n"
+        "int main(void) { puts(LIBREPLACE_BACKEND); return libreplace_setresuid(-1, -1, -1); }\n"
+    )
+    flags = subprocess.check_output(
+        [tool("pkg-config", "finds libraries"), "--cflags", "--libs", "libreplace"],
+        text=True,
+        env={
+            **os.environ,
+            "PKG_CONFIG_PATH": str(root / "lib/pkgconfig"),
+            "PKG_CONFIG_SYSROOT_DIR": str(tmp_path / "d"),
+        },
+    ).split()
+    subprocess.run(["cc", "-o", tmp_path / "program", program, *flags], check=True)
+    assert subprocess.check_output([tmp_path / "program"], text=True).strip() in ("syscall", "libc")
+
+
+def test_missing_cffi_is_a_clear_error(source, tmp_path):
+    (tmp_path / "cffi.py").write_text("raise ImportError('no cffi here')\n")
+    out = meson("setup", tmp_path / "b", source, env={"PYTHONPATH": str(tmp_path)})
+    assert out.returncode != 0
+    assert "pip install cffi" in out.stdout
+    assert "-Dpython=false" in out.stdout
+
+
+def test_editable(source, tmp_path):
+    """pip install -e . --no-build-isolation, in an environment of its own."""
+    assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv").returncode == 0
+    python = tmp_path / "venv" / "bin" / "python"
+    (site,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
+    ours = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "build-requirements.pth").write_text(ours + "\n")
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    options = ["--no-deps", "--no-build-isolation", "--ignore-installed", f"-Cbuild-dir={tmp_path / 'build'}"]
+    out = run(*PIP, "--python", python, "install", *options, "-e", source, env={"PATH": path})
+    assert out.returncode == 0, out.stdout + out.stderr
+    code = "import replace; print(replace.__file__, replace.SCOPE, len(replace.report()['questions']))"
+    out = run(python, "-c", code, env={"PATH": path}, cwd="/")
+    assert out.returncode == 0, out.stderr
+    assert str(source) in out.stdout
+
+    # the C library, too, from the build directory; but for its .pc file, which leads nowhere there
+    (tmp_path / "program.c").write_text(
+        "#include <libreplace/replace.h>\nint main(void) { return libreplace_setegid(-1) + 1; }\n"
+    )
+    out = run(python, "-m", "replace", "config", "--cflags", "--libs", env={"PATH": path}, cwd="/")
+    assert out.returncode == 0, out.stderr
+    out = run(tool("cc", "C compiler"), "-o", tmp_path / "program", tmp_path / "program.c", *out.stdout.split())
+    assert out.returncode == 0, out.stderr
+    assert run(tmp_path / "program").returncode == 0
+    out = run(python, "-m", "replace", "config", "--pkgconfigdir", env={"PATH": path}, cwd="/")
+    assert (out.returncode, out.stdout) == (1, "")
+    assert "use --cflags and --libs" in out.stderr
+
+
+def test_sdist_becomes_a_wheel(source, tmp_path):
+    out = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, source)
+    assert out.returncode == 0, out.stdout + out.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 has no `filter=`
+        archive.extractall(tmp_path / "unpacked")
+    install(wheel(next((tmp_path / "unpacked").iterdir()), tmp_path), tmp_path / "site")
+    assert ask(tmp_path / "site", "replace.__file__").startswith(str(tmp_path))
+
+
+def test_wheel_holds_the_package_alone_and_is_portable(source, tmp_path):
+    path = wheel(source, tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"replace"}
+        assert "replace/build_report.json" in names
+        report = archive.read("replace/build_report.json").decode()
+    assert str(tmp_path) not in report
+    assert str(source) not in report
+    assert "abi3" not in path.name
+
+
+def test_stable_abi_is_opt_in(source, tmp_path):
+    path = wheel(source, tmp_path, "-Csetup-args=-Dpython.allow_limited_api=true")
+    assert f"-cp3{sys.version_info.minor}-abi3-" in path.name  # from the oldest Python: one for all
+    install(path, tmp_path / "site")
+    assert ask(tmp_path / "site", "replace.getresuid()") == str(replace.getresuid())
+
+
+def test_vendored_package_leaves_the_installed_one_alone(source, tmp_path):
+    path = wheel(source, tmp_path, "-Csetup-args=-Dpackage=host._vendor.replace", f"-Csetup-args=-Dcredentials={OTHER}")
+    install(path, tmp_path / "site")
+    (tmp_path / "site" / "host" / "__init__.py").touch()
+    (tmp_path / "site" / "host" / "_vendor" / "__init__.py").touch()
+    both = "(replace.SCOPE, __import__('replace').SCOPE, __import__('replace').lib is not replace.lib)"
+    scopes = ("thread", "process") if OTHER == "syscall" else ("process", "thread")
+    assert ask(tmp_path / "site", both, "host._vendor.replace") == str((*scopes, True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "text"),
+    [
+        (["-Dcredentials=perhaps"], {}, "perhaps"),
+        (["-Dcredential=libc"], {}, "nknown option"),
+        (["-Dcross_answers=/no/such/file"], {}, "cannot read /no/such/file: No such file or directory"),
+        (["-Dcross_answers=."], {}, "cannot read"),
+        ([], {"CFLAGS": "-nostdinc"}, "cannot compile programs"),
+    ],
+    ids=["bad value", "unknown option", "no answers file", "a directory", "no headers at all"],
+)
+def test_clear_errors(source, tmp_path, arguments, env, text):
+    out = meson("setup", tmp_path / "b", source, *arguments, env=env)
+    assert out.returncode != 0
+    assert text in out.stdout + out.stderr
+
+
+def test_a_compiler_without_the_system_headers(source, tmp_path):
+    broken = tmp_path / "include" / "sys"
+    broken.mkdir(parents=True)
+    (broken / "types.h").write_text("#error no such header\n")
+    out = meson("setup", tmp_path / "b", source, env={"CFLAGS": f"-I{broken.parent}"})
+    assert out.returncode != 0
+    assert "are the C library headers installed?" in out.stdout
+
+
+def test_syscall_without_the_numbers_is_refused_with_the_reason(source, tmp_path):
+    broken = tmp_path / "include" / "sys"
+    broken.mkdir(parents=True)
+    (broken / "syscall.h").write_text("")
+    env = {"CFLAGS": f"-I{broken.parent}"}
+    out = meson("setup", tmp_path / "b1", source, "-Dpython=false", "-Dcredentials=syscall", env=env)
+    assert out.returncode != 0
+    assert "-Dcredentials=syscall cannot be honoured: the headers have no SYS_setresuid" in out.stdout
+    out = meson("setup", tmp_path / "b2", source, "-Dpython=false", env=env)
+    assert out.returncode == 0, out.stdout
+    assert "the headers have no SYS_setresuid" in out.stdout.replace("\n", " ")
+
+
+def test_answers_file_with_open_questions_stops_after_the_last(source, tmp_path):
+    answers = tmp_path / "answers.txt"
+    answers.write_text("Checking something foreign: MAYBE\n")
+    cross = tmp_path / "cross.ini"
+    cross.write_text(
+        "[binaries]\nc = 'cc'\nar = 'ar'\n[properties]\nneeds_exe_wrapper = true\n[host_machine]\n"
+        "system = 'linux'\ncpu_family = 'x86_64'\ncpu = 'x86_64'\nendian = 'little'\n"
+    )
+    common = [source, "-Dpython=false", f"-Dcross_answers={answers}", "--cross-file", cross]
+    out = meson("setup", tmp_path / "b", *common)
+    assert out.returncode != 0
+    assert out.stdout.count("unanswered: Checking whe") == 6
+    assert answers.read_text().count(": UNKNOWN\n") == 6
+    answers.write_text(answers.read_text().replace("UNKNOWN", "NO"))
+    out = meson("setup", tmp_path / "b", *common)
+    assert out.returncode == 0, out.stdout
+    assert "the answers file says NO to thread-specific credentials" in out.stdout
+
+
+def test_cross_compiling_needs_no_answers_and_takes_those_of_the_machine_file(source, tmp_path):
+    cross = tmp_path / "cross.ini"
+    text = (
+        "[binaries]\nc = 'cc'\nar = 'ar'\n[properties]\nneeds_exe_wrapper = true\n%s[host_machine]\n"
+        "system = 'linux'\ncpu_family = 'x86_64'\ncpu = 'x86_64'\nendian = 'little'\n"
+    )
+    cross.write_text(text % "")
+    out = meson("setup", tmp_path / "b1", source, "-Dpython=false", "--cross-file", cross)
+    assert out.returncode == 0, out.stdout
+    cross.write_text(text % "libreplace_have_linux_thread_credentials = 'NO'\n")
+    out = meson("setup", tmp_path / "b2", source, "-Dpython=false", "--cross-file", cross)
+    assert "the machine file says NO" in out.stdout
+    cross.write_text(text % "libreplace_have_setuid = 'NO'\n")
+    out = meson("setup", tmp_path / "b4", source, "-Dpython=false", "--cross-file", cross)
+    assert "overrides that nothing asks for: libreplace_have_setuid (machine file" in out.stdout
+    cross.write_text(text % "libreplace_have_linux_thread_credentials = 'perhaps'\n")
+    out = meson("setup", tmp_path / "b3", source, "-Dpython=false", "--cross-file", cross)
+    assert out.returncode != 0
+    assert "use OK, NO, FAIL or UNKNOWN" in out.stdout

@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Answers for a cross build, in all of Samba's ways: a file alone, an emulator alone, both; and a machine file."""
+
+import json
+import os
+import re
+import sys
+
+import pytest
+from support.builds import report_of, run, tool
+from support.children import needs_root
+from test_build import meson
+
+CROSS = """[binaries]
+c = 'cc'
+ar = 'ar'
+{wrapper}
+[properties]
+needs_exe_wrapper = true
+{properties}
+[host_machine]
+system = 'linux'
+cpu_family = 'x86_64'
+cpu = 'x86_64'
+endian = 'little'
+"""
+EMULATOR = "exe_wrapper = ['env', 'EMULATED=1']"
+FOREIGN = """# made for another project
+Checking uname sysname type: "Linux"
+Checking for large file support without additional flags: OK
+Checking for -D_FILE_OFFSET_BITS=64: NO
+Checking simple C program: (0, "as it is")
+rpath library support: (255, "")
+Checking for something of its own: maybe, {perhaps} : or not
+
+no colon here
+"""
+
+
+@pytest.fixture
+def setup(source, tmp_path):
+    """setup(wrapper, answers' text, properties): the run of meson, its answers, and the file afterwards."""
+    counter = iter(range(9))
+
+    def configure(wrapper="", text=None, properties=""):
+        number = next(counter)
+        (tmp_path / "cross.ini").write_text(CROSS.format(wrapper=wrapper, properties=properties))
+        options = ["-Dpython=false", "--cross-file", tmp_path / "cross.ini"]
+        answers = tmp_path / "answers.txt"
+        if text is not None:
+            answers.write_text(text)
+            options.append(f"-Dcross_answers={answers}")
+        out = meson("setup", tmp_path / f"b{number}", source, *options)
+        found = tmp_path / f"b{number}" / "detect" / "answers.json"
+        return out, json.loads(found.read_text()) if found.exists() else {}, answers
+
+    return configure
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def runs(answers):
+    return {key[:-4]: value for key, value in answers.items() if key.endswith(":how") and value != "compiled"}
+
+
+def test_emulator_alone(setup):
+    out, answers, _ = setup(EMULATOR)
+    assert out.returncode == 0, out.stdout
+    assert set(runs(answers).values()) == {"ran under an exe wrapper"}
+    assert answers["libreplace_have_linux_thread_credentials"] == "yes"
+
+
+def test_answers_alone(setup):
+    out, _, answers = setup(text=FOREIGN)
+    assert out.returncode != 0
+    text = answers.read_text()
+    assert text.startswith(FOREIGN), "what is not ours stays as it is"
+    out, found, _ = setup(text=text.replace("UNKNOWN", "OK"))
+    assert out.returncode == 0, out.stdout
+    assert set(runs(found).values()) == {"answers file"}
+
+
+def test_both_the_emulators_results_are_added_to_the_file(setup):
+    needs_root()  # without it, a probe cannot tell whether libc's call reaches the other threads
+    out, found, answers = setup(EMULATOR, FOREIGN + "Checking whether seteuid is available: UNKNOWN\n")
+    assert out.returncode == 0, out.stdout
+    text = answers.read_text()
+    assert text.startswith(FOREIGN + "Checking whether seteuid is available: OK\n"), "answered where it stands"
+    assert text.count("Checking whether") == 6
+    assert "UNKNOWN" not in text
+    assert "Checking whether setuidx is available: NO\n" in text
+    again, same, _ = setup(text=text)  # the same verdict without the emulator
+    assert again.returncode == 0, again.stdout
+    verdict = re.compile(r"^ +(\w+|decided by) +: .*$", re.M)
+    assert [m.group(0) for m in verdict.finditer(again.stdout)] == [m.group(0) for m in verdict.finditer(out.stdout)]
+    assert {k: same[k] for k in runs(found)} == {k: found[k] for k in runs(found)}
+
+
+def test_a_files_answer_goes_before_the_emulators(setup):
+    needs_root()
+    words = "Checking whether we can use Linux thread-specific credentials"
+    out, found, _ = setup(EMULATOR, f"{words}: NO\n{words}: OK\n")
+    assert out.returncode == 0, out.stdout
+    assert found["libreplace_have_linux_thread_credentials"] == "no"
+    assert "says NO to thread-specific credentials" in " ".join(out.stdout.split())
+
+
+def test_sambas_other_wording(setup):
+    words = "Checking whether we can use Linux thread-specific credentials with 32-bit system calls"
+    out, found, answers = setup(EMULATOR, f"{words}: NO\n")
+    assert found["libreplace_have_linux_thread_credentials"] == "no", out.stdout
+    assert answers.read_text().count("thread-specific") == 1, "the question has its answer"
+
+
+@pytest.mark.parametrize(
+    ("compiler", "options", "properties"),
+    [
+        ("cc", [], ""),
+        ("cc", ["-Dcredentials=libc"], ""),
+        ("cc", ["-Dreport_profile=portable"], "libreplace_have_linux_thread_credentials = 'NO'"),
+        ("musl-gcc", [], ""),
+        ("musl-gcc", ["-Dcredentials=syscall"], ""),
+    ],
+    ids=str,
+)
+def test_the_reports_answers_lead_back_to_the_same_verdict(source, tmp_path, compiler, options, properties):
+    """A native build's answers, given to a native build again, and to a cross build that can run nothing."""
+    tool(compiler, "a C compiler")
+    (tmp_path / "native.ini").write_text(f"[binaries]\nc = '{compiler}'\n[properties]\n{properties}\n")
+    (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties="").replace("'cc'", f"'{compiler}'"))
+
+    def build(name, *more):
+        out = meson("setup", tmp_path / name, source, "-Dpython=false", *options, *more)
+        assert out.returncode == 0, out.stdout
+        return report_of(tmp_path / name)
+
+    before = build("before", "--native-file", tmp_path / "native.ini")
+    report = tmp_path / "before/replace/build_report.json"
+    text = run(sys.executable, "-m", "replace", "report", "--answers", report, cwd="/")
+    assert text.returncode == 0, text.stderr
+    (tmp_path / "answers.txt").write_text(text.stdout)
+    given = f"-Dcross_answers={tmp_path / 'answers.txt'}"
+    native = build("native", "--native-file", write(tmp_path / "n.ini", f"[binaries]\nc = '{compiler}'\n"), given)
+    cross = build("cross", "--cross-file", tmp_path / "cross.ini", given)
+    assert (tmp_path / "answers.txt").read_text() == text.stdout, "no question was open"
+    for after in (native, cross):
+        assert len(after["overrides"]["used"]) == 6
+        after["verdict"]["rule"] = after["verdict"]["rule"].replace("answers file says", "machine file says")
+        assert after["verdict"] == before["verdict"]
+
+
+def test_the_same_answer_through_the_machine_file(setup):
+    out, found, _ = setup(properties="libreplace_have_linux_thread_credentials = 'NO'")
+    assert out.returncode == 0, out.stdout
+    assert found["libreplace_have_linux_thread_credentials:how"] == "machine file"
+
+
+def test_a_bad_answer_names_file_and_line(setup):
+    out, _, answers = setup(text=FOREIGN + "Checking whether setreuid is available: perhaps\n")
+    assert out.returncode != 0
+    line = len(FOREIGN.splitlines()) + 1
+    assert f"{answers}:{line}: bad answer 'perhaps'" in out.stdout.replace("\n", "")
+
+
+def test_a_read_only_file_is_completed_in_a_copy(source, tmp_path):
+    """Root may write anything, so the file lies on a read-only mount."""
+    (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties=""))
+    answers = tmp_path / "answers.txt"
+    answers.write_text(FOREIGN)
+    command = f'mount --bind {answers} {answers} && mount -o remount,bind,ro {answers} && exec "$@"'
+    out = run(
+        tool("unshare", "a mount namespace"), "-rm" if os.geteuid() else "-m", "sh", "-c", command, "sh",
+        sys.executable, "-m", "mesonbuild.mesonmain", "setup", tmp_path / "b", source,
+        "-Dpython=false", "--cross-file", tmp_path / "cross.ini", f"-Dcross_answers={answers}",
+    )  # fmt: skip
+    assert out.returncode != 0
+    copy = re.search(r"the completed copy lies in (\S+)", out.stdout.replace("\n", " "))
+    assert copy, out.stdout
+    with open(copy.group(1)) as file:
+        assert file.read().count("UNKNOWN") == 6
+    assert answers.read_text() == FOREIGN

@@ -1,0 +1,255 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""acting_as on a distributed engine: Dask, a real cluster of two processes of four threads (docs/dask.md).
+
+One cluster serves the whole file: a child process (the cluster starts threads) does what
+is to be looked at, and each test looks at one part of what it found.
+"""
+
+import itertools
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+import pytest
+from support.builds import ROOT, run
+from support.children import ALICE, BOB, as_root, needs_root
+
+import replace
+from replace import Identity, acting_as
+
+EXAMPLES = ROOT / "docs" / "examples"
+USERS = [Identity(81000 + number, 82000 + number, [83000 + number]) for number in range(4)]
+
+
+# ---- What runs in the workers
+
+
+def create(path):
+    """Slow enough that others run meanwhile; returns where and when it ran."""
+    started = time.monotonic()
+    with open(path, "x") as file:
+        file.write(str(os.geteuid()))
+        time.sleep(0.05)
+    return (os.getpid(), threading.get_native_id(), started, time.monotonic())
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def write(path):
+    with open(path, "w") as file:
+        file.write("first")
+    os.chmod(path, 0o644)
+    return path
+
+
+class Travels:
+    """Tells who pickled and unpickled it."""
+
+    def __init__(self):
+        self.seen = [("made", os.geteuid())]
+
+    def __getstate__(self):
+        return [*self.seen, ("pickled", os.geteuid())]
+
+    def __setstate__(self, seen):
+        self.seen = [*seen, ("unpickled", os.geteuid())]
+
+
+def receive(argument):
+    return (os.geteuid(), argument.seen)
+
+
+def secede():
+    """Leave the pool; Dask then starts another thread in its place, from here."""
+    import distributed
+
+    distributed.secede()
+
+
+# ---- What is done with them
+
+
+def connects(address, security):
+    import distributed
+
+    try:
+        with distributed.Client(address, security=security, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def outcome(function, *arguments):
+    """What it returned or raised, and the traceback's functions."""
+    try:
+        return function(*arguments), []
+    except Exception as error:
+        return error, [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def look(folder, spill):
+    """Everything that needs the cluster; in a process of its own, which alone imports Dask (and so asyncio)."""
+    signal.alarm(240)  # its end, should the cluster hang
+    os.makedirs(folder)
+    os.chmod(folder, 0o777)
+    sys.path.append(str(EXAMPLES))  # the workers get this path, and so find what travels by name
+    import dask
+    import dask_files
+    import distributed
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failing tasks and refused clients are wanted here
+    os.environ["DASK_LOGGING__DISTRIBUTED"] = "critical"  # the workers'
+    found = {}
+    with dask_files.cluster(spill) as cluster, distributed.Client(cluster) as client:
+
+        def submit(identity, function, *arguments, **options):
+            return client.submit(acting_as(identity, function), *arguments, **{"pure": False, **options})
+
+        jobs = [(user, f"{folder}/{user.uid}-{number}") for number in range(16) for user in USERS]
+        ran = client.gather([submit(user, create, path) for user, path in jobs])
+        made = [os.stat(path) for _, path in jobs]
+        found["files"] = [(user, ran, (s.st_uid, s.st_gid)) for (user, _), ran, s in zip(jobs, ran, made, strict=True)]
+
+        secret = f"{folder}/secret"
+        with open(secret, "w") as file:
+            file.write("alice's")
+        os.chmod(secret, 0o600)
+        os.chown(secret, ALICE.uid, ALICE.gid)
+        found["allowed"] = submit(ALICE, read, secret).result(60)
+        found["forbidden"] = [
+            outcome(submit(BOB, read, path).result, 60) for path in (secret, "/etc/shadow", f"{folder}/none")
+        ]
+        found["keys"] = [submit(who, read, secret, pure=True).key for who in (ALICE, ALICE, BOB)]
+        found["keys of groups and level"] = [
+            client.submit(acting_as(Identity(ALICE.uid, ALICE.gid), read, **options), secret).key
+            for options in ({}, {"level": "real"})
+        ]
+        kept = submit(ALICE, read, secret, pure=True)
+        found["cached"] = [kept.result(60)]
+        os.chown(secret, 0, 0)
+        found["cached"] += [outcome(submit(ALICE, read, secret, pure=pure).result, 60)[0] for pure in (True, False)]
+        os.chown(secret, ALICE.uid, ALICE.gid)
+
+        found["result"] = submit(ALICE, Travels).result(60).seen
+        found["argument"] = submit(ALICE, receive, Travels()).result(60)
+        graph = dask.delayed(acting_as(BOB, read), pure=False)(
+            dask.delayed(acting_as(ALICE, write), pure=False)(f"{folder}/chain")
+        )
+        found["graph"] = (client.compute(graph).result(60), os.stat(f"{folder}/chain").st_uid)
+
+        found["clean"] = client.run(replace.assert_clean)
+        found["threads"] = client.run(lambda: len(replace.thread_credentials()))
+        folders = client.run(lambda dask_worker: dask_worker.local_directory)
+        found["spill"] = [(path, os.stat(path).st_uid, os.stat(path).st_mode & 0o777) for path in folders.values()]
+        own = distributed.security.Security.temporary()
+        address = cluster.scheduler_address
+        found["connects"] = [
+            connects(address, cluster.security), connects(address, own), connects(address.replace("tls:", "tcp:"), None)
+        ]  # fmt: skip
+
+        submit(ALICE, secede).result(60)
+        found["seceded"] = outcome(client.run, replace.assert_clean)[0]
+        client.restart(timeout=60)
+        client.register_plugin(dask_files.Protect())
+        found["protected"] = outcome(submit(ALICE, secede).result, 60)[0]
+        found["clean again"] = client.run(replace.assert_clean)
+    return found
+
+
+@pytest.fixture(scope="module")
+def found():
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
+        os.chmod(folder, 0o755)  # the users go through, which pytest's own folders do not let them
+        answer = as_root(look, f"{folder}/shared", f"{folder}/spill")
+    if answer is None:
+        pytest.skip("a build whose calls change the whole process has no identities")
+    return answer
+
+
+def test_files_that_users_create_at_once_are_theirs(found):
+    assert len(found["files"]) == 64
+    assert all(owner == (user.uid, user.gid) for user, _, owner in found["files"])
+
+
+def test_users_were_at_work_in_one_process_at_the_same_time(found):
+    """Else the test above would say little."""
+    assert len({ran[0] for _, ran, _ in found["files"]}) == 2
+    overlaps = [
+        (one, other)
+        for (one, (pid, tid, start, end), _), (other, (pid2, tid2, start2, end2), _) in itertools.combinations(
+            found["files"], 2
+        )
+        if pid == pid2 and tid != tid2 and one != other and start < end2 and start2 < end
+    ]
+    assert overlaps
+
+
+def test_a_forbidden_read_raises_at_the_client_with_the_remote_traceback(found):
+    assert found["allowed"] == "alice's"
+    *forbidden, missing = found["forbidden"]
+    for error, functions in forbidden:
+        assert type(error) is PermissionError
+        assert functions[-2:] == ["_eager", "read"], "acting_as, and the function in the worker"
+    assert type(missing[0]) is FileNotFoundError
+
+
+def test_a_cached_result_is_never_another_users(found):
+    """Dask names a pure task after what it is made of, and the identity is a part of that."""
+    alice, again, bob = found["keys"]
+    assert alice == again != bob
+    assert len({alice, bob, *found["keys of groups and level"]}) == 4
+
+
+def test_a_pure_task_answers_after_the_right_is_gone_and_an_impure_one_does_not(found):
+    """Why the page says pure=False."""
+    first, second, third = found["cached"]
+    assert (first, second, type(third)) == ("alice's", "alice's", PermissionError)
+
+
+def test_arguments_and_results_are_pickled_outside_the_identity(found):
+    assert found["result"] == [("made", 80001), ("pickled", 0), ("unpickled", 0)]
+    who, seen = found["argument"]
+    assert who == 80001
+    assert {uid for _, uid in seen} == {0}
+    assert [what for what, _ in seen][-1] == "unpickled"
+
+
+def test_a_graph_of_two_users(found):
+    assert found["graph"] == ("first", 80001)
+
+
+def test_worker_threads_are_clean_afterwards(found):
+    assert list(found["clean"].values()) == [None, None]
+    assert min(found["threads"].values()) > 4
+
+
+def test_spill_folders_belong_to_the_server_alone(found):
+    assert len({path for path, _, _ in found["spill"]}) == 2
+    assert {(uid, mode) for _, uid, mode in found["spill"]} == {(0, 0o700)}
+
+
+def test_nobody_connects_without_the_clusters_certificate(found):
+    assert found["connects"] == [True, False, False]
+
+
+def test_a_thread_that_secedes_inside_leaves_one_behind_and_protection_refuses(found):
+    assert isinstance(found["seceded"], replace.ThreadsDiffer)
+    assert "80001" in str(found["seceded"])
+    assert isinstance(found["protected"], replace.IdentityRefused)
+    assert list(found["clean again"].values()) == [None, None]
+
+
+def test_the_example_is_right_as_it_is():
+    needs_root()
+    out = run(sys.executable, "-W", "error", EXAMPLES / "dask_files.py", 5, cwd="/", timeout=120)
+    assert (out.returncode, out.stderr) == (0, "")
+    assert out.stdout.count("5 of 5 files are the user's") == 4

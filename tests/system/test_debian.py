@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The Debian package of docs/examples/debian/: built by the page's commands, looked at by lintian, and used.
+
+Nothing is installed: the packages are unpacked into a folder, and what autopkgtest would run is run from there.
+"""
+
+import os
+import re
+import sys
+
+import pytest
+from support.builds import ROOT, run, tool
+
+#: What lintian says of it, and why that stays.
+ACCEPTED = {
+    "initial-upload-closes-no-bugs": "an example closes no bug of Debian's (its ITP)",
+    "hardening-no-fortify-functions": "built with -D_FORTIFY_SOURCE=2; no call in these modules has a fortified form",
+    "package-contains-documentation-outside-usr-share-doc": "a template, for `libreplace report --html`",
+    "repeated-path-segment": "replace/lib/: what `libreplace config` and get_include() promise to extension modules",
+    "upstream-metadata-missing-bug-tracking": "an example's addresses are invented; the fewer the better",
+    "application-in-library-section": "the command checks the library; a package of its own would be for one file",
+    "library-package-name-for-application": "the same",
+    "debian-watch-does-not-check-openpgp-signature": "PyPI has no signatures of that kind",
+}
+DISTS = "usr/lib/python3/dist-packages"
+
+
+def block():
+    """The page's commands for Debian 12, whose tools are too old."""
+    (text,) = re.findall(r"^```sh\n(# Debian 12\n.*?)^```", (ROOT / "docs" / "packaging.md").read_text(), re.M | re.S)
+    return text
+
+
+@pytest.fixture(scope="session")
+def packages(source, tmp_path_factory):
+    """The folder with the packages, and what comes out of each, unpacked."""
+    if not os.environ.get("CI") and not os.path.exists("/etc/debian_version"):
+        pytest.skip("needs Debian")
+    for name in ("dpkg-buildpackage", "dh", "dh_python3", "help2man", "lintian", "py3versions"):
+        tool(name, "builds a Debian package: .ci/run has the list")
+    clone = tmp_path_factory.mktemp("debian") / "clone"
+    assert run("git", "clone", "-q", source, clone).returncode == 0
+    # `python` is the one with the build requirements, until the page's commands set the path themselves
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+    out = run("bash", "-euo", "pipefail", "-c", block(), cwd=clone, env=env)
+    if out.returncode and "No matching distribution" in out.stderr and not os.environ.get("CI"):
+        pytest.skip("needs the network: newer build tools")
+    assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
+    for name in ("python3-replace", "libreplace-dev"):
+        (deb,) = (clone / "deb").glob(f"{name}_*.deb")
+        assert run("dpkg-deb", "-x", deb, clone / name).returncode == 0
+    return clone
+
+
+def test_lintian_has_nothing_to_say_but_what_is_accepted(packages):
+    (changes,) = (packages / "deb").glob("*.changes")
+    out = run("lintian", "--allow-root", "-EI", "--display-level", ">=pedantic", changes)
+    found = {line.split(": ", 2)[2].split()[0] for line in out.stdout.splitlines() if re.match("[EWIPX]: ", line)}
+    assert found - set(ACCEPTED) == set(), out.stdout
+    assert not re.search("^E: ", out.stdout, re.M)
+    assert set(ACCEPTED) - found == set(), "accepted, and no longer said"
+
+
+def test_what_is_in_which_package(packages):
+    python, dev = packages / "python3-replace", packages / "libreplace-dev"
+    names = [{str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()} for root in (python, dev)]
+    assert {"usr/bin/libreplace", f"{DISTS}/replace/__init__.py", "usr/share/man/man1/libreplace.1.gz"} <= names[0]
+    assert {"usr/include/libreplace/replace.h"} <= names[1]
+    assert sorted(name.split("/", 3)[3] for name in names[1] if name.startswith("usr/lib/")) == [
+        "libreplace.a",
+        "pkgconfig/libreplace.pc",
+    ]
+    modules = [name for name in names[0] if name.endswith(".so")]
+    assert len(modules) == 2
+    (deb,) = (packages / "deb").glob("python3-replace_*.deb")
+    depends = run("dpkg-deb", "-f", deb, "Depends").stdout
+    assert re.search(r"\bpython3-cffi\b", depends)
+    assert re.search(r"\blibc6\b", depends)
+
+
+def test_what_autopkgtest_would_run(packages):
+    """The commands of debian/tests/control, each on the unpacked packages."""
+    text = (ROOT / "docs" / "examples" / "debian" / "tests" / "control").read_text()
+    assert re.findall(r"^(?:Test-Command|Tests): (.*)$", text, re.M) == ["libreplace verify", "c-program"]
+    site = os.pathsep.join([str(packages / "python3-replace" / DISTS), str(packages / "deb" / "newer")])
+    out = run(packages / "python3-replace" / "usr/bin/libreplace", "verify", env={"PYTHONPATH": site}, cwd="/")
+    assert out.returncode == (0 if os.geteuid() == 0 else 2), out.stdout + out.stderr
+    (pc,) = (packages / "libreplace-dev").glob("usr/lib/*/pkgconfig")
+    env = {"PKG_CONFIG_PATH": str(pc), "PKG_CONFIG_SYSROOT_DIR": str(packages / "libreplace-dev")}
+    out = run(ROOT / "docs" / "examples" / "debian" / "tests" / "c-program", env=env)
+    assert (out.returncode, out.stdout) == (0, "syscall\n"), out.stderr
+
+
+def test_building_leaves_nothing_behind(packages):
+    """`debian/rules clean` restores the tree: dpkg-source finds no change to the original source."""
+    (tree,) = (path for path in (packages / "deb").glob("libreplace-*") if path.is_dir())
+    path = f"{packages}/deb/newer/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    env = {"PATH": path, "PYTHONPATH": f"{packages}/deb/newer", "HOME": "/nonexistent"}
+    out = run("dpkg-buildpackage", "-S", "-us", "-uc", "-d", cwd=tree, env=env)
+    assert out.returncode == 0, (out.stdout + out.stderr)[-2000:]
+    assert "local changes" not in out.stdout + out.stderr
+
+
+def test_the_copyright_file_is_the_licence():
+    text = (ROOT / "docs" / "examples" / "debian" / "copyright").read_text()
+    licence = (ROOT / "LICENSE").read_text()
+    plain = " ".join(
+        line.strip() for line in text.split("License: Expat\n", 2)[2].replace("\n .\n", "\n\n").splitlines()
+    )
+    assert " ".join(plain.split()) == " ".join(licence[licence.index("Permission") :].split())

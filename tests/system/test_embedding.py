@@ -1,0 +1,540 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Those who build on top: every project of tests/projects/ is built by its own build.sh, and run.
+
+docs/embedding.md shows pieces of these projects, and `test_page_*` holds it against them.  The
+programs switch real ids, so that part wants root.  `pytest tests/system/test_embedding.py`
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from calls import CALLS
+from support.builds import ROOT, run, tool
+from support.children import needs_root
+from test_build import install, meson, wheel
+
+PROJECTS = ROOT / "tests" / "projects"
+SHARED = ("main.c", "_whoami.c", "subprojects/libreplace.wrap")  # what several of them are made of
+PROGRAM = "the thread is 80001, main is 0, then 0"
+
+
+def build(name, folder, script="build.sh", env=None):
+    """A copy of the project, built and run by its own script; returns what that printed."""
+    shutil.copytree(PROJECTS / name, folder, dirs_exist_ok=True)
+    for path in SHARED:
+        (folder / path).parent.mkdir(exist_ok=True)
+        shutil.copy(PROJECTS / path, folder / path)
+    # `meson` and `python` are those of the tests, wherever they are
+    (folder / "bin").mkdir()
+    for command, words in (("python", ""), ("meson", "-m mesonbuild.mesonmain")):
+        (folder / "bin" / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        (folder / "bin" / command).chmod(0o755)
+    # 0 is right: pip takes the variable for the option's default, which is whether to isolate
+    env = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", **(env or {})}
+    env["PATH"] = os.pathsep.join([str(folder / "bin"), env.get("PATH", os.environ["PATH"])])
+    out = run("sh", "-eu", script, cwd=folder, env=env)
+    assert out.returncode == 0, out.stdout + out.stderr
+    return out.stdout
+
+
+def offline(source):
+    """git takes the source that the .wrap file names from here; not a line of it is changed."""
+    tool("git", "a .wrap file names a repository")
+    (url,) = re.findall(r"^url = (.*)$", (PROJECTS / "subprojects/libreplace.wrap").read_text(), re.M)
+    settings = {f"url.file://{source}.insteadOf": url, "safe.directory": "*"}
+    env = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for i, (key, value) in enumerate(settings.items()):
+        env |= {f"GIT_CONFIG_KEY_{i}": key, f"GIT_CONFIG_VALUE_{i}": value}
+    return env
+
+
+def compiled_files(folder):
+    """Every file that the compiler read, as it told ninja."""
+    out = run(sys.executable, "-m", "ninja", "-C", folder, "-t", "deps")
+    assert out.returncode == 0, out.stderr
+    return {line.strip() for line in out.stdout.splitlines() if line.startswith("    ")}
+
+
+# ---- The Meson subproject
+
+
+def test_subproject_without_cffi_and_python_headers(source, tmp_path):
+    """In an environment that has Meson and nothing else."""
+    assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare").returncode == 0
+    (site,) = (tmp_path / "bare").glob("lib/python3*/site-packages")
+    mesonbuild = run(sys.executable, "-c", "import mesonbuild; print(*mesonbuild.__path__)", cwd="/").stdout.strip()
+    (site / "mesonbuild").symlink_to(mesonbuild)
+    python = tmp_path / "bare" / "bin" / "python"
+    assert "No module named 'cffi'" in run(python, "-c", "import cffi").stderr
+    folder = tmp_path / "program"
+    shutil.copytree(PROJECTS / "subproject", folder)
+    for path in ("main.c", "subprojects"):
+        shutil.copytree(PROJECTS / path, folder / path) if "." not in path else shutil.copy(PROJECTS / path, folder)
+    for words in (
+        ["setup", "build"],
+        ["compile", "-C", "build"],
+        ["install", "-C", "build", "--destdir", tmp_path / "d"],
+    ):
+        out = run(python, "-m", "mesonbuild.mesonmain", *words, cwd=folder, env=offline(source))
+        assert out.returncode == 0, out.stdout + out.stderr
+        if words[0] == "setup":
+            assert "decided by" in out.stdout, "the subproject's summary is in the parent's output"
+    read = compiled_files(folder / "build")
+    assert any(path.endswith("libreplace/calls.h") for path in read)
+    assert not [path for path in read if "ython" in path.removeprefix(str(tmp_path))]
+    assert [p for p in (tmp_path / "d").rglob("*") if p.is_file()] == []
+    needs_root()
+    assert run(folder / "build" / "program").stdout.strip() == PROGRAM
+
+
+def test_subproject(source, tmp_path):
+    needs_root()
+    assert build("subproject", tmp_path / "p", env=offline(source)).endswith(PROGRAM + "\n")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_strict_parent(source, tmp_path, compiler):
+    """The parent's own options, its own config.h, and every warning an error, in the subproject, too."""
+    out = build("strict-parent", tmp_path / "p", env={**offline(source), "CC": tool(compiler, "C compiler")})
+    assert out.endswith(("syscall, HAVE_SETGROUPS 2\n", "libc, HAVE_SETGROUPS 2\n"))
+    options = json.loads((tmp_path / "p/build/meson-info/intro-buildoptions.json").read_text())
+    values = {option["name"]: option["value"] for option in options}
+    assert (values["credentials"], values["package"]) == (7, True)
+    assert (values["libreplace:credentials"], values["libreplace:package"]) == ("auto", "replace")
+    plan = json.loads((tmp_path / "p/build/meson-info/intro-install_plan.json").read_text())
+    installed = [target["destination"] for section in plan.values() for target in section.values()]
+    assert installed == ["{bindir}/strict"], "nothing of the subproject's"
+
+
+# ---- The installed library
+
+
+@pytest.fixture(scope="session")
+def installed(source, tmp_path_factory):
+    """The C library alone, installed: a folder for each -Ddefault_library."""
+    folder = tmp_path_factory.mktemp("installed")
+    for kind in ("static", "shared", "both"):
+        words = [f"--prefix={folder / kind}", "--libdir=lib", "-Dpython=false", f"-Ddefault_library={kind}"]
+        for command in (
+            ["setup", folder / f"b-{kind}", source, *words, "--werror"],
+            ["install", "-C", folder / f"b-{kind}"],
+        ):
+            out = meson(*command)
+            assert out.returncode == 0, out.stdout + out.stderr
+    return folder
+
+
+def found_in(prefix):
+    tool("pkg-config", "finds libraries")
+    return {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"), "LD_LIBRARY_PATH": str(prefix / "lib")}
+
+
+def links_with_shared(program):
+    return "libreplace.so.0" in run("ldd", program).stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "script"), [("static", "build.sh"), ("shared", "build.sh"), ("both", "build.sh"), ("both", "static.sh")]
+)
+def test_pkg_config(installed, tmp_path, kind, script):
+    needs_root()
+    assert build("pkg-config", tmp_path / "p", script, found_in(installed / kind)).strip() == PROGRAM
+    assert links_with_shared(tmp_path / "p/program") == (kind != "static" and script == "build.sh")
+
+
+@pytest.mark.parametrize("kind", ["static", "shared"])
+def test_cmake(installed, tmp_path, kind):
+    needs_root()
+    tool("cmake", "builds a project")
+    assert build("cmake", tmp_path / "p", env=found_in(installed / kind)).endswith(PROGRAM + "\n")
+    assert links_with_shared(tmp_path / "p/build/program") == (kind == "shared")
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_cxx(installed, tmp_path, compiler):
+    needs_root()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/c++").symlink_to(tool(compiler, "C++ compiler"))
+    env = {**found_in(installed / "static"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    assert build("cxx", tmp_path / "p", env=env).strip() == PROGRAM
+
+
+def test_override(installed, tmp_path):
+    """The same server, once as it is and once with one include: not a line of it is changed."""
+    needs_root()
+    tool("make", "builds a project")
+    worker = "the worker is 80001\n"
+    out = build("override", tmp_path / "p", env=found_in(installed / "static"))
+    assert out.endswith(worker + "main is 0, its group 0, with 0 more\n")
+    (tmp_path / "p/server").unlink()
+    assert run("make", "-C", tmp_path / "p").returncode == 0
+    assert run(tmp_path / "p/server").stdout == worker + "main is 80001, its group 80011, with 1 more\n"
+
+
+# ---- Symbols and headers
+
+
+def public_names():
+    """What the headers declare: the calls of the table, and the functions of those written by hand."""
+    text = "".join(path.read_text() for path in (ROOT / "replace/core/libreplace").glob("*.h"))
+    return {call.symbol for call in CALLS} | set(re.findall(r"^\w[\w *]*?(libreplace_\w+)\([^)]*\);", text, re.M))
+
+
+def symbols(*arguments):
+    """Names that a library defines for others."""
+    out = run(tool("nm", "lists symbols"), "-g", "--defined-only", *arguments)
+    assert out.returncode == 0, out.stderr
+    return {line.split()[2] for line in out.stdout.splitlines() if len(line.split()) == 3}
+
+
+def test_every_public_symbol_is_visible_and_no_other(installed):
+    names = public_names()
+    assert {"libreplace_enter", "libreplace_check", "libreplace_build_info"} < names
+    assert symbols("-D", installed / "shared/lib/libreplace.so") == names
+    static = symbols(installed / "static/lib/libreplace.a")
+    assert names <= static
+    assert all(name.startswith("libreplace_") for name in static)
+
+
+def test_extension_modules_export_nothing_but_their_start():
+    from replace import _native, _replace
+
+    assert symbols("-D", _native.__file__) == {"PyInit__native"}
+    assert symbols("-D", _replace.__file__) == {"PyInit__replace"}
+
+
+HEADERS = ["build_info.h", "calls.h", "guard.h", "replace.h", "replace_override.h", "samba_config.h"]
+
+
+@pytest.mark.parametrize(
+    "compiler", ["gcc -std=c99", "gcc -std=c11", "clang -std=c11", "g++ -std=c++17", "clang++ -std=c++17"]
+)
+def test_each_installed_header_compiles_alone(installed, development, tmp_path, compiler):
+    (tmp_path / "empty.c").write_text("extern int not_empty;\n")
+    command, standard = compiler.split()
+    for include in (installed / "shared/include", development / "replace/include"):
+        assert sorted(path.name for path in (include / "libreplace").iterdir()) == HEADERS
+        for name in HEADERS:
+            language = ["-x", "c++"] if "++" in compiler else []
+            words = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", f"-I{include}"]
+            out = run(
+                tool(command, "compiler"),
+                standard,
+                *words,
+                "-include",
+                f"libreplace/{name}",
+                *language,
+                tmp_path / "empty.c",
+            )
+            assert out.returncode == 0, out.stderr
+
+
+def test_a_guard_has_the_same_size_in_cxx(installed, tmp_path):
+    (tmp_path / "size.c").write_text(
+        "#include <libreplace/replace.h>\n#include <stdio.h>\n"
+        "int main(void) { LIBREPLACE_GUARD(g, 64); "
+        'printf("%d %d", (int)sizeof(struct libreplace_guard), (int)sizeof g); }\n'
+    )
+    sizes = set()
+    for compiler, language in (("gcc", "c"), ("g++", "c++")):
+        words = [tool(compiler, "compiler"), f"-I{installed / 'static/include'}", "-x", language]
+        subprocess.run([*words, tmp_path / "size.c", "-o", tmp_path / "size"], check=True)
+        sizes.add(run(tmp_path / "size").stdout)
+    assert len(sizes) == 1
+
+
+# ---- Python projects
+
+
+LOOK = """
+import os, sys, threading
+from {module} import who
+
+inside, looked, answers = threading.Event(), threading.Event(), []
+
+def look():
+    inside.set()
+    assert looked.wait(20)
+
+thread = threading.Thread(target=lambda: answers.extend(who(80001, look)))
+thread.start()
+assert inside.wait(20)
+print("main is", os.geteuid(), end=", ")
+looked.set()
+thread.join()
+print("the thread was %d, then %d" % tuple(answers))
+"""
+
+
+def look(module, site):
+    """Main's euid while a thread is in the project's who(), and what that says."""
+    out = run(sys.executable, "-c", LOOK.format(module=module), env={"PYTHONPATH": str(site)}, cwd="/")
+    assert out.returncode == 0, out.stderr
+    return out.stdout.strip()
+
+
+LOOKED = "main is 0, the thread was 80001, then 0"
+
+
+def contents(path):
+    """The files of a wheel, without its metadata and what a platform adds to the names of modules."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")]
+    return sorted(re.sub(r"\.(?:cpython|abi3)[^/]*\.so$", ".so", name) for name in names)
+
+
+def built(folder):
+    (path,) = (folder / "dist").glob("*.whl")
+    install(path, folder / "site")
+    return path, folder / "site"
+
+
+def test_own_extension(source, tmp_path):
+    build("own-extension", tmp_path, env=offline(source))
+    path, site = built(tmp_path)
+    assert contents(path) == ["whoami/__init__.py", "whoami/_whoami.so"]
+    (module,) = site.glob("whoami/_whoami*.so")
+    assert symbols("-D", module) == {"PyInit__whoami"}
+    needs_root()
+    assert look("whoami", site) == LOOKED
+
+
+@pytest.fixture(scope="session")
+def development(source, tmp_path_factory):
+    """A folder with the package from a wheel, as a build requirement of others."""
+    folder = tmp_path_factory.mktemp("development")
+    install(wheel(source, folder), folder / "site")
+    return folder / "site"
+
+
+def required(site):
+    """The environment of a build that has the package among its requirements."""
+    path = [str(site / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]]
+    return {"PYTHONPATH": str(site), "PATH": os.pathsep.join(path), "VIRTUAL_ENV": sys.prefix}
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "files"),
+    [
+        ("wheel-c", "_whoami", ["_whoami.so"]),
+        ("wheel-cffi", "whoami_cffi", ["_whoami_cffi.so", "whoami_cffi.py"]),
+        ("wheel-cython", "whoami_cython", ["whoami_cython.so"]),
+    ],
+)
+def test_wheel_as_build_requirement(development, tmp_path, name, module, files):
+    build(name, tmp_path, env=required(development))
+    path, site = built(tmp_path)
+    assert contents(path) == files
+    needs_root()
+    assert look(module, site) == LOOKED
+
+
+def config(site, *options):
+    return run(sys.executable, "-m", "replace", "config", *options, env=required(site), cwd="/")
+
+
+def test_config_says_what_pkg_config_says(development):
+    package = development / "replace"
+    env = {**required(development), "PKG_CONFIG_PATH": config(development, "--pkgconfigdir").stdout.strip()}
+    assert env["PKG_CONFIG_PATH"] == str(package / "lib/pkgconfig")
+    out = run(tool("pkg-config", "finds libraries"), "--cflags", "--libs", "libreplace", env=env)
+    said = [re.sub(r"^(-[IL])(.*)", lambda m: m[1] + os.path.realpath(m[2]), word) for word in out.stdout.split()]
+    assert said == config(development, "--libs", "--cflags").stdout.split()
+    assert said == [f"-I{package}/include", f"-L{package}/lib", "-lreplace", "-pthread"]
+    out = config(development, "--cflags", "--includedir", "--pkgconfigdir", "--version")
+    version = run("pkg-config", "--modversion", "libreplace", env=env).stdout.strip()
+    assert out.stdout.splitlines() == [
+        version,
+        f"{package}/include",
+        f"{package}/lib/pkgconfig",
+        f"-I{package}/include",
+    ]
+
+
+def test_config_without_options_or_files(development, tmp_path):
+    out = config(development)
+    assert (out.returncode, out.stdout) == (2, "")
+    assert "--pkgconfigdir" in out.stderr
+    shutil.copytree(development / "replace", tmp_path / "replace", ignore=shutil.ignore_patterns("include", "lib"))
+    for option in ("--cflags", "--libs", "--includedir", "--pkgconfigdir"):
+        out = config(tmp_path, option)
+        assert (out.returncode, out.stdout) == (1, "")
+        assert "this package has no" in out.stderr
+    assert config(tmp_path, "--version").returncode == 0
+
+
+def test_entry_point_leads_to_the_pc_file(development):
+    """As pkgconf-pypi follows it: the value is the dotted name of the folder."""
+    out = run("pkgconf-pypi", "--variable=pcfiledir", "libreplace", env=required(development), cwd="/")
+    assert (out.stdout.strip(), out.stderr) == (str(development / "replace/lib/pkgconfig"), "")
+
+
+def test_wheel_moves(development, tmp_path):
+    """Nothing in it remembers where it was installed, or built."""
+    shutil.move(shutil.copytree(development, tmp_path / "before"), tmp_path / "a b")
+    out = config(tmp_path / "a b", "--libs")
+    assert f"'-L{tmp_path}/a b/replace/lib'" in out.stdout
+    text = (tmp_path / "a b/replace/lib/pkgconfig/libreplace.pc").read_text()
+    assert str(tmp_path.parent) not in text
+    assert set(re.findall(r"^(?:backend|scope|system|libc)=\w+$", text, re.M)) >= {"scope=thread"}
+
+
+def test_wheel_holds_the_c_library_inside_the_package(development):
+    found = [
+        p.relative_to(development / "replace")
+        for part in ("include", "lib")
+        for p in (development / "replace" / part).rglob("*")
+    ]
+    files = sorted(str(path) for path in found if (development / "replace" / path).is_file())
+    assert files == [f"include/libreplace/{name}" for name in HEADERS] + [
+        "lib/libreplace.a",
+        "lib/pkgconfig/libreplace.pc",
+    ]
+    assert (development / "replace/libreplace.pxd").is_file()
+
+
+# ---- Vendored, beside another version
+
+
+BESIDE = """
+import os, sys, threading
+{imports}
+own = host.replace
+assert own.__name__ == "host._vendor.replace" and replace.__name__ == "replace"
+assert (own.__version__, replace.__version__) == {versions}, (own.__version__, replace.__version__)
+for name in list(sys.modules):
+    if name.startswith("host._vendor.replace."):
+        short = name.removeprefix("host._vendor.")
+        assert sys.modules.get(short) is not sys.modules[name], name
+        assert sys.modules[name].__name__ == name
+from host._vendor.replace import _native as own_native, _replace as own_cffi
+from replace import _native, _replace
+assert own_native.__file__ != _native.__file__ and own_cffi.__file__ != _replace.__file__
+assert own_native is not _native and own_cffi.lib is not _replace.lib
+assert own.Identity is not replace.Identity and own.IdentityError is not replace.IdentityError
+try:
+    replace.impersonate(own.Identity(80001, 80011))
+except TypeError:
+    pass
+else:
+    raise AssertionError("another copy's identity was taken")
+"""
+
+SWITCH = """
+alice, bob = replace.Identity(80001, 80011), own.Identity(80002, 80012)
+barrier, answers = threading.Barrier(3, timeout=20), {}
+
+def work(module, who):
+    with module.impersonate(who):
+        barrier.wait()
+        depths = (_native.depth(), own_native.depth())
+        answers[who.uid] = (module.getresuid(), *depths, replace.getresuid(), own.getresuid())
+        barrier.wait()
+    barrier.wait()
+
+threads = [threading.Thread(target=work, args=pair) for pair in ((replace, alice), (own, bob))]
+for thread in threads:
+    thread.start()
+barrier.wait()
+assert (os.getresuid(), _native.active(), own_native.active()) == ((0, 0, 0), 1, 1)
+for module in (replace, own):  # each sees, in the kernel, whom the other has switched
+    assert {t.uids[1] for t in module.thread_credentials()} == {0, 80001, 80002}
+    for refuses in (module.assert_clean, lambda: module.drop_privileges(module.Identity(80003, 80013))):
+        try:
+            refuses()
+        except (module.ThreadsDiffer, module.IdentityRefused):
+            pass
+        else:
+            raise AssertionError("not seen")
+barrier.wait()
+barrier.wait()
+for thread in threads:
+    thread.join()
+a, b = (0, 80001, 0), (0, 80002, 0)
+assert answers == {80001: (a, 1, 0, a, a), 80002: (b, 0, 1, b, b)}, answers
+
+for outer, inner, first, second in ((replace, own, alice, bob), (own, replace, bob, alice)):  # one inside the other
+    with outer.impersonate(first):
+        before = os.getresuid(), os.getresgid(), os.getgroups()
+        try:
+            with inner.impersonate(second):
+                print("inside the other copy:", os.getresuid())
+        except inner.IdentityError as error:
+            print("inside the other copy:", error.state)
+        assert (os.getresuid(), os.getresgid(), os.getgroups()) == before
+    assert os.getresuid() == (0, 0, 0)
+for module in (own, replace):
+    module.assert_clean()
+own.drop_privileges(own.Identity(80002, 80012))
+assert os.getresuid() == (80002, 80002, 80002)
+"""
+
+
+@pytest.fixture(scope="session")
+def beside(source, tmp_path_factory):
+    """A folder with the host project's wheel, and the package in an older version."""
+    folder = tmp_path_factory.mktemp("beside")
+    build("vendored-package", folder / "host", env=offline(source))
+    path, _ = built(folder / "host")
+    shutil.copytree(source, folder / "older", ignore=shutil.ignore_patterns(".git"))
+    recipe = folder / "older" / "meson.build"
+    recipe.write_text(re.sub(r"version: '[\d.]+'", "version: '0.0.9'", recipe.read_text(), count=1))
+    for name in (wheel(folder / "older", folder), path):
+        install(name, folder / "site")
+    return path, folder / "site"
+
+
+@pytest.mark.parametrize("imports", ["import host\nimport replace", "import replace\nimport host"])
+def test_vendored_package_beside_another_version(source, beside, imports):
+    path, site = beside
+    (version,) = re.findall(r"version: '([\d.]+)'", (source / "meson.build").read_text().split("license")[0])
+    assert version != "0.0.9"
+    code = BESIDE.format(imports=imports, versions=(version, "0.0.9"))
+    if os.geteuid() == 0:
+        code += SWITCH
+    out = run(sys.executable, "-c", code, env={"PYTHONPATH": str(site)}, cwd="/")
+    assert out.returncode == 0, out.stderr
+    needs_root()
+    assert look("host", site) == LOOKED
+
+
+def test_vendored_package_is_the_package_without_c_files(beside, development):
+    path, site = beside
+    assert {name.split("/")[0] for name in contents(path)} == {"host"}
+
+    def files(folder):
+        """By name; an extension module's without the tag of its ABI."""
+        names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        return {re.sub(r"\..*\.so$", ".so", name) for name in names if not name.startswith(("include/", "lib/"))}
+
+    assert files(site / "host/_vendor/replace") == files(development / "replace")
+    out = run(
+        sys.executable, "-m", "host._vendor.replace", "config", "--cflags", env={"PYTHONPATH": str(site)}, cwd="/"
+    )
+    assert out.returncode == 1
+    assert "a larger project" in out.stderr
+
+
+def test_page_shows_what_is_in_the_projects():
+    """Every block of docs/embedding.md is a file of a project, but for its licence lines."""
+
+    def bare(text):
+        return "\n".join(line for line in text.splitlines() if not re.match(r"# SPDX|#$", line)).strip()
+
+    files = {
+        bare(path.read_text()) for path in PROJECTS.rglob("*") if path.suffix not in (".pyc", ".so") and path.is_file()
+    }
+    page = (ROOT / "docs" / "embedding.md").read_text()
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.M | re.S)
+    assert len(blocks) > 10
+    for kind, block in blocks:
+        assert bare(block) in files or block.startswith("libreplace config"), (kind, block)
+    for project in sorted(path.name for path in PROJECTS.iterdir() if (path / "build.sh").exists()):
+        assert project in page or any(bare((PROJECTS / project / "build.sh").read_text()) in bare(b) for _, b in blocks)

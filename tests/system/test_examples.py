@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The programs of docs/examples/ that show the problem: each in a short form, and what its figures must say.
+
+Their figures at full length, measured, are on docs/problem.md.
+"""
+
+import re
+import sys
+
+import pytest
+from support.builds import ROOT, run
+from support.children import needs_root
+
+import replace
+
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def figures(name, *arguments):
+    """The lines of numbers that the program prints: the first word -> the numbers after it."""
+    needs_root()
+    out = run(sys.executable, EXAMPLES / name, *arguments, cwd="/", timeout=120)
+    if replace.SCOPE != "thread":
+        assert (out.returncode, "calls change one thread" in out.stderr) == (1, True)
+        return None
+    assert (out.returncode, out.stderr) == (0, "")
+    table, meaning = out.stdout.splitlines()[1:-1], out.stdout.splitlines()[-1]
+    assert meaning.endswith("."), "the last line says what the figures mean"
+    rows = [line.split(maxsplit=1) for line in table]
+    return {first: [float(n) for n in re.findall(r"[\d.]+", rest)] for first, rest in rows}
+
+
+def test_seteuid_in_threads_makes_files_of_others_and_ours_none():
+    found = figures("seteuid_in_threads.py", 8, 100)
+    if found:
+        operations, failed, wrong = found["os.seteuid"]
+        assert operations == 800
+        assert failed + wrong > 0
+        assert found["replace.impersonate"] == [800, 0, 0]
+
+
+def test_the_cost_grows_with_threads_and_ours_does_not():
+    found = figures("cost_of_threads.py", 1, 64)
+    if found:
+        assert set(found) == {"1", "64"}
+        ours, _, libc, _ = found["64"]
+        assert libc > ours, "seen: 300 times; 64 threads against one can hardly be cheaper"
+
+
+def test_a_switch_waits_for_a_thread_in_vfork_and_ours_does_not():
+    found = figures("vfork_stall.py", 2)
+    if found:
+        assert found["os.setresuid"][0] > 0.5
+        assert found["replace.setresuid"][0] < 0.5
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_every_example_is_on_a_page_and_says_how_to_run_it(path):
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    if "__main__" not in path.read_text():  # what others import
+        assert f"docs/examples/{path.name}" in pages
+        return
+    assert re.search(rf"^( {{4}})?python3? docs/examples/{path.name}", pages, re.M)
+    assert re.search(rf"(usage: |    )python3? (docs/examples/)?{path.name}", path.read_text())

@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Every system call of enter and leave fails in turn (strace -e inject), or says that it worked and did nothing.
+
+What must hold: an entry that fails leaves the thread as it was and says so; one failure on
+the way out is overcome; what cannot be overcome taints the thread, which then refuses more.
+"""
+
+import errno
+import sys
+from typing import NamedTuple
+
+import pytest
+from support.builds import run, tool
+from support.children import needs_root
+
+import replace
+
+IDLE, ENTERED, ROLLED_BACK, TAINTED, LEFT = 0, 1, 2, 3, 4
+REFUSED, READ, VERIFY, CAPABILITIES = 1, 2, 7, 8
+ERRORS = ["EPERM", "EAGAIN", "EINVAL", "ENOMEM"]
+EFFECTIVE, FILESYSTEM = 0, 3
+
+
+class Line(NamedTuple):
+    result: int
+    error: int
+    step: int
+    state: int
+    ids: tuple[str, ...]
+
+
+def lines(text):
+    found = {}
+    for line in text.splitlines():
+        head, *ids = line.split("|")
+        what, *numbers = head.split()
+        if what == "tainted":
+            found[what] = (numbers[0] == "1", int(numbers[2]))
+        else:
+            found[what] = Line(*map(int, numbers), tuple(" ".join(part.split()) for part in ids))
+    return found
+
+
+def inject(program, level, *faults, mode=()):
+    options = [word for fault in faults for word in ("-e", f"inject={fault}")]
+    out = run(
+        tool("strace", "makes system calls fail"), "-f", "-o", "/dev/null", *options, program, level, *mode, cwd="/"
+    )
+    assert out.returncode == 0, out.stderr
+    return lines(out.stdout)
+
+
+def test_no_fault(faults):
+    seen = inject(faults, EFFECTIVE, "fork:error=ENOSYS")
+    assert seen["enter"][:4] == (0, 0, 0, ENTERED)
+    assert seen["enter"].ids[:3] == ("0 80001 0 80001", "80011 80011 0 80011", "80011 80021")
+    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
+#: level, system call, which of them: every one that libreplace_enter() makes, and its step (enum libreplace_step)
+ON_ENTER = [
+    (EFFECTIVE, "getgroups", 1, READ),
+    (EFFECTIVE, "getresuid", 1, READ),
+    (EFFECTIVE, "getresgid", 1, READ),
+    (EFFECTIVE, "capget", 1, READ),
+    (EFFECTIVE, "setgroups", 1, 4),
+    (EFFECTIVE, "setresgid", 1, 5),
+    (EFFECTIVE, "setresuid", 1, 6),
+    (EFFECTIVE, "getgroups", 2, READ),
+    (EFFECTIVE, "getresuid", 2, READ),
+    (EFFECTIVE, "getresgid", 2, READ),
+    (EFFECTIVE, "capget", 2, CAPABILITIES),
+    (FILESYSTEM, "setgroups", 1, 4),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(("level", "call", "when", "step"), ON_ENTER)
+def test_entering_fails_and_nothing_has_changed(faults, level, call, when, step, error):
+    seen = inject(faults, level, f"{call}:error={error}:when={when}")
+    number = getattr(errno, error)
+    if call == "getgroups" and error == "EINVAL":
+        number = errno.ENOBUFS  # getgroups(2): the list is longer than there is room for
+    state = IDLE if step == READ and when == 1 else ROLLED_BACK
+    assert seen["enter"] == (-1, number, step, state, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("level", "call", "when"),
+    [
+        (EFFECTIVE, "setgroups", 1),
+        (EFFECTIVE, "setresgid", 1),
+        (EFFECTIVE, "setresuid", 1),
+        (FILESYSTEM, "setgroups", 1),
+    ],
+)
+def test_a_call_that_says_it_worked_and_did_nothing_is_caught(faults, level, call, when):
+    seen = inject(faults, level, f"{call}:retval=0:when={when}")
+    assert seen["enter"] == (-1, errno.EPERM, VERIFY, ROLLED_BACK, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
+@pytest.mark.parametrize(("call", "step"), [("setfsgid", 5), ("setfsuid", 6)])
+def test_fs_ids_that_did_not_take(faults, call, step):
+    """The second call (the first one reads) does nothing; the kernel's never reports an error."""
+    seen = inject(faults, FILESYSTEM, f"{call}:retval=0:when=2")
+    assert seen["enter"] == (-1, errno.EPERM, step, ROLLED_BACK, seen["before"].ids)
+
+
+@pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
+@pytest.mark.parametrize("call", ["setresuid", "setresgid", "setgroups"])
+def test_one_failure_on_the_way_out_is_overcome(faults, call, fault):
+    seen = inject(faults, EFFECTIVE, f"{call}:{fault}:when=2")
+    assert seen["enter"].state == ENTERED
+    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("when", [3, 4])
+@pytest.mark.parametrize("call", ["getgroups", "getresuid", "getresgid"])
+def test_one_failed_reading_on_the_way_out_is_overcome(faults, call, when, error):
+    seen = inject(faults, EFFECTIVE, f"{call}:error={error}:when={when}")
+    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
+
+
+@pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
+@pytest.mark.parametrize("call", ["setresuid", "setresgid", "setgroups"])
+def test_what_cannot_be_restored_taints_the_thread(faults, call, fault):
+    seen = inject(faults, EFFECTIVE, f"{call}:{fault}:when=2+")
+    assert seen["leave"].result == -1
+    assert seen["leave"].state == TAINTED
+    assert seen["leave"].ids != seen["before"].ids
+    assert seen["tainted"] == (True, 1)
+    assert seen["again"][:4] == (-1, errno.ENOTRECOVERABLE, REFUSED, IDLE)
+    assert seen["again"].ids == seen["leave"].ids
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_failed_entry_that_cannot_be_rolled_back_taints_the_thread(faults, error):
+    seen = inject(faults, EFFECTIVE, f"setresuid:error={error}", f"setresgid:error={error}:when=2+")
+    assert seen["enter"].state == TAINTED
+    assert seen["enter"].error == getattr(errno, error)
+    assert seen["tainted"] == (True, 1)
+    assert seen["again"][:4] == (-1, errno.ENOTRECOVERABLE, REFUSED, IDLE)
+
+
+#: Of a server without root (the first capset and the first two prctl are the program's own): what happens on the way
+#: in, and what on the way out: 2 raise, 3 put down, 4 raise, 5 take up.
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(("when", "step"), [(2, 3), (3, CAPABILITIES)])
+def test_a_server_without_root_whose_capabilities_cannot_be_set(faults, when, step, error):
+    seen = inject(faults, EFFECTIVE, f"capset:error={error}:when={when}", mode=["capabilities"])
+    assert seen["enter"] == (-1, getattr(errno, error), step, ROLLED_BACK, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
+@pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
+@pytest.mark.parametrize("when", [4, 5])
+def test_a_server_without_root_overcomes_one_failure_on_the_way_out(faults, when, fault):
+    seen = inject(faults, EFFECTIVE, f"capset:{fault}:when={when}", mode=["capabilities"])
+    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
+
+
+def test_capabilities_that_were_said_to_be_put_down(faults):
+    seen = inject(faults, EFFECTIVE, "capset:retval=0:when=3", mode=["capabilities"])
+    assert seen["enter"] == (-1, errno.EPERM, CAPABILITIES, ROLLED_BACK, seen["before"].ids)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_ambient_capabilities_that_cannot_be_raised_again(faults, error):
+    seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when=5", mode=["capabilities"])
+    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
+
+
+def test_no_step_was_forgotten(faults, tmp_path):
+    """The system calls of an entry and an exit are those that the tests above make fail."""
+    log = tmp_path / "log"
+    calls = "getgroups,getresuid,getresgid,setfsuid,setfsgid,capget,capset,prctl,setgroups,setresgid,setresuid"
+    run(tool("strace", "lists system calls"), "-o", log, "-e", f"trace={calls}", faults, "0", cwd="/")
+    seen = [line.split("(")[0] for line in log.read_text().splitlines() if "(" in line and "= " in line]
+    read = ["getgroups", "getresuid", "getresgid"]
+    assert seen == [
+        *read, "setfsuid", "setfsgid", "capget", "setgroups", "setresgid", "setresuid", *read, "capget",
+        *read, "setresuid", "setresgid", "setgroups", *read,
+    ]  # fmt: skip
+
+
+SCRIPT = """
+import replace
+alice = replace.Identity(80001, 80011)
+try:
+    with replace.impersonate(alice): print("inside")
+except replace.IdentityError as error: print(type(error).__name__, error.errno, error.step, "/", error.state)
+try:
+    with replace.impersonate(alice): print("inside")
+except replace.IdentityError as error: print(type(error).__name__, error.state)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("setresuid:error=EAGAIN:when=1", "IdentityError 11 setting the uid / rolled back\ninside\n"),
+        ("setresuid:retval=0:when=1", "IdentityError 1 verifying / rolled back\ninside\n"),
+        (
+            "setresgid:error=EPERM:when=2+",
+            "inside\nThreadTainted 1 setting the gid / tainted\nThreadTainted unchanged\n",
+        ),
+    ],
+)
+def test_in_python_it_is_an_exception_with_everything_in_it(fault, text):
+    needs_root()
+    if replace.SCOPE != "thread":
+        return
+    command = [tool("strace", "makes system calls fail"), "-f", "-o", "/dev/null", "-e", f"inject={fault}"]
+    out = run(*command, sys.executable, "-c", SCRIPT, cwd="/")
+    assert out.stdout == text, out.stderr

@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The page, in Debian's Chromium: it unfolds, fits a telephone, follows the system's colours, asks nobody for anything.
+
+needs: chromium and chromium-driver (apt), selenium (PyPI; it is told where both lie, and fetches nothing)
+"""
+
+import html.parser
+import json
+import re
+
+import golden
+import pytest
+import report as build_side
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from support.builds import tool
+from support.schema import valid
+from test_report import full_answers, hostile
+
+import replace
+from replace._cli import html
+
+PROBE = "libreplace_have_linux_thread_credentials"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = tool("chromium", "shows the page")
+    for word in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = tool("chromedriver", "drives chromium")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SE_OFFLINE", "true")
+        chromium = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    chromium.set_page_load_timeout(60)
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture(scope="module")
+def show(browser, tmp_path_factory):
+    """show(document, width, scheme): the browser with that report's page."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+
+    def load(document=None, width=1280, scheme="light"):
+        path.write_text(html.as_html(document or replace.report()))
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
+        for log in ("browser", "performance"):
+            browser.get_log(log)  # what was said before
+        browser.get(path.as_uri())
+        return browser
+
+    return load
+
+
+def requests(browser):
+    """What was asked for, but the page itself and what it carries."""
+    told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in told if m["method"] == "Network.requestWillBeSent"]
+    assert any(url.startswith("file:") and url.endswith("/report.html") for url in urls), "the log sees requests"
+    return [url for url in urls if not url.startswith("data:") and not url.endswith("/report.html")]
+
+
+def platforms():
+    return [p.name for p in golden.platforms()]
+
+
+def of_platform(name, **options):
+    answers = {**full_answers(golden.GOLDEN / name), "option:report_profile": "full"}
+    return valid(build_side.build({**answers, **{f"option:{k}": v for k, v in options.items()}}))
+
+
+def test_a_question_unfolds(show):
+    """By mouse and by key, to the source of its probe, the command and what came of it; without a script."""
+    browser = show()
+    question = next(q for q in replace.report()["questions"] if q["id"] == PROBE)
+    inside = browser.find_element(By.ID, PROBE)
+    summary = inside.find_element(By.XPATH, "../summary")
+    assert summary.text.split("\n")[0] == question["question"]
+    assert not inside.is_displayed()
+    summary.click()
+    assert inside.is_displayed()
+    assert question["source"].strip().splitlines()[-2].strip() in inside.text
+    for text in (question["command"], question["evidence"], question["cross_answer"], "syscall(NUMBER(setresuid)"):
+        assert text in inside.text
+    summary.click()
+    assert not inside.is_displayed()
+    browser.execute_script("arguments[0].focus()", summary)
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert inside.is_displayed()
+    assert browser.get_log("browser") == []
+    assert requests(browser) == []
+
+
+def test_a_link_from_the_decision_unfolds_its_question(show):
+    browser = show()
+    target = browser.find_element(By.ID, "libreplace_have_syscall")
+    assert not target.is_displayed()
+    step = browser.find_element(By.XPATH, "//li[contains(., 'Does libc have syscall')]")
+    step.find_element(By.TAG_NAME, "summary").click()
+    step.find_element(By.CSS_SELECTOR, "a[href='#libreplace_have_syscall']").click()
+    assert target.is_displayed()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 400, 800, 1280])
+def test_fits_with_everything_unfolded(show, width, scheme):
+    """No scrolling to the side, and what is to be read stands out from its ground (WCAG 2, AA)."""
+    browser = show(of_platform("macos-aarch64"), width, scheme)
+    for closed in (True, False):
+        if not closed:
+            browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    poor = browser.execute_script(CONTRAST)
+    assert poor == []
+    ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground))) < 300) == (scheme == "dark")
+    assert browser.get_log("browser") == []
+
+
+CONTRAST = """
+const numbers = c => c.match(/[\\d.]+/g).map(Number);
+const light = c => numbers(c).slice(0, 3).map(v => v / 255)
+  .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+  .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+const ground = e => { for (; e; e = e.parentElement) {
+  const c = getComputedStyle(e).backgroundColor; if (numbers(c)[3] !== 0) return c; } return 'rgb(255, 255, 255)'; };
+const poor = new Set();
+for (const e of document.querySelectorAll('body :not(.hidden)')) {
+  if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+  const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
+  if ((a + .05) / (b + .05) < 4.5) poor.add(e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 30));
+}
+return [...poor];
+"""
+
+
+@pytest.mark.parametrize("option", ["auto", "libc"])
+@pytest.mark.parametrize("platform", platforms())
+def test_the_way_that_was_taken_is_marked(show, platform, option):
+    document = of_platform(platform, credentials=option)
+    browser = show(document)
+    taken = [e.text for e in browser.find_elements(By.CSS_SELECTOR, ".way .took")]
+    assert [text.split()[-1] for text in taken] == [s["answer"] for s in document["decision"] if s["answer"]]
+    (outcome,) = browser.find_elements(By.CSS_SELECTOR, ".way .outcome")
+    assert document["verdict"]["backend"] in outcome.get_attribute("class").split()
+    skipped = browser.find_elements(By.CSS_SELECTOR, ".way .skipped")
+    assert len(skipped) == sum(not s["answer"] for s in document["decision"])
+
+
+def test_hostile_texts_stay_texts(show):
+    """Names and outputs that are markup: shown, neither run nor obeyed."""
+    document = hostile()
+    browser = show(document)
+    assert browser.execute_script("return document.scripts.length + document.querySelectorAll('b, img').length") == 0
+    whole = browser.find_element(By.TAG_NAME, "body").get_attribute("textContent")
+    for text in (document["version"], document["verdict"]["rule"], document["questions"][-1]["evidence"]):
+        assert text in whole
+    assert browser.get_log("browser") == []
+
+
+class Outline(html.parser.HTMLParser):
+    """Headings in order, ids, links, and every element that could fetch something."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.headings, self.ids, self.links, self.fetching, self.open = [], [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if tag == "a" else []
+        sources = [f"{tag} {k}={v}" for k, v in attributes if k in ("src", "srcset", "data", "action") or k[:2] == "on"]
+        self.fetching += sources + ([tag] if tag in ("script", "iframe", "object", "img", "form", "base") else [])
+        if tag == "link":
+            self.fetching += [] if given["href"] == "data:," else [given["href"]]
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, self.getpos()
+
+
+@pytest.mark.parametrize("platform", platforms())
+def test_the_page_is_sound_and_needs_nothing(platform):
+    text = html.as_html(of_platform(platform))
+    page = Outline(text)
+    assert page.open == []
+    assert page.fetching == []
+    assert not re.search(r"url\(|@import|https?:", re.sub(r"<pre.*?</pre>", "", text, flags=re.S))
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert '<html lang="en">' in text
+    assert len(text.encode()) < 200_000
+
+
+def test_a_page_on_paper(show):
+    """It prints: black on white even where the system is dark, with what was unfolded."""
+    browser = show(scheme="dark")
+    browser.find_element(By.ID, PROBE).find_element(By.XPATH, "../summary").click()
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    style = "return getComputedStyle(document.body)."
+    assert browser.execute_script(style + "backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.execute_script(style + "color") == "rgb(0, 0, 0)"
+    assert browser.find_element(By.ID, PROBE).is_displayed()
+    assert not browser.find_element(By.TAG_NAME, "nav").is_displayed()
+    assert len(browser.print_page()) > 10_000

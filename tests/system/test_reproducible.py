@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Two builds of one commit, with one SOURCE_DATE_EPOCH, are equal byte for byte, whoever makes them and where.
+
+All are made with -g, since debug information is what would tell the folders.
+"""
+
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from support.builds import run, tool
+from support.children import needs_root
+from test_build import meson
+
+EPOCH = {"SOURCE_DATE_EPOCH": "1700000000", "CFLAGS": "-g"}
+NOBODY = 65534
+#: Nobody, who may read what is closed to others (the interpreter may lie in root's home) and nothing more.
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all,+dac_read_search",
+    "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]  # fmt: skip
+
+
+def packages(source, folder, words=(), umask="022", owner=None):
+    """python -m build in a clone of its own: the wheel and the sdist."""
+    assert run("git", "clone", "-q", source, folder / "clone").returncode == 0
+    (folder / "tmp").mkdir()
+    if owner:
+        assert run("chown", "-R", f"{owner}:{owner}", folder).returncode == 0
+    build = [sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check", "--outdir", "dist", "clone"]
+    # meson-python takes the first meson and ninja of PATH: the ones that belong to this Python
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    env = {**EPOCH, "HOME": str(folder / "tmp"), "TMPDIR": str(folder / "tmp"), "PATH": path}
+    out = run(*words, "sh", "-c", f'umask {umask}; exec "$@"', "sh", *build, env=env, cwd=folder)
+    assert out.returncode == 0, out.stdout + out.stderr
+    found = sorted((folder / "dist").iterdir())
+    assert [path.name.endswith(end) for path, end in zip(found, (".whl", ".tar.gz"), strict=True)] == [True, True]
+    assert {path.stat().st_uid for path in found} == {os.geteuid() if owner is None else owner}
+    return found
+
+
+@pytest.fixture
+def shared():
+    """A folder that others may reach: git asks access(2), which knows no capabilities."""
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def first(source, tmp_path_factory):
+    """The wheel and the sdist of the first build."""
+    tool("git", "a clone")
+    return packages(source, tmp_path_factory.mktemp("first"))
+
+
+def same(first, second):
+    """Each file equal; where not, the assertion shows which member."""
+    for one, other in zip(first, second, strict=True):
+        assert one.name == other.name
+        if one.read_bytes() != other.read_bytes():
+            assert members(one) == members(other)
+            pytest.fail(f"{one.name}: equal members, packed differently")
+
+
+def members(path):
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as archive:
+            return [
+                (i.filename, oct(i.external_attr >> 16), i.date_time, hash(archive.read(i))) for i in archive.infolist()
+            ]
+    with tarfile.open(path) as archive:
+        return [(i.name, oct(i.mode), i.mtime, i.uid, i.uname, i.size) for i in archive.getmembers()]
+
+
+def test_another_folder(source, first, tmp_path):
+    (tmp_path / "a" / "deeper one").mkdir(parents=True)
+    same(first, packages(source, tmp_path / "a" / "deeper one"))
+
+
+def test_an_ordinary_user(source, first, shared):
+    needs_root()
+    tool("setpriv", "another user")
+    same(first, packages(source, shared, AS_NOBODY, owner=NOBODY))
+
+
+@pytest.mark.parametrize("words", [[], AS_NOBODY], ids=["root", "an ordinary user"])
+def test_fakeroot(source, first, shared, words):
+    needs_root()
+    fakeroot = [tool("fakeroot", "wraps a build"), "--"]
+    same(first, packages(source, shared, [*words, *fakeroot], owner=NOBODY if words else None))
+
+
+def test_the_umask_shows_in_the_modes_of_built_files_alone(source, first, tmp_path):
+    """meson-python copies the modes of built files (pip ignores them): build with umask 022, as Debian does."""
+    wheel, sdist = packages(source, tmp_path, umask="027")
+    same(first[1:], [sdist])
+    ours, theirs = members(first[0]), members(wheel)
+    assert [row[:1] + row[2:] for row in ours] == [row[:1] + row[2:] for row in theirs]
+    changed = {a[0] for a, b in zip(ours, theirs, strict=True) if a[1] != b[1]}
+    assert changed
+    assert not [name for name in changed if (source / name).exists()], "what is copied keeps its mode"
+
+
+def test_the_c_library(source, tmp_path):
+    """What `meson install` puts into place, from two sources with their build folders elsewhere, and inside."""
+    trees = []
+    for name, build in (("one", "build"), ("two", "../far/away/build"), ("three", "../elsewhere")):
+        shutil.copytree(source, tmp_path / name / "src")
+        folder = tmp_path / name / "src" / build
+        out = meson("setup", folder, tmp_path / name / "src", "-Dpython=false", "--prefix=/usr", env=EPOCH)
+        assert out.returncode == 0, out.stdout + out.stderr
+        out = meson("install", "-C", folder, "--destdir", tmp_path / name / "d", env=EPOCH)
+        assert out.returncode == 0, out.stdout + out.stderr
+        root = tmp_path / name / "d"
+        trees.append({str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()})
+    assert any(name.endswith("/libreplace.a") and b".debug_info" in data for name, data in trees[0].items())
+    assert not any(str(tmp_path).encode() in data for data in trees[0].values())
+    for tree in trees[1:]:
+        assert tree.keys() == trees[0].keys()
+        assert [name for name in tree if tree[name] != trees[0][name]] == []

@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Our C under AddressSanitizer and UndefinedBehaviorSanitizer, ThreadSanitizer, and valgrind."""
+
+import subprocess
+
+import pytest
+from support.builds import run, tool
+from support.children import needs_root
+from test_build import meson
+
+PROGRAMS = ["conformance", "guard", "threads"]
+
+
+def build(source, folder, *options, compiler="clang"):
+    out = meson("setup", folder, source, "-Dpython=false", "-Dcredentials=syscall", *options, env={"CC": compiler})
+    assert out.returncode == 0, out.stdout + out.stderr
+    out = meson("compile", "-C", folder)
+    assert out.returncode == 0, out.stdout + out.stderr
+    return folder / "tests" / "c"
+
+
+def clean(*command):
+    """The command ends with 0, and nothing was reported."""
+    # A case that ends as another user cannot be searched for leaks (ptrace is denied); valgrind looks for them.
+    out = run(*command, env={"ASAN_OPTIONS": "detect_leaks=0"})
+    assert out.returncode == 0, out.stdout + out.stderr
+    for word in ("ERROR: ", "WARNING: ", "runtime error", "definitely lost"):
+        assert word not in out.stderr, out.stderr
+
+
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_sanitizers(source, tmp_path, sanitizers):
+    needs_root()
+    tool("clang", "has the sanitizers")
+    options = [f"-Db_sanitize={sanitizers}", "-Db_lundef=false", "-Doptimization=1"]
+    tests = build(source, tmp_path / "b", *options)
+    for program in PROGRAMS:
+        if (program, sanitizers) != ("guard", "thread"):  # forks with threads: not what TSan is for
+            clean(tests / program)
+
+
+def test_a_sanitizer_would_tell(tmp_path):
+    compiler = tool("clang", "has the sanitizers")
+    program = tmp_path / "wrong"
+    text = "int main(int c, char **v) { int a[2] = {0}; (void)v; return a[c + 1]; }"
+    flags = ["-fsanitize=address,undefined", "-x", "c", "-", "-o", program]
+    subprocess.run([compiler, *flags], input=text, text=True, check=True)
+    with pytest.raises(AssertionError):
+        clean(program)
+
+
+def test_valgrind(source, tmp_path):
+    needs_root()
+    valgrind = tool("valgrind", "finds leaks")
+    tests = build(source, tmp_path / "b", compiler="gcc")
+    for program, *arguments in (["conformance"], ["guard"], ["threads", "5"]):
+        clean(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", tests / program, *arguments)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_no_warnings(source, tmp_path, compiler):
+    tool(compiler, "a C compiler")
+    build(source, tmp_path / "b", "--werror", "-Dwarning_level=3", compiler=compiler)

@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The sdist: made from a fresh clone, with all that is needed and nothing else; and the version in one place."""
+
+import os
+import re
+import sys
+import tarfile
+from importlib import metadata
+
+import pytest
+from support.builds import ROOT, run, tool
+
+#: What a clone has and an sdist has not (.gitattributes).
+CLONE_ONLY = (".ci/", ".clang-format", ".gitattributes", ".gitignore")
+VERSION = re.search(r"version: '([\d.]+)'", (ROOT / "meson.build").read_text()).group(1)
+
+
+@pytest.fixture(scope="session")
+def built(source, tmp_path_factory):
+    """python -m build in a fresh clone, as README of any project says: with build requirements of its own."""
+    folder = tmp_path_factory.mktemp("build") / "clone"
+    assert run(tool("git", "a clone"), "clone", "-q", source, folder).returncode == 0
+    out = run(sys.executable, "-m", "build", cwd=folder)
+    if out.returncode and "No matching distribution" in out.stdout + out.stderr and not os.environ.get("CI"):
+        pytest.skip("needs the network: build requirements")
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert run("git", "status", "--porcelain", cwd=folder).stdout == "", "nothing is left in the tree but dist/"
+    return folder / "dist"
+
+
+@pytest.fixture(scope="session")
+def unpacked(built, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(built / f"libreplace-{VERSION}.tar.gz") as archive:
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
+    (tree,) = folder.iterdir()
+    return tree
+
+
+def test_build_makes_both(built):
+    wheel, sdist = sorted(path.name for path in built.iterdir())
+    assert re.fullmatch(rf"libreplace-{VERSION}-cp3\d+-cp3\d+-linux_\w+\.whl", wheel)
+    assert sdist == f"libreplace-{VERSION}.tar.gz"
+
+
+def test_the_sdist_is_the_clone_without_what_only_a_clone_needs(source, unpacked):
+    tracked = run("git", "ls-files", cwd=source).stdout.splitlines()
+    expected = {name for name in tracked if not name.startswith(CLONE_ONLY)} | {"PKG-INFO"}
+    found = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert found == expected
+    # and that is really everything: each of these has been forgotten in some project's sdist
+    assert {"LICENSE", "CHANGELOG.md", "meson.options", "detect/probes/thread_credentials.c"} <= found
+    assert {"replace/report.schema.json", "tests/cross/macos-aarch64.ini", "docs/packaging.md"} <= found
+
+
+def test_the_tests_of_an_unpacked_sdist_start(unpacked):
+    """All are found, and some that need the tree (golden modules, the table, questions) pass there."""
+    path = os.pathsep.join(["/usr/bin", "/bin", os.path.dirname(sys.executable)])
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+    out = run(*pytest_, "--collect-only", cwd=unpacked, env={"PATH": path, "CI": ""})
+    assert out.returncode == 0, out.stdout[-2000:]
+    assert "error" not in out.stdout.splitlines()[-1]
+    some = [f"tests/test_{name}.py" for name in ("golden", "table", "verdict")]
+    out = run(*pytest_, *some, cwd=unpacked, env={"PATH": path, "CI": ""})
+    assert out.returncode == 0, out.stdout[-2000:]
+
+
+def test_the_version_is_in_one_place():
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest.group(1) == VERSION
+    for path in [
+        ROOT / "pyproject.toml",
+        *ROOT.glob("replace/**/*.py"),
+        *ROOT.glob("detect/*"),
+        *ROOT.glob("replace/core/*"),
+    ]:
+        if path.is_file():
+            assert VERSION not in path.read_text(), path
+
+
+def test_all_name_the_same_version():
+    import replace
+
+    assert replace.report()["version"] == replace.__version__ == metadata.version("libreplace") == VERSION
+    assert (ROOT / "docs" / "examples" / "debian" / "changelog").read_text().startswith(f"libreplace ({VERSION}-")

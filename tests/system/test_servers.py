@@ -1,0 +1,464 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The servers of docs/servers.md, each started by the page's own command and asked by eight real clients at once."""
+
+import base64
+import contextlib
+import ftplib
+import hashlib
+import http.client
+import io
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support import servers as serving
+from support.builds import ROOT
+from support.children import in_child, needs_root
+from support.servers import (
+    IDS,
+    MEMBERS,
+    NAMES,
+    PAGE,
+    ROUNDS,
+    STRANGER,
+    TEAM,
+    all_at_once,
+    clean,
+    command,
+    owner,
+    server,
+    users_file,
+)
+
+import replace
+
+
+@pytest.fixture
+def world():
+    needs_root()
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build with per-thread calls")
+    with serving.world() as folder:
+        yield folder
+
+
+def test_the_page_shows_what_is_in_the_examples():
+    def lines(text):
+        return "\n".join(map(str.strip, text.splitlines()))
+
+    examples = [lines(path.read_text()) for path in (ROOT / "docs" / "examples").glob("*.py")]
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+    assert blocks
+    for block in blocks:
+        assert any(lines(block) in example for example in examples), block
+
+
+# ---- What is open
+
+
+def open_files(pid):
+    """What a process has open: paths, and by which number."""
+    found = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[os.readlink(link)] = link.name
+    return found
+
+
+def until_open(pid, path):
+    deadline = time.monotonic() + 20
+    while path not in (found := open_files(pid)):
+        assert time.monotonic() < deadline, f"{path} was not opened"
+        time.sleep(0.01)
+    return found[path]
+
+
+def by_proc(pid, path):
+    """Names that the kernel gives to a process's open file, and one by way of its working directory, which is /."""
+    number = until_open(pid, path)
+    roads = [f"/proc/self/fd/{number}", f"/proc/thread-self/fd/{number}", f"/proc/{pid}/fd/{number}"]
+    return [*roads, f"/dev/fd/{number}", f"/proc/self/cwd{path}"]
+
+
+def test_what_is_open_can_be_opened_again_by_proc_unless_it_is_hidden(world):
+    """The kernel lets all threads of a process pass, and asks no folder on the way: docs/limits.md."""
+
+    def body():
+        sys.path.insert(0, str(ROOT / "docs" / "examples"))
+        from without_proc import without_proc
+
+        (world / "alice" / "private" / "draft").write_text("draft of alice")
+        alice, bob = (replace.Identity(*IDS[name]) for name in NAMES[:2])
+        with replace.impersonate(alice):
+            os.chmod(world / "alice" / "private", 0o700)
+            number = os.open(world / "alice" / "private" / "draft", os.O_RDONLY)
+        with replace.impersonate(bob):
+            with pytest.raises(PermissionError):
+                os.open(world / "alice" / "private" / "draft", os.O_RDONLY)
+            assert Path(f"/proc/self/fd/{number}").read_text() == "draft of alice"
+        without_proc()
+        assert os.listdir("/proc") == []
+        with replace.impersonate(bob), pytest.raises(PermissionError):
+            os.open(f"/proc/self/fd/{number}", os.O_RDONLY)
+        os.stat(world)
+
+    in_child(body)
+    assert os.listdir("/proc/self/fd"), "in that process alone"
+
+
+# ---- FTP
+
+
+def ftp_command(world):
+    return command("ftp_server.py", {"2121": 0, "ftp-users.txt": users_file(world, "home")})
+
+
+def ftp_login(port, name):
+    client = ftplib.FTP(timeout=30)
+    try:
+        client.connect("127.0.0.1", int(port))
+        client.login(name, f"word of {name}")
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def refused(function, *arguments):
+    with pytest.raises(ftplib.error_perm, match="^550 "):
+        function(*arguments)
+
+
+def test_ftp_eight_users_at_once(world):
+
+    def session(name, barrier):
+        other = NAMES[NAMES.index(name) - 1]
+        client = ftp_login(port, name)
+        barrier.wait()
+        for number in range(ROUNDS):
+            data = os.urandom(100_000)
+            client.storbinary(f"STOR file{number}", io.BytesIO(data))
+            assert owner(world / name / f"file{number}") == IDS[name]
+            read = []
+            client.retrbinary(f"RETR {world}/{name}/file{number}", read.append)
+            assert b"".join(read) == data
+            refused(client.retrbinary, f"RETR {world}/{other}/secret", read.append)
+            refused(client.storbinary, f"STOR {world}/{other}/planted", io.BytesIO(data))
+            refused(client.retrlines, f"LIST {world}/{other}/private", read.append)
+            refused(client.cwd, f"{world}/{other}/private")
+            for verb in ("MLST", "SIZE", "MDTM"):  # of what is in there, not even that it is there
+                refused(client.sendcmd, f"{verb} {world}/{other}/private/hidden")
+            refused(client.retrlines, f"LIST {world}/{other}/private/hidden", read.append)
+            refused(client.delete, f"{world}/{other}/secret")
+            client.mkd(f"folder{number}")
+            assert owner(world / name / f"folder{number}") == IDS[name]
+            client.rename(f"file{number}", f"folder{number}/renamed")
+            assert client.nlst(f"folder{number}") == ["renamed"]
+            shared = f"{world}/shared/{name}{number}"
+            if name == STRANGER:
+                refused(client.storbinary, f"STOR {shared}", io.BytesIO(data))
+                refused(client.retrbinary, f"RETR {world}/shared/notes", read.append)
+            else:
+                client.storbinary(f"STOR {shared}", io.BytesIO(data))
+                assert owner(shared) == (IDS[name][0], TEAM)
+                client.retrlines(f"RETR {world}/shared/notes", read.append)
+                assert read[-1] == "notes of the team"
+        return client
+
+    with server(world, ftp_command(world)) as (pid, port):
+        clients = all_at_once(session)
+        assert clean(pid) == len(NAMES), "a thread a client, and they are still connected"
+        for client in clients:
+            client.quit()
+    assert not list(world.glob("*/planted"))
+
+
+def test_ftp_appending_takes_the_set_uid_bit_away(world):
+    """The kernel does so unless root writes: so the data is written as the user, and not only the file opened."""
+    with server(world, ftp_command(world)) as (_, port), ftp_login(port, "alice") as client:
+        client.storbinary("STOR program", io.BytesIO(b"x"))
+        client.sendcmd("SITE CHMOD 4755 program")
+        assert stat.S_IMODE(os.stat(world / "alice" / "program").st_mode) == 0o4755
+        client.storbinary("APPE program", io.BytesIO(b"y"))
+        assert stat.S_IMODE(os.stat(world / "alice" / "program").st_mode) == 0o755
+
+
+def test_ftp_nobody_reads_what_the_server_has_open_for_another(world):
+    path = f"{world}/alice/private/draft"
+    with (
+        server(world, ftp_command(world)) as (pid, port),
+        ftp_login(port, "alice") as alice,
+        ftp_login(port, "bob") as bob,
+        alice.transfercmd(f"STOR {path}") as data,
+    ):
+        data.sendall(bytes(1 << 20))
+        for road in by_proc(pid, path):
+            refused(bob.retrbinary, f"RETR {road}", print)
+        refused(bob.retrlines, "LIST /proc/self/fd", print)
+        assert stat.S_IMODE(os.stat(path).st_mode) & 0o004, "only the folder is closed"
+        data.close()
+        alice.voidresp()
+
+
+# What pyftpdlib's UnixAuthorizer does; the class itself is gone where Python has no crypt and spwd (3.13).
+CLIENT = ROOT / "tests" / "support" / "file_client.py"
+STOCK = """
+import os, pwd, sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.filesystems import UnixFilesystem
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import ThreadedFTPServer
+
+class Stock(DummyAuthorizer):
+    def impersonate_user(self, username, password):
+        pwdstruct = pwd.getpwnam(username)
+        os.setegid(pwdstruct.pw_gid)
+        os.seteuid(pwdstruct.pw_uid)
+
+    def terminate_impersonation(self, username):
+        os.setegid(0)
+        os.seteuid(0)
+
+FTPHandler.authorizer, FTPHandler.abstracted_fs = Stock(), UnixFilesystem
+for line in open(sys.argv[1]):
+    FTPHandler.authorizer.add_user(*line.rstrip().split(":"), perm="elradfmwMT")
+with ThreadedFTPServer(("127.0.0.1", 0), FTPHandler) as server:
+    print("listening on port", server.address[1], flush=True)
+    server.serve_forever()
+"""
+
+
+def test_ftp_with_seteuid_in_threads_goes_wrong(world):
+    """The control: the same uploads, with libc's process-wide calls, fail or get a wrong owner."""
+
+    def session(name, barrier):
+        failed = wrong = 0
+        barrier.wait()
+        for number in range(100):
+            try:
+                with ftp_login(port, name) as client:
+                    client.storbinary(f"STOR file{number}", io.BytesIO(b"x"))
+                wrong += owner(world / name / f"file{number}") != IDS[name]
+            except (ftplib.Error, EOFError, OSError):
+                failed += 1
+        return failed, wrong
+
+    with server(world, [sys.executable, "-c", STOCK, users_file(world, "home")]) as (_, port):
+        failed, wrong = map(sum, zip(*all_at_once(session), strict=True))
+    print(f"{failed} of {100 * len(NAMES)} uploads failed, {wrong} have a wrong owner")
+    assert failed + wrong > 0
+
+
+def test_ftp_with_seteuid_alone_has_no_groups_and_too_many_rights(world):
+    """One client of the control: the team's notes are closed to a member, and a closed folder is not."""
+    with (
+        server(world, [sys.executable, "-c", STOCK, users_file(world, "home")]) as (_, port),
+        ftp_login(port, "alice") as client,
+    ):
+        refused(client.retrlines, f"RETR {world}/shared/notes", print)
+        refused(client.retrlines, f"LIST {world}/bob/private", print)
+        lines = []
+        client.retrlines(f"LIST {world}/bob/private/hidden", lines.append)
+    assert [line.split()[-1] for line in lines] == ["hidden"]
+
+
+# ---- WebDAV
+
+
+class Dav(http.client.HTTPConnection):
+    def __init__(self, port, name):
+        super().__init__("127.0.0.1", int(port), timeout=30)
+        self.headers = {"Authorization": "Basic " + base64.b64encode(f"{name}:word of {name}".encode()).decode()}
+
+    def ask(self, method, path, body=None, **headers):
+        answer = self.start(method, path, body, **headers)
+        return answer.status, answer.read()
+
+    def start(self, method, path, body=None, **headers):
+        self.request(method, path, body, {**self.headers, **headers})
+        return self.getresponse()
+
+
+def dav_command(world):
+    return command("webdav_server.py", {"8080": 0, "dav-users.txt": users_file(world), "/srv/dav": world})
+
+
+def test_webdav_eight_users_at_once(world):
+    def session(name, barrier):
+        with contextlib.closing(Dav(port, name)) as client:
+            rounds(client, name, NAMES[NAMES.index(name) - 1], barrier)
+
+    def rounds(client, name, other, barrier):
+        barrier.wait()
+        for number in range(ROUNDS):
+            data = os.urandom(100_000)
+            assert client.ask("MKCOL", f"/{name}/folder{number}")[0] == 201
+            assert client.ask("PUT", f"/{name}/folder{number}/file", data)[0] == 201
+            for path in (f"folder{number}", f"folder{number}/file"):
+                assert owner(world / name / path) == IDS[name]
+            assert client.ask("GET", f"/{name}/folder{number}/file") == (200, data)
+            status, listing = client.ask("PROPFIND", f"/{name}/", Depth="1")
+            assert (status, f"/{name}/folder{number}/".encode() in listing) == (207, True)
+            assert client.ask("COPY", f"/{name}/folder{number}/file", Destination=f"/{name}/copy{number}")[0] == 201
+            assert owner(world / name / f"copy{number}") == IDS[name]
+            assert client.ask("DELETE", f"/{name}/folder{number}")[0] == 204
+            assert not (world / name / f"folder{number}").exists()
+            for method, path in (
+                ("GET", f"/{other}/secret"),
+                ("PUT", f"/{other}/secret"),
+                ("PUT", f"/{other}/planted"),
+                ("MKCOL", f"/{other}/planted"),
+                ("DELETE", f"/{other}/secret"),
+                ("PROPFIND", f"/{other}/private/"),
+                ("GET", f"/{other}/private/hidden"),
+                ("GET", "/users"),
+            ):
+                status, answer = client.ask(method, path, b"planted" if method == "PUT" else None)
+                assert status in (403, 404, 500), (method, path, status)
+                assert b"secret of" not in answer
+                assert b"word of" not in answer
+            status, answer = client.ask("GET", "/shared/notes")
+            assert (status, answer == b"notes of the team") == ((404, False) if name == STRANGER else (200, True))
+            status, _ = client.ask("PUT", f"/shared/{name}{number}", data)
+            if name == STRANGER:
+                assert status in (403, 404, 409)
+            else:
+                assert status == 201
+                assert owner(world / "shared" / f"{name}{number}") == (IDS[name][0], TEAM)
+
+    with server(world, dav_command(world)) as (pid, port):
+        all_at_once(session)
+        assert clean(pid) >= 10
+        with contextlib.closing(Dav(port, "alice")) as client:
+            assert client.ask("GET", "/alice/secret") == (200, b"secret of alice")
+            assert client.ask("GET", "/alice/secret", Authorization="")[0] == 401
+    for name in NAMES:
+        assert (world / name / "secret").read_text() == f"secret of {name}"
+    assert not list(world.glob("*/planted"))
+
+
+@pytest.mark.parametrize("fault", ["root", "mode"])
+@pytest.mark.parametrize("program", ["ftp", "webdav"])
+def test_root_and_a_readable_users_file_are_refused(world, program, fault):
+    words = ftp_command(world) if program == "ftp" else dav_command(world)
+    users = world / "users"
+    if fault == "root":
+        users.write_text(users.read_text() + ("root:word:/\n" if program == "ftp" else "root:word\n"))
+    else:
+        users.chmod(0o644)
+    with pytest.raises(AssertionError, match={"root": "root has uid 0", "mode": "nobody else"}[fault]):
+        server(world, words).__enter__()
+
+
+def test_webdav_a_body_is_sent_lazily_while_others_switch(world):
+    size = 64 << 20
+    block = os.urandom(1 << 20)
+    with open(world / "alice" / "large", "wb") as file:
+        for _ in range(size >> 20):
+            file.write(block)
+    os.chown(world / "alice" / "large", *IDS["alice"])
+    os.chmod(world / "alice" / "large", 0o600)
+    with server(world, dav_command(world)) as (pid, port), contextlib.ExitStack() as stack:
+        clients = {name: stack.enter_context(contextlib.closing(Dav(port, name))) for name in NAMES}
+        answer = clients.pop("alice").start("GET", "/alice/large")
+        digest = hashlib.sha256(answer.read(1000))
+        # The server waits for this client now, its socket being full; the others go on, and nobody is anybody.
+        for number in range(5):
+            for name, client in clients.items():
+                assert client.ask("PUT", f"/{name}/file{number}", b"x")[0] == 201
+                assert owner(world / name / f"file{number}") == IDS[name]
+                assert client.ask("GET", "/alice/large")[0] == 403
+            assert f"{world}/alice/large" in open_files(pid)
+            assert clean(pid) >= 10
+        while chunk := answer.read(1 << 20):
+            digest.update(chunk)
+        assert digest.digest() == hashlib.sha256(block * (size >> 20)).digest()
+        with contextlib.closing(Dav(port, "alice")) as dropped:  # hangs up: the generator is closed, as alice
+            dropped.start("GET", "/alice/large").read(1000)
+        deadline = time.monotonic() + 20
+        while f"{world}/alice/large" in open_files(pid):
+            assert time.monotonic() < deadline, "the file is still open"
+            time.sleep(0.05)
+        assert clean(pid) >= 10
+
+
+# ---- The file service
+
+
+def test_file_service_eight_users_at_once(world):
+    words = command("file_service.py", {"/run/files.socket": world / "socket"})
+    seen, done = set(), threading.Event()
+
+    def watch(pid):
+        """The loop's thread, as often as can be: other threads are somebody else meanwhile, it never is."""
+        while not done.is_set():
+            for thread in replace.thread_credentials(pid):
+                seen.add((thread.tid == pid, thread.ids))
+
+    with server(world, words) as (pid, address):
+        (loop,) = replace.thread_credentials(pid)
+        watcher = threading.Thread(target=watch, args=(pid,))
+        clients = [
+            subprocess.Popen(
+                [sys.executable, ROOT / "tests" / "support" / "file_client.py", address, world, name],
+                stdin=subprocess.DEVNULL,
+            )
+            for name in NAMES
+        ]
+        watcher.start()
+        try:
+            assert [client.wait(120) for client in clients] == [0] * len(NAMES)
+        finally:
+            done.set()
+            watcher.join()
+            for client in clients:
+                client.kill()
+        assert {ids for main, ids in seen if main} == {loop.ids}
+        assert {ids for main, ids in seen if not main} > {loop.ids}, "workers were seen as users"
+        assert clean(pid) > 0
+
+        def as_root():
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(address)
+                client.sendall(f"GET {world}/alice/secret\n".encode())
+                return client.recv(100)
+
+        assert in_child(as_root) == b"ERR EPERM\n"
+    for name in MEMBERS:
+        assert owner(world / "shared" / f"{name}0") == (IDS[name][0], TEAM)
+    assert not list(world.glob("*/planted"))
+
+
+def test_file_service_nobody_reads_what_the_server_has_open_for_another(world):
+    path = f"{world}/alice/private/draft"
+
+    def connected(name):
+        client = stack.enter_context(socket.socket(socket.AF_UNIX))
+        client.settimeout(30)
+        with replace.impersonate(replace.Identity(*IDS[name])):  # SO_PEERCRED is of that moment
+            client.connect(address)
+        return client, stack.enter_context(client.makefile("rb"))
+
+    with (
+        server(world, command("file_service.py", {"/run/files.socket": world / "socket"})) as (pid, address),
+        contextlib.ExitStack() as stack,
+    ):
+        alice, answers = connected("alice")
+        alice.sendall(f"PUT 7 {path}\n".encode())
+        assert answers.readline() == b"SEND\n"
+        bob, refusals = connected("bob")
+        for road in by_proc(pid, path):
+            for line in (f"GET {road}", f"PUT 1 {road}", f"LIST {os.path.dirname(road)}"):
+                bob.sendall(f"{line}\n".encode())
+                assert refusals.readline() in (b"ERR EACCES\n", b"ERR ENOENT\n"), line
+        alice.sendall(b"a draft")
+        assert answers.readline() == b"OK 0\n"
+        assert Path(path).read_bytes() == b"a draft"

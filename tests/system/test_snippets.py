@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Every command and every snippet of README and docs is run by a test: here, or by the one that is named here.
+
+A Python block is run as it stands, as root, in an empty directory.  What cannot be (a
+server, a part of a program, minutes of work) is in ELSEWHERE with the test that runs it.
+"""
+
+import os
+import re
+import sys
+import tempfile
+
+import pytest
+from markdown_it import MarkdownIt
+from support.builds import ROOT, run
+from support.children import needs_root
+
+import replace
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: What a block or a line of commands begins with -> the test that runs it: a function, or a file of functions.
+ELSEWHERE = {
+    # README
+    "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
+    ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
+    "import os, socket, socketserver, struct, sys": "test_the_threaded_server_is_right_as_copied",
+    # examples: each by the command of its page
+    "python3 docs/examples/": "test_servers.py",
+    "python docs/examples/dask_files.py": "test_dask.py",
+    "python docs/examples/": "test_examples.py",
+    # parts of programs that are held against the programs
+    "def method(self, *args, **kwargs):": "test_the_page_shows_what_is_in_the_examples",
+    "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
+    "with replace.impersonate(client):\n    body": "test_the_page_shows_what_is_in_the_examples",
+    "return replace.impersonated(client, body)": "test_the_page_shows_what_is_in_the_examples",
+    "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
+    # long: each has a short form in the suite
+    "python tests/benchmarks/compare.py": "test_benchmarks.py",
+    # embedding: the page's blocks are files of projects that are built and run
+    "meson setup build": "test_embedding.py",
+    "meson compile -C build": "test_embedding.py",
+    "cc -o program main.c": "test_embedding.py",
+    "cc -static -o program main.c": "test_embedding.py",
+    "PKG_CONFIG=pkgconf-pypi python -m pip wheel": "test_embedding.py",
+    '"""A plain C extension': "test_embedding.py",
+    '"""What cffi makes the extension of': "test_embedding.py",
+    '"""A package that brings its own copy': "test_embedding.py",
+    # packaging
+    'CC="python-zig cc': "test_packaging.py",
+    "python -m wheel": "test_packaging.py",
+    "python -m build --sdist": "test_sdist.py",
+    "python -m build --no-isolation --sdist": "test_debian.py",
+    "python -m pip --python /usr/bin/python3": "test_debian.py",
+    "meson test -C BUILD": "test_build.py",
+    "python -m pytest -q": ".ci/run",
+    # other platforms
+    "meson setup BUILD": "test_cross.py",
+    "meson compile -C BUILD": "test_cross.py",
+    "python tests/programs/golden.py adopt": "test_golden.py",
+}
+SHELL = {"sh", "console", "", "text"}
+COMMAND = re.compile(r"(python3?|pip|meson|libreplace|\.venv|sphinx-build|cmake|cc|gcc|dpkg\S*|[A-Z_]+=\S+) ")
+
+
+def blocks(page):
+    for token in MarkdownIt().enable("table").parse(page.read_text()):
+        if token.type in ("fence", "code_block"):
+            yield token.info.split(" ")[0], token.content, token.map[0] + 1
+
+
+def claimed(text):
+    for start, test in ELSEWHERE.items():
+        if text.startswith(start):
+            return test
+    return None
+
+
+CASES = [(page, kind, text, line) for page in PAGES for kind, text, line in blocks(page)]
+PYTHON = [
+    pytest.param(text, id=f"{page.name}:{line}")
+    for page, kind, text, line in CASES
+    if kind == "python" and not claimed(text)
+]
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_a_python_block_runs_as_it_stands(code):
+    needs_root()
+    if replace.SCOPE != "thread":
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        out = run(sys.executable, "-c", code, cwd=folder)
+    assert out.returncode == 0, out.stderr
+
+
+def commands():
+    """Each line of a block of commands; a line that ends in a backslash goes on."""
+    for page, kind, text, line in CASES:
+        if kind in SHELL:
+            for command in re.sub(r"\\\n\s*", "", text).splitlines():
+                command = command.strip().removeprefix("$ ")
+                if COMMAND.match(command):
+                    yield pytest.param(command, id=f"{page.name}:{line}:{command[:40]}")
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_a_command_is_run_by_a_test(command):
+    if command.startswith("libreplace "):
+        out = run(sys.executable, "-m", "replace", *command.split()[1:], cwd="/")
+        assert out.returncode in (0, 2), out.stderr
+        assert "usage:" not in out.stderr
+        return
+    assert claimed(command), f"name the test that runs {command!r} in ELSEWHERE"
+
+
+def test_the_tests_that_are_named_are_there():
+    names = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for test in set(ELSEWHERE.values()):
+        if test.startswith("test_") and not test.endswith(".py"):
+            assert f"def {test}(" in names, test
+        else:
+            assert (ROOT / test).exists() or (ROOT / "tests" / test).exists(), test
+
+
+def test_nothing_is_named_that_no_page_has():
+    lines = [text for _, _, text, _ in CASES] + [line.strip() for _, _, text, _ in CASES for line in text.splitlines()]
+    for start in ELSEWHERE:
+        assert any(line.startswith(start) for line in lines), start

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""soak.py in its short form, and that it would notice."""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+
+import pytest
+from soak import Soak
+from support.builds import ROOT, run
+from support.children import as_root
+
+import replace
+
+SCRIPT = ROOT / "tests" / "programs" / "soak.py"
+
+
+def test_nobody_is_ever_somebody_else():
+    if os.geteuid() != 0:
+        pytest.skip("needs root: real ids are switched")
+    if replace.SCOPE != "thread":
+        return
+    out = run(sys.executable, SCRIPT, "--switches", "40000", "--json", cwd="/")
+    assert out.returncode == 0, out.stdout + out.stderr
+    figures = json.loads(out.stdout)
+    assert figures["wrong"] == {}
+    assert figures["switches"] >= 40000
+    kinds = ("files", "opens", "refusals", "exceptions", "nested", "elsewhere")
+    assert all(figures[kind] > 0 for kind in kinds), figures
+
+
+# ---- Controls: ways to switch that are wrong, each for another reason
+
+
+@contextlib.contextmanager
+def without_groups(one, level):
+    replace.setresuid(-1, one.uid, -1)
+    try:
+        yield
+    finally:
+        replace.setresuid(-1, 0, -1)
+
+
+@contextlib.contextmanager
+def of_libc(one, level):
+    """All that there is to do, in the right order; but libc changes every thread."""
+    os.setgroups(one.groups)
+    os.setegid(one.gid)
+    os.seteuid(one.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups([])
+
+
+@contextlib.contextmanager
+def for_show(one, level):
+    yield
+
+
+@contextlib.contextmanager
+def not_quite_back(one, level):
+    with replace.impersonate(one, level=level):
+        yield
+    replace.setgroups(one.groups)
+
+
+kept = []
+
+
+@contextlib.contextmanager
+def that_keeps_memory(one, level):
+    kept.append(b"x" * (1 << 14))
+    with replace.impersonate(one, level=level):
+        yield
+
+
+def what_is_wrong_with(control):
+    """The whole soak, in eight threads, with that way to switch; None on a process-wide build."""
+
+    def body(folder):
+        sys.setswitchinterval(0.0005)
+        return Soak(folder, 4000, 8, 8, control).run()["wrong"]
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o711)
+        return as_root(body, folder)
+
+
+@pytest.mark.parametrize(
+    ("control", "what"),
+    [
+        (without_groups, "wrong owner"),
+        (of_libc, "base ids drifted"),
+        (for_show, "a forbidden open succeeded"),
+        (not_quite_back, "base ids drifted"),
+        (that_keeps_memory, "memory grew"),
+    ],
+)
+def test_a_worse_way_is_noticed(control, what):
+    wrong = what_is_wrong_with(control)
+    assert wrong is None or any(name.startswith(what) for name in wrong), wrong
+
+
+def test_the_right_way_alone_is_right():
+    """What the controls are compared with."""
+    assert what_is_wrong_with(replace.impersonate) in ({}, None)

@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""`libreplace compare`: reports side by side."""
+
+import json
+import re
+
+import pages
+import pytest
+from markdown_it import MarkdownIt
+from support.schema import valid
+from test_report import command, hostile
+
+import replace
+from replace._cli import compare
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The reports of every platform family, as files named after them."""
+    paths = []
+    for (name, _, _), document in zip(pages.COLUMNS, pages.reports(), strict=True):
+        paths.append(tmp_path / f"{re.sub('[^a-z0-9]+', '-', name)}.json")
+        paths[-1].write_text(json.dumps(valid(document)))
+    return paths
+
+
+def cells(markdown):
+    """The rows of every table, by a parser of its own: (text, bold) a cell."""
+    rows = []
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    for before, token in zip(tokens, tokens[1:], strict=False):
+        if before.type == "tr_open":
+            rows.append([])
+        if before.type in ("td_open", "th_open"):
+            kinds = [child.type for child in token.children]
+            rows[-1].append(("".join(child.content for child in token.children), "strong_open" in kinds))
+    return rows
+
+
+def test_platforms_by_calls_and_what_differs_is_marked(files):
+    text = command("compare", *files)
+    assert text.returncode == 1, text.stderr
+    lines = {line.split()[0]: re.split(r"  +", line) for line in text.stdout.splitlines() if line.strip()}
+    assert lines["call"][1:] == [path.stem for path in files]
+    row = dict(zip(lines["call"][1:], lines["setresuid"][1:], strict=True))
+    assert row["linux-glibc-64-bit"] == row["linux-musl-raw-calls"]
+    assert row["linux-glibc-64-bit"] == "* syscall SYS_setresuid, thread", "three of eight"
+    assert row["linux-glibc-32-bit"] == "* syscall SYS_setresuid32, thread"
+    assert row["freebsd"] == row["linux-musl"]
+    assert row["netbsd"] == "* emulated setreuid, setuid, process"
+    assert lines["back"][1:] == ["* syscall", "* syscall", "libc", "libc", "* syscall", "libc", "libc", "libc"]
+    assert "define_linux" in lines
+    assert "have_setuid" not in lines, "the same everywhere"
+
+    bold = {row[0][0]: row[1:] for row in cells(command("compare", "--markdown", *files).stdout)}
+    plain = {name: [(c.removeprefix("* "), c.startswith("* ")) for c in row[1:]] for name, row in lines.items()}
+    for call in replace.report()["verdict"]["calls"]:
+        assert bold[call["name"]] == plain[call["name"]]
+
+
+def test_names_are_as_short_as_tells_them_apart(tmp_path):
+    assert compare.names(["/a/one.json", "/b/two.json"]) == ["one", "two"]
+    paths = ["/m1/b/build_report.json", "/m2/b/build_report.json"]
+    assert compare.names(paths) == ["m1/b/build_report", "m2/b/build_report"]
+    assert compare.names(["x.json", "x.json"]) == ["x.json", "x.json"]
+
+
+def test_reports_of_other_versions_side_by_side(files):
+    """A question or call that one of them does not know, a field that this reader does not."""
+    document = json.loads(files[0].read_text())
+    document["later"] = {"field": 1}
+    document["verdict"]["calls"][0]["name"] = "setluid"
+    document["questions"][0]["id"] = "libreplace_later"
+    files[0].write_text(json.dumps(document))
+    rows = {row[0][0]: [text for text, _ in row[1:]] for row in cells(command("compare", "--markdown", *files).stdout)}
+    assert rows["setluid"][1:] == ["-"] * (len(files) - 1)
+    assert rows["setuid"][0] == "-"
+    assert rows["later"][1:] == ["not asked"] * (len(files) - 1)
+
+
+def test_hostile_texts_stay_in_their_cells(tmp_path):
+    paths = [tmp_path / "a|b.json", tmp_path / "c.json"]
+    paths[0].write_text(json.dumps(hostile()))
+    paths[1].write_text(json.dumps(replace.report()))
+    rows = cells(command("compare", "--markdown", *paths).stdout)
+    assert {len(row) for row in rows} == {3}
+    assert [text for text, _ in rows[0]] == ["fact", "a|b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (None, "cannot read .*: No such file"),
+        ("text", "is not a report: "),
+        ({"schema_version": 2}, "has schema_version 2; .* reads 1"),
+        ({"schema_version": "1"}, "has schema_version 1; .* reads 1"),
+        ({"verdict": {}}, "is not a report: it has no backend"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("markdown", [[], ["--markdown"]], ids=str)
+def test_a_file_that_is_no_report(files, tmp_path, change, why, markdown):
+    bad = tmp_path / "bad.json"
+    if isinstance(change, dict):
+        bad.write_text(json.dumps({**replace.report(), **change}))
+    elif change:
+        bad.write_text(change)
+    out = command("compare", files[0], bad, *markdown)
+    assert (out.returncode, out.stdout) == (2, "")
+    assert re.fullmatch(r".*bad.json.*\n|cannot read .*\n", out.stderr)
+    assert re.search(why, out.stderr), out.stderr
+
+
+def test_reports_that_say_the_same(files):
+    out = command("compare", files[0], files[0])
+    assert out.returncode == 0, out.stderr
+    assert "no answer differs" in out.stdout
+    assert out.stdout.count("*") == 1, "the legend's alone"
+    assert json.loads(command("compare", "--json", files[0], files[0]).stdout)["same"] is True
+
+
+def test_json_has_every_cell(files):
+    out = command("compare", "--json", *files)
+    assert out.returncode == 1, out.stderr
+    document = json.loads(out.stdout)
+    assert document["same"] is False
+    assert document["reports"] == [path.stem for path in files]
+    for number, path in enumerate(files):
+        verdict = json.loads(path.read_text())["verdict"]
+        name = document["reports"][number]
+        assert document["facts"]["back end"][name] == verdict["backend"]
+        assert [document["calls"][call["name"]][name].split()[0] for call in verdict["calls"]] == [
+            call["symbol"] if call["backend"] == "none" else call["backend"] for call in verdict["calls"]
+        ]
+
+
+@pytest.mark.parametrize("names", [[], ["one.json"]], ids=str)
+def test_usage(names):
+    out = command("compare", *names)
+    assert out.returncode == 2
+    assert "FILE" in out.stderr
