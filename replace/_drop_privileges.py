@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from ._errors import DropFailed, IdentityRefused, log
+from ._errors import ROLLED_BACK, TAINTED, UNCHANGED, DropFailed, IdentityRefused
 from ._identity import Identity, check_identity
 from ._native import SETTERS, active, alone, drop_capabilities
 from ._threads import assert_clean, thread_credentials
@@ -51,7 +51,6 @@ def drop_privileges(identity: Identity, *, allow_root: bool = False) -> None:
     """
     check_identity(identity, allow_root)
     alone_or_refused(_drop, (identity,), "dropping privileges")
-    log("info", f"every thread is now {identity!r}, for good")
 
 
 def _drop(identity: Identity) -> None:
@@ -80,12 +79,12 @@ def _drop(identity: Identity) -> None:
             drop_capabilities()
     except BaseException as error:
         state = _roll_back(before)
-        if isinstance(error, OSError) or state == "tainted":
+        if isinstance(error, OSError) or state == TAINTED:
             raise DropFailed(getattr(error, "errno", None) or errno.EINTR, identity, step, state) from error
         raise
     problem = _not_dropped(identity) or _came_back(identity)
     if problem:
-        raise DropFailed(errno.EPERM, identity, problem, "tainted")
+        raise DropFailed(errno.EPERM, identity, problem, TAINTED)
 
 
 def _gettid() -> int:
@@ -111,7 +110,7 @@ def _set_all(kind: str, number: int) -> None:
 def _roll_back(before: tuple[tuple[int, ...], tuple[int, ...], list[int]]) -> str:
     """As far as it goes; says what the process is."""
     if _present() == before:
-        return "unchanged"
+        return UNCHANGED
     try:
         if len(before[1]) == 3:
             OS_CALLS["setresuid"](*before[0])
@@ -120,7 +119,7 @@ def _roll_back(before: tuple[tuple[int, ...], tuple[int, ...], list[int]]) -> st
             OS_CALLS["setgroups"](before[2])
     except OSError:
         pass
-    return "rolled back" if _present() == before else "tainted"
+    return ROLLED_BACK if _present() == before else TAINTED
 
 
 def _not_dropped(identity: Identity) -> str:

@@ -6,22 +6,28 @@ from __future__ import annotations
 
 import errno as _errno
 import os
-import sys
 
-from ._native import depth, tainted
+from ._native import (
+    STATE_IDLE,
+    STATE_ROLLED_BACK,
+    STATE_TAINTED,
+    STEP_CAPABILITIES,
+    STEP_FORKED,
+    STEP_FOUND,
+    STEP_ORDER,
+    STEP_REFUSED,
+    fakeroot_is_loaded,
+    state_name,
+    step_name,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: enum libreplace_state in words
-STATES = ("unchanged", "switched", "rolled back", "tainted", "restored", "for good")
-#: enum libreplace_step in words
-STEPS = (
-    "none", "refusing", "reading the ids", "going back to the privileged id", "setgroups", "setting the gid",
-    "setting the uid", "verifying", "checking capabilities", "comparing with what enter had set", "leaving in order",
-    "leaving after a fork",
-)  # fmt: skip
+
+#: What a thread, or the process, is after a failure
+UNCHANGED, ROLLED_BACK, TAINTED = map(state_name, (STATE_IDLE, STATE_ROLLED_BACK, STATE_TAINTED))
 
 
 class IdentityError(OSError):
@@ -37,7 +43,7 @@ class IdentityError(OSError):
 
     def __init__(self, error: int, identity: object, step: str, state: str) -> None:
         self.identity, self.step, self.state = identity, step, state
-        hint = "fakeroot fakes libc's calls, not the kernel's" if "FAKEROOTKEY" in os.environ else self.hint
+        hint = "fakeroot fakes libc's calls, not the kernel's" if fakeroot_is_loaded() else self.hint
         super().__init__(error, f"{os.strerror(error)} in {step}; the thread is {state}; {hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -91,7 +97,7 @@ class IdentityRefused(RuntimeError):
     "refusing" and "unchanged"; errno: what C says (0: it was not asked).
     """
 
-    step, state = STEPS[1], STATES[0]
+    step, state = step_name(STEP_REFUSED), UNCHANGED
 
     def __init__(self, message: str, identity: object = None, error: int = 0) -> None:
         self.identity, self.errno = identity, error
@@ -129,30 +135,17 @@ def refused(error: int, identity: object = None) -> IdentityRefused:
     return IdentityRefused(REFUSALS[error], identity, error)
 
 
-_KINDS = {8: CapabilitiesRemain, 9: IdentityChanged, 10: ThreadTainted, 11: ForkedUnderIdentity}
+_KINDS: dict[int, type[IdentityError]] = {
+    STEP_CAPABILITIES: CapabilitiesRemain,
+    STEP_FOUND: IdentityChanged,
+    STEP_ORDER: ThreadTainted,
+    STEP_FORKED: ForkedUnderIdentity,
+}
 
 
 def failure(error: int, identity: object, step: int, state: int) -> Exception:
     """The exception for what a switch came to.  Called by native/guard_type.c."""
-    if step == 1 and error != _errno.ENOTRECOVERABLE:
+    if step == STEP_REFUSED and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
-    kind = ThreadTainted if step == 1 or STATES[state] == "tainted" else _KINDS.get(step, IdentityError)
-    problem = kind(error, identity, STEPS[step], STATES[state])
-    warn(problem)
-    return problem
-
-
-def warn(problem: object) -> None:
-    """Tell the logger `replace`, but never under an identity: handlers open files."""
-    if not depth() and not tainted():
-        log("warning", str(problem))
-
-
-def log(level: str, message: str) -> None:
-    """Tell the logger `replace`, silent by default.  Where nobody has imported logging, nobody listens."""
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        logger = logging.getLogger(__package__)
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
-        getattr(logger, level)(message)
+    kind = ThreadTainted if step == STEP_REFUSED or state == STATE_TAINTED else _KINDS.get(step, IdentityError)
+    return kind(error, identity, step_name(step), state_name(state))

@@ -15,7 +15,7 @@ import sys
 from . import _native
 from ._errors import IdentityRefused, failure, refused
 from ._identity import Identity, check_identity
-from ._native import SCOPE
+from ._native import ABORT_UNLESS_RESTORED, ALLOW_PROCESS, ALLOW_ROOT, LEVELS, SCOPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     Level = Literal["effective", "shielded", "real", "filesystem"]
     OnFailure = Literal["taint", "abort"]
-
-LEVELS = {"effective": 0, "shielded": 1, "real": 2, "filesystem": 3}
-ALLOW_ROOT, ALLOW_PROCESS, ABORT = 1, 2, 4  # enum libreplace_flag
 
 _module = sys.modules.get
 
@@ -84,7 +81,7 @@ def check_options(
     if on_restore_failure != "taint":
         if on_restore_failure != "abort":
             raise ValueError(f"on_restore_failure should be taint or abort, not {on_restore_failure!r}")
-        flags |= ABORT
+        flags |= ABORT_UNLESS_RESTORED
     return number, flags
 
 

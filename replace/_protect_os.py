@@ -13,7 +13,7 @@ import sys
 from _thread import _local
 
 from ._drop_privileges import OS_CALLS, alone_or_refused
-from ._errors import IdentityRefused, log
+from ._errors import IdentityRefused
 from ._native import depth
 
 TYPE_CHECKING = False
@@ -62,7 +62,6 @@ def protect_os(*, strict: bool = False) -> None:
                 for name in ("start_new_thread", "_start_new_thread"):
                     if hasattr(module, name):
                         setattr(module, name, start_new_thread)
-    log("info", f"os's credential calls are guarded{' (strict)' if strict else ''}")
 
 
 def _guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,6 +32,10 @@ else:
     Task = tuple
 
 
+_log = logging.getLogger(__package__)
+_log.addHandler(logging.NullHandler())  # silent by default
+
+
 class Worker:
     """A thread, whom it is at the moment, its task, and how it is woken."""
 
@@ -96,7 +100,9 @@ class Worker:
             return True
         try:
             guard.__exit__(None, None, None)
-        except OSError:  # said in the log
+        except OSError as problem:
+            if depth() == 0:  # a handler opens files, which no user may do for the server
+                _log.warning("a worker ends: %s", problem)
             return False
         return depth() == 0 and not tainted()
 

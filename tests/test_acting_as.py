@@ -5,7 +5,6 @@
 import asyncio
 import contextvars
 import functools
-import logging
 import multiprocessing
 import os
 import pickle
@@ -14,11 +13,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.builds import run
 from support.children import ALICE, BOB, as_root, ids
 
 import replace
-from replace import Identity, _native, acting_as, impersonate, impersonated, run_as
+from replace import Identity, acting_as, impersonate, impersonated, run_as
 
 ROOT_IDS = ((0, 0, 0), (0, 0, 0), [], 0, 0)
 
@@ -230,7 +228,7 @@ def test_impersonated_checks_at_once():
         impersonated("alice", [])
 
 
-# ---- Audit events and the logger
+# ---- Audit events
 
 
 def test_audit_events_and_the_veto():
@@ -259,39 +257,6 @@ def test_audit_events_and_the_veto():
         assert seen[-1][:2] == ("replace.drop", ALICE)
 
     as_root(body)
-
-
-def test_the_logger_is_never_used_under_an_identity():
-    def body():
-        seen = []
-
-        class Handler(logging.Handler):
-            def emit(self, record):
-                seen.append((record.levelname, os.geteuid(), _native.depth()))
-
-        logger = logging.getLogger("replace")
-        logger.addHandler(Handler())
-        logger.setLevel("DEBUG")
-        with impersonate(BOB), pytest.raises(replace.IdentityChanged), impersonate(ALICE):
-            os.seteuid(0)
-        assert seen == []
-        with pytest.raises(replace.IdentityChanged), impersonate(ALICE):
-            os.seteuid(0)
-        assert seen == [("WARNING", 0, 0)]
-        replace.drop_privileges(ALICE)
-        assert seen[1:] == [("INFO", 80001, 0)]
-
-    as_root(body)
-
-
-def test_the_logger_is_silent_by_default():
-    script = (
-        "import logging, os, replace\n"
-        "try:\n    with replace.impersonate(replace.Identity(80001, 80011), allow_process=True): os.seteuid(0)\n"
-        "except (replace.IdentityChanged, PermissionError, replace.IdentityError): pass\n"
-    )
-    out = run(sys.executable, "-c", script, cwd="/")
-    assert (out.returncode, out.stderr) == (0, "")
 
 
 def test_a_lazy_result_is_closed_as_the_user():

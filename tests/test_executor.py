@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import errno
 import gc
+import logging
 import os
 import random
 import resource
@@ -33,7 +34,7 @@ from support.children import (
 )
 
 import replace
-from replace import Identity, IdentityExecutor, impersonate
+from replace import Identity, IdentityExecutor, _native, impersonate
 
 STDLIB = ROOT / "tests" / "programs" / "stdlib_executor.py"
 entered = []
@@ -667,3 +668,26 @@ def test_fewer_threads_than_asked_for_do_the_work():
             assert sorted(future.result(20) for future in futures) == [0, 1], "when there can be more, there are"
 
     as_root(body)
+
+
+@pytest.mark.parametrize("handler", [True, False])
+def test_what_a_worker_finds_when_it_leaves_is_logged_and_never_under_an_identity(handler, capfd):
+    """An idle worker was made root by a stray call of libc's: nobody waits for it, so nobody is raised to."""
+
+    def body():
+        seen = []
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                seen.append((record.levelname, os.geteuid(), _native.depth()))
+
+        if handler:
+            logging.getLogger("replace").addHandler(Handler())
+        with IdentityExecutor(1) as pool:
+            assert pool.submit(ALICE, os.geteuid).result() == ALICE.uid
+            os.seteuid(0)
+            assert pool.submit(BOB, os.geteuid).result() == BOB.uid
+        return seen
+
+    assert as_root(body) in ([("WARNING", 0, 0)] if handler else [], None)
+    assert capfd.readouterr().err == "", "silent without a handler"

@@ -177,6 +177,22 @@ def test_fakeroot_fakes_libcs_calls_and_the_error_says_so():
     assert "fakeroot fakes libc's calls, not the kernel's" in lines[2]
 
 
+@pytest.mark.parametrize(
+    ("prefix", "preloaded", "loaded"),
+    [
+        (["fakeroot"], True, True),
+        (["fakeroot", "env", "-u", "LD_PRELOAD"], False, False),
+        (["env", "FAKEROOTKEY=1"], False, False),
+    ],
+    ids=["fakeroot", "a child that runs without its library", "its variable alone"],
+)
+def test_fakeroot_is_known_by_its_library(prefix, preloaded, loaded):
+    tool("fakeroot", "fakes libc's calls")
+    script = "import os; from replace import _native; print('LD_PRELOAD' in os.environ, _native.fakeroot_is_loaded())"
+    out = run(*prefix, sys.executable, "-c", script, cwd="/")
+    assert out.stdout.split() == [str(preloaded), str(loaded)], out.stderr
+
+
 def uid_wrapper():
     for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
         if os.path.exists(f"{folder}/libuid_wrapper.so"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .._native import fakeroot_is_loaded
 from .._threads import status_fields
 
 _CAP_SETGID, _CAP_SETUID = 6, 7  # include/uapi/linux/capability.h
@@ -54,7 +55,7 @@ def obstacle(user: int) -> str:
     missing = [
         name for name, bit in (("CAP_SETUID", _CAP_SETUID), ("CAP_SETGID", _CAP_SETGID)) if not has_capability(bit)
     ]
-    if "fakeroot" in os.environ.get("LD_PRELOAD", "") or "FAKEROOTKEY" in os.environ:
+    if fakeroot_is_loaded():
         return "fakeroot: it fakes libc's calls, not the kernel's; needs real root"
     if os.geteuid() != 0 or missing:
         return "needs root" + (f" with {' and '.join(missing)}" if missing and os.geteuid() == 0 else "")
@@ -94,7 +95,7 @@ def explain() -> list[str]:
         advice.append(
             "setgroups is denied in this namespace: groups cannot be set; write the gid_map with newgidmap(1)"
         )
-    if "fakeroot" in found["preload"]:
+    if fakeroot_is_loaded():
         advice.append("fakeroot is loaded: it fakes libc's calls but not syscall(); results here are not the kernel's")
     if "uid_wrapper" in found["preload"]:
         advice.append("uid_wrapper is loaded: ids and groups are simulated; fs ids, /proc and file owners are real")

@@ -2,9 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What the files of core/ share; not installed. guard.c walks from ids to ids,
- * threads.c knows which threads do so, capabilities_*.c is the one part that another
- * kernel has not got: Meson picks the file.
+ * What the files of core/ share; not installed. guard.c decides whether a thread may enter and
+ * comes back, walk.c changes its ids, threads.c counts the threads that are switched, fork.c looks
+ * after forked children. Meson picks one of capabilities_*.c and of private_fs_*.c: other kernels
+ * than Linux have neither.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
@@ -13,29 +14,43 @@
 
 #define LIBREPLACE_HIDDEN __attribute__((visibility("hidden")))
 
-/* What one thread remembers. Never what it is: that is read. */
+/*
+ * What the library remembers of one thread. Never its ids, which are read when they matter; but the
+ * ids found on its outermost entry, which tell what is privileged here.
+ *
+ * @top is the innermost entry, or NULL. It is compared and never followed, since its memory may be
+ * gone; so @token must agree as well.
+ */
 struct libreplace_thread {
-	const struct libreplace_guard
-	    *top;                   /* innermost entry; NULL: none. Compared, never followed: */
-	uint64_t token;             /* its memory may be gone, so the token must agree as well */
-	uint64_t last;              /* thread id and a number, for the next token */
-	unsigned depth;             /* entries held */
-	int tainted;                /* could not be brought back, or left out of order */
-	int counted;                /* whether this thread is one of libreplace_active() */
-	int noted;                  /* whether its end is noticed */
-	int forked;                 /* a fork made of this thread a child that dropped for good */
-	struct libreplace_ids base; /* observed on the outermost entry */
+	const struct libreplace_guard *top;
+	uint64_t token; /* of the innermost entry */
+	uint64_t last;  /* the last token given: an address of this thread's, and a number */
+	unsigned depth; /* entries held */
+	int tainted;    /* could not be brought back, or left in the wrong order */
+	int counted;    /* is one of libreplace_active() */
+	int noted;      /* its end will be noticed */
+	int forked;     /* is a forked child that has become the user for good */
+	struct libreplace_ids base; /* found on the outermost entry */
 };
+
+/* ---- threads.c: which threads are switched */
 
 extern LIBREPLACE_HIDDEN _Thread_local struct libreplace_thread libreplace_mine;
 
-/* Count the calling thread as switched, or not any more. Return: 0, or EBUSY while a drop is under
- * way. */
+/* Count the calling thread as switched. Return: 0, or EBUSY during a drop. */
 LIBREPLACE_HIDDEN int libreplace_count_in(void);
+/* Count it no more. */
 LIBREPLACE_HIDDEN void libreplace_count_out(void);
+/* In a forked child no thread is switched and none drops privileges, whatever the parent was at. */
+LIBREPLACE_HIDDEN void libreplace_count_anew(void);
 
 /* Whether the calling thread is the only one of its process; 0 too where nobody can tell. */
 LIBREPLACE_HIDDEN int libreplace_alone(void);
+
+/* ---- fork.c */
+
+/* From now on, a child that is forked under an identity becomes that user for good. */
+LIBREPLACE_HIDDEN void libreplace_watch_forks(void);
 
 /* ---- walk.c: what a thread is, and how it becomes something else */
 

@@ -4,15 +4,12 @@
  *
  * Which threads are switched: a counter and the *dropping* flag are the only state that
  * is not thread-local. A thread that dies while switched takes its ids with it, so its
- * share of the counter goes too; a child that is forked while switched becomes the user
- * for good. The other half is guard.c.
+ * share of the counter goes too. In a forked child fork.c starts all of it anew.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "internal.h"
 
 _Thread_local struct libreplace_thread libreplace_mine;
@@ -24,8 +21,8 @@ static int have_at_end;
 
 int libreplace_count_in(void)
 {
-	/* Counted first, asked afterwards: of a thread that enters and one that drops, at least one
-	 * sees the other. */
+	/* Count first and ask then: if one thread enters while another drops, one of them sees the
+	 * other. */
 	atomic_fetch_add(&active, 1);
 	if (atomic_load(&dropping)) {
 		atomic_fetch_sub(&active, 1);
@@ -52,56 +49,25 @@ static void thread_ended(void *value)
 	thread->counted = 0;
 }
 
-int libreplace_alone(void)
-{
-	struct stat folder;
-
-	/* proc_pid_task(5): a folder a thread, each of which is a link to this one, beside . and ..
-	 */
-	return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
-}
-
-/* The child's one thread has the identity, and a saved id to come back with: neither is left to it.
- */
-static void become_for_good(void)
-{
-	static const char failed[] =
-	    "libreplace: a child forked under an identity cannot become it for good\n";
-	struct libreplace_capabilities left;
-	uid_t r, e, s, user;
-	gid_t rg, eg, sg, group;
-
-	if (libreplace_getfsuid(&user) == 0 &&
-	    libreplace_getfsgid(&group) == 0 && /* in every level the identity's */
-	    libreplace_setresgid(group, group, group) == 0 &&
-	    libreplace_setresuid(user, user, user) == 0 &&
-	    (user == 0 || libreplace_drop_capabilities() == 0) &&
-	    libreplace_get_capabilities(&left) == 0 && (user == 0 || left.permitted == 0) &&
-	    libreplace_getresuid(&r, &e, &s) == 0 && r == user && e == user && s == user &&
-	    libreplace_getresgid(&rg, &eg, &sg) == 0 && rg == group && eg == group && sg == group)
-		return;
-	if (write(2, failed, sizeof failed - 1) < 0)
-		abort();
-	abort();
-}
-
-static void forked(void)
+void libreplace_count_anew(void)
 {
 	atomic_store(&dropping, 0);
 	atomic_store(&active, 0);
 	libreplace_mine.counted = 0;
-	if (libreplace_mine.depth == 0)
-		return;
-	become_for_good();
-	libreplace_mine.depth = 0;
-	libreplace_mine.top = NULL;
-	libreplace_mine.forked = 1;
+}
+
+int libreplace_alone(void)
+{
+	struct stat folder;
+
+	/* Each thread has a folder here, and each folder is a link to this one, as are . and .. */
+	return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
 }
 
 __attribute__((constructor)) static void start(void)
 {
 	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;
-	pthread_atfork(NULL, NULL, forked);
+	libreplace_watch_forks();
 }
 
 int libreplace_drop_begin(void)

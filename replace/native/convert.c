@@ -5,9 +5,9 @@
  * What Python hands to C and C hands to Python: ids, results and argument counts, with the
  * exceptions that CPython's own converters raise.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include "native.h"
 
 int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted)
@@ -57,13 +57,18 @@ int native_to_id(PyObject *object, unsigned *id, const char *kind)
 	return 1;
 }
 
+int native_fakeroot_is_loaded(void)
+{
+	return dlsym(RTLD_DEFAULT, "fakeroot_isdisabled") != NULL;
+}
+
 PyObject *native_nothing(int result)
 {
 	PyObject *arguments;
 
 	if (result == 0)
 		Py_RETURN_NONE;
-	if (!LIBREPLACE_THREAD_SCOPE || errno != EPERM || getenv("FAKEROOTKEY") == NULL)
+	if (!LIBREPLACE_THREAD_SCOPE || errno != EPERM || !native_fakeroot_is_loaded())
 		return PyErr_SetFromErrno(PyExc_OSError);
 	arguments = Py_BuildValue("is", EPERM,
 	                          "Operation not permitted (fakeroot fakes libc's calls, not the "

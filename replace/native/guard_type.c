@@ -15,11 +15,11 @@
 enum { ROOM = 32 }; /* groups within the object; more are allocated */
 
 typedef struct {
-	PyObject_HEAD PyObject *identity, *groups; /* an Identity, and its groups as bytes */
-	PyObject *number;                          /* the level */
+	PyObject_HEAD
+	PyObject *identity, *groups; /* an Identity, and its groups as bytes */
 	struct libreplace_identity who;
-	struct libreplace_guard *guard;
-	int level, flags, used;
+	struct libreplace_guard *guard; /* which has the level and the flags */
+	int used;
 	LIBREPLACE_GUARD(inside, ROOM);
 } Guard;
 
@@ -55,11 +55,12 @@ static int make_room(Guard *self, size_t room)
 		PyErr_NoMemory();
 		return -1;
 	}
+	larger->room = room;
+	larger->flags = self->guard->flags;
+	larger->level = self->guard->level;
 	if (self->guard != &self->inside.guard)
 		PyMem_Free(self->guard);
 	self->guard = larger;
-	larger->room = room;
-	larger->flags = self->flags;
 	return 0;
 }
 
@@ -69,7 +70,7 @@ static int switch_in(Guard *self)
 
 	for (;;) {
 		UNLOCKED_IF(self->guard->room > LONG_LIST,
-		            result = libreplace_enter(self->guard, &self->who, self->level));
+		            result = libreplace_enter(self->guard, &self->who, self->guard->level));
 		if (result == 0 || self->guard->step != LIBREPLACE_STEP_READ ||
 		    self->guard->error != ENOBUFS)
 			return result;
@@ -105,7 +106,20 @@ static int loops_imported(const struct native_state *state)
 	return 0;
 }
 
-/* An exception in here, and nothing has changed. */
+/* Tell sys.audit of an event with the identity and the level. Return: whether nobody objects. */
+static int audit(Guard *self, PyObject *event)
+{
+	PyObject *level = PyLong_FromLong(self->guard->level), *result = NULL;
+
+	if (level != NULL)
+		result = PyObject_CallFunctionObjArgs(state_of(self)->audit, event, self->identity,
+		                                      level, NULL);
+	Py_XDECREF(level);
+	Py_XDECREF(result);
+	return result != NULL;
+}
+
+/* Whether nothing refuses the entry; else an exception is set. Nothing has changed yet. */
 static int may_enter(Guard *self)
 {
 	struct native_state *state = state_of(self);
@@ -120,10 +134,7 @@ static int may_enter(Guard *self)
 			return 0;
 		Py_DECREF(result);
 	}
-	result = PyObject_CallFunctionObjArgs(state->audit, state->entering, self->identity,
-	                                      self->number, NULL);
-	Py_XDECREF(result);
-	return result != NULL;
+	return audit(self, state->entering);
 }
 
 static int enter(Guard *self)
@@ -155,7 +166,6 @@ static int leave(Guard *self)
 {
 	int held = may_be_held(self);
 	struct native_state *state = state_of(self);
-	PyObject *result;
 
 	if (switch_out(self) != 0) {
 		raise_failure(self);
@@ -164,10 +174,7 @@ static int leave(Guard *self)
 	if (!held || self->guard->state != LIBREPLACE_STATE_LEFT || state == NULL ||
 	    state->audit == NULL)
 		return 0;
-	result = PyObject_CallFunction(state->audit, "sOi", "replace.leave", self->identity,
-	                               self->level);
-	Py_XDECREF(result);
-	return result == NULL ? -1 : 0;
+	return audit(self, state->leaving) ? 0 : -1;
 }
 
 PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -191,25 +198,16 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 		return NULL;
 	Py_INCREF(args[0]);
 	Py_INCREF(args[3]);
-	Py_INCREF(args[4]);
 	self->identity = args[0];
 	self->groups = args[3];
-	self->number = args[4];
 	self->guard = &self->inside.guard;
 	self->guard->room = ROOM;
-	self->level = (int)PyLong_AsLong(args[4]);
-	self->guard->flags = self->flags = (int)PyLong_AsLong(args[5]);
+	self->guard->level = (int)PyLong_AsLong(args[4]);
+	self->guard->flags = (int)PyLong_AsLong(args[5]);
 	self->who.uid = (uid_t)uid;
 	self->who.gid = (gid_t)gid;
 	self->who.size = (size_t)size / sizeof(gid_t);
 	self->who.groups = (const gid_t *)(const void *)groups;
-	if (!PyErr_Occurred() && !(self->flags & LIBREPLACE_ALLOW_ROOT) &&
-	    libreplace_identity_has_root(&self->who)) {
-		self->guard->step =
-		    LIBREPLACE_STEP_REFUSED; /* as libreplace_enter() would, but at once */
-		self->guard->error = EPERM;
-		raise_failure(self);
-	}
 	if (PyErr_Occurred() || (self->who.size > ROOM && make_room(self, self->who.size) != 0)) {
 		Py_DECREF(self);
 		return NULL;
@@ -305,7 +303,6 @@ static void guard_dealloc(PyObject *object)
 		PyMem_Free(self->guard);
 	Py_XDECREF(self->identity);
 	Py_XDECREF(self->groups);
-	Py_XDECREF(self->number);
 	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
 	Py_DECREF(type);
 }

@@ -137,6 +137,29 @@ static PyObject *native_tainted(PyObject *module, PyObject *unused)
 	return PyBool_FromLong(libreplace_tainted());
 }
 
+static PyObject *native_step_name(PyObject *module, PyObject *number)
+{
+	int step = (int)PyLong_AsLong(number);
+
+	(void)module;
+	return PyErr_Occurred() ? NULL : PyUnicode_FromString(libreplace_step_name(step));
+}
+
+static PyObject *native_state_name(PyObject *module, PyObject *number)
+{
+	int state = (int)PyLong_AsLong(number);
+
+	(void)module;
+	return PyErr_Occurred() ? NULL : PyUnicode_FromString(libreplace_state_name(state));
+}
+
+static PyObject *native_fakeroot(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return PyBool_FromLong(native_fakeroot_is_loaded());
+}
+
 static PyObject *native_drop_capabilities(PyObject *module, PyObject *unused)
 {
 	(void)module;
@@ -190,6 +213,11 @@ static PyMethodDef methods[] = {
     NATIVE_CALLS{"active", native_active, METH_NOARGS, "How many threads are switched."},
     {"depth", native_depth, METH_NOARGS, "How many identities the calling thread holds."},
     {"tainted", native_tainted, METH_NOARGS, "Whether the calling thread refuses to enter."},
+    {"step_name", native_step_name, METH_O, "step_name(number): enum libreplace_step in words."},
+    {"state_name", native_state_name, METH_O,
+     "state_name(number): enum libreplace_state in words."},
+    {"fakeroot_is_loaded", native_fakeroot, METH_NOARGS,
+     "Whether fakeroot answers in place of libc."},
     {"drop_capabilities", native_drop_capabilities, METH_NOARGS, "The calling thread's, for good."},
     {"private_fs", native_private_fs, METH_NOARGS, "The calling thread's own cwd and umask."},
     {"alone", FAST(native_alone),
@@ -200,14 +228,54 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* SETTERS: the names of the calls that change something, those of os among them. */
-static int add_setters(PyObject *module)
-{
-	PyObject *names = Py_BuildValue(NATIVE_SETTERS);
-	int result = names == NULL ? -1 : PyModule_AddObjectRef(module, "SETTERS", names);
+/* What of C's enums and limits Python needs, under C's names without the prefix. */
+static const struct {
+	const char *name;
+	long value;
+} numbers[] = {
+    {"MAX_GROUPS", MAX_GROUPS},
+    {"ALLOW_ROOT", LIBREPLACE_ALLOW_ROOT},
+    {"ALLOW_PROCESS", LIBREPLACE_ALLOW_PROCESS},
+    {"ABORT_UNLESS_RESTORED", LIBREPLACE_ABORT_UNLESS_RESTORED},
+    {"STEP_REFUSED", LIBREPLACE_STEP_REFUSED},
+    {"STEP_CAPABILITIES", LIBREPLACE_STEP_CAPABILITIES},
+    {"STEP_FOUND", LIBREPLACE_STEP_FOUND},
+    {"STEP_ORDER", LIBREPLACE_STEP_ORDER},
+    {"STEP_FORKED", LIBREPLACE_STEP_FORKED},
+    {"STATE_IDLE", LIBREPLACE_STATE_IDLE},
+    {"STATE_ROLLED_BACK", LIBREPLACE_STATE_ROLLED_BACK},
+    {"STATE_TAINTED", LIBREPLACE_STATE_TAINTED},
+};
 
-	Py_XDECREF(names);
+static const int levels[] = {
+    LIBREPLACE_LEVEL_EFFECTIVE,
+    LIBREPLACE_LEVEL_SHIELDED,
+    LIBREPLACE_LEVEL_REAL,
+    LIBREPLACE_LEVEL_FILESYSTEM,
+};
+
+/* Add an object and drop the reference to it. Return: 0, or -1 with an exception set. */
+static int add(PyObject *module, const char *name, PyObject *object)
+{
+	int result = object == NULL ? -1 : PyModule_AddObjectRef(module, name, object);
+
+	Py_XDECREF(object);
 	return result;
+}
+
+/* A dictionary of the levels: name -> number. */
+static PyObject *levels_by_name(void)
+{
+	PyObject *names = PyDict_New(), *number;
+
+	for (size_t i = 0; names != NULL && i < sizeof levels / sizeof *levels; i++) {
+		number = PyLong_FromLong(levels[i]);
+		if (number == NULL ||
+		    PyDict_SetItemString(names, libreplace_level_name(levels[i]), number) != 0)
+			Py_CLEAR(names);
+		Py_XDECREF(number);
+	}
+	return names;
 }
 
 static int native_exec(PyObject *module)
@@ -220,11 +288,14 @@ static int native_exec(PyObject *module)
 	if (state->entering == NULL || state->leaving == NULL || state->guard == NULL ||
 	    PyModule_AddType(module, state->guard) != 0)
 		return -1;
-	return PyModule_AddStringConstant(module, "SCOPE",
-	                                  LIBREPLACE_THREAD_SCOPE ? "thread" : "process") != 0 ||
-	               PyModule_AddIntConstant(module, "MAX_GROUPS", MAX_GROUPS) != 0
-	           ? -1
-		   : add_setters(module);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		if (PyModule_AddIntConstant(module, numbers[i].name, numbers[i].value) != 0)
+			return -1;
+	if (PyModule_AddStringConstant(module, "SCOPE",
+	                               LIBREPLACE_THREAD_SCOPE ? "thread" : "process") != 0 ||
+	    add(module, "LEVELS", levels_by_name()) != 0)
+		return -1;
+	return add(module, "SETTERS", Py_BuildValue(NATIVE_SETTERS));
 }
 
 static int native_traverse(PyObject *module, visitproc visit, void *arg)

@@ -11,21 +11,23 @@
 #include <Python.h>
 #include <libreplace/replace.h>
 
-/* From here on a list takes the kernel so long that other Python threads may run (25 ms at 65 536).
- */
 enum {
-	LONG_LIST = 1024,
+	LONG_LIST =
+	    1024, /* groups; for longer lists the GIL is released (65 536 take the kernel 25 ms) */
 	MAX_GROUPS = 65536 /* NGROUPS_MAX of Linux; the kernel has the last word */
 };
 
+/*
+ * The module's own. setup() stores what Python gives the guard to call:
+ * @before: before(identity), which raises if the entry is refused
+ * @loops: names of modules; @before is called only if one of them has been imported
+ * @failure: failure(errno, identity, step, state) -> the exception to raise
+ * @audit: sys.audit, which is told of the events @entering and @leaving
+ */
 struct native_state {
 	PyTypeObject *guard;
-	PyObject
-	    *before;     /* before(identity): raises what refuses the entry; asked only if one of */
-	PyObject *loops; /* the names in this tuple has been imported */
-	PyObject *failure; /* failure(errno, identity, step, state): the exception to raise */
-	PyObject *audit;   /* sys.audit */
-	PyObject *entering, *leaving; /* the names of its events */
+	PyObject *before, *loops, *failure, *audit;
+	PyObject *entering, *leaving;
 };
 
 /*
@@ -49,6 +51,11 @@ struct native_state {
 int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted);
 /* Store an id of this kind ("uid", "gid"). Return: 1, or 0 with an exception set. */
 int native_to_id(PyObject *object, unsigned *id, const char *kind);
+/*
+ * Whether fakeroot(1) answers in place of libc. Its library is asked for, since its environment
+ * variables are also there in children that run without it.
+ */
+int native_fakeroot_is_loaded(void);
 /* None for 0, else OSError of errno. errno must still be that of the call. */
 PyObject *native_nothing(int result);
 /* A tuple of ids. */

@@ -355,11 +355,28 @@ static int run(const char *name, void (*body)(void))
 	return status != 0;
 }
 
+static void names_in_words(void)
+{
+	MUST(strcmp(libreplace_level_name(LIBREPLACE_LEVEL_SHIELDED), "shielded") == 0);
+	MUST(strcmp(libreplace_step_name(LIBREPLACE_STEP_UID), "setting the uid") == 0);
+	MUST(strcmp(libreplace_state_name(LIBREPLACE_STATE_ROLLED_BACK), "rolled back") == 0);
+	for (int i = 0; i <= LIBREPLACE_STEP_FORKED; i++)
+		MUST(strcmp(libreplace_step_name(i), "unknown") != 0);
+	for (int i = 0; i <= LIBREPLACE_STATE_FOR_GOOD; i++)
+		MUST(strcmp(libreplace_state_name(i), "unknown") != 0);
+	for (int i = 0; i <= LIBREPLACE_LEVEL_FILESYSTEM; i++)
+		MUST(strcmp(libreplace_level_name(i), "unknown") != 0);
+	MUST(strcmp(libreplace_step_name(-1), "unknown") == 0);
+	MUST(strcmp(libreplace_state_name(99), "unknown") == 0);
+	MUST(strcmp(libreplace_level_name(99), "unknown") == 0);
+}
+
 int main(void)
 {
 	entry held;
 	int failed = 0;
 
+	names_in_words();
 	if (geteuid() != 0) {
 		MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
 		MUST(held.guard.state != LIBREPLACE_STATE_TAINTED && libreplace_active() == 0);

@@ -26,7 +26,7 @@ import golden  # noqa: E402
 from support import transitions  # noqa: E402
 
 CORE = TESTS.parent / "replace" / "core"
-SOURCES = ("guard.c", "walk.c", "threads.c", "capabilities_linux.c")
+SOURCES = ("guard.c", "walk.c", "threads.c", "fork.c", "names.c", "capabilities_linux.c")
 JUDGES = ("conformance", "guard", "faults", "transitions")
 
 
@@ -112,7 +112,7 @@ STEPS = (
     ("guard.c", "the shield is forgotten", "to->ruid = LIBREPLACE_SHIELD_UID;", "(void)0;"),
     ("guard.c", "a level is mistaken", "else if (level == LIBREPLACE_LEVEL_SHIELDED)", "else"),
     ("threads.c", "a thread is counted for ever", "atomic_fetch_sub(&active, 1);\n}\n\nstatic void thread_ended", "}\n\nstatic void thread_ended"),
-    ("threads.c", "a forked child keeps its way back", "become_for_good();\n\tlibreplace_mine.depth", "libreplace_mine.depth"),
+    ("fork.c", "a forked child keeps its way back", "become_for_good();\n\tlibreplace_mine.depth", "libreplace_mine.depth"),
     ("threads.c", "entering during a drop", "if (atomic_load(&dropping)) {", "if (0) {"),
     ("threads.c", "dropping while switched", "if (atomic_load(&active) == 0)", "if (1)"),
     ("capabilities_linux.c", "inheritable ones stay", "held->inheritable & ~held->permitted)", "held->inheritable)"),

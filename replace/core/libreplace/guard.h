@@ -63,6 +63,30 @@ enum libreplace_state {
 	    5, /* a child that was forked under an identity, and has become it */
 };
 
+/**
+ * libreplace_step_name() - a step in words, for messages
+ * @step:	enum libreplace_step
+ *
+ * Return: a constant string, such as "setting the uid"; "unknown" for any other number.
+ */
+const char *libreplace_step_name(int step);
+
+/**
+ * libreplace_state_name() - a state in words, for messages
+ * @state:	enum libreplace_state
+ *
+ * Return: a constant string, such as "rolled back"; "unknown" for any other number.
+ */
+const char *libreplace_state_name(int state);
+
+/**
+ * libreplace_level_name() - a level in words: the name that it has in Python
+ * @level:	enum libreplace_level
+ *
+ * Return: a constant string, such as "shielded"; "unknown" for any other number.
+ */
+const char *libreplace_level_name(int level);
+
 /* What an entry allows beyond the usual. */
 enum libreplace_flag {
 	LIBREPLACE_ALLOW_ROOT = 1, /* uid 0, gid 0 or group 0 in the identity */

@@ -3,12 +3,12 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace: process credentials with one signature, one validation and one error
- * contract on every platform. On Linux with glibc the setters change the calling
- * thread alone; LIBREPLACE_THREAD_SCOPE says what was built. This is not the
- * setuid() that POSIX describes: that one changes the whole process.
+ * contract on every platform. If LIBREPLACE_THREAD_SCOPE is 1 (the default on Linux with
+ * glibc), the setters change the calling thread alone. These are then not the calls that
+ * POSIX describes, which change the whole process.
  *
- * The calls are declared in calls.h, which the build writes from detect/calls.py.
- * No name without the prefix libreplace_ or LIBREPLACE_ is defined here; code that wants
+ * The calls are declared in calls.h, which the build writes from detect/calls.py. Every
+ * name that these headers define begins with libreplace_ or LIBREPLACE_. Code that wants
  * Samba's names includes libreplace/samba_config.h as well.
  */
 #ifndef LIBREPLACE_REPLACE_H

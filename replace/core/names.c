@@ -1,0 +1,75 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The enums of libreplace/guard.h in words, for the messages of C and Python programs alike.
+ */
+#include "internal.h"
+
+const char *libreplace_level_name(int level)
+{
+	switch (level) {
+	case LIBREPLACE_LEVEL_EFFECTIVE:
+		return "effective";
+	case LIBREPLACE_LEVEL_SHIELDED:
+		return "shielded";
+	case LIBREPLACE_LEVEL_REAL:
+		return "real";
+	case LIBREPLACE_LEVEL_FILESYSTEM:
+		return "filesystem";
+	default:
+		return "unknown";
+	}
+}
+
+const char *libreplace_step_name(int step)
+{
+	switch (step) {
+	case LIBREPLACE_STEP_NONE:
+		return "none";
+	case LIBREPLACE_STEP_REFUSED:
+		return "refusing";
+	case LIBREPLACE_STEP_READ:
+		return "reading the ids";
+	case LIBREPLACE_STEP_PRIVILEGE:
+		return "going back to the privileged id";
+	case LIBREPLACE_STEP_GROUPS:
+		return "setgroups";
+	case LIBREPLACE_STEP_GID:
+		return "setting the gid";
+	case LIBREPLACE_STEP_UID:
+		return "setting the uid";
+	case LIBREPLACE_STEP_VERIFY:
+		return "verifying";
+	case LIBREPLACE_STEP_CAPABILITIES:
+		return "checking capabilities";
+	case LIBREPLACE_STEP_FOUND:
+		return "comparing with what enter had set";
+	case LIBREPLACE_STEP_ORDER:
+		return "leaving in order";
+	case LIBREPLACE_STEP_FORKED:
+		return "leaving after a fork";
+	default:
+		return "unknown";
+	}
+}
+
+const char *libreplace_state_name(int state)
+{
+	switch (state) {
+	case LIBREPLACE_STATE_IDLE:
+		return "unchanged";
+	case LIBREPLACE_STATE_ENTERED:
+		return "switched";
+	case LIBREPLACE_STATE_ROLLED_BACK:
+		return "rolled back";
+	case LIBREPLACE_STATE_TAINTED:
+		return "tainted";
+	case LIBREPLACE_STATE_LEFT:
+		return "restored";
+	case LIBREPLACE_STATE_FOR_GOOD:
+		return "for good";
+	default:
+		return "unknown";
+	}
+}
