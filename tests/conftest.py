@@ -15,11 +15,37 @@ import pytest
 # The package under test is the installed one: the source tree, which `python -m pytest`
 # would put first, has no built module.
 ROOT = Path(__file__).resolve().parent.parent
+SYSTEM = ROOT / "tests" / "system"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+
+from support.start import restore, set_known_start, state  # noqa: E402
+
+set_known_start()
 
 from support.builds import PYTHONS, run, tool, version  # noqa: E402
 from support.children import REGAIN, needs_root  # noqa: E402
 from support.schema import validate_reports  # noqa: E402
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What lies in tests/system/ is long, and is collected if it is asked for: by `-m long`, or by its name."""
+    asked = [Path(str(argument).split("::")[0]).resolve() for argument in config.args]
+    named = any(place == SYSTEM or SYSTEM in place.parents for place in asked)
+    return True if collection_path == SYSTEM and not named and not config.option.markexpr else None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if SYSTEM in item.path.parents:
+        item.add_marker("long")
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Any:
+    """A test leaves this process as it was, so that the next one finds what it expects."""
+    before = state()
+    yield
+    left = restore(before)
+    assert not left, f"the test left {'; '.join(left)}"
 
 
 @pytest.hookimpl(wrapper=True)

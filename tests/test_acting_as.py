@@ -101,7 +101,7 @@ def test_wrong_arguments_are_found_before_the_call():
         ((ALICE, 5), {}, TypeError),
         (("alice", who), {}, TypeError),
         ((ALICE, who), {"level": "root"}, ValueError),
-        ((ALICE, who), {"levle": "real"}, TypeError),
+        ((ALICE, who), {"levels": "real"}, TypeError),
         ((ALICE, who), {"on_restore_failure": "ignore", "allow_process": True}, ValueError),
         ((Identity(0, 5), who), {"allow_process": True}, replace.IdentityRefused),
     ):

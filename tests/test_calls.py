@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Real switches: every live check of `libreplace verify`, and what it does not look at."""
 
+import ctypes
 import errno
 import os
 import subprocess
@@ -11,7 +12,7 @@ import time
 
 import pytest
 from support.builds import run, tool
-from support.children import in_child, needs_root
+from support.children import HANG, in_child, needs_root
 
 import replace
 from replace._cli import checks, explain
@@ -176,46 +177,40 @@ def test_strace_shows_raw_calls_and_not_one_tgkill():
         assert f" {name}\n" in out.stderr, name
 
 
-def test_a_vfork_stall_elsewhere_does_not_delay_a_switch():
-    """A thread stuck in vfork() for 3 s: libc's call would wait for it (DESIGN: 2.8 s)."""
+STALL = """
+#include <unistd.h>
+void stall(int ready, int go)
+{
+	if (vfork() == 0) {
+		char c = 0;
+		_exit(write(ready, &c, 1) != 1 || read(go, &c, 1) != 1);
+	}
+}
+"""
+
+
+def test_a_vfork_stall_elsewhere_does_not_delay_a_switch(tmp_path):
+    """Another thread is in vfork() until it is told to go on. Libc's call waits for it, a raw one does not."""
     needs_root()
+    compiler = [tool("cc", "compiles a call of vfork()"), "-w", "-shared", "-fPIC", "-x", "c", "-"]
+    subprocess.run([*compiler, "-o", tmp_path / "stall.so"], input=STALL, text=True, check=True)
 
     def body():
-        import ctypes
-
-        libc = ctypes.CDLL(None)
-        # posix_spawn of `sleep` suspends only until exec; a stopped exec is what stalls: read from a FIFO.
-        stuck = threading.Thread(target=_vfork_and_sleep, args=(libc, 3), daemon=True)
+        (is_stuck, ready), (go, let_go) = os.pipe(), os.pipe()
+        library = ctypes.CDLL(tmp_path / "stall.so")
+        stuck = threading.Thread(target=library.stall, args=(ready, go))
         stuck.start()
-        time.sleep(0.5)
-        assert stuck.is_alive()
-        started = time.monotonic()
-        replace.setresuid(-1, 80001, -1)
-        elapsed = time.monotonic() - started
-        replace.setresuid(-1, 0, -1)
-        return elapsed
+        os.read(is_stuck, 1)
+        caller = threading.Thread(target=replace.setresuid, args=(-1, 80001, -1))
+        caller.start()
+        caller.join(HANG if replace.SCOPE == "thread" else 1)
+        outcome = (caller.is_alive(), stuck.is_alive())
+        os.write(let_go, b"x")
+        caller.join()
+        stuck.join()
+        return outcome
 
-    elapsed = in_child(body)
-    if replace.SCOPE == "thread":
-        assert elapsed < 0.5
-    else:
-        assert elapsed > 1, "libc's call waits for the stuck thread"
-
-
-def _vfork_and_sleep(libc, seconds):
-    """A child that shares our memory and sleeps before its exec, as after vfork(2)."""
-    program = f"#include <unistd.h>\nvoid stall(void) {{ if (vfork() == 0) {{ sleep({seconds}); _exit(0); }} }}\n"
-    import ctypes
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/stall.c"
-        with open(path, "w") as file:
-            file.write(program)
-        subprocess.run(
-            ["cc", "-shared", "-fPIC", "-o", f"{folder}/stall.so", path], check=True, stderr=subprocess.DEVNULL
-        )
-        ctypes.CDLL(f"{folder}/stall.so").stall()
+    assert in_child(body) == (replace.SCOPE != "thread", True)
 
 
 def test_status_fields_are_those_of_the_asking_thread():

@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.builds import ROOT
-from support.children import in_child, needs_root
+from support.children import HANG, in_child, needs_root, wait_until
 
 import replace
 
@@ -52,10 +51,7 @@ def test_the_threaded_server_is_right_as_copied():
         address = f"{folder}/socket"
         server = subprocess.Popen([sys.executable, "-c", program, address], cwd="/", stderr=subprocess.PIPE, text=True)
         try:
-            for _ in range(500):
-                if os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666:
-                    break
-                time.sleep(0.01)
+            wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server")
             pairs = [(user, other) for user in users for other in users] * 4
             with ThreadPoolExecutor(4) as pool:
                 answers = list(pool.map(lambda pair: ask(pair[0], address, f"{folder}/{pair[1]}"), pairs))
@@ -64,7 +60,7 @@ def test_the_threaded_server_is_right_as_copied():
             assert ask("root", address, f"{folder}/daemon") == b"", "root is refused unless allowed"
         finally:
             server.send_signal(signal.SIGINT)
-            errors = server.communicate(timeout=10)[1]
+            errors = server.communicate(timeout=HANG)[1]
     assert errors.count("PermissionError") == 24
     assert "allow_root=True permits it" in errors
 
@@ -72,7 +68,7 @@ def test_the_threaded_server_is_right_as_copied():
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_every_test_that_a_page_names_is_there(page):
     text = (ROOT / "docs" / page).read_text()
-    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.[cp]*") if path.is_file())
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.*") if path.suffix in (".c", ".py"))
     named = re.findall(r"`((?:test_)?[a-z0-9_]+)(\*?)`", text)
     for name, star in named:
         if name.startswith("test_") or star:

@@ -13,6 +13,7 @@ from support.builds import run, tool
 from support.children import (
     ALICE,
     BOB,
+    HANG,
     LIBC,
     as_root,
     change_capabilities,
@@ -47,7 +48,7 @@ def test_drop_is_for_every_thread_and_for_good():
         leave, seen = threading.Event(), []
 
         def work():
-            leave.wait(10)
+            leave.wait(HANG)
             seen.append(ids())
 
         threads = [threading.Thread(target=work) for _ in range(5)]
@@ -101,7 +102,7 @@ def test_drop_is_refused_where_threads_differ_since_libc_would_abort():
         def work():
             replace.setresuid(80003, 80003, 80003)  # behind our back
             inside.set()
-            leave.wait(10)
+            leave.wait(HANG)
 
         worker = threading.Thread(target=work)
         worker.start()

@@ -15,14 +15,15 @@ import threading
 import time
 import traceback
 import weakref
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from concurrent.futures.thread import BrokenThreadPool
 
 import pytest
-from support.builds import PYTHONS, ROOT, run, tool
+from support.builds import run, tool
 from support.children import (
     ALICE,
     BOB,
+    HANG,
     LEVELS,
     LIBC,
     as_root,
@@ -31,18 +32,23 @@ from support.children import (
     ids,
     in_child,
     needs_root,
+    wait_until,
 )
 
 import replace
 from replace import Identity, IdentityExecutor, _native, impersonate
 
-STDLIB = ROOT / "tests" / "programs" / "stdlib_executor.py"
 entered = []
 kept = []
 
 
 def count_entries():
     sys.addaudithook(lambda event, args: entered.append(args[0]) if event == "replace.enter" else None)
+
+
+def idle(pool):
+    """How many workers wait for a task."""
+    return sum(map(len, pool._pool.idle.values()))
 
 
 def thread_id():
@@ -53,33 +59,6 @@ def with_fault(folder, fault, code):
     """What code prints while the kernel's answer to some system calls is made up (strace's fault injection)."""
     strace = [tool("strace", "injects faults"), "-f", "-o", folder / "log", "-e", f"inject={fault}"]
     return run(*strace, sys.executable, "-c", code, cwd="/")
-
-
-def stdlib_tests(*pythons):
-    """CPython's own tests of ThreadPoolExecutor, on several interpreters at once: they sleep most of the time."""
-
-    def one(item):
-        python, path = item
-        return python, run(python, STDLIB, env={"PYTHONPATH": str(path)}, cwd="/tmp")
-
-    with ThreadPoolExecutor(8) as pool:
-        for python, out in pool.map(one, pythons):
-            if "ModuleNotFoundError: No module named 'test" in out.stderr:
-                continue  # Debian's and pyenv's may come without
-            assert out.returncode == 0, f"{python}: {out.stderr[-4000:]}"
-            assert int(out.stdout.split("RAN")[1]) >= 40
-            yield python
-
-
-def test_cpythons_own_executor_tests(request):
-    """As far as they apply is: all of those for ThreadPoolExecutor."""
-    needs_root()
-    if replace.SCOPE != "thread":
-        return
-    elsewhere = [(python, request.getfixturevalue("everywhere")) for python in PYTHONS]
-    ran = list(stdlib_tests((sys.executable, ""), *elsewhere))
-    if not ran:
-        pytest.skip("no interpreter here ships its tests (Debian: libpython3-testsuite)")
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -120,10 +99,10 @@ def test_a_task_goes_to_the_idle_worker_that_is_its_user_already():
         count_entries()
         with IdentityExecutor(2) as pool:
             both = threading.Barrier(2)
-            first = {who: pool.submit(who, lambda: (both.wait(10), thread_id())[1]) for who in (ALICE, BOB)}
+            first = {who: pool.submit(who, lambda: (both.wait(HANG), thread_id())[1]) for who in (ALICE, BOB)}
             homes = {who: future.result() for who, future in first.items()}
             for _ in range(50):
-                time.sleep(0.001)  # both idle
+                wait_until(lambda: idle(pool) == 2)
                 for who in random.sample([ALICE, BOB], 2):
                     assert pool.submit(who, thread_id).result() == homes[who]
             assert len(entered) == 2
@@ -232,7 +211,7 @@ def test_a_done_callback_that_became_root_is_noticed_before_the_next_task():
             second = pool.submit(ALICE, lambda: (ids()[0], open("/etc/shadow").close()))
             gate.set()
             with pytest.raises(PermissionError):
-                second.result(20)
+                second.result(HANG)
             assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
 
     as_root(body)
@@ -249,7 +228,7 @@ def test_who_a_done_callback_runs_as():
 
         def outcome(pool, function):
             gate = threading.Event()
-            future = pool.submit(ALICE, lambda: (gate.wait(10), function()))
+            future = pool.submit(ALICE, lambda: (gate.wait(HANG), function()))
             future.add_done_callback(lambda future: seen.append((type(future.exception()), os.getresuid())))
             gate.set()
             return future
@@ -271,8 +250,8 @@ def test_libcs_call_while_workers_are_idle_is_noticed_before_the_next_task():
     def body():
         with IdentityExecutor(2) as pool:
             both = threading.Barrier(2)
-            wait([pool.submit(who, both.wait, 10) for who in (ALICE, BOB)])
-            time.sleep(0.05)
+            wait([pool.submit(who, both.wait, HANG) for who in (ALICE, BOB)])
+            wait_until(lambda: idle(pool) == 2)
             assert LIBC.seteuid(0) == 0
             euids = {thread.uids[1] for thread in replace.thread_credentials()}
             assert euids == {0}, "the hazard is real"
@@ -290,8 +269,8 @@ def test_workers_start_clean_whoever_submits():
         with IdentityExecutor(4, initializer=lambda: seen.append(ids())) as pool:
             gate = threading.Barrier(5)
             with impersonate(BOB):
-                futures = [pool.submit(ALICE, lambda: (gate.wait(10), ids())[1]) for _ in range(4)]
-                gate.wait(10)
+                futures = [pool.submit(ALICE, lambda: (gate.wait(HANG), ids())[1]) for _ in range(4)]
+                gate.wait(HANG)
             assert {future.result()[0] for future in futures} == {(0, ALICE.uid, 0)}
         assert seen == [base] * 4
         replace.assert_clean()
@@ -305,7 +284,7 @@ def test_an_initializer_that_leaves_the_worker_switched_breaks_the_pool():
             pool.submit(ALICE, int).result()  # a guard that is dropped restores
         guards = [impersonate(BOB) for _ in range(2)]
         with IdentityExecutor(1, initializer=lambda: guards[0].__enter__()) as pool:
-            problem = pool.submit(ALICE, int).exception(20)
+            problem = pool.submit(ALICE, int).exception(HANG)
             assert isinstance(problem, BrokenThreadPool)
             assert isinstance(problem.__cause__, replace.IdentityRefused)
 
@@ -328,7 +307,7 @@ def test_a_thread_that_was_started_under_an_identity_makes_no_pool():
         go, outcome = threading.Event(), []
 
         def make():
-            go.wait(10)
+            go.wait(HANG)
             try:
                 IdentityExecutor(1)
             except replace.IdentityRefused as problem:
@@ -347,15 +326,15 @@ def test_a_thread_that_was_started_under_an_identity_makes_no_pool():
 def test_a_slow_start_keeps_no_task_from_a_worker_that_is_idle():
     def body():
         order, gate, slow = [], threading.Event(), threading.Event()
-        starts = iter([lambda: None, lambda: slow.wait(20)])
+        starts = iter([lambda: None, lambda: slow.wait(HANG)])
         with IdentityExecutor(2, initializer=lambda: next(starts)()) as pool:
-            pool.submit(ALICE, gate.wait, 10)
-            while not pool._pool.workers or next(iter(pool._pool.workers)).identity is None:
-                time.sleep(0.001)
+            begun = threading.Event()
+            pool.submit(ALICE, lambda: (begun.set(), gate.wait(HANG)))
+            assert begun.wait(HANG)
             first = pool.submit(ALICE, order.append, 1)  # a second worker is started for it
             gate.set()
-            first.result(10)
-            pool.submit(ALICE, order.append, 2).result(10)
+            first.result(HANG)
+            pool.submit(ALICE, order.append, 2).result(HANG)
             assert order == [1, 2]
             assert not slow.is_set()
             slow.set()
@@ -368,7 +347,7 @@ def test_what_is_cancelled_is_told_so_although_no_worker_starts():
         gate = threading.Event()
 
         def begin():
-            gate.wait(10)
+            gate.wait(HANG)
             raise ValueError
 
         with IdentityExecutor(1, initializer=begin) as pool:
@@ -490,8 +469,8 @@ def test_an_exception_thrown_into_a_task_is_its_outcome():
                 while not started:
                     time.sleep(0)
                 throw_into(started[0])
-                assert isinstance(future.exception(20), Stop)
-                assert pool.submit(BOB, ids).result(20)[0] == (0, BOB.uid, 0)
+                assert isinstance(future.exception(HANG), Stop)
+                assert pool.submit(BOB, ids).result(HANG)[0] == (0, BOB.uid, 0)
 
     as_root(body)
 
@@ -501,10 +480,10 @@ def test_an_exception_thrown_into_an_idle_worker_loses_no_task():
         with IdentityExecutor(1) as pool:
             for round in range(200):
                 who = (ALICE, BOB)[round % 2]
-                thread = pool.submit(who, threading.current_thread).result(20)
-                time.sleep(0.0005)  # idle, it is woken by the next task
+                thread = pool.submit(who, threading.current_thread).result(HANG)
+                wait_until(lambda: idle(pool) == 1)
                 throw_into(thread)
-                seen, after = pool.submit(who, lambda: (ids(), threading.current_thread())).result(20)
+                seen, after = pool.submit(who, lambda: (ids(), threading.current_thread())).result(HANG)
                 assert seen[0] == (0, who.uid, 0)
                 assert after is not thread
         replace.assert_clean()
@@ -629,7 +608,7 @@ def test_dropping_privileges_waits_for_the_end_of_the_pool():
 def test_a_worker_waits_not_for_itself():
     def body():
         with IdentityExecutor(1) as pool, pytest.raises(RuntimeError, match="its own end"):
-            pool.submit(ALICE, pool.shutdown).result(20)
+            pool.submit(ALICE, pool.shutdown).result(HANG)
 
     as_root(body)
 
@@ -641,7 +620,7 @@ def test_no_more_threads_is_said():
         os.setresuid(80998, 80998, 80998)
         resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))
         pool = IdentityExecutor(2)
-        assert isinstance(pool.submit(ALICE, int).exception(20), BrokenThreadPool)
+        assert isinstance(pool.submit(ALICE, int).exception(HANG), BrokenThreadPool)
         with pytest.raises(BrokenThreadPool, match="a worker could not start"):
             pool.submit(ALICE, int)
         pool.shutdown()
@@ -660,12 +639,12 @@ def test_fewer_threads_than_asked_for_do_the_work():
         resource.setrlimit(resource.RLIMIT_NPROC, (3, 20))
         with IdentityExecutor(4) as pool:
             for who in (ALICE, BOB) * 3:
-                assert pool.submit(who, os.geteuid).result(20) == who.uid
+                assert pool.submit(who, os.geteuid).result(HANG) == who.uid
                 time.sleep(0.01)
             resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
             both_at_once = threading.Barrier(2)
-            futures = [pool.submit(who, both_at_once.wait, 10) for who in (ALICE, BOB)]
-            assert sorted(future.result(20) for future in futures) == [0, 1], "when there can be more, there are"
+            futures = [pool.submit(who, both_at_once.wait, HANG) for who in (ALICE, BOB)]
+            assert sorted(future.result(HANG) for future in futures) == [0, 1], "when there can be more, there are"
 
     as_root(body)
 

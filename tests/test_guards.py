@@ -16,7 +16,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.builds import run, tool
-from support.children import ALICE, BOB, LEVELS, LIBC, InChild, as_root, change_capabilities, ids, switched_elsewhere
+from support.children import (
+    ALICE,
+    BOB,
+    LEVELS,
+    LIBC,
+    InChild,
+    as_root,
+    change_capabilities,
+    ids,
+    switched_elsewhere,
+    wait_until,
+)
 
 import replace
 from replace import Identity, _native, impersonate
@@ -475,11 +486,7 @@ def test_thread_death_while_switched():
         worker = threading.Thread(target=work)
         worker.start()
         worker.join()
-        deadline = 1000
-        while _native.active() and deadline:  # join() returns before the thread's own end
-            deadline -= 1
-            threading.Event().wait(0.001)
-        assert _native.active() == 0
+        wait_until(lambda: not _native.active(), "the thread's own end, which join() does not wait for")
         kept.clear()  # the guard is dropped by another thread: it complains and changes nothing
         gc.collect()
         assert ids() == ROOT_IDS

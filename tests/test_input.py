@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Bad input: which exception, and that the thread's ids are the same after it."""
 
+import array
 import errno
 
-import numpy
 import pytest
 from support.children import in_child, needs_root
 
@@ -49,6 +49,9 @@ class Index:
     def __init__(self, value):
         self.value = value
 
+    def __repr__(self):
+        return f"Index({self.value})"
+
     def __index__(self):
         return self.value
 
@@ -69,7 +72,6 @@ BAD = [
     ("1", TypeError, "should be integer, not str"),
     (b"1", TypeError, "should be integer, not bytes"),
     ([1], TypeError, "should be integer, not list"),
-    (numpy.float64(1), TypeError, "should be integer, not float64"),
     (IntOnly(), TypeError, "should be integer, not IntOnly"),
 ]
 
@@ -116,9 +118,6 @@ def test_wrong_number_of_arguments(name, count):
         65536,
         True,
         Index(80001),
-        numpy.uint32(2**31 + 5),
-        numpy.int64(80001),
-        numpy.uint16(9),
     ],
     ids=repr,
 )
@@ -195,7 +194,7 @@ def test_group_minus_one_is_refused_by_the_kernel():
         range(3),
         b"ab",
         bytearray(b"a"),
-        numpy.array([3, 1], dtype=numpy.uint32),
+        array.array("I", [3, 1]),
         [True, Index(5)],
     ],
     ids=lambda g: str(g)[:20],

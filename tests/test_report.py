@@ -249,7 +249,7 @@ def test_answers_say_how_to_use_them():
 
 
 def test_usage_errors():
-    out = command("reprot")
+    out = command("reports")
     assert out.returncode == 2
     assert "invalid choice" in out.stderr
     assert command("report", "--yaml").returncode == 2

@@ -17,7 +17,17 @@ from pathlib import Path
 
 import pytest
 from support.builds import run, tool
-from support.children import ALICE, LIBC, as_root, change_capabilities, in_child, needs_root, switched_elsewhere
+from support.children import (
+    ALICE,
+    HANG,
+    LIBC,
+    as_root,
+    change_capabilities,
+    in_child,
+    needs_root,
+    switched_elsewhere,
+    wait_until,
+)
 
 import replace
 from replace import ThreadCredentials, impersonate
@@ -102,11 +112,11 @@ def test_a_thread_with_other_capabilities_alone_is_marked():
         def work():
             change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [0] * 6))
             ready.set()
-            stop.wait(60)
+            stop.wait(HANG)
 
         worker = threading.Thread(target=work)
         worker.start()
-        assert ready.wait(20)
+        assert ready.wait(HANG)
         rows = document(os.getpid())["threads"]
         stop.set()
         worker.join()
@@ -181,7 +191,7 @@ def test_a_process_that_ends_between_listing_and_reading():
         def end(event, arguments):
             if event == "open" and str(arguments[0]).startswith(f"/proc/{child.pid}/task/") and child.poll() is None:
                 child.kill()
-                child.wait(20)
+                child.wait(HANG)
 
         sys.addaudithook(end)
         with pytest.raises(ProcessLookupError) as caught:
@@ -237,7 +247,7 @@ def test_a_closed_pipe_does_not_change_the_exit_status():
             reader, writer = os.pipe()
             os.close(reader)
             command = [sys.executable, "-m", "replace", "threads", str(os.getpid())]
-            child = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd="/", timeout=60, check=False)
+            child = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd="/", timeout=HANG, check=False)
             assert (child.returncode, child.stderr) == (1, b"")
 
     as_root(body)
@@ -271,10 +281,7 @@ def test_a_kernel_worker_of_io_uring_keeps_the_identity_and_is_named():
             assert worker.of_io_uring
             assert repr(worker).startswith("<thread 7 (iou-sqp-6, of io_uring): uids")
             return "refused"
-        for _ in range(2000):  # it names itself when it first runs
-            if any(thread.of_io_uring for thread in replace.thread_credentials()):
-                break
-            time.sleep(0.01)
+        wait_until(lambda: any(thread.of_io_uring for thread in replace.thread_credentials()), "its name")
         out = threads(os.getpid())
         assert out.returncode == 1
         assert f"iou-sqp-{os.getpid()} (kernel, io_uring)" in out.stdout

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import signal
 import socket
 import stat
 import struct
@@ -134,5 +135,6 @@ async def main(path):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main(sys.argv[1]))

@@ -12,6 +12,7 @@ import argparse
 import functools
 import inspect
 import os
+import signal
 
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import UnixFilesystem
@@ -103,6 +104,7 @@ def main():
         abstracted_fs = ClientFilesystem
 
     Handler.authorizer = authorizer
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
     replace.protect_os()
     without_proc()
     with ThreadedFTPServer(("127.0.0.1", options.port), Handler) as server:

@@ -57,6 +57,7 @@ def report_of(build: Path) -> dict[str, Any]:
 PYTHONS = [path for path in os.environ.get("LIBREPLACE_PYTHONS", "").split(os.pathsep) if path]
 
 
-def version(python):
+def version(python: str) -> tuple[int, ...]:
+    """The version of an interpreter, as sys.version_info begins."""
     code = "import sys; print(*sys.version_info[:3])"
     return tuple(map(int, subprocess.check_output([python, "-c", code], text=True).split()))

@@ -8,6 +8,7 @@ import faulthandler
 import os
 import pickle
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,17 @@ import pytest
 
 import replace
 from replace import Identity, impersonate
+
+#: Seconds.  Where tests wait for an event, this limit only detects that they would wait for ever.
+HANG = 240
+
+
+def wait_until(holds: Callable[[], Any], what: str = "it") -> None:
+    """Wait for something that has no event; fails where it does not come at all."""
+    deadline = time.monotonic() + HANG
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {HANG} s for {what}"
+        time.sleep(0.001)
 
 
 class InChild(Exception):
@@ -65,11 +77,12 @@ BOB = Identity(80002, 80012)
 LEVELS = ["effective", "shielded", "real", "filesystem"]
 
 
-def ids():
+def ids() -> tuple[Any, ...]:
+    """Everything that the getters tell of the calling thread."""
     return (replace.getresuid(), replace.getresgid(), replace.getgroups(), replace.getfsuid(), replace.getfsgid())
 
 
-def as_root(body, *arguments):
+def as_root(body: Callable[..., Any], *arguments: Any) -> Any:
     """body in a child that is root without groups; nothing to do on a process-wide build."""
     needs_root()
     if replace.SCOPE != "thread":
@@ -77,7 +90,7 @@ def as_root(body, *arguments):
             impersonate(ALICE)
         return None
 
-    def child():
+    def child() -> Any:
         replace.setgroups([])
         return body(*arguments)
 
@@ -107,11 +120,11 @@ def held_elsewhere(manager: Any) -> Any:
     def work() -> None:
         with manager:
             inside.set()
-            leave.wait(20)
+            leave.wait(HANG)
 
     worker = threading.Thread(target=work)
     worker.start()
-    inside.wait(20)
+    inside.wait(HANG)
     try:
         yield worker
     finally:

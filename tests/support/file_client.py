@@ -9,23 +9,25 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import replace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from support.children import HANG
 from support.servers import IDS, NAMES, ROUNDS, STRANGER, owner
 
 
-def main(address, folder, name):
+def main(address: str, folder: str, name: str) -> None:
     world = Path(folder)
     replace.drop_privileges(replace.Identity(*IDS[name]))
     other = NAMES[NAMES.index(name) - 1]
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(30)
+    connection.settimeout(HANG)
     connection.connect(address)
     stream = connection.makefile("rwb")
 
-    def ask(line, body=b""):
+    def ask(line: str, body: bytes = b"") -> Any:
         stream.write(line.encode() + b"\n")
         stream.flush()
         answer = stream.readline()

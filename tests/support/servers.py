@@ -16,13 +16,16 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import replace
 from support.builds import ROOT
+from support.children import HANG
 
 NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
 MEMBERS, STRANGER, TEAM = NAMES[:-1], "heidi", 80300
@@ -32,7 +35,7 @@ PAGE = (ROOT / "docs" / "servers.md").read_text()
 
 
 @contextlib.contextmanager
-def world():
+def world() -> Iterator[Path]:
     """A folder with a home and a secret for each user, and one for the team; and the user database, as files."""
     with tempfile.TemporaryDirectory(prefix="libreplace-servers-") as name:
         folder = Path(name)
@@ -59,16 +62,20 @@ def world():
         yield folder
 
 
-def nss_wrapper():
+def nss_wrapper() -> str:
+    """The library that shows other users to a process."""
     for folder in ("/usr/lib", *map(str, Path("/usr/lib").glob("*-linux-gnu"))):
         if os.path.exists(f"{folder}/libnss_wrapper.so"):
             return f"{folder}/libnss_wrapper.so"
-    return pytest.skip("needs nss_wrapper (Debian: libnss-wrapper)")
+    pytest.skip("needs nss_wrapper (Debian: libnss-wrapper)")
 
 
 @contextlib.contextmanager
-def server(world, words):
-    """Start it; yields its process id and the last word of the line that it prints when it listens."""
+def server(world: Path, words: list[str], stop: signal.Signals = signal.SIGTERM) -> Iterator[tuple[int, str]]:
+    """Start it; yields its process id and the last word of the line that it prints when it listens.
+
+    It must end well when it is sent the signal.
+    """
     database = {"NSS_WRAPPER_PASSWD": f"{world}/passwd", "NSS_WRAPPER_GROUP": f"{world}/group"}
     with open(world / "log", "w") as log:
         process = subprocess.Popen(
@@ -80,20 +87,20 @@ def server(world, words):
             stderr=log,
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG
         while not (line := re.search(r"^listening on .*?(\S+)$", (world / "log").read_text(), re.M)):
             assert process.poll() is None, (world / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield process.pid, line[1]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, (world / "log").read_text()
+        process.send_signal(stop)
+        assert process.wait(HANG) == 0, (world / "log").read_text()
     finally:
         process.kill()
         process.wait()
 
 
-def command(program, replaced):
+def command(program: str, replaced: dict[str, object]) -> list[str]:
     """The page's command for that program, with the words replaced that are this machine's."""
     (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", PAGE, re.M)
     replaced = {"python3": sys.executable, f"docs/examples/{program}": f"{ROOT}/docs/examples/{program}", **replaced}
@@ -102,18 +109,19 @@ def command(program, replaced):
     return [str(replaced.get(word, word)) for word in words]
 
 
-def users_file(world, home=""):
+def users_file(world: Path, home: str = "") -> Path:
+    """The file of users and passwords that a server is given."""
     path = world / "users"
     path.touch(0o600)
     path.write_text("".join(f"{name}:word of {name}{home and f':{world}/{name}'}\n" for name in NAMES))
     return path
 
 
-def all_at_once(function):
+def all_at_once(function: Callable[[str, threading.Barrier], Any]) -> list[Any]:
     """function(name, barrier) for each user, in a thread each; the barrier is passed by all of them together."""
-    barrier = threading.Barrier(len(NAMES), timeout=60)
+    barrier = threading.Barrier(len(NAMES), timeout=HANG)
 
-    def one(name):
+    def one(name: str) -> Any:
         try:
             return function(name, barrier)
         except BaseException:
@@ -124,17 +132,18 @@ def all_at_once(function):
         return list(pool.map(one, NAMES))
 
 
-def owner(path):
+def owner(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """The user and the group that a file belongs to."""
     entry = os.lstat(path)
     return entry.st_uid, entry.st_gid
 
 
-def clean(pid):
+def clean(pid: int) -> int:
     """Every thread is root, without capabilities lost or groups gained; returns how many there are beside the main one.
 
     A thread may be a moment late: a client has the last byte of a body before its iterator is asked for more.
     """
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG
     while True:
         main, *others = replace.thread_credentials(pid)
         assert main.uids == main.gids == (0, 0, 0, 0)

@@ -224,7 +224,7 @@ def test_vendored_package_leaves_the_installed_one_alone(source, tmp_path):
     ("arguments", "env", "text"),
     [
         (["-Dcredentials=perhaps"], {}, "perhaps"),
-        (["-Dcredential=libc"], {}, "nknown option"),
+        (["-Dcredential=libc"], {}, "unknown option"),
         (["-Dcross_answers=/no/such/file"], {}, "cannot read /no/such/file: No such file or directory"),
         (["-Dcross_answers=."], {}, "cannot read"),
         ([], {"CFLAGS": "-nostdinc"}, "cannot compile programs"),
@@ -270,7 +270,7 @@ def test_answers_file_with_open_questions_stops_after_the_last(source, tmp_path)
     common = [source, "-Dpython=false", f"-Dcross_answers={answers}", "--cross-file", cross]
     out = meson("setup", tmp_path / "b", *common)
     assert out.returncode != 0
-    assert out.stdout.count("unanswered: Checking whe") == 6
+    assert out.stdout.count("unanswered: Checking whether") == 6
     assert answers.read_text().count(": UNKNOWN\n") == 6
     answers.write_text(answers.read_text().replace("UNKNOWN", "NO"))
     out = meson("setup", tmp_path / "b", *common)

@@ -18,7 +18,7 @@ import traceback
 
 import pytest
 from support.builds import ROOT, run
-from support.children import ALICE, BOB, as_root, needs_root
+from support.children import ALICE, BOB, HANG, as_root, needs_root
 
 import replace
 from replace import Identity, acting_as
@@ -82,7 +82,7 @@ def connects(address, security):
     import distributed
 
     try:
-        with distributed.Client(address, security=security, timeout=5):
+        with distributed.Client(address, security=security, timeout=30):
             return True
     except OSError:
         return False
@@ -124,7 +124,7 @@ def look(folder, spill):
             file.write("alice's")
         os.chmod(secret, 0o600)
         os.chown(secret, ALICE.uid, ALICE.gid)
-        found["allowed"] = submit(ALICE, read, secret).result(60)
+        found["allowed"] = submit(ALICE, read, secret).result(HANG)
         found["forbidden"] = [
             outcome(submit(BOB, read, path).result, 60) for path in (secret, "/etc/shadow", f"{folder}/none")
         ]
@@ -134,17 +134,17 @@ def look(folder, spill):
             for options in ({}, {"level": "real"})
         ]
         kept = submit(ALICE, read, secret, pure=True)
-        found["cached"] = [kept.result(60)]
+        found["cached"] = [kept.result(HANG)]
         os.chown(secret, 0, 0)
         found["cached"] += [outcome(submit(ALICE, read, secret, pure=pure).result, 60)[0] for pure in (True, False)]
         os.chown(secret, ALICE.uid, ALICE.gid)
 
-        found["result"] = submit(ALICE, Travels).result(60).seen
-        found["argument"] = submit(ALICE, receive, Travels()).result(60)
+        found["result"] = submit(ALICE, Travels).result(HANG).seen
+        found["argument"] = submit(ALICE, receive, Travels()).result(HANG)
         graph = dask.delayed(acting_as(BOB, read), pure=False)(
             dask.delayed(acting_as(ALICE, write), pure=False)(f"{folder}/chain")
         )
-        found["graph"] = (client.compute(graph).result(60), os.stat(f"{folder}/chain").st_uid)
+        found["graph"] = (client.compute(graph).result(HANG), os.stat(f"{folder}/chain").st_uid)
 
         found["clean"] = client.run(replace.assert_clean)
         found["threads"] = client.run(lambda: len(replace.thread_credentials()))
@@ -156,9 +156,9 @@ def look(folder, spill):
             connects(address, cluster.security), connects(address, own), connects(address.replace("tls:", "tcp:"), None)
         ]  # fmt: skip
 
-        submit(ALICE, secede).result(60)
+        submit(ALICE, secede).result(HANG)
         found["seceded"] = outcome(client.run, replace.assert_clean)[0]
-        client.restart(timeout=60)
+        client.restart(timeout=HANG)
         client.register_plugin(dask_files.Protect())
         found["protected"] = outcome(submit(ALICE, secede).result, 60)[0]
         found["clean again"] = client.run(replace.assert_clean)
@@ -250,6 +250,6 @@ def test_a_thread_that_secedes_inside_leaves_one_behind_and_protection_refuses(f
 
 def test_the_example_is_right_as_it_is():
     needs_root()
-    out = run(sys.executable, "-W", "error", EXAMPLES / "dask_files.py", 5, cwd="/", timeout=120)
+    out = run(sys.executable, "-W", "error", EXAMPLES / "dask_files.py", 5, cwd="/", timeout=HANG)
     assert (out.returncode, out.stderr) == (0, "")
     assert out.stdout.count("5 of 5 files are the user's") == 4

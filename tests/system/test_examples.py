@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from support.builds import ROOT, run
-from support.children import needs_root
+from support.children import HANG, needs_root
 
 import replace
 
@@ -20,7 +20,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 def figures(name, *arguments):
     """The lines of numbers that the program prints: the first word -> the numbers after it."""
     needs_root()
-    out = run(sys.executable, EXAMPLES / name, *arguments, cwd="/", timeout=120)
+    out = run(sys.executable, EXAMPLES / name, *arguments, cwd="/", timeout=HANG)
     if replace.SCOPE != "thread":
         assert (out.returncode, "calls change one thread" in out.stderr) == (1, True)
         return None
@@ -49,10 +49,10 @@ def test_the_cost_grows_with_threads_and_ours_does_not():
 
 
 def test_a_switch_waits_for_a_thread_in_vfork_and_ours_does_not():
-    found = figures("vfork_stall.py", 2)
+    found = figures("vfork_stall.py", 4)
     if found:
-        assert found["os.setresuid"][0] > 0.5
-        assert found["replace.setresuid"][0] < 0.5
+        assert found["os.setresuid"][0] > 1, "it waited for most of the 4 seconds"
+        assert found["replace.setresuid"][0] < found["os.setresuid"][0] / 2
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -20,7 +20,7 @@ from support.schema import valid
 from test_report import full_answers, hostile
 
 import replace
-from replace._cli import html
+from replace._cli import html as page_maker
 
 PROBE = "libreplace_have_linux_thread_credentials"
 
@@ -47,7 +47,7 @@ def show(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
 
     def load(document=None, width=1280, scheme="light"):
-        path.write_text(html.as_html(document or replace.report()))
+        path.write_text(page_maker.as_html(document or replace.report()))
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -193,7 +193,7 @@ class Outline(html.parser.HTMLParser):
 
 @pytest.mark.parametrize("platform", platforms())
 def test_the_page_is_sound_and_needs_nothing(platform):
-    text = html.as_html(of_platform(platform))
+    text = page_maker.as_html(of_platform(platform))
     page = Outline(text)
     assert page.open == []
     assert page.fetching == []

@@ -10,6 +10,7 @@ import http.client
 import io
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -21,7 +22,7 @@ from pathlib import Path
 import pytest
 from support import servers as serving
 from support.builds import ROOT
-from support.children import in_child, needs_root
+from support.children import HANG, in_child, needs_root
 from support.servers import (
     IDS,
     MEMBERS,
@@ -50,6 +51,18 @@ def world():
         yield folder
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("name", ["ftp_server.py", "webdav_server.py", "file_service.py"])
+def test_every_server_ends_well(world, name, stop):
+    words = {
+        "ftp_server.py": ftp_command,
+        "webdav_server.py": dav_command,
+        "file_service.py": lambda world: command("file_service.py", {"/run/files.socket": world / "socket"}),
+    }[name](world)
+    with server(world, words, stop) as (pid, _):
+        assert clean(pid) >= 0
+
+
 def test_the_page_shows_what_is_in_the_examples():
     def lines(text):
         return "\n".join(map(str.strip, text.splitlines()))
@@ -74,7 +87,7 @@ def open_files(pid):
 
 
 def until_open(pid, path):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG
     while path not in (found := open_files(pid)):
         assert time.monotonic() < deadline, f"{path} was not opened"
         time.sleep(0.01)
@@ -122,7 +135,7 @@ def ftp_command(world):
 
 
 def ftp_login(port, name):
-    client = ftplib.FTP(timeout=30)
+    client = ftplib.FTP(timeout=HANG)
     try:
         client.connect("127.0.0.1", int(port))
         client.login(name, f"word of {name}")
@@ -251,7 +264,7 @@ def test_ftp_with_seteuid_in_threads_goes_wrong(world):
                 failed += 1
         return failed, wrong
 
-    with server(world, [sys.executable, "-c", STOCK, users_file(world, "home")]) as (_, port):
+    with server(world, [sys.executable, "-c", STOCK, users_file(world, "home")], signal.SIGINT) as (_, port):
         failed, wrong = map(sum, zip(*all_at_once(session), strict=True))
     print(f"{failed} of {100 * len(NAMES)} uploads failed, {wrong} have a wrong owner")
     assert failed + wrong > 0
@@ -260,7 +273,7 @@ def test_ftp_with_seteuid_in_threads_goes_wrong(world):
 def test_ftp_with_seteuid_alone_has_no_groups_and_too_many_rights(world):
     """One client of the control: the team's notes are closed to a member, and a closed folder is not."""
     with (
-        server(world, [sys.executable, "-c", STOCK, users_file(world, "home")]) as (_, port),
+        server(world, [sys.executable, "-c", STOCK, users_file(world, "home")], signal.SIGINT) as (_, port),
         ftp_login(port, "alice") as client,
     ):
         refused(client.retrlines, f"RETR {world}/shared/notes", print)
@@ -275,7 +288,7 @@ def test_ftp_with_seteuid_alone_has_no_groups_and_too_many_rights(world):
 
 class Dav(http.client.HTTPConnection):
     def __init__(self, port, name):
-        super().__init__("127.0.0.1", int(port), timeout=30)
+        super().__init__("127.0.0.1", int(port), timeout=HANG)
         self.headers = {"Authorization": "Basic " + base64.b64encode(f"{name}:word of {name}".encode()).decode()}
 
     def ask(self, method, path, body=None, **headers):
@@ -383,7 +396,7 @@ def test_webdav_a_body_is_sent_lazily_while_others_switch(world):
         assert digest.digest() == hashlib.sha256(block * (size >> 20)).digest()
         with contextlib.closing(Dav(port, "alice")) as dropped:  # hangs up: the generator is closed, as alice
             dropped.start("GET", "/alice/large").read(1000)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + HANG
         while f"{world}/alice/large" in open_files(pid):
             assert time.monotonic() < deadline, "the file is still open"
             time.sleep(0.05)
@@ -415,7 +428,7 @@ def test_file_service_eight_users_at_once(world):
         ]
         watcher.start()
         try:
-            assert [client.wait(120) for client in clients] == [0] * len(NAMES)
+            assert [client.wait(HANG) for client in clients] == [0] * len(NAMES)
         finally:
             done.set()
             watcher.join()
@@ -442,7 +455,7 @@ def test_file_service_nobody_reads_what_the_server_has_open_for_another(world):
 
     def connected(name):
         client = stack.enter_context(socket.socket(socket.AF_UNIX))
-        client.settimeout(30)
+        client.settimeout(HANG)
         with replace.impersonate(replace.Identity(*IDS[name])):  # SO_PEERCRED is of that moment
             client.connect(address)
         return client, stack.enter_context(client.makefile("rb"))

@@ -1,13 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Every state, call and argument from Python, against the model; and the matrix of platforms."""
+"""Every state, call and argument from Python, against the model."""
 
 import threading
 
-import platforms
 import pytest
 from support import transitions
-from support.builds import ROOT
 from support.children import LIBC, change_capabilities, in_child, needs_root
 from support.kernels import IDS, UNSET, Linux, State
 
@@ -15,7 +13,6 @@ import replace
 
 PR_SET_KEEPCAPS = 8
 BITS = {"uid": 1 << 7, "gid": 1 << 6}
-PLATFORMS = {platform.name: platform for platform in platforms.PLATFORMS}
 
 
 def reach(kind, privileged, state):
@@ -67,16 +64,3 @@ def test_the_model_can_be_wrong():
     assert len(transitions.wrong({}, [transition])) == 1
     assert transitions.wrong({transition: (error, after, fs)}, [transition]) == []
     assert Linux.setres(State(0, 80001, 0), False, UNSET, 80002, UNSET)[0] != 0
-
-
-@pytest.mark.parametrize("name", PLATFORMS)
-def test_platform(name):
-    needs_root()
-    result = platforms.attempt(PLATFORMS[name])
-    if result.verdict.startswith("NOT TRIED"):
-        pytest.skip(result.verdict)
-    assert not result.verdict.startswith("FAILED"), result.verdict
-    page = (ROOT / "docs" / "matrix.md").read_text()
-    assert f"| {' | '.join(result)} |\n" in page, "docs/matrix.md is stale: tests/programs/platforms.py --markdown"
-    if PLATFORMS[name].runs:
-        assert str(transitions.ALL) in result.transitions

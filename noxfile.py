@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""What to run on a change: `nox` for lint and the fast tests, `nox -s NAME` for one session, `nox -l` for the list."""
+
+import nox
+
+nox.options.sessions = ["lint", "test"]
+nox.needs_version = ">=2024.4.15"
+EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types and spelling, and whether the generated parts of the source are up to date."""
+    session.install(*EXTRAS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    files = session.run("git", "ls-files", "*.c", "*.h", external=True, silent=True, log=False)
+    sources = [name for name in str(files).split() if not name.startswith("tests/golden/")]
+    session.run("clang-format", "--dry-run", "-Werror", *sources)
+    session.run("codespell")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """The fast tests: README's second command."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """What lies in tests/system/: builds, wheels, other platforms, servers. Wants the packages of .ci/run."""
+    session.install(".[test-all]")
+    session.run("pytest", "-m", "long", "-n", "2", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pages, into build/docs."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "docs", "build/docs", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The tables and plots of docs/speed.md (as root, minutes on an idle machine)."""
+    session.install(".[test-all,plots]")
+    session.run("python", "tests/benchmarks/compare.py", *session.posargs)

@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""One known start for the tests, however they were started, and one known state between two of them.
+
+A shell ignores SIGINT in what a script starts with `&`; a service manager sets the umask and limits; a user has a
+locale and compiler flags.  Children inherit all of it, so a test would see another result for each start.
+"""
+
+import locale
+import os
+import pwd
+import resource
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+#: Python ignores these itself.
+_IGNORED = {signal.SIGPIPE, signal.SIGXFSZ}
+#: Variables that change what Python, Meson, compilers or argparse do.
+_VARIABLES = (
+    "PYTHONCOERCECLOCALE", "PYTHONDEVMODE", "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONHASHSEED",
+    "PYTHONINSPECT", "PYTHONIOENCODING", "PYTHONNODEBUGRANGES", "PYTHONOPTIMIZE", "PYTHONPROFILEIMPORTTIME",
+    "PYTHONPYCACHEPREFIX", "PYTHONSAFEPATH", "PYTHONSTARTUP", "PYTHONTRACEMALLOC", "PYTHONUNBUFFERED",
+    "PYTHONUSERBASE", "PYTHONUTF8", "PYTHONVERBOSE", "PYTHONWARNINGS", "CFLAGS", "CPPFLAGS", "LDFLAGS", "DESTDIR",
+    "MAKEFLAGS", "MAKELEVEL", "SOURCE_DATE_EPOCH", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "COLUMNS", "FORCE_COLOR",
+    "LANG", "LANGUAGE",
+)  # fmt: skip
+
+
+def set_known_start() -> None:
+    """Set signals, umask, limits, locale, time zone, HOME and standard input.  conftest.py calls this first."""
+    _set_signals()
+    os.umask(0o022)
+    _set_limits()
+    for name in [*_VARIABLES, *(name for name in os.environ if name.startswith("LC_"))]:
+        os.environ.pop(name, None)
+    os.environ.update(LC_ALL="C.UTF-8", TZ="UTC")
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    time.tzset()
+    if not os.access(os.environ.get("HOME", ""), os.R_OK | os.W_OK | os.X_OK):
+        home = pwd.getpwuid(os.getuid()).pw_dir
+        os.environ["HOME"] = home if os.access(home, os.W_OK | os.X_OK) else tempfile.mkdtemp(prefix="libreplace-home-")
+    nothing = os.open(os.devnull, os.O_RDONLY)  # closed, a terminal or a pipe: from now on there is nothing to read
+    if nothing != 0:
+        os.dup2(nothing, 0)
+        os.close(nothing)
+    os.set_inheritable(0, True)
+
+
+def _set_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - _IGNORED:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _set_limits() -> None:
+    def soft(kind: int, wanted: int) -> None:
+        """As much as is wanted, or as the hard limit permits."""
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+    soft(resource.RLIMIT_CORE, 0)  # some children are meant to abort
+    soft(resource.RLIMIT_NOFILE, 4096)
+    soft(resource.RLIMIT_STACK, 8 * 2**20)
+    for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_DATA):
+        resource.setrlimit(kind, (resource.getrlimit(kind)[1],) * 2)
+
+
+class State(NamedTuple):
+    """What a test must leave as it was."""
+
+    ids: tuple[Any, ...]
+    folder: str
+    umask: int
+    environment: dict[str, str]
+    handlers: dict[signal.Signals, Any]
+    mask: frozenset[int]
+    children: frozenset[int]
+
+
+def _children() -> Iterator[int]:
+    """The process ids of this process's children: of each thread, from proc_pid_task(5)."""
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
+                yield from map(int, file.read().split())
+        except OSError:  # the thread ended
+            pass
+
+
+def state() -> State:
+    """What this process is now."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    others = {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM}  # the last is pytest-timeout's
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals() - others}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    ids = (os.getresuid(), os.getresgid(), sorted(os.getgroups()))
+    children = frozenset(_children()) if os.path.isdir("/proc/self/task") else frozenset()
+    signals = frozenset(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    return State(ids, os.getcwd(), mask, environment, handlers, signals, children)
+
+
+def restore(before: State) -> list[str]:
+    """Put back what a test has changed; returns what that was, in words."""
+    found = []
+    now = state()
+    if now.ids != before.ids:
+        found.append(f"ids {now.ids}")
+        for change, ids in ((os.setresuid, before.ids[0]), (os.setresgid, before.ids[1])):
+            change(*ids)
+        os.setgroups(before.ids[2])
+    if now.folder != before.folder:
+        found.append(f"the working directory {now.folder}")
+        os.chdir(before.folder)
+    if now.umask != before.umask:
+        found.append(f"the umask {now.umask:03o}")
+        os.umask(before.umask)
+    if now.environment != before.environment:
+        names = {name for name, _ in set(now.environment.items()) ^ set(before.environment.items())}
+        found.append(f"variables {', '.join(sorted(names))}")
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in before.environment.items() if name in names})
+    if now.handlers != before.handlers:
+        numbers = [number for number, handler in before.handlers.items() if now.handlers[number] != handler]
+        found.append(f"handlers of signals {numbers}")
+        for number in numbers:
+            signal.signal(number, before.handlers[number])
+    if now.mask != before.mask:
+        found.append(f"blocked signals {sorted(now.mask)}")
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
+    for child in now.children - before.children:
+        if _end(child):
+            found.append(f"child process {child}")
+    return found
+
+
+def _end(child: int) -> bool:
+    """End a child process that was left; whether it was one (Python keeps a helper of its own for shared memory)."""
+    try:
+        with open(f"/proc/{child}/cmdline", "rb") as file:
+            if b"multiprocessing" in file.read():
+                return False
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    except (OSError, ChildProcessError):  # it has ended, and somebody has waited for it
+        return False
+    return True
