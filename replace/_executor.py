@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: MIT
 """IdentityExecutor: a thread pool whose tasks each run as somebody.
 
-Here is its face.  Which worker does which task is in _pool.py; what one worker does, in
-_worker.py.  A supervisor thread, which never takes an identity on, starts the workers, so
-they start clean whoever submits.
+This is what a program sees of it; the workers and their tasks are in _pool.py.
 """
 
 from __future__ import annotations
@@ -22,8 +20,7 @@ from ._acting_as import refuse_lazy_function
 from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import check_options
-from ._native import depth, tainted
-from ._pool import Pool, exiting, supervisors
+from ._pool import Home, Pool, Task, TaskFuture, exiting, is_itself, supervisors
 from ._threads import like_main
 
 if TYPE_CHECKING:
@@ -75,27 +72,21 @@ class IdentityExecutor(Executor):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         check_options(level, allow_root)
-        if depth() or tainted():
+        if not is_itself():
             raise IdentityRefused("this thread holds an identity, and the workers would inherit it")
         if not like_main():
             raise IdentityRefused("this thread is not what the main thread is, and the workers would inherit that")
         options = {"level": level, "allow_root": allow_root}
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
-        pool = self._pool = Pool(max_workers, prefix, options)
-        pool.initializer = (initializer, initargs)
-        if private_fs:
-            mask = os.umask(0o077)
-            os.umask(mask)
-            directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            place = os.fstat(directory)
-            pool.home = (directory, (place.st_dev, place.st_ino), mask)
+        home = Home.here() if private_fs else None
+        pool = self._pool = Pool(max_workers, prefix, initializer, initargs, options, home)
         ready: SimpleQueue[OSError | None] = SimpleQueue()
         supervisor = threading.Thread(target=pool.supervise, args=(ready,), name=f"{prefix}_supervisor")
         supervisor.start()
         problem = ready.get()
         if problem is not None:
-            if pool.home is not None:
-                os.close(pool.home[0])
+            if home is not None:
+                os.close(home.directory)
             supervisor.join()
             raise problem
         supervisors[pool] = supervisor
@@ -119,7 +110,7 @@ class IdentityExecutor(Executor):
         pool = self._pool
         check_identity(identity, pool.options["allow_root"])
         refuse_lazy_function(function)
-        future: Future[Any] = Future()
+        future = TaskFuture()
         if pool.pid != os.getpid():  # asked before the lock: another thread's, which is not here, may have held it
             raise RuntimeError("the workers belong to the process that this one was forked from")
         with pool.lock:
@@ -128,7 +119,7 @@ class IdentityExecutor(Executor):
             if pool.closed:
                 when = "interpreter shutdown" if exiting.is_set() else "shutdown"
                 raise RuntimeError(f"cannot schedule new futures after {when}")
-            pool.give((future, identity, function, args, kwargs))
+            pool.give(Task(future, identity, function, args, kwargs))
         return future
 
     def map(  # type: ignore[override]

@@ -1,43 +1,219 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Which worker of an IdentityExecutor does which task, and who starts and ends the workers.
+"""What is behind an IdentityExecutor: the workers, their tasks, and which worker does which task.
 
-No thread holds the executor itself, only this, so an executor that is forgotten is
-collected and its workers end.  What one worker does is in _worker.py.
+A worker becomes the user that a task is for, and stays that user until another user's task comes.  No thread holds the
+executor itself, only its pool, so an executor that is forgotten is collected and its workers end.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from collections import deque
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
+from concurrent.futures import Future
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import count
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._native import private_fs
-from ._worker import Task, Worker
+from ._acting_as import refuse_lazy_result
+from ._errors import IdentityRefused
+from ._identity import Identity
+from ._impersonate import impersonate
+from ._native import depth, private_fs, tainted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._identity import Identity
+    from ._native import Guard
 
 #: Tasks of its own identity that a worker prefers in a row while others wait.
 TURNS = 32
 
+_log = logging.getLogger(__package__)
+_log.addHandler(logging.NullHandler())  # silent by default
+
+
+class TaskFuture(Future[Any]):
+    """A Future that knows whether it has done callbacks: they run in the worker, which is looked at after them."""
+
+    has_callbacks = False
+
+    def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
+        self.has_callbacks = True
+        super().add_done_callback(function)
+
+
+class Task(NamedTuple):
+    """What submit() was given."""
+
+    future: TaskFuture
+    identity: Identity
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Home(NamedTuple):
+    """With private_fs, where each task starts."""
+
+    directory: int  # an open descriptor
+    place: tuple[int, int]  # its device and inode
+    umask: int
+
+    @classmethod
+    def here(cls) -> Home:
+        """The process's working directory and umask."""
+        mask = os.umask(0o077)
+        os.umask(mask)
+        directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        found = os.fstat(directory)
+        return cls(directory, (found.st_dev, found.st_ino), mask)
+
+
+def is_itself() -> bool:
+    """Whether the calling thread holds no identity and is known to be right."""
+    return depth() == 0 and not tainted()
+
+
+class Worker:
+    """A thread: whom it is at the moment, its task, and how it is woken."""
+
+    __slots__ = ("guard", "identity", "pool", "task", "thread", "turns", "wake")
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.thread: threading.Thread | None = None
+        self.identity: Identity | None = None  # for choosing tasks only; the kernel is asked who the thread is
+        self.guard: Guard | None = None
+        self.turns = 0  # tasks of this identity in a row
+        self.task: Task | None = None  # until it is done, so that somebody else does it if this worker ends
+        self.wake: SimpleQueue[None] = SimpleQueue()
+
+    def work(self) -> None:
+        """The thread's life.  It ends when the pool closes, and at once if it is not what it should be."""
+        try:
+            if self.begin():
+                while self.pool.take(self) and self.run():
+                    pass
+        except BaseException as problem:  # thrown into this thread from another one
+            if self.task is not None and self.task.future.running():
+                self.task.future.set_exception(problem)
+        finally:
+            self.stop_being()
+            self.pool.gone(self)
+
+    def begin(self) -> bool:
+        """What comes before the first task; False if there cannot be one."""
+        pool = self.pool
+        try:
+            if pool.home is not None:
+                private_fs()
+            if pool.initializer is not None:
+                pool.initializer(*pool.initargs)
+            if not is_itself():
+                raise IdentityRefused("the initializer left an identity on this thread")
+            return True
+        except BaseException as problem:
+            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            pool.spoil(problem)
+            return False
+
+    def wait(self) -> bool:
+        """Wait for a task.  False: end; the pool closes, or somebody has changed what this thread is."""
+        self.wake.get()
+        return self.task is not None and (self.guard is None or self.guard.check())
+
+    def stop_being(self) -> bool:
+        """Back to what the thread was; False if that went wrong, or had gone wrong before."""
+        guard, self.guard, self.identity = self.guard, None, None
+        if guard is None:
+            return True
+        try:
+            guard.__exit__(None, None, None)
+        except OSError as problem:
+            if depth() == 0:  # a handler may open files, which no user may do for the server
+                _log.warning("a worker ends: %s", problem)
+            return False
+        return is_itself()
+
+    def run(self) -> bool:
+        """Do the task; False if the thread is not what it should be before or after it."""
+        assert self.task is not None
+        future, identity, function, args, kwargs = self.task
+        if identity is not self.identity and identity != self.identity and not self.stop_being():
+            return False
+        if not future.set_running_or_notify_cancel():
+            self.task = None
+            return True
+        try:
+            guard = self.guard
+            if guard is None:
+                guard = impersonate(identity, **self.pool.options)
+                guard.__enter__()
+                self.guard, self.identity, self.turns = guard, identity, 1
+        except BaseException as problem:
+            future.set_exception(problem)
+            self.task = None
+            return is_itself()
+        result: Any = None
+        failed: BaseException | None = None
+        try:
+            result = function(*args, **kwargs)
+            refuse_lazy_result(function, result)
+        except BaseException as problem:
+            failed = problem
+        right = guard.check()
+        if not right:
+            self.guard = None
+            try:
+                guard.__exit__(None, None, None)  # raises what check() found
+            except OSError as problem:
+                problem.__context__ = failed
+                failed = problem
+        if failed is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failed)
+            failed = None  # its traceback holds this frame
+        self.task = None
+        if future.has_callbacks and right:  # they have run, here
+            right = guard.check()
+        return right and (self.pool.home is None or self.go_home(self.pool.home))
+
+    def go_home(self, home: Home) -> bool:
+        """The next task starts in the pool's directory, with the pool's umask."""
+        os.umask(home.umask)
+        try:
+            here = os.stat(".")
+            if (here.st_dev, here.st_ino) == home.place:
+                return True
+        except OSError:  # gone, or closed to the user
+            pass
+        if not self.stop_being():  # the user might not be permitted to go there
+            return False
+        os.fchdir(home.directory)
+        return True
+
 
 class Pool:
-    """What the threads share."""
+    """What the threads of one executor share."""
 
-    def __init__(self, size: int, prefix: str, options: dict[str, Any]) -> None:
-        self.size, self.prefix, self.options = size, prefix, options
-        self.initializer: tuple[Callable[..., object] | None, tuple[Any, ...]] = (None, ())
+    def __init__(
+        self,
+        size: int,
+        prefix: str,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        options: dict[str, Any],
+        home: Home | None,
+    ) -> None:
+        self.size, self.prefix, self.options, self.home = size, prefix, options, home
+        self.initializer, self.initargs = initializer, initargs
         self.pid = os.getpid()
-        self.home: tuple[int, tuple[int, int], int] | None = None  # private_fs: directory, device and inode, umask
         self.lock = threading.RLock()  # re-entrant: a collector that runs inside may finalize another task's executor
         self.workers: set[Worker] = set()
         self.waiting: dict[Identity, deque[Task]] = {}  # whoever has waited longest comes first
@@ -47,25 +223,27 @@ class Pool:
         self.orders: SimpleQueue[Worker | None] = SimpleQueue()
         self.names = count()
 
+    # ---- Which worker does which task; all of this with the lock held
+
     def give(self, task: Task) -> None:
-        """To an idle worker, the one that has the identity first; else it waits.  With the lock held."""
-        identity, more = task[1], len(self.workers) < self.size
-        queue = self.waiting.get(identity)
+        """To an idle worker, the one that has the identity first; else the task waits."""
+        more = len(self.workers) < self.size
+        queue = self.waiting.get(task.identity)
         if queue is not None:  # its turn comes after those
             queue.append(task)
         elif self.idle and self.give_to_idle(task, not more):
             return
         else:
-            self.waiting[identity] = deque((task,))
+            self.waiting[task.identity] = deque((task,))
         if more:
             self.order()
         else:
             self.hand_over()
 
     def give_to_idle(self, task: Task, anybody: bool) -> bool:
-        """To an idle worker that has the identity; else that has none; else to anybody.  With the lock held."""
+        """To an idle worker that has the identity; else to one that has none; else to anybody if that is permitted."""
         idle = self.idle
-        key: Identity | None = task[1]
+        key: Identity | None = task.identity
         if key not in idle:
             key = None
             if key not in idle:
@@ -76,68 +254,65 @@ class Pool:
         worker = stack.pop()
         if not stack:
             del idle[key]
-        worker.inbox.append(task)
+        worker.task = task
         worker.wake.put(None)
         return True
 
     def hand_over(self) -> None:
-        """One task that waits, to any idle worker if there is one.  With the lock held."""
+        """One task that waits, to any idle worker if there is one."""
         if self.idle and self.waiting:
             identity, queue = next(iter(self.waiting.items()))
             self.give_to_idle(queue.popleft(), True)
             if not queue:
                 del self.waiting[identity]
 
+    def take_back(self, worker: Worker) -> None:
+        """The task that the worker has and did not do waits first in line for another."""
+        task, worker.task = worker.task, None
+        if task is not None and (task.future.cancelled() or not task.future.done()):  # who waits is told later
+            self.waiting = {task.identity: self.waiting.pop(task.identity, deque()), **self.waiting}
+            self.waiting[task.identity].appendleft(task)
+
+    def order(self) -> None:
+        """Another worker, which takes what waits when it has started."""
+        self.workers.add(Worker(self))
+        self.orders.put(None)
+
+    # ---- What workers call
+
     def take(self, worker: Worker) -> bool:
         """A task for the worker: of its own identity for TURNS in a row, then of who has waited longest; False: end."""
         with self.lock:
-            worker.begun = True
             waiting, identity = self.waiting, worker.identity
             if waiting:
-                queue = waiting.get(identity)  # type: ignore[arg-type]
+                queue = waiting.get(identity) if identity is not None else None
                 if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
-                    if queue is not None:
-                        waiting[identity] = waiting.pop(identity)  # type: ignore[index, arg-type]
+                    if queue is not None and identity is not None:
+                        waiting[identity] = waiting.pop(identity)
                     identity = next(iter(waiting))
                     queue = waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
                     worker.turns = 0
                 worker.turns += 1
-                # One C function takes and puts: no exception that arrives between two bytecodes loses the task.
-                worker.inbox.extend(map(deque.popleft, (queue,)))
-                if not queue:
-                    del waiting[identity]  # type: ignore[arg-type]
+                worker.task = queue.popleft()
+                if not queue and identity is not None:
+                    del waiting[identity]
                 return True
             if self.closed:
                 return False
             self.idle.setdefault(identity, []).append(worker)
         return worker.wait()  # give() may have put a task there already, so it is not asked again who is closed
 
-    def order(self) -> None:
-        """Another worker, which takes what waits when it has started.  With the lock held."""
-        self.workers.add(Worker(self))
-        self.orders.put(None)
-
     def gone(self, worker: Worker) -> None:
-        """A worker has ended: another gets its task.  May be repeated."""
+        """A worker has ended: another gets its task."""
         with self.lock:
-            if worker not in self.workers:
-                return
             self.idle = {
                 key: rest for key, stack in self.idle.items() if (rest := [w for w in stack if w is not worker])
             }
-            self.withdraw_from(worker)
+            self.take_back(worker)
             self.workers.discard(worker)
             if self.waiting:
                 self.order()
         self.orders.put(worker)
-
-    def withdraw_from(self, worker: Worker) -> None:
-        """What the worker has not done waits first in line for another.  With the lock held."""
-        for task in worker.inbox:
-            if task[0]._state not in (CANCELLED_AND_NOTIFIED, FINISHED):  # one that is only cancelled is told so later
-                self.waiting = {task[1]: self.waiting.pop(task[1], deque()), **self.waiting}
-                self.waiting[task[1]].appendleft(task)
-        worker.inbox.clear()
 
     def spoil(self, problem: BaseException) -> None:
         """No worker can be had: every task that waits and every one to come is told why."""
@@ -147,8 +322,10 @@ class Pool:
         for task in tasks:
             error = BrokenThreadPool(f"a worker could not start: {problem!r}")
             error.__cause__ = problem
-            if task[0].set_running_or_notify_cancel():
-                task[0].set_exception(error)
+            if task.future.set_running_or_notify_cancel():
+                task.future.set_exception(error)
+
+    # ---- The end
 
     def withdraw(self, keep: int = 0) -> list[Task]:
         """What waits, which then waits no more, but for the first few."""
@@ -156,15 +333,16 @@ class Pool:
             tasks = [task for queue in self.waiting.values() for task in queue]
             self.waiting.clear()
             for task in tasks[:keep]:
-                self.waiting.setdefault(task[1], deque()).append(task)
+                self.waiting.setdefault(task.identity, deque()).append(task)
             return tasks[keep:]
 
     def cancel(self) -> None:
         """All that waits, but for as many tasks as there are workers on their way to one."""
         with self.lock:
-            tasks = self.withdraw(sum(not worker.begun for worker in self.workers))
+            free = sum(worker.task is None for worker in self.workers) - sum(map(len, self.idle.values()))
+            tasks = self.withdraw(free)
         for task in tasks:
-            task[0].cancel()
+            task.future.cancel()
 
     def close(self) -> None:
         """Workers end when nothing waits any more.  No lock: the collector calls this, too."""
@@ -172,6 +350,8 @@ class Pool:
         for worker in list(self.workers):
             worker.wake.put(None)
         self.orders.put(None)
+
+    # ---- The supervisor: a thread that never takes an identity on, so workers start clean whoever submits
 
     def supervise(self, ready: SimpleQueue[OSError | None]) -> None:
         """The supervisor's life: start what is ordered, join what has ended, until all is done."""
@@ -198,9 +378,10 @@ class Pool:
                     if not self.workers and not self.waiting:
                         break
         if self.home is not None:
-            os.close(self.home[0])
+            os.close(self.home.directory)
 
     def start(self, worker: Worker) -> None:
+        """Start the thread of a worker; if no more can be had, the workers that there are do the work."""
         worker.thread = threading.Thread(target=worker.work, name=f"{self.prefix}_{next(self.names)}")
         try:
             worker.thread.start()
@@ -227,5 +408,6 @@ def _exit() -> None:
             supervisor.join()
 
 
-# As concurrent.futures.thread has it: before threading waits for threads that would never end.
+# A private name, since atexit comes too late: it runs after threading has waited for all threads that are no daemons,
+# and the workers end only when they are told to.  concurrent.futures.thread does the same.
 threading._register_atexit(_exit)  # type: ignore[attr-defined]

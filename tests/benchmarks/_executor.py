@@ -3,11 +3,15 @@
 """IdentityExecutor against ThreadPoolExecutor, each question in a process of its own.
 
 usage: python tests/benchmarks/_executor.py ratio CORES WORKERS COUNT ROUNDS
+       python tests/benchmarks/_executor.py affinity CORES COUNT ROUNDS
        python tests/benchmarks/_executor.py changes WHO WORKERS IN_FLIGHT TASKS    (run under strace)
 
 ratio prints JSON: the same user's tasks, one at a time and as a burst.  CORES: one, or all.  On several, the scheduler
 puts a worker beside the thread that submits or on another core, and leaves it there; waking it costs 20 us or 70 us,
 whichever executor it belongs to.  On one core, all workers are where the submitter is.
+
+affinity prints JSON: 4 users at random on 4 idle workers, one task at a time, against a pool that gives a task to any
+idle worker: what it is worth to look for the one that is that user already.
 
 changes runs TASKS tasks (WHO: same, random,
 or each: random users on a ThreadPoolExecutor that enters and leaves for each task) with at most IN_FLIGHT submitted at
@@ -25,6 +29,7 @@ import time
 from _measure import ALICE, ratio
 
 import replace
+from replace import _pool
 
 MARK = "/libreplace-benchmark-mark"
 USERS = [replace.Identity(90001 + n, 90101 + n, [90101 + n, 90200]) for n in range(64)]
@@ -67,6 +72,38 @@ def ratios(workers, count, rounds):
         }
 
 
+def any_idle_worker(pool, task, anybody):
+    """Pool.give_to_idle() without a look at whom the workers are."""
+    key, stack = next(iter(pool.idle.items()))
+    worker = stack.pop()
+    if not stack:
+        del pool.idle[key]
+    worker.task = task
+    worker.wake.put(None)
+    return True
+
+
+def affinity(count, rounds):
+    """(ratio, microseconds of ours, of a pool without it)."""
+    looks = _pool.Pool.give_to_idle
+
+    def in_turn(executor, give):
+        chosen = random.Random(1)
+
+        def body(count):
+            _pool.Pool.give_to_idle = give
+            for _ in range(count):
+                executor.submit(chosen.choice(USERS[:4]), nothing).result()
+
+        return body
+
+    with replace.IdentityExecutor(4) as ours, replace.IdentityExecutor(4) as theirs:
+        for executor in (ours, theirs):
+            together = threading.Barrier(4)
+            concurrent.futures.wait([executor.submit(user, together.wait) for user in USERS[:4]])
+        return ratio(in_turn(ours, looks), in_turn(theirs, any_idle_worker), count, rounds)
+
+
 def changes(who, workers, in_flight, tasks):
     """Runs the tasks between the two marks, and checks that each ran as its user."""
     chosen = random.Random(1)
@@ -99,5 +136,9 @@ if __name__ == "__main__":
         if words[0] == "one":
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         print(json.dumps(ratios(*map(int, words[1:]))))
+    elif task == "affinity":
+        if words[0] == "one":
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        print(json.dumps(affinity(*map(int, words[1:]))))
     else:
         changes(words[0], *map(int, words[1:]))
