@@ -35,7 +35,7 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
         return subprocess.Popen(
             args, user=identity.uid, group=identity.gid, extra_groups=list(identity.groups), **options
         )
-    # Under the identity, user= makes the child fork (not vfork), so that it becomes the user at once (core/threads.c);
+    # Under the identity, user= makes the child fork (not vfork), so that it becomes the user at once (core/fork.c);
     # what it asks for itself then is a second lock on the same door.
     starting.here = True
     try:

@@ -2,9 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The capabilities of the calling thread, by raw system calls: libcap would be one more
- * library for five short functions. The other half, for kernels that have none, is
- * capabilities_none.c. Source: capabilities(7), capget(2), security/commoncap.c.
+ * The capabilities of the calling thread, with raw system calls: libcap would be one more
+ * dependency for a few short functions. capabilities_none.c is for other kernels. internal.h and
+ * libreplace/guard.h explain the functions. Source: capabilities(7), capget(2),
+ * security/commoncap.c.
  */
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -12,8 +13,8 @@
 #include "internal.h"
 
 /*
- * capget(2)'s own, which no libc declares: <linux/capability.h> has them, but a C library
- * other than the host's (musl-gcc) comes without the kernel's headers.
+ * The arguments of capget(2). <linux/capability.h> has them, but a C library that is not the host's
+ * (musl-gcc) comes without the kernel's headers.
  */
 struct header {
 	uint32_t version;
@@ -24,9 +25,10 @@ struct words {
 	uint32_t effective, permitted, inheritable;
 };
 
-enum { VERSION_3 = 0x20080522 }; /* two words for each set */
+/* _LINUX_CAPABILITY_VERSION_3: two words for each set */
+enum { VERSION_3 = 0x20080522 };
 
-/* CAP_FS_SET of include/linux/capability.h: what file access as somebody else must not have. */
+/* CAP_FS_SET of include/linux/capability.h: what the kernel clears if the fs uid is no longer 0. */
 enum {
 	CHOWN = 0,
 	DAC_OVERRIDE = 1,
@@ -44,7 +46,7 @@ enum {
 int libreplace_get_capabilities(struct libreplace_capabilities *set)
 {
 	struct header header = {VERSION_3, 0};
-	struct words data[2] = {{0, 0, 0}, {0, 0, 0}}; /* valgrind knows of the first alone */
+	struct words data[2] = {{0, 0, 0}, {0, 0, 0}}; /* valgrind sees only the first written */
 
 	if (syscall(SYS_capget, &header, data) != 0)
 		return -1;
@@ -72,9 +74,9 @@ int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
 }
 
 /*
- * The kernel drops an ambient capability, which a child that execs would have, with its
- * inheritable one. An inheritable one that is not permitted is left: it could not be taken
- * up again without CAP_SETPCAP, and cannot be ambient.
+ * The kernel clears an ambient capability together with the inheritable one. An inheritable
+ * capability that is not permitted stays: it cannot be ambient, and the thread could not set it
+ * again without CAP_SETPCAP.
  */
 int libreplace_put_down_capabilities(struct libreplace_capabilities *held)
 {

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * A kernel without capabilities(7): privilege lies in user id 0 alone, so there is
- * nothing to raise, put down or find. The other half is capabilities_linux.c.
+ * For a kernel without capabilities(7). Only user id 0 is privileged there, so there is nothing to
+ * read or change. capabilities_linux.c is for Linux.
  */
 #include <string.h>
 #include "internal.h"

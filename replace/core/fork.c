@@ -2,16 +2,17 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * A child that is forked while its thread holds an identity becomes that user for good: nothing in
- * the child leaves the entry, and the saved id would be a way back to the server's. Children of
- * vfork(2) and posix_spawn(3) run no handlers, so they are not seen here.
+ * A child that is forked while its thread holds an identity becomes that user for good. Otherwise
+ * the child could return to the server's ids with the saved id. Children of vfork(2) and
+ * posix_spawn(3) run no fork handlers, so nothing here happens in them. Source: pthread_atfork(3).
  */
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "internal.h"
 
-/* Make the child's one thread the user in every id, verify that, and abort if it is not so. */
+/* Set every id of the child's one thread to the user's and verify that; abort if it fails. The fs
+ * ids are the identity's at every level. */
 static void become_for_good(void)
 {
 	static const char failed[] =
@@ -20,8 +21,7 @@ static void become_for_good(void)
 	uid_t r, e, s, user;
 	gid_t rg, eg, sg, group;
 
-	if (libreplace_getfsuid(&user) == 0 &&
-	    libreplace_getfsgid(&group) == 0 && /* in every level the identity's */
+	if (libreplace_getfsuid(&user) == 0 && libreplace_getfsgid(&group) == 0 &&
 	    libreplace_setresgid(group, group, group) == 0 &&
 	    libreplace_setresuid(user, user, user) == 0 &&
 	    (user == 0 || libreplace_drop_capabilities() == 0) &&
@@ -29,6 +29,7 @@ static void become_for_good(void)
 	    libreplace_getresuid(&r, &e, &s) == 0 && r == user && e == user && s == user &&
 	    libreplace_getresgid(&rg, &eg, &sg) == 0 && rg == group && eg == group && sg == group)
 		return;
+	/* not stdio: another thread may have held its lock when the process was forked */
 	if (write(2, failed, sizeof failed - 1) < 0)
 		abort();
 	abort();

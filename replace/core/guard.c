@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * libreplace_enter() and libreplace_leave(): whether, from which ids to which, and what is left of
- * the capabilities; walk.c goes there. What the thread is gets read, never remembered. No heap, no
- * locks; the state is thread-local but for what threads.c says. Declared and explained in
- * libreplace/guard.h.
+ * libreplace_enter(), libreplace_check() and libreplace_leave(). This file decides whether a thread
+ * may enter, which ids it gets, and which capabilities remain; walk.c changes the ids. The thread's
+ * ids are read from the kernel each time and never remembered. No function here allocates memory or
+ * takes a lock. libreplace/guard.h explains the public functions.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,13 +13,14 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* A server without root, or one whose children would inherit capabilities, has them put down by
- * hand. */
+/* Whether capabilities must be cleared explicitly: without root the kernel does not clear them with
+ * the uid, and it never clears inheritable ones. */
 static int puts_down(const struct libreplace_guard *guard)
 {
 	return libreplace_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
 }
 
+/* The ids that the thread shall have at @level; see enum libreplace_level. */
 static void shape(const struct libreplace_identity *who, int level, struct libreplace_ids *to)
 {
 	*to = libreplace_mine.base;
@@ -36,7 +37,9 @@ static void shape(const struct libreplace_identity *who, int level, struct libre
 		to->ruid = LIBREPLACE_SHIELD_UID;
 }
 
-/* What may not remain after entering. Root that was asked for by name keeps root's. */
+/* Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps
+ * root's.
+ */
 static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int level)
 {
 	struct libreplace_capabilities now;
@@ -52,8 +55,8 @@ static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int leve
 	return 0;
 }
 
-/* Exactly the capabilities that were observed on entry; the kernel has given back all that are
- * permitted. */
+/* Set the capabilities that were found on entry, and verify them. Root whose effective set was its
+ * permitted set needs nothing: the kernel restores that set with the uid. */
 static int take_up(struct libreplace_guard *guard)
 {
 	const struct libreplace_capabilities *held = &guard->capabilities;
@@ -69,7 +72,7 @@ static int take_up(struct libreplace_guard *guard)
 	return 0;
 }
 
-/* Back to the ids from before the entry, verified, and then to no more capabilities than then. */
+/* Restore the ids from before the entry, and then the capabilities. */
 static int go_back(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	if (libreplace_walk(guard, now, &guard->before, libreplace_found(guard)) != 0)
@@ -77,7 +80,8 @@ static int go_back(struct libreplace_guard *guard, struct libreplace_ids *now)
 	return take_up(guard);
 }
 
-/* Once more where it fails: EAGAIN and ENOMEM pass, and a thread that stays switched is worse. */
+/* Try twice: EAGAIN and ENOMEM may pass, and a thread that stays switched is worse. If it succeeds,
+ * the guard keeps the failure that it had before. */
 static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	int step = guard->step, error = guard->error;
@@ -104,7 +108,7 @@ static int taint(struct libreplace_guard *guard)
 	return end(guard, LIBREPLACE_STATE_TAINTED);
 }
 
-/* A fork has made the thread the user: it neither enters nor leaves any more. */
+/* fork.c has made this thread the user, so it can neither enter nor leave. */
 static int for_good(struct libreplace_guard *guard)
 {
 	libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
@@ -124,7 +128,7 @@ int libreplace_identity_has_root(const struct libreplace_identity *identity)
 	       (identity->size > 0 && identity->groups[0] == 0);
 }
 
-/* Why an entry is refused before anything is looked at; 0 if it is not. */
+/* Why an entry is refused before the ids are read: an errno of libreplace_enter(), or 0. */
 static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *who,
                    int level)
 {
@@ -143,6 +147,7 @@ static int refusal(const struct libreplace_guard *guard, const struct libreplace
 	return libreplace_alone() ? 0 : ENOTSUP;
 }
 
+/* End an entry that has changed nothing. */
 static int give_up(struct libreplace_guard *guard, int step, int error)
 {
 	libreplace_fail(guard, step, error);
@@ -157,10 +162,10 @@ static int holds(const struct libreplace_ids *ids, uid_t uid)
 }
 
 /*
- * Whether root finds the way back from what it will be: setresuid(2) of somebody without
- * CAP_SETUID takes ids that the thread has already. A server without root raises its
- * capabilities first, and libreplace_walk() goes by way of the privileged id unless that is its
- * goal.
+ * Whether root could come back from the ids that it is about to take. Without CAP_SETUID,
+ * setresuid(2) accepts only ids that the thread already has. libreplace_walk() first goes to the
+ * privileged id, which gives the capability back, unless that id is its goal; then it sets all
+ * three ids at once. A server without root raises its capabilities instead. Source: setresuid(2).
  */
 static int comes_back(const struct libreplace_ids *before, const struct libreplace_ids *set)
 {
@@ -229,7 +234,8 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 	return end(guard, LIBREPLACE_STATE_ROLLED_BACK);
 }
 
-/* What the thread is now, and whether it still is what enter had made of it. */
+/* Read the thread's ids and compare them with those that entering had set. The short way does not
+ * read the fs ids. Return: 0, or -1 with the failure stored in the guard. */
 static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	const struct libreplace_ids *set = &guard->set;
@@ -240,7 +246,7 @@ static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 	now->fsgid = now->egid;
 	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
 	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)) &&
-	    /* going back resets the fs ids with the effective ones, so then they need no look */
+	    /* going back changes the effective ids, and the fs ids follow them */
 	    set->fsuid == set->euid && set->fsgid == set->egid &&
 	    !libreplace_same_uids(set, &guard->before) &&
 	    !libreplace_same_gids(set, &guard->before))
@@ -254,7 +260,7 @@ static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 	return libreplace_fail(guard, LIBREPLACE_STEP_FOUND, EPERM);
 }
 
-/* Whether it is the calling thread's own entry, and no other is held inside. */
+/* Whether this is the calling thread's entry and no other is held inside it. */
 static int innermost(const struct libreplace_guard *guard)
 {
 	return libreplace_mine.top == guard && libreplace_mine.token == guard->token;
@@ -295,7 +301,7 @@ int libreplace_leave(struct libreplace_guard *guard)
 	if (guard->state == LIBREPLACE_STATE_TAINTED && !libreplace_mine.tainted &&
 	    innermost(guard)) {
 		guard->state =
-		    LIBREPLACE_STATE_ENTERED; /* another thread tried to leave it, in vain */
+		    LIBREPLACE_STATE_ENTERED; /* another thread tried to leave it and could not */
 		guard->step = LIBREPLACE_STEP_NONE;
 	}
 	if (guard->state != LIBREPLACE_STATE_ENTERED)

@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Where a process has one working directory and one umask. The other half is private_fs_linux.c.
+ * For a kernel on which all threads share one working directory and one umask. private_fs_linux.c
+ * is for Linux.
  */
 #include <errno.h>
 #include "internal.h"

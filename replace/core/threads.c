@@ -2,9 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Which threads are switched: a counter and the *dropping* flag are the only state that
- * is not thread-local. A thread that dies while switched takes its ids with it, so its
- * share of the counter goes too. In a forked child fork.c starts all of it anew.
+ * How many threads are switched, and whether the process drops its privileges. @active and
+ * @dropping change while threads run; all other state of the core is thread-local, or is set once
+ * when the library is loaded. A thread that ends while it is switched is no longer counted. fork.c
+ * resets both in a forked child.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,8 +22,8 @@ static int have_at_end;
 
 int libreplace_count_in(void)
 {
-	/* Count first and ask then: if one thread enters while another drops, one of them sees the
-	 * other. */
+	/* Count first and ask then: if one thread enters while another drops, at least one of them
+	 * sees the other. */
 	atomic_fetch_add(&active, 1);
 	if (atomic_load(&dropping)) {
 		atomic_fetch_sub(&active, 1);
@@ -60,10 +61,12 @@ int libreplace_alone(void)
 {
 	struct stat folder;
 
-	/* Each thread has a folder here, and each folder is a link to this one, as are . and .. */
+	/* Each thread has a folder here. The link count is their number and 2. Source:
+	 * proc_task_getattr() in fs/proc/base.c. */
 	return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
 }
 
+/* Here and not in fork.c: a linker takes from a static library only files that are referred to. */
 __attribute__((constructor)) static void start(void)
 {
 	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;

@@ -2,15 +2,13 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * From the ids that a thread has to the ids that it shall have: reading, comparing, and
- * one walk that is used on the way in, on the way out and to roll back. The other half
- * is guard.c, which says from where to where.
+ * Reads, compares and changes the ids of a thread. libreplace_walk() is used to enter, to leave
+ * and to roll back; guard.c says from which ids to which. internal.h explains the functions.
  */
 #include <errno.h>
 #include <string.h>
 #include "internal.h"
 
-/* The three lists of groups that a guard has room for. */
 gid_t *libreplace_found(struct libreplace_guard *guard)
 {
 	return guard->groups;
@@ -26,7 +24,7 @@ gid_t *libreplace_scratch(struct libreplace_guard *guard)
 	return guard->groups + 2 * guard->room;
 }
 
-/* The first failure is the one that is told; those of a roll-back come after it. */
+/* The first failure is the cause; those of a roll-back come after it. */
 int libreplace_fail(struct libreplace_guard *guard, int step, int error)
 {
 	if (guard->step == LIBREPLACE_STEP_NONE) {
@@ -36,18 +34,19 @@ int libreplace_fail(struct libreplace_guard *guard, int step, int error)
 	return -1;
 }
 
+/* Count a credential-changing call, and store its failure. */
 static int changed(struct libreplace_guard *guard, int step, int result)
 {
 	guard->changes++;
 	return result == 0 ? 0 : libreplace_fail(guard, step, errno);
 }
 
-/* Real, effective and saved ids, and the groups. */
 int libreplace_read_ids(struct libreplace_guard *guard, struct libreplace_ids *ids, gid_t *groups)
 {
 	int size = libreplace_getgroups((int)guard->room, groups);
 
-	if ((size < 0 && errno == EINVAL) || size > (int)guard->room) /* getgroups(2) */
+	/* getgroups(2): EINVAL if the list is too short; with room for 0 it returns the number */
+	if ((size < 0 && errno == EINVAL) || size > (int)guard->room)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
 	if (size < 0 || libreplace_getresuid(&ids->ruid, &ids->euid, &ids->suid) != 0 ||
 	    libreplace_getresgid(&ids->rgid, &ids->egid, &ids->sgid) != 0)
@@ -56,7 +55,7 @@ int libreplace_read_ids(struct libreplace_guard *guard, struct libreplace_ids *i
 	return 0;
 }
 
-/* The fs ids as well, which follow each change of an effective id (credentials(7)). */
+/* Without fs ids (ENOSYS) they are the effective ids, which they follow in credentials(7). */
 int libreplace_read_all(struct libreplace_guard *guard, struct libreplace_ids *ids, gid_t *groups)
 {
 	if (libreplace_read_ids(guard, ids, groups) != 0)
@@ -88,7 +87,7 @@ int libreplace_ascending(const gid_t *list, size_t size)
 	return 1;
 }
 
-/* Shell's sort: qsort(3) may allocate. */
+/* Shell's sort, since qsort(3) may allocate memory. */
 static void sort(gid_t *list, size_t size)
 {
 	for (size_t gap = size / 2; gap > 0; gap /= 2)
@@ -103,8 +102,9 @@ static void sort(gid_t *list, size_t size)
 }
 
 /*
- * The kernel sorts by its own ids, which in a user namespace of several ranges is not
- * the order of those it shows: a list read back is compared in ascending order then.
+ * The kernel sorts groups by its own ids. In a user namespace with several ranges, the ids that it
+ * shows may then not ascend. Such a list is sorted before it is compared with one that ascends.
+ * Source: groups_sort() in kernel/groups.c.
  */
 int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
                            const struct libreplace_ids *b, const gid_t *set)
@@ -121,6 +121,9 @@ int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
 	return memcmp(read, set, bytes) == 0;
 }
 
+/* Set what differs: the three ids with one call, then the fs id, which has followed the effective
+ * id.
+ */
 static int set_uids(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to)
 {
@@ -161,9 +164,8 @@ int libreplace_outwards(const struct libreplace_ids *to)
 }
 
 /*
- * From what the thread is, as read, to what it shall be, verified. Inwards: by way of
- * the privileged id, then groups, gids, uids. Outwards, to the privileged id itself:
- * uids, gids, groups.
+ * Outwards, to the privileged id: uids, gids, groups. Inwards: first to the privileged id, then
+ * groups, gids, uids. So each call is made while the thread has the privilege for it.
  */
 int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to, const gid_t *groups)

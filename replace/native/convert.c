@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What Python hands to C and C hands to Python: ids, results and argument counts, with the
- * exceptions that CPython's own converters raise.
+ * Converts ids and results between Python and C and checks the number of arguments. The exceptions
+ * are those of CPython's own converters. native.h explains the functions.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,8 +19,7 @@ int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted)
 	return 0;
 }
 
-/* An id as CPython's own converters take it (Modules/posixmodule.c), but for 2**32-1, which is
- * refused. */
+/* As _Py_Uid_Converter() in Modules/posixmodule.c, but 2**32-1 is refused and not taken for -1. */
 int native_to_id(PyObject *object, unsigned *id, const char *kind)
 {
 	int overflow = 0;

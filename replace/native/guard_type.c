@@ -2,11 +2,11 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * replace._native.Guard: one entry as a context manager. Written in C because a
- * __enter__ and an __exit__ in Python are left half-way by an interrupt; here there is
- * no bytecode between the switch and what undoes it. A guard that is dropped while it is
- * held restores (guard.c sees to it that on another thread this changes no ids).
- * The other half is _impersonate.py, which makes guards and the exceptions.
+ * The type Guard: one entry as a context manager. It is in C because an interrupt can end an
+ * __enter__ or __exit__ in Python half-way. Here no bytecode runs between the switch and what
+ * undoes it. A guard that is dropped while it is held restores the ids; on another thread
+ * core/guard.c refuses that and changes no ids. _impersonate.py makes the guards, _errors.py the
+ * exceptions.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,7 +19,7 @@ typedef struct {
 	PyObject *identity, *groups; /* an Identity, and its groups as bytes */
 	struct libreplace_identity who;
 	struct libreplace_guard *guard; /* which has the level and the flags */
-	int used;
+	int used;                       /* it was entered once, and cannot be again */
 	LIBREPLACE_GUARD(inside, ROOM);
 } Guard;
 
@@ -28,14 +28,16 @@ static struct native_state *state_of(Guard *self)
 	return PyType_GetModuleState(Py_TYPE(self));
 }
 
-static PyObject *raise_failure(Guard *self)
+/* Raise the exception for what the guard says. */
+static void raise_failure(Guard *self)
 {
 	struct native_state *state = state_of(self);
 	PyObject *error;
 
 	if (state == NULL || state->failure == NULL) { /* the interpreter is shutting down */
 		errno = self->guard->error;
-		return PyErr_SetFromErrno(PyExc_OSError);
+		PyErr_SetFromErrno(PyExc_OSError);
+		return;
 	}
 	error = PyObject_CallFunction(state->failure, "iOii", self->guard->error, self->identity,
 	                              self->guard->step, self->guard->state);
@@ -43,9 +45,10 @@ static PyObject *raise_failure(Guard *self)
 		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
 		Py_DECREF(error);
 	}
-	return NULL;
 }
 
+/* Replace the guard, in which nothing is entered, by one with more room. Return: 0, or -1 with an
+ * exception set. */
 static int make_room(Guard *self, size_t room)
 {
 	struct libreplace_guard *larger =
@@ -64,6 +67,7 @@ static int make_room(Guard *self, size_t room)
 	return 0;
 }
 
+/* As libreplace_enter(), with as much room as the thread's groups need. */
 static int switch_in(Guard *self)
 {
 	int result, groups;
@@ -83,6 +87,7 @@ static int switch_in(Guard *self)
 	}
 }
 
+/* As libreplace_leave(). */
 static int switch_out(Guard *self)
 {
 	int result;
@@ -91,7 +96,7 @@ static int switch_out(Guard *self)
 	return result;
 }
 
-/* 1 if something that runs event loops or greenlets has been imported; -1 with an exception. */
+/* Whether one of the modules of setup() has been imported; -1 with an exception set. */
 static int loops_imported(const struct native_state *state)
 {
 	PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
@@ -106,7 +111,8 @@ static int loops_imported(const struct native_state *state)
 	return 0;
 }
 
-/* Tell sys.audit of an event with the identity and the level. Return: whether nobody objects. */
+/* Raise an audit event with the identity and the level. Return: 1, or 0 if a hook raised an
+ * exception. */
 static int audit(Guard *self, PyObject *event)
 {
 	PyObject *level = PyLong_FromLong(self->guard->level), *result = NULL;
@@ -137,6 +143,7 @@ static int may_enter(Guard *self)
 	return audit(self, state->entering);
 }
 
+/* The whole entry. Return: 0, or -1 with an exception set. */
 static int enter(Guard *self)
 {
 	if (__atomic_exchange_n(&self->used, 1, __ATOMIC_SEQ_CST)) {
@@ -153,15 +160,15 @@ static int enter(Guard *self)
 	return -1;
 }
 
-/* Whether it may still be somebody: libreplace_leave() knows who has tainted it. */
+/* Whether the thread may still have the identity. TAINTED is one such state: if another thread set
+ * it, libreplace_leave() still restores the ids. */
 static int may_be_held(const Guard *self)
 {
 	return self->guard->state == LIBREPLACE_STATE_ENTERED ||
 	       self->guard->state == LIBREPLACE_STATE_TAINTED;
 }
 
-/* Leave, whatever exception is under way; that of a failed leave takes its place, as its context.
- */
+/* Leave. Return: 0, or -1 with an exception set. */
 static int leave(Guard *self)
 {
 	int held = may_be_held(self);
@@ -249,8 +256,8 @@ static PyObject *guard_await(PyObject *object, PyObject *arguments)
 	return NULL;
 }
 
-/* Enter, call and leave with no bytecode in between: an interrupt finds the thread as it was, or
- * inside. */
+/* Enter, call and leave without bytecode in between, so that an interrupt can come only before the
+ * entry or inside the function. */
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	struct native_state *state = PyModule_GetState(module);
@@ -271,7 +278,7 @@ PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 		return result;
 	}
 	Py_XDECREF(result);
-	if (kind != NULL) { /* the function's own exception becomes the context */
+	if (kind != NULL) { /* the function's own exception becomes the context of this one */
 		PyObject *outer_kind, *outer, *outer_trace;
 
 		PyErr_NormalizeException(&kind, &value, &trace);

@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The Python module replace._native: what must be as fast as C, and what no interrupt may
- * leave half-way. The functions for ids are written by the build, from detect/calls.py,
- * into native_calls.h; those for lists are here; the type that holds an identity is in
- * guard_type.c. Limited API of Python 3.10.
+ * The Python module _native: what must be fast, and what an interrupt must not end half-way. The
+ * build writes the functions for ids from detect/calls.py into native_calls.h. Those for lists of
+ * groups are here. The type that holds an identity is in guard_type.c. Uses the limited API of
+ * Python 3.10.
  */
 #include <errno.h>
 #include "native.h"
@@ -31,11 +31,11 @@ static PyObject *native_setgroups(PyObject *module, PyObject *const *args, Py_ss
 		PyErr_SetString(PyExc_ValueError, "too many groups");
 		return NULL;
 	}
-	whole = PySequence_Tuple(sequence); /* all of it is read, as it is now */
+	whole = PySequence_Tuple(sequence); /* reads all of it before the first system call */
 	if (whole == NULL)
 		return NULL;
 	size = PyTuple_Size(whole);
-	if (size > MAX_GROUPS) { /* it grew while it was read */
+	if (size > MAX_GROUPS) { /* it has grown meanwhile */
 		Py_DECREF(whole);
 		PyErr_SetString(PyExc_ValueError, "too many groups");
 		return NULL;
@@ -68,8 +68,9 @@ static PyObject *native_getgroups(PyObject *module, PyObject *unused)
 	(void)module;
 	(void)unused;
 	size = libreplace_getgroups(64, list);
-	while (size < 0 &&
-	       errno == EINVAL) { /* more; and on a process-wide back end it may grow meanwhile */
+	/* EINVAL: there are more. A loop, since another thread may add groups if all threads share
+	 * them. */
+	while (size < 0 && errno == EINVAL) {
 		if (list != few)
 			PyMem_Free(list);
 		size = libreplace_getgroups(0, NULL);
@@ -92,7 +93,7 @@ static PyObject *native_getgroups(PyObject *module, PyObject *unused)
 	return result;
 }
 
-/* The name service may take seconds, so other Python threads run meanwhile. */
+/* Releases the GIL, since the name service may take seconds. */
 static PyObject *native_initgroups(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	PyObject *name, *result;
@@ -174,8 +175,8 @@ static PyObject *native_private_fs(PyObject *module, PyObject *unused)
 	return native_nothing(libreplace_private_fs());
 }
 
-/* alone(function, args): as drop_begin, call, drop_end in Python an interrupt could shut the door
- * for ever. */
+/* In C, since in Python an interrupt could come before libreplace_drop_end(), and then no thread
+ * could enter any more. */
 static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	PyObject *result;
@@ -184,7 +185,7 @@ static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_
 	if (!native_arity("alone", count, 2))
 		return NULL;
 	if (libreplace_drop_begin() != 0) {
-		Py_INCREF(Py_NotImplemented); /* an exception could be the function's own */
+		Py_INCREF(Py_NotImplemented); /* an exception might be the function's own */
 		return Py_NotImplemented;
 	}
 	result = PyObject_Call(args[0], args[1], NULL);
@@ -228,7 +229,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* What of C's enums and limits Python needs, under C's names without the prefix. */
+/* The enumerators and limits that the package needs, by their names without LIBREPLACE_. */
 static const struct {
 	const char *name;
 	long value;
@@ -254,7 +255,8 @@ static const int levels[] = {
     LIBREPLACE_LEVEL_FILESYSTEM,
 };
 
-/* Add an object and drop the reference to it. Return: 0, or -1 with an exception set. */
+/* Add an object, which may be NULL with an exception set, and release it. Return: 0, or -1 with an
+ * exception set. */
 static int add(PyObject *module, const char *name, PyObject *object)
 {
 	int result = object == NULL ? -1 : PyModule_AddObjectRef(module, name, object);
@@ -263,7 +265,7 @@ static int add(PyObject *module, const char *name, PyObject *object)
 	return result;
 }
 
-/* A dictionary of the levels: name -> number. */
+/* A dictionary: name of a level -> its number. */
 static PyObject *levels_by_name(void)
 {
 	PyObject *names = PyDict_New(), *number;

@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What module.c (the module and its calls) and guard_type.c (the type) share; not installed.
+ * What the files of native/ share; not installed. module.c has the module and its functions,
+ * guard_type.c the type Guard, convert.c the conversions.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -11,11 +12,11 @@
 #include <Python.h>
 #include <libreplace/replace.h>
 
-enum {
-	LONG_LIST =
-	    1024, /* groups; for longer lists the GIL is released (65 536 take the kernel 25 ms) */
-	MAX_GROUPS = 65536 /* NGROUPS_MAX of Linux; the kernel has the last word */
-};
+/*
+ * @LONG_LIST: for more groups than these the GIL is released; 65536 groups take the kernel 25 ms
+ * @MAX_GROUPS: NGROUPS_MAX of Linux; a kernel may accept fewer
+ */
+enum { LONG_LIST = 1024, MAX_GROUPS = 65536 };
 
 /*
  * The module's own. setup() stores what Python gives the guard to call:
@@ -31,8 +32,9 @@ struct native_state {
 };
 
 /*
- * The GIL is kept around raw setters, which never block: with 4 busy threads a switch there and
- * back costs 58 us this way and 31 ms the other. libc's calls wait for other threads.
+ * Run a statement, and release the GIL around it if it may block. Raw setters never block, so they
+ * keep it: beside 4 busy threads a switch there and back costs 58 us with the GIL and 31 ms
+ * without. libc's setters wait for other threads.
  */
 #define UNLOCKED_IF(blocks, statement)                                                             \
 	do {                                                                                       \
@@ -47,23 +49,26 @@ struct native_state {
 
 /* convert.c */
 
-/* Whether a function got as many arguments as it takes; else an exception is set. */
+/* Whether a function got as many arguments as it wants; if not, an exception is set. */
 int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted);
-/* Store an id of this kind ("uid", "gid"). Return: 1, or 0 with an exception set. */
+/* Convert an object to an id; @kind is "uid" or "gid", for messages. Return: 1, or 0 with an
+ * exception set. */
 int native_to_id(PyObject *object, unsigned *id, const char *kind);
 /*
- * Whether fakeroot(1) answers in place of libc. Its library is asked for, since its environment
- * variables are also there in children that run without it.
+ * Whether fakeroot(1) answers in place of libc. This looks for its library, because children that
+ * run without the library inherit the environment variables too.
  */
 int native_fakeroot_is_loaded(void);
-/* None for 0, else OSError of errno. errno must still be that of the call. */
+/* Return None if a call returned 0. Otherwise set OSError from errno, which must still be the
+ * call's. */
 PyObject *native_nothing(int result);
-/* A tuple of ids. */
+/* Return a tuple of ids. */
 PyObject *native_ids(Py_ssize_t count, const unsigned *values);
 
 /* guard_type.c */
 
 extern PyType_Spec native_guard_spec;
+/* The functions make() and run() of the module. */
 PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
 

@@ -2,10 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What was built, for a program that must know or tell it while it runs: the facts of
- * the build report, of the .pc file's variables and of the Meson dependency's. Where the
- * compiler shall know, LIBREPLACE_THREAD_SCOPE and LIBREPLACE_BACKEND say it (calls.h).
- * The build writes the other half, build_info.c, from its answers.
+ * What was built, for a program that asks while it runs. The build report, the variables of the .pc
+ * file and those of the Meson dependency say the same. For the compiler, calls.h defines
+ * LIBREPLACE_THREAD_SCOPE and LIBREPLACE_BACKEND. The build writes build_info.c from its answers.
  */
 #ifndef LIBREPLACE_BUILD_INFO_H
 #define LIBREPLACE_BUILD_INFO_H
@@ -19,7 +18,7 @@ extern "C" {
  * @name: "version", "backend" (syscall, libc), "scope" (thread, process), "system" or
  *	"libc"; NULL for all of them, a line name=value each
  *
- * Return: a constant string; NULL for a name that is not known. Names are only added.
+ * Return: a constant string; NULL for an unknown name. Later versions may add names.
  */
 const char *libreplace_build_info(const char *name);
 
