@@ -64,11 +64,14 @@ int native_fakeroot_is_loaded(void)
 PyObject *native_nothing(int result)
 {
 	PyObject *arguments;
+	int error = errno;
 
 	if (result == 0)
 		Py_RETURN_NONE;
-	if (!LIBREPLACE_THREAD_SCOPE || errno != EPERM || !native_fakeroot_is_loaded())
+	if (!LIBREPLACE_THREAD_SCOPE || error != EPERM || !native_fakeroot_is_loaded()) {
+		errno = error; /* dlsym(3) may have changed it */
 		return PyErr_SetFromErrno(PyExc_OSError);
+	}
 	arguments = Py_BuildValue("is", EPERM,
 	                          "Operation not permitted (fakeroot fakes libc's calls, not the "
 	                          "kernel's; this needs real root)");
