@@ -61,6 +61,12 @@ class _Impersonated:
                 if thing is source or iterator is source:
                     break
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from functools import partial
+
+        rest = self._source if self._iterator is None else self._iterator
+        return (partial(impersonated, **self._options), (self._identity, rest))
+
     def __del__(self) -> None:
         if hasattr(self, "_iterator"):
             rest = (self._iterator, self._source)

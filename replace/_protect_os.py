@@ -43,8 +43,9 @@ def protect_os(*, strict: bool = False) -> None:
         import posix
 
         for name, original in OS_CALLS.items():
+            guarded = _guarded(f"os.{name}", original)
             for module in (os, posix):
-                setattr(module, name, _guarded(f"os.{name}", original))
+                setattr(module, name, guarded)
     if strict and not _protected["strict"]:
         _protected["strict"] = True
         sys.addaudithook(_refuse_starts)
@@ -68,6 +69,7 @@ def _guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         return alone_or_refused(original, args, name)
 
+    call.__module__ = original.__module__  # where a pickle finds it
     call.__name__ = call.__qualname__ = name[3:]
     call.__doc__ = f"{original.__doc__}\n\nGuarded by replace.protect_os()."
     call.__wrapped__ = original  # type: ignore[attr-defined]

@@ -342,8 +342,9 @@ static PyType_Slot guard_slots[] = {
     {0, NULL},
 };
 
+/* Meson defines PACKAGE, since a vendored package has another name. */
 PyType_Spec native_guard_spec = {
-    .name = "replace._native.Guard",
+    .name = PACKAGE "._native.Guard",
     .basicsize = sizeof(Guard),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = guard_slots,

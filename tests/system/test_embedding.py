@@ -404,7 +404,7 @@ def test_wheel_holds_the_c_library_inside_the_package(development):
 
 
 BESIDE = """
-import os, sys, threading
+import os, pickle, sys, threading
 {imports}
 own = host.replace
 assert own.__name__ == "host._vendor.replace" and replace.__name__ == "replace"
@@ -425,6 +425,17 @@ except TypeError:
     pass
 else:
     raise AssertionError("another copy's identity was taken")
+
+for name in own.__all__:
+    assert getattr(getattr(own, name), "__module__", own.__name__) == own.__name__, name
+carol = own.Identity(80003, 80013)
+assert type(own.impersonate(carol, allow_process=True)).__module__ == own_native.__name__
+refused, failed = own.IdentityRefused("no", carol), own.ThreadTainted(1, carol, "verifying", "tainted")
+job, items = own.acting_as(carol, len, allow_process=True), own.impersonated(carol, [1], allow_process=True)
+for thing in (carol, refused, failed, job, items, own.IdentityExecutor, own.impersonate, own.setuid):
+    data = pickle.dumps(thing)
+    assert data.count(b"replace") == data.count(own.__name__.encode()) > 0 and b"replace._" not in data, data
+    assert type(pickle.loads(data)) is type(thing)
 """
 
 SWITCH = """

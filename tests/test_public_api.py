@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""public_api.txt lists the public API, so that no change to it goes unseen; and no public thing names a private file.
+
+usage: python tests/test_public_api.py > tests/public_api.txt   (after a change that is meant)
+"""
+
+import difflib
+import inspect
+import pickle
+import pickletools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.builds import run
+
+import replace
+from replace import _native
+
+LIST = Path(__file__).with_name("public_api.txt")
+ALICE = replace.Identity(80001, 80011, [80021])
+#: What public functions return, without being public itself.
+RETURNED = {
+    "impersonate() -> Guard": _native.Guard,
+    "impersonated() -> Iterator": type(replace.impersonated(ALICE, [], allow_process=True)),
+}
+SPECIAL = ("__call__", "__enter__", "__exit__", "__aenter__", "__aexit__", "__iter__", "__next__")
+
+
+def signature(thing: Any) -> str:
+    written_in_c = not hasattr(thing, "__code__") and not isinstance(thing, type)
+    if written_in_c and thing.__text_signature__ is None:
+        return "(...)"
+    return str(inspect.signature(thing, follow_wrapped=False))
+
+
+def members(kind: type) -> Iterator[str]:
+    """What a class defines itself, a line each."""
+    for name, value in sorted(vars(kind).items()):
+        bare = getattr(value, "__func__", value)
+        if name.startswith("_") and name not in SPECIAL:
+            continue
+        if isinstance(value, property):
+            yield f"    property {name}{signature(value.fget)}"
+        elif callable(bare):
+            yield f"    {'' if bare is value else type(value).__name__ + ' '}{name}{signature(bare)}"
+        else:
+            yield f"    {name}: {'attribute' if inspect.isdatadescriptor(value) else type(value).__name__}"
+
+
+def public_api() -> str:
+    """The public API as text."""
+    lines = []
+    for name in [*replace.__all__, "__version__"]:
+        thing = getattr(replace, name)
+        if isinstance(thing, type):
+            bases = ", ".join(base.__qualname__ for base in thing.__bases__)
+            lines += [f"class {name}({bases}){signature(thing)}", *members(thing)]
+        elif inspect.isroutine(thing):
+            lines.append(f"{'async ' if inspect.iscoroutinefunction(thing) else ''}{name}{signature(thing)}")
+        else:
+            lines.append(f"{name}: {type(thing).__name__}")
+    for title, kind in RETURNED.items():
+        lines += [title, *members(kind)]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_public_api_is_the_list():
+    wanted, found = LIST.read_text().splitlines(), public_api().splitlines()
+    changes = "\n".join(difflib.unified_diff(wanted, found, "the list", "the package", n=0, lineterm=""))
+    assert not changes, f"{changes}\nIf this is meant: python tests/test_public_api.py > tests/public_api.txt"
+
+
+@pytest.mark.parametrize("name", replace.__all__)
+def test_a_public_name_is_of_the_package_itself(name):
+    thing = getattr(replace, name)
+    assert getattr(thing, "__module__", "replace") == "replace"
+    assert not any(kind.__module__.startswith("replace._") for kind in getattr(thing, "__mro__", ()))
+
+
+def pickled() -> Iterator[Any]:
+    """Each public function and class, and an object of each public kind that can be pickled."""
+    yield from (getattr(replace, name) for name in replace.__all__ if name not in ("ffi", "lib"))
+    yield ALICE
+    yield replace.acting_as(ALICE, len, level="real", allow_process=True)
+    yield replace.impersonated(ALICE, [1, 2], allow_process=True)
+    yield replace.IdentityRefused("no", ALICE, 1)
+    yield from (kind(1, ALICE, "verifying", "tainted") for kind in error_kinds(replace.IdentityError))
+    if sys.platform == "linux":
+        yield from (threads := replace.thread_credentials())
+        yield replace.ThreadsDiffer("they differ", tuple(threads))
+
+
+def error_kinds(kind: type) -> list[type]:
+    return [kind, *(further for below in kind.__subclasses__() for further in error_kinds(below))]
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_names_no_private_file(protocol):
+    for thing in pickled():
+        data = pickle.dumps(thing, protocol)
+        names = [argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str)]
+        assert not [name for name in names if "replace._" in name], thing
+        assert type(pickle.loads(data)) is type(thing)
+
+
+def test_a_guard_is_not_pickled():
+    """It is an entry of this process; acting_as() is what is sent to others."""
+    with pytest.raises(TypeError, match="cannot pickle"):
+        pickle.dumps(replace.impersonate(ALICE, allow_process=True))
+
+
+def test_what_protect_os_puts_in_place_of_oss_calls_is_pickled_by_their_names():
+    script = (
+        "import os, pickle, replace; plain = pickle.dumps(os.setuid); replace.protect_os()\n"
+        "print(pickle.dumps(os.setuid) == plain, pickle.loads(plain) is os.setuid)"
+    )
+    out = run(sys.executable, "-c", script, cwd="/")
+    assert out.stdout.split() == ["True", "True"], out.stderr
+
+
+if __name__ == "__main__":
+    print(public_api(), end="")
