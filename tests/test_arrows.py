@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Imports point one way: command -> library -> extension -> C library.  Imports inside functions count."""
+
+import ast
+import re
+import sys
+
+import pytest
+from support.builds import ROOT
+
+PACKAGE = ROOT / "replace"
+#: A file imports only from those before it.  _native and _replace are compiled.
+ORDER = [
+    *("_native", "_replace", "_errors", "_identity", "_threads", "_impersonate", "_acting_as", "_impersonated"),
+    *("_pool", "_executor", "_drop_privileges", "_protect_os", "_popen_as", "_build"),
+    *("__init__", "_cli", "__main__"),
+]
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+class Imports(ast.NodeVisitor):
+    """What a file imports when it runs, as dotted names; relative ones begin with the package's folder."""
+
+    def __init__(self, path):
+        self.folder, self.found = path.relative_to(ROOT).parent.parts, set()
+        self.visit(ast.parse(path.read_text()))
+
+    def visit_If(self, node):
+        only_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for child in node.orelse if only_types else ast.iter_child_nodes(node):
+            self.visit(child)
+
+    def visit_Import(self, node):
+        self.found |= {alias.name for alias in node.names}
+
+    def visit_ImportFrom(self, node):
+        start = self.folder[: len(self.folder) + 1 - node.level] if node.level else ()
+        self.found |= {".".join(filter(None, (*start, node.module, alias.name))) for alias in node.names}
+
+
+def place(name):
+    """Where in ORDER a dotted name of the package belongs; what is no file is in __init__."""
+    part = name.split(".")[1]
+    return ORDER.index(part if part in ORDER else "__init__")
+
+
+def test_every_file_has_its_place():
+    files = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
+    assert files == set(ORDER) - {"_native", "_replace"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_what_comes_before_it_and_the_standard_library(path):
+    own = place(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for name in Imports(path).found:
+        if name.split(".")[0] != "replace":
+            assert name.split(".")[0] in sys.stdlib_module_names, name
+        elif ORDER[own] != "_cli" or ORDER[place(name)] != "_cli":
+            assert place(name) < own, name
+
+
+def test_the_c_library_knows_nothing_of_python_nor_of_the_extension():
+    for path in (PACKAGE / "core").rglob("*.[ch]"):
+        for header in re.findall(r'#\s*include\s*[<"]([^>"]+)', path.read_text()):
+            assert "Python" not in header
+            assert header == "internal.h" or not (PACKAGE / "native" / header.split("/")[-1]).exists()
