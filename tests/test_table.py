@@ -36,7 +36,7 @@ def declarations(text):
     """What a header or Cython's copy of it declares: functions as they are written, enumerators, fields by struct."""
     text = re.sub(r"/\*.*?\*/|#[^\n]*", "", text, flags=re.S)
     functions = re.findall(r"^ *((?:const )?\w+ \*?)(libreplace_\w+)\(([^()]*)\)", text, re.M)
-    constants = set(re.findall(r"\bREP_[A-Z_]+\b", text))
+    constants = set(re.findall(r"\bLIBREPLACE_(?:LEVEL|STEP|STATE|ALLOW|ABORT)_[A-Z_]+\b", text))
     structs = dict(re.findall(r"struct (\w+)(?: \{|:)\n(.*?)(?:^\};|\n\n|\Z)", text, re.M | re.S))
     fields = {name: set(re.findall(r"(\w+)(?=[,;\n]|\[\]|\Z)", body)) for name, body in structs.items()}
     spaces = {name: (result, " ".join(arguments.split())) for result, name, arguments in functions}
@@ -67,6 +67,17 @@ def test_stub_of_the_native_module_is_the_table_and_what_there_is():
         assert found.pop(call.name) == names
     others = {name for name in dir(_native) if callable(getattr(_native, name)) and not name.startswith("__")}
     assert set(found) == others - {call.name for call in CALLS} - {"Guard"}
+
+
+def test_constants_of_the_native_module_are_those_of_its_stub():
+    body = ast.parse((ROOT / "replace" / "_native.pyi").read_text()).body
+    declared = {node.target.id for node in body if isinstance(node, ast.AnnAssign)}
+    assert declared == {name for name in dir(_native) if name.isupper()}
+
+
+def test_levels_for_the_type_checker_are_those_of_c():
+    text = (ROOT / "replace" / "_impersonate.py").read_text()
+    assert re.findall(r'"(\w+)"', re.search(r"Level = Literal\[(.*)\]", text)[1]) == list(_native.LEVELS)
 
 
 def test_compiled_modules_have_every_call():
