@@ -13,9 +13,10 @@ import sys
 from typing import Callable, Dict
 
 import report
-from calls import CALLS, EINVAL_GUARD
+from bodies import body
+from calls import CALLS
 from python_face import cffi_source, native_calls
-from verdict import FACTS, Answers, Chosen, Verdict, decide, yes
+from verdict import FACTS, Answers, Verdict, decide, yes
 
 
 def _comment(text: str, indent: str = "") -> str:
@@ -41,115 +42,17 @@ def _indent(text: str) -> str:
     return "".join((line if not line or line == "out:" else "\t" + line) + "\n" for line in lines)
 
 
-def _fs_body(chosen: Chosen, wide: bool) -> str:
-    ((ctype, name),) = chosen.call.params
-    plain = ctype.rstrip(" *")
-
-    def ask(value: str) -> str:
-        if chosen.backend == "libc":
-            return f"{chosen.symbol}({value})"
-        return f"syscall({chosen.symbol}, {value})"
-
-    none = f"({plain})-1"
-    if chosen.call.kind == "getter" and not wide:
-        return f"*{name} = ({plain}){ask(none)};\nreturn 0;"
-    if not wide:
-        return (
-            f"(void){ask(name)};\nif (({plain}){ask(none)} != {name}) {{\n\terrno = EPERM;\n\treturn -1;\n}}\nreturn 0;"
-        )
-    # A 32-bit syscall() takes the highest 4095 ids for error numbers.
-    now = f"long now = {ask(none)};\n"
-    value = f"(now == -1 ? ({plain})-errno : ({plain})now)"
-    if chosen.call.kind == "getter":
-        return (
-            f"{now}\n/* the highest 4095 ids look like an error to a 32-bit syscall() */\n*{name} = {value};\nreturn 0;"
-        )
-    return (
-        f"long now;\n\nsyscall({chosen.symbol}, {name});\nnow = {ask(none)};\n"
-        "/* the highest 4095 ids look like an error to a 32-bit syscall() */\n"
-        f"if ({value} != {name}) {{\n\terrno = EPERM;\n\treturn -1;\n}}\nreturn 0;"
-    )
-
-
-_INITGROUPS = """\
-int count = 64, room = 0, result = -1, saved;
-gid_t *list = NULL, *larger;
-
-do {
-	room = count > room ? count : room * 2;
-	larger = realloc(list, (size_t)room * sizeof *list);
-	if (larger == NULL)
-		goto out;
-	list = larger;
-	count = room;
-} while (getgrouplist(user, group, list, &count) < 0 && room < 1 << 24);
-result = (int)syscall(%s, (size_t)count, list);
-out:
-saved = errno;
-free(list);
-errno = saved;
-return result;"""
-
-#: The kernel takes an int: without this, 2**32 groups would be none.
-_SIZE_GUARD = "if (size > INT_MAX) {\n\terrno = EINVAL;\n\treturn -1;\n}\n"
-#: Linux refuses -1 itself; other kernels take it for an id.
-_LIST_GUARD = """\
-for (size_t i = 0; list != NULL && i < size; i++) {
-	if (list[i] == (gid_t)-1) {
-		errno = EINVAL;
-		return -1;
-	}
-}
-"""
-
-
-def _guarded(guard: str, text: str) -> str:
-    """The guard before the first statement: after the declarations, which an empty line ends."""
-    declarations, empty, rest = text.rpartition("\n\n")
-    return declarations + empty + guard + rest
-
-
-def body(chosen: Chosen, verdict: Verdict) -> str:
-    """The body of one call, as a person would have written it for this platform."""
-    call, names = chosen.call, [name for _, name in chosen.call.params]
-    if chosen.backend == "none":
-        return "".join(f"(void){name};\n" for name in names) + "errno = ENOSYS;\nreturn -1;"
-    types = {name: ctype for ctype, name in call.params}
-    guard = "".join(EINVAL_GUARD.format(arg=arg, type=types[arg]) for arg in call.refuse)
-    if chosen.backend == "emulated":
-        return guard + call.emulations[verdict.system]
-    if "fs" in call.name:
-        return _guarded(guard, _fs_body(chosen, verdict.wide and chosen.backend == "syscall"))
-    if call.name == "initgroups" and chosen.backend == "syscall":
-        return _guarded(guard, _INITGROUPS % chosen.symbol)
-    if call.name == "setgroups":
-        guard += _SIZE_GUARD + ("" if verdict.system == "linux" else _LIST_GUARD)
-    args = ", ".join(names)
-    if chosen.backend == "syscall":
-        assert call.raw
-        return guard + f"return syscall({', '.join((chosen.symbol,) + call.raw[1:])});"
-    if call.name == "setgroups" and not verdict.size_t_groups:
-        return guard + f"return {chosen.symbol}((int)size, list);"
-    if call.name == "initgroups" and verdict.system == "darwin":
-        return guard + f"return {chosen.symbol}(user, (int)group);"
-    if chosen.symbol.startswith("setres") and chosen.symbol != call.name:
-        return guard + f"return {chosen.symbol}(-1, {args}, -1);"
-    return guard + f"return {chosen.symbol}({args});"
-
-
 def c_module(answers: Answers) -> str:
     verdict = decide(answers)
-    includes = ["errno.h", "grp.h", "limits.h", "stddef.h", "stdlib.h", "sys/types.h", "unistd.h"]
-    if verdict.backend == "syscall":
-        includes.insert(5, "sys/syscall.h")
-    elif any("fs" in c.call.name and c.backend == "libc" for c in verdict.calls):
-        includes.insert(5, "sys/fsuid.h")
+    includes = {"errno.h", "grp.h", "limits.h", "stddef.h", "stdlib.h", "sys/types.h", "unistd.h"}
+    includes |= {c.call.header for c in verdict.calls if c.call.header and c.backend == "libc"}
+    includes |= {"sys/syscall.h" for c in verdict.calls if c.backend == "syscall"}
     text = _box(
         verdict,
         "The uniform credential calls, one body each, for this platform; declared and explained in "
         "libreplace/calls.h. Raw calls go through libc's syscall() symbol, which is what lets uid_wrapper follow them.",
     )
-    text += "\n" + "".join(f"#include <{name}>\n" for name in includes) + "#include <libreplace/replace.h>\n"
+    text += "\n" + "".join(f"#include <{name}>\n" for name in sorted(includes)) + "#include <libreplace/replace.h>\n"
     if verdict.backend == "syscall" and not verdict.wide:
         text += (
             '\n#ifdef SYS_setresuid32\n#error "the plain credential calls of these headers take 16-bit ids"\n#endif\n'
@@ -170,11 +73,10 @@ def calls_h(answers: Answers) -> str:
     text += '#ifdef __cplusplus\nextern "C" {\n#endif\n'
     for chosen in verdict.calls:
         call = chosen.call
-        result = "the number of groups" if call.name == "getgroups" else "0"
         text += f"\n/**\n * {call.symbol}() - {chosen.backend}, {chosen.symbol}; scope: {chosen.scope}\n *\n"
         text += (
             _comment(call.doc)
-            + f" *\n * Return: {result}, or -1 with errno set.\n"
+            + f" *\n * Return: {call.result}, or -1 with errno set.\n"
             + _comment(f"Source: {call.source}.")
         )
         text += f" */\n{call.prototype};\n"
@@ -192,7 +94,7 @@ def override_h(answers: Answers) -> str:
     text += "#ifndef LIBREPLACE_OVERRIDE_H\n#define LIBREPLACE_OVERRIDE_H\n\n"
     for chosen in verdict.calls:
         call = chosen.call
-        same_prototype = verdict.size_t_groups or call.name not in ("setgroups", "initgroups")
+        same_prototype = verdict.size_t_groups or not call.types_vary
         if call.override and same_prototype and yes(answers, "have_" + call.name) and call.kind == "setter":
             text += f"#define {call.name} {call.symbol}\n"
     return text + "\n#endif\n"

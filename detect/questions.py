@@ -8,9 +8,9 @@ type or a probe's file name) and the includes it needs.  `python3 questions.py`
 prints the rows for Meson, which has no tables of its own.
 """
 
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple
 
-from calls import WIDE, WIDE_FS
+from calls import CALLS, FAMILIES, SYSTEM_CALLS
 
 
 class Question(NamedTuple):
@@ -22,7 +22,6 @@ class Question(NamedTuple):
     args: str = ""  # compiler arguments of a probe
 
 
-_IDS = "#include <sys/types.h> #include <unistd.h> #include <grp.h>"
 _SYSCALL = "#include <sys/syscall.h>"
 
 _HEADERS = (
@@ -50,27 +49,8 @@ _MACROS = (
     "__UCLIBC__",
     "__BIONIC__",
 )
-_SYMBOLS = {
-    _IDS: (
-        "setresuid",
-        "setresgid",
-        "setreuid",
-        "setregid",
-        "seteuid",
-        "setegid",
-        "setuid",
-        "setgid",
-        "setgroups",
-        "initgroups",
-        "getgrouplist",
-        "getgroups",
-        "getresuid",
-        "getresgid",
-    ),
-    "#include <sys/types.h> #include <sys/id.h>": ("setuidx", "setgidx"),
-    "#include <sys/types.h> #include <sys/fsuid.h>": ("setfsuid", "setfsgid"),
-}
-_FAMILIES = ("setreuid", "setresuid", "seteuid", "setuidx")  # Samba's order
+#: libc's functions that are none of the uniform calls, and where they are declared.
+_OTHERS = {"setuidx": "sys/id.h", "setgidx": "sys/id.h", "syscall": "unistd.h"}
 
 THREAD_CREDENTIALS = "Checking whether we can use Linux thread-specific credentials"
 #: Samba's other wording of the same question, in the answers files of i386 and arm.
@@ -79,6 +59,21 @@ ALIASES = {THREAD_CREDENTIALS + " with 32-bit system calls": "libreplace_have_li
 
 def _macro_id(name: str) -> str:
     return name.strip("_").lower()
+
+
+def _symbols() -> Dict[str, str]:
+    """libc's functions that the calls may come down to -> what to include."""
+    found = {}
+    for call in CALLS:
+        found[call.function] = call.header
+        for name in (*call.instead[:1], *call.needs):
+            found.setdefault(name, "")
+    return {**found, **_OTHERS}
+
+
+def _includes(header: str) -> str:
+    headers = ["sys/types.h", header] if header else ["sys/types.h", "unistd.h", "grp.h"]
+    return " ".join(f"#include <{name}>" for name in headers)
 
 
 def questions() -> List[Question]:
@@ -90,10 +85,11 @@ def questions() -> List[Question]:
         Question(f"libreplace_define_{_macro_id(m)}", "define", f"Checking for macro {m}", m, "#include <limits.h>")
         for m in _MACROS
     ]
-    for includes, names in _SYMBOLS.items():
-        rows += [Question(f"libreplace_have_{n}", "symbol", f"Checking for {n}", n, includes) for n in names]
     rows += [
-        Question("libreplace_have_syscall", "symbol", "Checking for syscall", "syscall", "#include <unistd.h>"),
+        Question(f"libreplace_have_{name}", "symbol", f"Checking for {name}", name, _includes(header))
+        for name, header in _symbols().items()
+    ]
+    rows += [
         Question(
             "libreplace_setgroups_size_t",
             "link",
@@ -107,7 +103,7 @@ def questions() -> List[Question]:
     ]
     rows += [
         Question(f"libreplace_sys_{n}{w}", "number", f"Checking for SYS_{n}{w}", f"SYS_{n}{w}", _SYSCALL)
-        for n in WIDE + WIDE_FS
+        for n in SYSTEM_CALLS
         for w in ("", "32")
     ]
     rows += [
@@ -139,7 +135,7 @@ def questions() -> List[Question]:
             "",
             f"-DUSE_{n.upper()}=1",
         )
-        for n in _FAMILIES
+        for n in FAMILIES
     ]
     return rows
 

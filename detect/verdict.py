@@ -13,7 +13,8 @@ import json
 import sys
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from calls import CALLS, WIDE, Call
+from bodies import emulation
+from calls import CALLS, FAMILIES, WIDE, Call
 
 Answers = Dict[str, Any]
 THREAD = "libreplace_have_linux_thread_credentials"
@@ -141,39 +142,31 @@ def _decide(answers: Answers, system: str, libc: str, wide: bool) -> Tuple[str, 
 
 
 def _libc_form(answers: Answers, call: Call, system: str) -> Tuple[str, str]:
-    name = call.libc or call.name
-    if yes(answers, "have_" + name):
-        return "libc", name
-    if call.name in ("seteuid", "setegid"):  # the same meaning through setresuid(-1, e, -1), and nothing else has it
-        full = call.name.replace("sete", "setres")
-        if yes(answers, "have_" + full):
-            return "libc", full
-    if system in call.emulations:
-        return "emulated", {"darwin": "setreuid, seteuid", "netbsd": "setreuid, setuid"}[system].replace(
-            "uid", call.name[-3:]
-        )
-    return "none", "ENOSYS"
+    for name in (call.function, *call.instead[:1]):
+        if yes(answers, "have_" + name):
+            return "libc", name
+    emulated = emulation(call, system)
+    return ("emulated", ", ".join(emulated.calls)) if emulated else ("none", "ENOSYS")
 
 
 def _choose(answers: Answers, call: Call, backend: str, system: str, libc: str, wide: bool) -> Chosen:
     """The back end of one call.  Setters go raw, getters use libc."""
-    thread_only = call.name.startswith(("setfs", "getfs"))
     form, symbol = _libc_form(answers, call, system)
     if backend == "syscall" and call.raw:
         number = call.raw[0] + ("32" if wide else "")
-        lookup = call.name != "initgroups" or yes(answers, "have_getgrouplist")
-        if yes(answers, "sys_" + number) and lookup:
+        if yes(answers, "sys_" + number) and all(yes(answers, "have_" + name) for name in call.needs):
             form, symbol = "syscall", "SYS_" + number
-        elif not thread_only:
+        elif not call.thread_only:
             form, symbol = "none", "ENOSYS"  # libc's form would reach every thread
-    scope = "thread" if form == "syscall" or thread_only or call.kind == "getter" or libc == "bionic" else "process"
+    alone = call.thread_only or call.kind == "getter" or libc == "bionic"
+    scope = "thread" if form == "syscall" or alone else "process"
     return Chosen(call, form, symbol, "none" if form == "none" else scope)
 
 
 def _family(answers: Answers, backend: str) -> str:
     if backend == "syscall":
         return "USE_LINUX_THREAD_CREDENTIALS"
-    for name in ("setreuid", "setresuid", "seteuid", "setuidx"):  # Samba's order
+    for name in FAMILIES:
         if yes(answers, "have_" + name):
             return "USE_" + name.upper()
     return ""

@@ -5,11 +5,14 @@
 import ast
 import importlib.util
 import inspect
+import os
 import re
 import sys
 
 import pytest
-from calls import CALLS
+from bodies import EMULATIONS, SHAPES, emulation
+from calls import CALLS, SYSTEM_CALLS, WIDE
+from python_face import parameters
 from questions import questions
 from support.builds import ROOT, run, tool
 
@@ -62,9 +65,7 @@ def test_declarations_for_cython_are_those_of_the_table_and_the_headers():
 def test_stub_of_the_native_module_is_the_table_and_what_there_is():
     found = stub("_native.pyi")
     for call in CALLS:
-        names = [name for _, name in call.params] if call.kind == "setter" else []
-        names = {"setgroups": ["groups"], "initgroups": ["username", "gid"]}.get(call.name, names)
-        assert found.pop(call.name) == names
+        assert found.pop(call.name) == [name for name, _ in parameters(call)]
     others = {name for name in dir(_native) if callable(getattr(_native, name)) and not name.startswith("__")}
     assert set(found) == others - {call.name for call in CALLS} - {"Guard"}
 
@@ -100,37 +101,38 @@ def test_docstring_and_signature(call):
     assert "Source:" in text
     assert "Raises" in text
     if call.kind == "setter":
-        names = [name for ctype, name in call.params if name != "size"]
-        assert len(inspect.signature(function).parameters) == len(names)
-        if "fs" not in call.name:
+        assert list(inspect.signature(function).parameters) == [name for name, _ in parameters(call)]
+        if not call.thread_only:
             assert "This is not" in text, "the paragraph that says what POSIX's call would do"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "setuid",
-        "setgid",
-        "seteuid",
-        "setegid",
-        "setreuid",
-        "setregid",
-        "setresuid",
-        "setresgid",
-        "setgroups",
-        "initgroups",
-        "getgroups",
-        "getresuid",
-        "getresgid",
-    ],
-)
+@pytest.mark.parametrize("name", [call.name for call in CALLS if hasattr(os, call.name)])
 def test_signature_is_that_of_os(name):
-    import os
-
     def shape(function):
         return [p.kind for p in inspect.signature(function).parameters.values()]
 
     assert shape(getattr(replace, name)) == shape(getattr(os, name))
+
+
+def test_every_row_names_what_there_is():
+    assert {call.shape for call in CALLS} == set(SHAPES)
+    assert {call.emulation for call in CALLS} - {""} == set(EMULATIONS)
+    assert all((call.proof is None) == (call.kind == "getter") for call in CALLS)
+    assert all({name for _, name in call.params} >= set(call.refuse) for call in CALLS)
+    assert all(call.source and call.doc.endswith(".") for call in CALLS)
+
+
+def test_an_emulation_names_the_setters_that_it_calls():
+    for call in CALLS:
+        for system in EMULATIONS.get(call.emulation, {}):
+            calls, text = emulation(call, system)
+            assert sorted(calls) == sorted(set(re.findall(r"\bset\w+(?=\((?!\)))", text))), (call.name, system)
+
+
+def test_the_seven_calls_are_those_of_the_probe():
+    probe = (ROOT / "detect" / "probes" / "linux_32bit_syscalls.c").read_text()
+    assert set(re.findall(r"SYS_(\w+)32", probe)) == set(WIDE)
+    assert set(WIDE) <= set(SYSTEM_CALLS)
 
 
 def test_install_list_is_the_tree():

@@ -1,0 +1,200 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""How one call looks in C: the text between its braces.
+
+A row of calls.py names its shape, and each shape is a function here.  An emulation is here as a whole: its
+text, and what it calls.  What a body may rest on is in the row and in the verdict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, Dict, NamedTuple, Optional, Tuple
+
+if TYPE_CHECKING:
+    from calls import Call
+    from verdict import Chosen, Verdict
+
+
+def _refusal(condition: str) -> str:
+    return f"if ({condition}) {{\n\terrno = EINVAL;\n\treturn -1;\n}}\n"
+
+
+def _guard(call: Call) -> str:
+    """Refuses -1 where it would not mean "unchanged"."""
+    types = {name: ctype for ctype, name in call.params}
+    return "".join(_refusal(f"{name} == ({types[name]})-1") for name in call.refuse)
+
+
+def _guarded(guard: str, text: str) -> str:
+    """The guard before the first statement: after the declarations, which an empty line ends."""
+    declarations, empty, rest = text.rpartition("\n\n")
+    return declarations + empty + guard + rest
+
+
+# ---- Emulations: only what the result is provably the same for in every reachable state (docs/platforms.md)
+
+
+class Emulation(NamedTuple):
+    calls: Tuple[str, ...]  # the setters that it calls, with {x} for uid or gid
+    text: str
+
+
+EMULATIONS: Dict[str, Dict[str, Emulation]] = {
+    "setres": {
+        # xnu bsd/kern/kern_prot.c, setreuid()/setregid(), seteuid()/setegid()
+        "darwin": Emulation(
+            ("setre{x}", "sete{x}"),
+            """\
+/* xnu has no setres{x}(); only what its own calls do in every state alike is done, the rest is ENOSYS */
+if (r{x} == {unset} && e{x} == {unset} && s{x} == {unset})
+	return 0;
+if (r{x} == {unset} && s{x} == {unset})
+	return e{x} == gete{x}() ? 0 : sete{x}(e{x});
+if (e{x} == s{x} && (r{x} == {unset} || r{x} == e{x}))
+	return setre{x}(r{x}, e{x});
+errno = ENOSYS;
+return -1;""",
+        ),
+        # NetBSD sys/kern/kern_prot.c, do_setresuid(), sys_setreuid(), sys_setuid()
+        "netbsd": Emulation(
+            ("setre{x}", "set{x}"),
+            """\
+/* NetBSD has no setres{x}(); only what its own calls do in every state alike is done, the rest is ENOSYS */
+if (r{x} == {unset} && e{x} == {unset} && s{x} == {unset})
+	return 0;
+if (r{x} == {unset} && s{x} == {unset})
+	return setre{x}({unset}, e{x});
+if (r{x} == e{x} && e{x} == s{x} && (geteuid() == 0 || r{x} == get{x}()))
+	return set{x}(r{x});
+errno = ENOSYS;
+return -1;""",
+        ),
+    },
+}
+
+
+def emulation(call: Call, system: str) -> Optional[Emulation]:
+    """The call's emulation for a kernel, if there is one."""
+    found = EMULATIONS.get(call.emulation, {}).get(system)
+    words = {"x": call.unit, "unset": f"({call.unit}_t)-1"}
+    return found and Emulation(tuple(c.format(**words) for c in found.calls), found.text.format(**words))
+
+
+# ---- Shapes
+
+
+def _plain(chosen: Chosen, verdict: Verdict) -> str:
+    """One call of the kernel's or libc's function."""
+    call = chosen.call
+    if chosen.backend == "syscall":
+        return f"return syscall({', '.join((chosen.symbol, *call.raw[1:]))});"
+    arguments = tuple(name for _, name in call.params)
+    if call.instead and chosen.symbol == call.instead[0]:
+        arguments = call.instead[1:]
+    return f"return {chosen.symbol}({', '.join(arguments)});"
+
+
+def _ask(chosen: Chosen, value: str) -> str:
+    return f"syscall({chosen.symbol}, {value})" if chosen.backend == "syscall" else f"{chosen.symbol}({value})"
+
+
+def _present(chosen: Chosen, verdict: Verdict) -> Tuple[str, str, str]:
+    """How to get the present id of such a setter, by giving it -1: a declaration, a statement, the id.
+
+    A 32-bit syscall() takes the highest 4095 ids for error numbers, so there the answer needs a second look.
+    """
+    unit = chosen.call.unit + "_t"
+    question = _ask(chosen, f"({unit})-1")
+    if verdict.wide and chosen.backend == "syscall":
+        comment = "/* the highest 4095 ids look like an error to a 32-bit syscall() */\n"
+        return "long now", f"now = {question};\n{comment}", f"(now == -1 ? ({unit})-errno : ({unit})now)"
+    return "", "", f"({unit}){question}"
+
+
+def _ask_by_setting(chosen: Chosen, verdict: Verdict) -> str:
+    """A getter that is a setter given -1, which returns the present id (setfsuid(2))."""
+    ((_, name),) = chosen.call.params
+    declaration, statement, present = _present(chosen, verdict)
+    if declaration:
+        statement = declaration + statement[len("now") :].replace("\n", "\n\n", 1)
+    return f"{statement}*{name} = {present};\nreturn 0;"
+
+
+def _set_and_compare(chosen: Chosen, verdict: Verdict) -> str:
+    """A setter that reports no error (setfsuid(2)): set, ask, compare."""
+    ((_, name),) = chosen.call.params
+    declaration, statement, present = _present(chosen, verdict)
+    start = f"{declaration};\n\n" if declaration else "(void)"
+    return (
+        f"{start}{_ask(chosen, name)};\n{statement}"
+        f"if ({present} != {name}) {{\n\terrno = EPERM;\n\treturn -1;\n}}\nreturn 0;"
+    )
+
+
+#: Linux refuses -1 itself; other kernels take it for an id.
+_LIST_GUARD = """\
+for (size_t i = 0; list != NULL && i < size; i++) {
+	if (list[i] == (gid_t)-1) {
+		errno = EINVAL;
+		return -1;
+	}
+}
+"""
+
+
+def _groups(chosen: Chosen, verdict: Verdict) -> str:
+    """setgroups(), which takes an int in the kernel: without the first test, 2**32 groups would be none."""
+    guard = _refusal("size > INT_MAX") + ("" if verdict.system == "linux" else _LIST_GUARD)
+    if chosen.backend == "libc" and not verdict.size_t_groups:
+        return guard + f"return {chosen.symbol}((int)size, list);"
+    return guard + _plain(chosen, verdict)
+
+
+_LOOK_UP = """\
+int count = 64, room = 0, result = -1, saved;
+gid_t *list = NULL, *larger;
+
+do {
+	room = count > room ? count : room * 2;
+	larger = realloc(list, (size_t)room * sizeof *list);
+	if (larger == NULL)
+		goto out;
+	list = larger;
+	count = room;
+} while (getgrouplist(user, group, list, &count) < 0 && room < 1 << 24);
+result = (int)syscall(%s, (size_t)count, list);
+out:
+saved = errno;
+free(list);
+errno = saved;
+return result;"""
+
+
+def _look_up_groups(chosen: Chosen, verdict: Verdict) -> str:
+    """initgroups(): libc's own sets the groups of every thread, so the look-up is ours."""
+    if chosen.backend == "syscall":
+        return _LOOK_UP % chosen.symbol
+    if verdict.system == "darwin":
+        return f"return {chosen.symbol}(user, (int)group);"
+    return _plain(chosen, verdict)
+
+
+SHAPES: Dict[str, Callable[[Chosen, Verdict], str]] = {
+    "plain": _plain,
+    "ask_by_setting": _ask_by_setting,
+    "set_and_compare": _set_and_compare,
+    "groups": _groups,
+    "look_up_groups": _look_up_groups,
+}
+
+
+def body(chosen: Chosen, verdict: Verdict) -> str:
+    """The body of one call, as a person would have written it for this platform."""
+    call = chosen.call
+    if chosen.backend == "none":
+        return "".join(f"(void){name};\n" for _, name in call.params) + "errno = ENOSYS;\nreturn -1;"
+    if chosen.backend == "emulated":
+        emulated = emulation(call, verdict.system)
+        assert emulated
+        return _guarded(_guard(call), emulated.text)
+    return _guarded(_guard(call), SHAPES[call.shape](chosen, verdict))
