@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Table + answers -> the uniform C module, its headers, the cffi source, the build report.
 
-usage: generate.py WHAT ANSWERS.json OUTPUT [PACKAGE]
+usage: generate.py ANSWERS.json OUTPUT...     (an output's file name says what to write into it)
 
 A function of the answers alone: the module for any platform can be generated,
 read and compared anywhere (tests/golden/).  The other half is verdict.py.
 """
 
 import json
+import os
 import sys
 from typing import Callable, Dict
 
@@ -131,24 +132,30 @@ def build_report(answers: Answers) -> str:
     return json.dumps(report.build(answers), indent=1, ensure_ascii=False) + "\n"
 
 
-OUTPUTS: Dict[str, Callable[[Answers], str]] = {
+#: What the C library is made of: tests/golden/ has it for each platform family.
+LIBRARY: Dict[str, Callable[[Answers], str]] = {
     "replace_calls.c": c_module,
     "build_info.c": build_info,
     "calls.h": calls_h,
     "replace_override.h": override_h,
     "samba_config.h": samba_config_h,
+}
+#: What is made beside it.
+PACKAGE: Dict[str, Callable[[Answers], str]] = {
     "build_report.json": build_report,
     "native_calls.h": lambda answers: native_calls(),
+    "_replace.c": lambda answers: cffi_source(answers["option:package"]),
 }
 
 
 def main() -> None:
-    what, source, output = sys.argv[1:4]
+    source, *outputs = sys.argv[1:]
     with open(source, encoding="utf-8") as file:
         answers = json.load(file)
-    text = cffi_source(sys.argv[4]) if what == "cffi" else OUTPUTS[what](answers)
-    with open(output, "w", encoding="utf-8") as file:
-        file.write(text)
+    for output in outputs:
+        text = {**LIBRARY, **PACKAGE}[os.path.basename(output)](answers)
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

@@ -118,10 +118,10 @@ def check(platform: Platform, build: Path) -> Result:
     answers = json.loads((build / "detect" / "answers.json").read_text())
     valid(json.loads((build / "replace" / "build_report.json").read_text()))
     family = golden.GOLDEN / platform.golden
-    for name in golden.TEXTS if platform.golden else ():
-        if (family / name).read_text() != golden.OUTPUTS[name](golden.portable(answers)):
+    for name, write in golden.LIBRARY.items() if platform.golden else ():
+        if (family / name).read_text() != write(golden.portable(answers)):
             raise Failed(f"{name} is not that of tests/golden/{platform.golden}")
-    text = golden.OUTPUTS["calls.h"](answers)
+    text = golden.LIBRARY["calls.h"](answers)
     backend = text.split('LIBREPLACE_BACKEND "')[1].split('"')[0]
     if not platform.runs:
         return Result(platform.name, backend, _answers(answers), "-", "compiled and linked only")

@@ -47,7 +47,7 @@ def tool(name: str, why: str) -> str:
 
 def report_of(build: Path) -> dict[str, Any]:
     """The report that a Meson build makes, validated."""
-    out = run(sys.executable, "-m", "mesonbuild.mesonmain", "compile", "-C", build, "build_report.json")
+    out = run(sys.executable, "-m", "mesonbuild.mesonmain", "compile", "-C", build, "package_files")
     assert out.returncode == 0, out.stdout + out.stderr
     return valid(json.loads((build / "replace" / "build_report.json").read_text()))
 
