@@ -16,6 +16,7 @@ from typing import Callable, Dict
 import report
 from bodies import body
 from calls import CALLS
+from headers import declarations
 from python_face import cffi_source, native_calls
 from verdict import FACTS, Answers, Verdict, decide, yes
 
@@ -144,7 +145,7 @@ LIBRARY: Dict[str, Callable[[Answers], str]] = {
 PACKAGE: Dict[str, Callable[[Answers], str]] = {
     "build_report.json": build_report,
     "native_calls.h": lambda answers: native_calls(),
-    "_replace.c": lambda answers: cffi_source(answers["option:package"]),
+    "_cffi.c": lambda answers: cffi_source(answers["option:package"], declarations(calls_h(answers))),
 }
 
 

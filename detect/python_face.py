@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the two extension modules are made of, from the table alone.
+"""What the Python package's extension modules are made of.
 
-replace._native has a C function for each call that never blocks, with its docstring;
-replace._replace, by cffi, has all of them for those that do, and for other packages'
-cffi code.  The other half is generate.py, which writes the C library.
+replace._native has a C function for each call, from the table, with its docstring.  replace._cffi is the whole C
+library as its headers declare it.  The other half is generate.py, which writes the C library.
 """
 
 import json
@@ -13,6 +12,7 @@ import textwrap
 from typing import Tuple
 
 from calls import CALLS, Call
+from headers import Declarations
 
 
 def parameters(call: Call) -> Tuple[Tuple[str, str], ...]:
@@ -86,23 +86,35 @@ def native_calls() -> str:
     return text + "#define NATIVE_CALLS" + rows + "\n"
 
 
-def cdef() -> str:
-    """The cffi declarations: uid_t is whatever integer the headers say, never a guess."""
-    types = "typedef int... uid_t;\ntypedef int... gid_t;\n#define LIBREPLACE_THREAD_SCOPE ...\n"
-    return types + "".join(f"{call.prototype};\n" for call in CALLS)
+def cdef(declared: Declarations) -> str:
+    """The cffi declarations: the compiler says how large types and structs are, and what a constant is."""
+    text = "typedef int... uid_t;\ntypedef int... gid_t;\n"
+    for name, value in declared.constants.items():
+        text += f"static char *const {name};\n" if value.startswith('"') else f"#define {name} ...\n"
+    for enum in declared.enums:
+        text += f"enum {enum.name} {{ {', '.join(enum.members)}, ... }};\n"
+    for struct in declared.structs:
+        text += f"struct {struct.name} {{ {'; '.join(struct.fields)}; ...; }};\n"
+    for function in declared.functions:
+        text += f"{function.result} {function.name}({', '.join(param for param, _ in function.params) or 'void'});\n"
+    return text
 
 
-def cffi_source(package: str) -> str:
-    """The C source of the Python module; the only step that needs cffi (and so the target's Python)."""
+#: What a compiler says about cffi's own code.
+_QUIET = ("pedantic", "unused-parameter", "missing-field-initializers", "cast-function-type")
+
+
+def cffi_source(package: str, declared: Declarations) -> str:
+    """The C source of replace._cffi; the only step that needs cffi (and so the target's Python)."""
     import tempfile
 
     import cffi
     from cffi import recompiler
 
     ffi = cffi.FFI()
-    ffi.cdef(cdef())
+    ffi.cdef(cdef(declared))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "module.c")
-        recompiler.make_c_source(ffi, package + "._replace", "#include <libreplace/replace.h>\n", path)
+        recompiler.make_c_source(ffi, package + "._cffi", "#include <libreplace/replace.h>\n", path)
         with open(path, encoding="utf-8") as file:
-            return file.read()
+            return "".join(f'#pragma GCC diagnostic ignored "-W{name}"\n' for name in _QUIET) + file.read()

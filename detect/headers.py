@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""What the public headers declare, read from their text.
+
+cffi, Cython and the Python stub need every function, enum, constant and struct of the C library.  They get
+them from here, so that a declaration is written once, in its header.  This is not a C compiler: it knows the
+few forms that our headers use, and refuses any other.
+"""
+
+import os
+import re
+from typing import Callable, Dict, List, NamedTuple, Tuple
+
+HEADERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "replace", "core", "libreplace")
+
+
+class Function(NamedTuple):
+    result: str
+    name: str
+    params: Tuple[Tuple[str, str], ...]  # (whole declaration, name)
+
+
+class Enum(NamedTuple):
+    name: str
+    members: Tuple[str, ...]
+
+
+class Struct(NamedTuple):
+    name: str
+    fields: Tuple[str, ...]  # declarations, without their semicolons
+
+
+class Declarations(NamedTuple):
+    constants: Dict[str, str]  # macros with a value
+    enums: Tuple[Enum, ...]
+    structs: Tuple[Struct, ...]
+    functions: Tuple[Function, ...]
+
+
+class Unknown(Exception):
+    """A form that this file does not know; the text shows it."""
+
+
+def _without_comments(text: str) -> str:
+    found = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
+    return found.sub(lambda match: match[0] if match[0].startswith('"') else " ", text)
+
+
+def _preprocess(text: str, read: Callable[[str], str], macros: Dict[str, str]) -> str:
+    """The text as a C compiler sees it, without what other libraries' headers declare; fills macros."""
+    lines: List[str] = []
+    conditions: List[bool] = []
+    for line in _without_comments(text.replace("\\\n", " ")).split("\n"):
+        if not line.lstrip().startswith("#"):
+            lines += [line] if all(conditions) else []
+            continue
+        word, _, rest = line.lstrip()[1:].strip().partition(" ")
+        rest = rest.strip()
+        if word in ("ifdef", "ifndef"):
+            conditions.append((rest in macros) == (word == "ifdef"))
+        elif word == "else":
+            conditions[-1] = not conditions[-1]
+        elif word == "endif":
+            conditions.pop()
+        elif not all(conditions):
+            continue
+        elif word == "include":
+            ours = re.fullmatch(r"<libreplace/(.*)>", rest)
+            lines += [_preprocess(read(ours[1]), read, macros)] if ours else []
+        elif word == "define":
+            name, value = re.fullmatch(r"(\w+(?:\([^)]*\))?)\s*(.*)", rest).groups()  # type: ignore[union-attr]
+            macros[name] = value
+        else:
+            raise Unknown(line)
+    return "\n".join(lines)
+
+
+def _parameters(text: str) -> Tuple[Tuple[str, str], ...]:
+    found = []
+    for declaration in re.findall(r"(?:[^,()]|\([^()]*\))+", "" if text == "void" else text):
+        name = re.search(r"\(\*(\w+)\)|(\w+)(?:\[\])?$", declaration)
+        if not name:
+            raise Unknown(declaration)
+        found.append((declaration.strip(), name[1] or name[2]))
+    return tuple(found)
+
+
+def parse(text: str, read: Callable[[str], str]) -> Declarations:
+    """What a header and those of ours that it includes declare; read() gives the text of one of those."""
+    macros: Dict[str, str] = {}
+    rest = " ".join(_preprocess(text, read, macros).replace("__extension__", "").split())
+    enums, structs, functions = [], [], []
+    body = re.compile(r"(enum|struct) (\w+) \{([^{}]*)\}; ?")
+    function = re.compile(r"([\w ]+[ *])(\w+)\(((?:[^()]|\([^()]*\))*)\); ?")
+    while rest:
+        match = body.match(rest)
+        if match and match[1] == "enum":
+            enums.append(Enum(match[2], tuple(re.findall(r"(\w+)(?: = [^,]+)?(?:,|$)", match[3].strip()))))
+        elif match:
+            structs.append(Struct(match[2], tuple(field.strip() for field in match[3].split(";") if field.strip())))
+        else:
+            match = function.match(rest)
+            if not match:
+                raise Unknown(rest[:100])
+            functions.append(Function(match[1].strip(), match[2], _parameters(match[3])))
+        rest = rest[match.end() :]
+    constants = {name: value for name, value in macros.items() if value and "(" not in name}
+    return Declarations(constants, tuple(enums), tuple(structs), tuple(functions))
+
+
+def declarations(calls_h: str) -> Declarations:
+    """What libreplace/replace.h declares; calls.h is generated, the others are files."""
+
+    def read(name: str) -> str:
+        if name == "calls.h":
+            return calls_h
+        with open(os.path.join(HEADERS, name), encoding="utf-8") as file:
+            return file.read()
+
+    return parse(read("replace.h"), read)

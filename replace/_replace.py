@@ -1,0 +1,19 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""replace.ffi and replace.lib: the whole C library by cffi, loaded when somebody asks for it.
+
+cffi's module lies in the file of _native, and not in one of its own.  In two files there would be two copies of
+the C library, and neither would know which threads the other has switched.
+"""
+
+from __future__ import annotations
+
+from importlib.util import module_from_spec, spec_from_file_location
+from typing import Any
+
+from . import _native
+
+_spec = spec_from_file_location(f"{__package__}._cffi", _native.__file__)
+assert _spec
+_module: Any = module_from_spec(_spec)
+ffi, lib = _module.ffi, _module.lib

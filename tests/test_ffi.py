@@ -1,0 +1,229 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""replace.ffi and replace.lib: the whole C library, by cffi."""
+
+import errno
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+
+import headers
+import pytest
+from support.builds import ROOT, run
+from support.children import ALICE, as_root, in_child, needs_root
+
+import replace
+from replace import ffi, lib
+from replace._threads import status_fields
+
+
+def test_importing_the_package_loads_no_cffi():
+    code = (
+        "import replace, sys; print('_cffi_backend' in sys.modules); replace.lib; print('_cffi_backend' in sys.modules)"
+    )
+    assert run(sys.executable, "-c", code, cwd="/").stdout.split() == ["False", "True"]
+
+
+def header_text():
+    """The public headers without comments: those that replace.h includes."""
+    folder = Path(replace.get_include(), "libreplace")
+    names = ["replace.h", *re.findall(r"<libreplace/(\w+\.h)>", (folder / "replace.h").read_text())]
+    text = "".join((folder / name).read_text() for name in names)
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+
+
+def test_lib_has_every_name_that_the_headers_declare():
+    text = header_text()
+    declared = set(
+        re.findall(r"\b(?:libreplace|LIBREPLACE)_\w+", re.sub(r"<libreplace/.*|\b(?:struct|enum) \w+", "", text))
+    )
+    declared -= set(re.findall(r"#define (\w+(?=\(|$))", text, re.M))  # include guards, and macros with arguments
+    assert set(dir(lib)) == declared
+    assert len(declared) > 50
+
+
+def test_ffi_has_every_struct_with_its_fields_and_every_enum():
+    text = header_text()
+    structs = re.findall(r"struct (\w+) \{(.*?)\n\};", text, re.S)
+    assert {"libreplace_guard", "libreplace_identity"} <= {name for name, _ in structs}
+    for name, body in structs:
+        fields = re.findall(r"(\w+)(?:\[\])?(?=[,;])", body)
+        assert [field for field, _ in ffi.typeof("struct " + name).fields] == fields
+    for name, body in re.findall(r"enum (\w+) \{(.*?)\};", text, re.S):
+        values = {member: int(value) for member, value in re.findall(r"(\w+)\s*=\s*(\d+)", body)}
+        assert ffi.typeof("enum " + name).relements == values
+
+
+def test_constants_are_the_compilers():
+    assert (replace.SCOPE == "thread") == lib.LIBREPLACE_THREAD_SCOPE
+    assert lib.LIBREPLACE_SHIELD_UID == 2**32 - 3
+    assert ffi.string(lib.LIBREPLACE_BACKEND).decode() == replace.report()["verdict"]["backend"]
+    assert ffi.string(lib.libreplace_build_info(b"version")).decode() == replace.__version__
+    assert lib.libreplace_build_info(b"no such fact") == ffi.NULL
+
+
+def test_a_call_is_that_of_the_package():
+    ids = ffi.new("uid_t[3]")
+    assert lib.libreplace_getresuid(ids, ids + 1, ids + 2) == 0
+    assert tuple(ids) == replace.getresuid()
+    assert lib.libreplace_setuid(2**32 - 1) == -1
+    assert ffi.errno == errno.EINVAL
+
+
+ROOM = 64
+
+
+def entry(identity=ALICE, room=ROOM):
+    """A guard, and whom it is to become; the caller keeps both."""
+    groups = ffi.new("gid_t[]", sorted(identity.groups))
+    fields = {"uid": identity.uid, "gid": identity.gid, "size": len(groups), "groups": groups}
+    guard = ffi.new("struct libreplace_guard *", {"room": room, "groups": 3 * room})
+    return guard, ffi.new("struct libreplace_identity *", fields), groups
+
+
+def shown():
+    """What the kernel says of the calling thread."""
+    found = status_fields(threading.get_native_id())
+    return [tuple(map(int, found[line].split())) for line in ("Uid", "Gid", "Groups")]
+
+
+def in_thread(function):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def test_enter_and_leave_change_one_thread():
+    def body():
+        guard, identity, groups = entry()
+        before = shown()
+
+        def work():
+            assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == 0
+            assert guard.state == lib.LIBREPLACE_STATE_ENTERED
+            assert lib.libreplace_check(guard) == 0
+            inside = shown()
+            assert lib.libreplace_leave(guard) == 0
+            assert guard.state == lib.LIBREPLACE_STATE_LEFT
+            return inside, shown()
+
+        inside, after = in_thread(work)
+        shield = lib.LIBREPLACE_SHIELD_UID
+        assert inside == [(shield, 80001, 0, 80001), (80011, 80011, 0, 80011), (80011, 80021)]
+        assert after == before == shown() == [(0, 0, 0, 0), (0, 0, 0, 0), ()]
+
+    as_root(body)
+
+
+def test_a_failed_entry_says_its_step():
+    def body():
+        replace.setgroups(range(10))
+        guard, identity, groups = entry(room=2)
+        assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == -1
+        assert (ffi.errno, guard.error, guard.step) == (errno.ENOBUFS, errno.ENOBUFS, lib.LIBREPLACE_STEP_READ)
+        assert guard.state == lib.LIBREPLACE_STATE_IDLE
+
+    as_root(body)
+
+
+def test_a_process_wide_build_says_enosys():
+    needs_root()
+    if replace.SCOPE == "thread":
+        return
+
+    def body():
+        guard, identity, groups = entry()
+        assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == -1
+        assert (ffi.errno, guard.step) == (errno.ENOSYS, lib.LIBREPLACE_STEP_REFUSED)
+
+    in_child(body)
+
+
+def test_lib_and_the_package_know_of_each_other():
+    """One copy of the C library in the process, so one count of those who are switched."""
+
+    def body():
+        with replace.impersonate(ALICE):
+            assert (lib.libreplace_active(), lib.libreplace_depth()) == (1, 1)
+            assert lib.libreplace_drop_begin() == -1
+            assert ffi.errno == errno.EBUSY
+        guard, identity, groups = entry()
+        entered, leave = threading.Event(), threading.Event()
+
+        def work():
+            assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == 0
+            entered.set()
+            leave.wait()
+            assert lib.libreplace_leave(guard) == 0
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        entered.wait()
+        with pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
+            replace.drop_privileges(ALICE)
+        leave.set()
+        thread.join()
+        assert os.getresuid() == (0, 0, 0)
+
+    as_root(body)
+
+
+# ---- detect/headers.py
+
+SAMPLE = """\
+/* a comment with "quotes" */
+#ifndef X_H
+#define X_H
+#include <stddef.h>
+#include <libreplace/other.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+#define X_NUMBER 3 // one
+#define X_TEXT "a /* not a comment */ b"
+#define X_LONG \\
+	((uid_t)4294967293U)
+#define X_MACRO(a) ((a) + \\
+	1)
+enum x_kind { X_A = 1, X_B = 1 << 4, };
+struct x { unsigned a, b; const struct x *next;
+#ifndef __cplusplus
+	__extension__ gid_t list[];
+#else
+	int none;
+#endif
+};
+const char *x_name(enum x_kind kind, int (*function)(void *, int), gid_t list[]);
+void x_end(void);
+#endif
+"""
+
+
+def test_a_header_is_read_as_a_c_compiler_reads_it():
+    found = headers.parse(SAMPLE, {"other.h": "int other(int);\n#ifdef X_H\nint also(int a);\n#endif\n"}.__getitem__)
+    assert found.constants == {"X_NUMBER": "3", "X_TEXT": '"a /* not a comment */ b"', "X_LONG": "((uid_t)4294967293U)"}
+    assert found.enums == (("x_kind", ("X_A", "X_B")),)
+    assert found.structs == (("x", ("unsigned a, b", "const struct x *next", "gid_t list[]")),)
+    names = [[name for _, name in function.params] for function in found.functions]
+    assert [function.name for function in found.functions] == ["other", "also", "x_name", "x_end"]
+    assert names[1:] == [["a"], ["kind", "function", "list"], []]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["#if X > 1\n#endif\n", "typedef int x;\n", "static inline int f(void) { return 1; }\n", "union x { int a; };\n"],
+)
+def test_a_form_that_is_not_known_is_refused(text):
+    with pytest.raises(headers.Unknown):
+        headers.parse(text, {}.__getitem__)
+
+
+def test_no_public_header_is_left_out():
+    """Every header by hand is read, but for those that are not included by replace.h (they only define macros)."""
+    included = re.findall(r"<libreplace/(\w+\.h)>", (ROOT / "replace/core/libreplace/replace.h").read_text())
+    files = {path.name for path in (ROOT / "replace/core/libreplace").glob("*.h")}
+    assert files - {"replace.h"} == set(included) - {"calls.h"}
