@@ -16,6 +16,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("python", "detect/sources.py", "--check")
     files = session.run("git", "ls-files", "*.c", "*.h", external=True, silent=True, log=False)
     sources = [name for name in str(files).split() if not name.startswith("tests/golden/")]
     session.run("clang-format", "--dry-run", "-Werror", *sources)

@@ -27,6 +27,7 @@ from ._identity import Identity
 from ._impersonate import impersonate
 from ._impersonated import impersonated
 from ._native import (
+    # generated: begin import
     SCOPE,
     getfsgid,
     getfsuid,
@@ -45,6 +46,7 @@ from ._native import (
     setresuid,
     setreuid,
     setuid,
+    # generated: end
 )
 from ._popen_as import popen_as
 from ._protect_os import protect_os
@@ -73,19 +75,21 @@ __all__ = [
     "drop_privileges",
     "ffi",
     "get_include",
-    "getfsgid",
-    "getfsuid",
-    "getgroups",
-    "getresgid",
-    "getresuid",
     "impersonate",
     "impersonated",
-    "initgroups",
     "lib",
     "popen_as",
     "protect_os",
     "report",
     "run_as",
+    "thread_credentials",
+    # generated: begin names
+    "getfsgid",
+    "getfsuid",
+    "getgroups",
+    "getresgid",
+    "getresuid",
+    "initgroups",
     "setegid",
     "seteuid",
     "setfsgid",
@@ -97,7 +101,7 @@ __all__ = [
     "setresuid",
     "setreuid",
     "setuid",
-    "thread_credentials",
+    # generated: end
 ]
 
 

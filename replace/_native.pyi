@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-# The extension module of native/module.c; tests/test_table.py holds this against detect/calls.py.
+# The extension module of native/module.c; detect/sources.py writes the calls.
 import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -15,6 +15,7 @@ MAX_GROUPS: int
 LEVELS: dict[str, int]  # enum libreplace_level, by the names that impersonate() takes
 SETTERS: tuple[str, ...]  # the calls that change something
 
+# generated: begin calls
 def setuid(uid: SupportsIndex, /) -> None: ...
 def seteuid(euid: SupportsIndex, /) -> None: ...
 def setreuid(ruid: SupportsIndex, euid: SupportsIndex, /) -> None: ...
@@ -32,6 +33,8 @@ def getfsgid() -> int: ...
 def setgroups(groups: Sequence[SupportsIndex], /) -> None: ...
 def initgroups(username: str | bytes | os.PathLike[str], gid: SupportsIndex, /) -> None: ...
 def getgroups() -> list[int]: ...
+
+# generated: end
 
 # ---- enum libreplace_flag, and what Python asks of enum libreplace_step and libreplace_state
 ALLOW_ROOT: int

@@ -2,35 +2,19 @@
 # SPDX-License-Identifier: MIT
 #
 # libreplace for Cython: `from replace.libreplace cimport libreplace_setresuid`. The C compiler needs `libreplace config
-# --cflags --libs`, or pkg-config. tests/test_table.py holds this against detect/calls.py and the header files, which
-# explain every name. None of it needs the GIL.
+# --cflags --libs`, or pkg-config. The header files explain every name. None of it needs the GIL. detect/sources.py writes
+# the declarations. A libreplace_guard is allocated with sizeof(libreplace_guard) + 3 * room * sizeof(gid_t), all zero;
+# then set room and flags.
 
 from libc.stdint cimport uint64_t
 from posix.types cimport gid_t, uid_t
 
 
 cdef extern from "<libreplace/replace.h>" nogil:
+    # generated: begin declarations
     const int LIBREPLACE_THREAD_SCOPE
     const char *LIBREPLACE_BACKEND
     const uid_t LIBREPLACE_SHIELD_UID
-
-    int libreplace_setuid(uid_t uid)
-    int libreplace_seteuid(uid_t euid)
-    int libreplace_setreuid(uid_t ruid, uid_t euid)
-    int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
-    int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
-    int libreplace_setfsuid(uid_t fsuid)
-    int libreplace_getfsuid(uid_t *fsuid)
-    int libreplace_setgid(gid_t gid)
-    int libreplace_setegid(gid_t egid)
-    int libreplace_setregid(gid_t rgid, gid_t egid)
-    int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
-    int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
-    int libreplace_setfsgid(gid_t fsgid)
-    int libreplace_getfsgid(gid_t *fsgid)
-    int libreplace_setgroups(size_t size, const gid_t *list)
-    int libreplace_initgroups(const char *user, gid_t group)
-    int libreplace_getgroups(int size, gid_t *list)
 
     cdef enum libreplace_level:
         LIBREPLACE_LEVEL_EFFECTIVE
@@ -79,7 +63,6 @@ cdef extern from "<libreplace/replace.h>" nogil:
     cdef struct libreplace_capabilities:
         uint64_t effective, permitted, inheritable, ambient
 
-    # Allocate sizeof(libreplace_guard) + 3 * room * sizeof(gid_t), all zero; then set room and flags.
     cdef struct libreplace_guard:
         size_t room
         int flags
@@ -88,13 +71,36 @@ cdef extern from "<libreplace/replace.h>" nogil:
         int state
         int changes
         int level
+        uint64_t token, outer_token
+        const libreplace_guard *outer
+        libreplace_ids before, set
+        libreplace_capabilities capabilities
+        gid_t groups[]
 
-    int libreplace_enter(libreplace_guard *guard, const libreplace_identity *identity, int level)
-    int libreplace_check(libreplace_guard *guard)
-    int libreplace_leave(libreplace_guard *guard)
+    const char *libreplace_build_info(const char *name)
+    int libreplace_setuid(uid_t uid)
+    int libreplace_seteuid(uid_t euid)
+    int libreplace_setreuid(uid_t ruid, uid_t euid)
+    int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+    int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+    int libreplace_setfsuid(uid_t fsuid)
+    int libreplace_getfsuid(uid_t *fsuid)
+    int libreplace_setgid(gid_t gid)
+    int libreplace_setegid(gid_t egid)
+    int libreplace_setregid(gid_t rgid, gid_t egid)
+    int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+    int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+    int libreplace_setfsgid(gid_t fsgid)
+    int libreplace_getfsgid(gid_t *fsgid)
+    int libreplace_setgroups(size_t size, const gid_t *list)
+    int libreplace_initgroups(const char *user, gid_t group)
+    int libreplace_getgroups(int size, gid_t *list)
     const char *libreplace_step_name(int step)
     const char *libreplace_state_name(int state)
     const char *libreplace_level_name(int level)
+    int libreplace_enter(libreplace_guard *guard, const libreplace_identity *identity, int level)
+    int libreplace_check(libreplace_guard *guard)
+    int libreplace_leave(libreplace_guard *guard)
     int libreplace_private_fs()
     unsigned libreplace_active()
     unsigned libreplace_depth()
@@ -103,4 +109,4 @@ cdef extern from "<libreplace/replace.h>" nogil:
     int libreplace_drop_begin()
     void libreplace_drop_end()
     int libreplace_drop_capabilities()
-    const char *libreplace_build_info(const char *name)
+    # generated: end

@@ -54,7 +54,7 @@ def members(kind: type) -> Iterator[str]:
 def public_api() -> str:
     """The public API as text."""
     lines = []
-    for name in [*replace.__all__, "__version__"]:
+    for name in sorted([*replace.__all__, "__version__"]):
         thing = getattr(replace, name)
         if isinstance(thing, type):
             bases = ", ".join(base.__qualname__ for base in thing.__bases__)

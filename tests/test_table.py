@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""One table, no second copy: stub, Python face, header and install list against it."""
+"""One table, no second copy: what is made from it, what must agree with it, and the install list."""
 
 import ast
 import importlib.util
@@ -10,6 +10,7 @@ import re
 import sys
 
 import pytest
+import sources
 from bodies import EMULATIONS, SHAPES, emulation
 from calls import CALLS, SYSTEM_CALLS, WIDE
 from python_face import parameters
@@ -20,54 +21,41 @@ import replace
 from replace import _native
 
 
-def stub(name):
-    """The functions that a stub declares: name -> (parameters, all annotated)."""
-    body = ast.parse((ROOT / "replace" / name).read_text()).body
-    lib = [n for n in body if isinstance(n, ast.ClassDef) and n.name == "_Lib"]
-    functions = [f for f in (lib[0].body if lib else body) if isinstance(f, ast.FunctionDef)]
-    for function in functions:
+def test_generated_parts_of_the_sources_are_not_stale():
+    out = run(sys.executable, ROOT / "detect" / "sources.py", "--check")
+    assert (out.returncode, out.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", sources.PARTS)
+def test_a_line_that_is_missing_makes_a_source_stale(path):
+    text = (ROOT / path).read_text()
+    for match in re.finditer(r"# generated: begin \w+\n.*\n", text):
+        shorter = text[: match.end()] + text[match.end() :].split("\n", 1)[1]
+        assert sources.written(shorter, sources.PARTS[path]) == text != shorter
+    with pytest.raises(ValueError, match="generated parts"):
+        sources.written(text.replace("# generated: end", "# generated: fin"), sources.PARTS[path])
+
+
+def test_stub_of_the_native_module_is_what_there_is():
+    body = ast.parse((ROOT / "replace" / "_native.pyi").read_text()).body
+    functions = {f.name: f for f in body if isinstance(f, ast.FunctionDef)}
+    for function in functions.values():
         assert function.returns is not None
-        assert all(a.annotation for a in function.args.posonlyargs if a.arg != "self")
-    return {f.name: [a.arg for a in f.args.posonlyargs if a.arg != "self"] for f in functions}
+        assert all(a.annotation for a in function.args.posonlyargs)
+    assert set(functions) == {n for n in dir(_native) if callable(getattr(_native, n)) and n[:2] != "__"} - {"Guard"}
 
 
-def test_stub_of_the_cffi_module_is_the_table():
-    assert stub("_replace.pyi") == {call.symbol: [name for _, name in call.params] for call in CALLS}
-
-
-def declarations(text):
-    """What a header or Cython's copy of it declares: functions as they are written, enumerators, fields by struct."""
-    text = re.sub(r"/\*.*?\*/|#[^\n]*", "", text, flags=re.S)
-    functions = re.findall(r"^ *((?:const )?\w+ \*?)(libreplace_\w+)\(([^()]*)\)", text, re.M)
-    constants = set(re.findall(r"\bLIBREPLACE_(?:LEVEL|STEP|STATE|ALLOW|ABORT)_[A-Z_]+\b", text))
-    structs = dict(re.findall(r"struct (\w+)(?: \{|:)\n(.*?)(?:^\};|\n\n|\Z)", text, re.M | re.S))
-    fields = {name: set(re.findall(r"(\w+)(?=[,;\n]|\[\]|\Z)", body)) for name, body in structs.items()}
-    spaces = {name: (result, " ".join(arguments.split())) for result, name, arguments in functions}
-    return (
-        {n: (r.strip(), "" if a == "void" else a.replace("struct ", "")) for n, (r, a) in spaces.items()},
-        constants,
-        fields,
-    )
-
-
-def test_declarations_for_cython_are_those_of_the_table_and_the_headers():
-    functions, constants, fields = declarations((ROOT / "replace" / "libreplace.pxd").read_text())
-    text = "".join(path.read_text() for path in sorted((ROOT / "replace/core/libreplace").glob("*.h")))
-    written, wanted, structs = declarations(text + "".join(f"{call.prototype};\n" for call in CALLS))
-    assert len(written) > len(CALLS) + 10
-    assert functions == written
-    assert constants == wanted
-    # what belongs to the library is left out: a Cython program has no use for it
-    own = {"token", "outer_token", "outer", "before", "set", "capabilities", "groups"}
-    assert fields == {name: names - (own if name == "libreplace_guard" else set()) for name, names in structs.items()}
-
-
-def test_stub_of_the_native_module_is_the_table_and_what_there_is():
-    found = stub("_native.pyi")
-    for call in CALLS:
-        assert found.pop(call.name) == [name for name, _ in parameters(call)]
-    others = {name for name in dir(_native) if callable(getattr(_native, name)) and not name.startswith("__")}
-    assert set(found) == others - {call.name for call in CALLS} - {"Guard"}
+def test_stub_of_the_cffi_module_is_what_there_is():
+    classes = {
+        n.name: n.body
+        for n in ast.parse((ROOT / "replace" / "_replace.pyi").read_text()).body
+        if isinstance(n, ast.ClassDef)
+    }
+    names = {
+        cls: {n.name if isinstance(n, ast.FunctionDef) else n.target.id for n in body} for cls, body in classes.items()
+    }
+    assert names["_Lib"] == set(dir(replace.lib))
+    assert names["_FFI"] <= set(dir(replace.ffi))
 
 
 def test_constants_of_the_native_module_are_those_of_its_stub():
@@ -81,10 +69,7 @@ def test_levels_for_the_type_checker_are_those_of_c():
     assert re.findall(r'"(\w+)"', re.search(r"Level = Literal\[(.*)\]", text)[1]) == list(_native.LEVELS)
 
 
-def test_compiled_modules_have_every_call():
-    from replace._replace import lib
-
-    assert {call.symbol for call in CALLS} <= set(dir(lib))
+def test_compiled_module_has_every_call():
     assert {call.name for call in CALLS} <= set(dir(_native))
 
 

@@ -32,20 +32,22 @@ class Check(NamedTuple):
 # ---- One check for each setter: a second thread calls, the main thread and a third watch
 
 #: setter -> (arguments, what /proc's Uid or Gid line, or the list of groups, then is)
+# generated: begin expected
 EXPECTED: dict[str, tuple[tuple[Any, ...], str, tuple[int, ...]]] = {
     "setuid": ((USER,), "Uid", (USER, USER, USER, USER)),
-    "setgid": ((GROUP,), "Gid", (GROUP, GROUP, GROUP, GROUP)),
     "seteuid": ((USER,), "Uid", (0, USER, 0, USER)),
-    "setegid": ((GROUP,), "Gid", (0, GROUP, 0, GROUP)),
     "setreuid": ((0, USER), "Uid", (0, USER, USER, USER)),
-    "setregid": ((0, GROUP), "Gid", (0, GROUP, GROUP, GROUP)),
     "setresuid": ((OTHER, USER, 0), "Uid", (OTHER, USER, 0, USER)),
-    "setresgid": ((OTHER, GROUP, 0), "Gid", (OTHER, GROUP, 0, GROUP)),
     "setfsuid": ((USER,), "Uid", (0, 0, 0, USER)),
+    "setgid": ((GROUP,), "Gid", (GROUP, GROUP, GROUP, GROUP)),
+    "setegid": ((GROUP,), "Gid", (0, GROUP, 0, GROUP)),
+    "setregid": ((0, GROUP), "Gid", (0, GROUP, GROUP, GROUP)),
+    "setresgid": ((OTHER, GROUP, 0), "Gid", (OTHER, GROUP, 0, GROUP)),
     "setfsgid": ((GROUP,), "Gid", (0, 0, 0, GROUP)),
     "setgroups": (([OTHER, GROUP, HIGH],), "Groups", (GROUP, OTHER, HIGH)),
     "initgroups": (("libreplace-nobody", GROUP), "Groups", (GROUP,)),
 }
+# generated: end
 
 
 def _changed(base: Seen, field: str, ids: tuple[int, ...]) -> Seen:
