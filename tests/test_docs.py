@@ -12,6 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from calls import CALLS
 from support.builds import ROOT
 from support.children import HANG, in_child, needs_root, wait_until
 
@@ -87,6 +88,8 @@ def test_every_hazard_has_its_row():
 
 def test_every_public_name_is_in_readme_or_docs():
     text = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    if "```{call-table}" in text:  # the reference's table of the calls
+        text += " ".join(call.name for call in CALLS)
     missing = [name for name in replace.__all__ if not re.search(rf"\b{name}\b", text)]
     assert not missing
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The generated module of every platform family, against the copy that was read and reviewed."""
 
+import json
 import re
 
 import golden
@@ -13,6 +14,12 @@ from support.builds import run, tool
 def test_golden_is_not_stale(platform):
     for name, text in golden.generated(platform).items():
         assert (platform / name).read_text() == text, f"{platform.name}/{name}: python tests/programs/golden.py update"
+
+
+@pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
+def test_golden_answers_every_question(platform):
+    answers = json.loads((platform / "answers.json").read_text())
+    assert golden.complete(answers) == answers, "python tests/programs/golden.py update"
 
 
 def test_the_families_are_there():

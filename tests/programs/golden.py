@@ -4,7 +4,7 @@
 
 golden/PLATFORM/answers.json holds the answers, taken from a build with that platform's
 own headers (`adopt`); beside it lies every generated text.  `python tests/programs/golden.py
-update` writes them anew; test_golden.py fails when they are stale.
+update` writes them anew, and answers new questions with no; test_golden.py fails when they are stale.
 """
 
 import json
@@ -15,6 +15,7 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS.parent / "detect"))
 
 from generate import LIBRARY  # noqa: E402
+from questions import questions  # noqa: E402
 
 GOLDEN = TESTS / "golden"
 
@@ -41,16 +42,29 @@ def portable(answers: dict[str, str]) -> dict[str, str]:
     return dict(sorted(kept.items()))
 
 
+def write_answers(platform: Path, answers: dict[str, str]) -> None:
+    (platform / "answers.json").write_text(json.dumps(answers, indent=1) + "\n")
+
+
+def complete(answers: dict[str, str]) -> dict[str, str]:
+    """The answers, with a no to each question that came later; `adopt` asks it with that platform's headers."""
+    blank = {}
+    for question in questions():
+        answer, how = ("unknown", "not run") if question.kind == "run" else ("no", "compiled")
+        blank.update({question.id: answer, question.id + ":how": how, question.id + ":evidence": ""})
+    return dict(sorted({**blank, **answers}.items()))
+
+
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["adopt"] and len(arguments) == 3:  # adopt PLATFORM BUILD/detect/answers.json
         folder = GOLDEN / arguments[1]
         folder.mkdir(parents=True, exist_ok=True)
-        answers = portable(json.loads(Path(arguments[2]).read_text()))
-        (folder / "answers.json").write_text(json.dumps(answers, indent=1) + "\n")
+        write_answers(folder, portable(json.loads(Path(arguments[2]).read_text())))
     elif arguments != ["update"]:
         print("usage: golden.py update | adopt PLATFORM ANSWERS.json", file=sys.stderr)
         return 2
     for platform in platforms():
+        write_answers(platform, complete(json.loads((platform / "answers.json").read_text())))
         for name, text in generated(platform).items():
             (platform / name).write_text(text)
     return 0
