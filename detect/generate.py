@@ -10,6 +10,7 @@ read and compared anywhere (tests/golden/).  The other half is verdict.py.
 
 import json
 import os
+import re
 import sys
 from typing import Callable, Dict
 
@@ -18,6 +19,7 @@ from bodies import body
 from calls import CALLS
 from headers import declarations
 from python_face import cffi_source, native_calls
+from questions import questions
 from verdict import FACTS, Answers, Verdict, decide, yes
 
 
@@ -105,6 +107,8 @@ def override_h(answers: Answers) -> str:
 def samba_config_h(answers: Answers) -> str:
     verdict = decide(answers)
     names = [f"HAVE_{c.name.upper()}" for c in CALLS if yes(answers, "have_" + c.name)]
+    headers = [q for q in questions() if q.kind == "header" and answers.get(q.id) == "yes"]
+    names += ["HAVE_" + re.sub(r"\W", "_", header.subject).upper() for header in headers]
     names += ["HAVE___THREAD"] if yes(answers, "thread_local") else []
     names += ["USE_LINUX_32BIT_SYSCALLS"] if verdict.wide else []
     names += ["HAVE_LINUX_THREAD_CREDENTIALS"] if verdict.backend == "syscall" else []
@@ -129,8 +133,8 @@ def build_info(answers: Answers) -> str:
     return text + "\treturn NULL;\n}\n"
 
 
-def build_report(answers: Answers) -> str:
-    return json.dumps(report.build(answers), indent=1, ensure_ascii=False) + "\n"
+def build_report(answers: Answers, installed: bool) -> str:
+    return json.dumps(report.build(answers, installed), indent=1, ensure_ascii=False) + "\n"
 
 
 #: What the C library is made of: tests/golden/ has it for each platform family.
@@ -143,7 +147,8 @@ LIBRARY: Dict[str, Callable[[Answers], str]] = {
 }
 #: What is made beside it.
 PACKAGE: Dict[str, Callable[[Answers], str]] = {
-    "build_report.json": build_report,
+    "build_report.json": lambda answers: build_report(answers, False),
+    "installed_report.json": lambda answers: build_report(answers, True),
     "native_calls.h": lambda answers: native_calls(),
     "_cffi.c": lambda answers: cffi_source(answers["option:package"], declarations(calls_h(answers))),
 }

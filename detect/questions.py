@@ -24,17 +24,8 @@ class Question(NamedTuple):
 
 _SYSCALL = "#include <sys/syscall.h>"
 
-_HEADERS = (
-    "unistd.h",
-    "grp.h",
-    "sys/types.h",
-    "sys/syscall.h",
-    "sys/fsuid.h",
-    "sys/id.h",
-    "linux/capability.h",
-    "pthread.h",
-    "stdatomic.h",
-)
+#: Those that Samba's code asks for; samba_config.h tells it.
+_HEADERS = ("unistd.h", "grp.h", "sys/types.h", "sys/syscall.h", "sys/id.h")
 _MACROS = (
     "__linux__",
     "__APPLE__",
@@ -50,7 +41,7 @@ _MACROS = (
     "__BIONIC__",
 )
 #: libc's functions that are none of the uniform calls, and where they are declared.
-_OTHERS = {"setuidx": "sys/id.h", "setgidx": "sys/id.h", "syscall": "unistd.h"}
+_OTHERS = {"setuidx": "sys/id.h", "syscall": "unistd.h"}
 
 THREAD_CREDENTIALS = "Checking whether we can use Linux thread-specific credentials"
 #: Samba's other wording of the same question, in the answers files of i386 and arm.
@@ -99,7 +90,6 @@ def questions() -> List[Question]:
         Question("libreplace_sizeof_uid_t", "type", "Checking size of uid_t", "uid_t", "#include <sys/types.h>"),
         Question("libreplace_sizeof_gid_t", "type", "Checking size of gid_t", "gid_t", "#include <sys/types.h>"),
         Question("libreplace_thread_local", "link", "Checking for thread local storage", "thread_local.c"),
-        Question("libreplace_sys_capget", "number", "Checking for SYS_capget", "SYS_capget", _SYSCALL),
     ]
     rows += [
         Question(f"libreplace_sys_{n}{w}", "number", f"Checking for SYS_{n}{w}", f"SYS_{n}{w}", _SYSCALL)
@@ -107,12 +97,6 @@ def questions() -> List[Question]:
         for w in ("", "32")
     ]
     rows += [
-        Question(
-            "libreplace_use_linux_32bit_syscalls",
-            "link",
-            "Checking whether Linux should use 32-bit credential calls",
-            "linux_32bit_syscalls.c",
-        ),
         Question(
             "libreplace_have_linux_thread_credentials",
             "run",

@@ -3,68 +3,53 @@
 """The build report: the verdict, the rule, each question with its evidence.
 
 Made from the same answers as the code.  Its schema is replace/report.schema.json;
-its reader is replace/_report.py.  The portable profile holds nothing that differs
-between two builds of the same source: no path, host, kernel, or builder's euid.
+replace/_cli/ shows it.
 """
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 import programs
-from decision import decision, glibc_version
 from questions import questions
-from verdict import EXPLICIT, Answers, Refused, Verdict, decide
+from verdict import EXPLICIT, Answers, Verdict, cross_answer, decide, glibc_version
 
 SCHEMA_VERSION = 1
 
 
+#: What a copy can lack, in words: the field left_out.
+PRIVATE, RUNS = "paths and host names", "results of run probes"
+
+
 def _without_runs(answers: Answers) -> Answers:
-    """The answers as the portable profile may know them."""
+    """The answers of a build whose result must not depend on where it ran."""
     kept = dict(answers)
     for question in questions():
         if question.kind == "run" and answers[question.id + ":how"] not in EXPLICIT:
             kept[question.id] = "unknown"
             kept[question.id + ":how"] = "not recorded"
-            kept[question.id + ":evidence"] = "the portable profile keeps no run's result"
+            kept[question.id + ":evidence"] = "SOURCE_DATE_EPOCH is set, so no result of a run is kept"
     return kept
 
 
-def way_back(answers: Answers) -> Dict[str, str]:
-    """id -> OK or NO for each run question: given by hand, they lead to the same verdict.
-
-    Mostly what was found.  Where it was not (a run never decides, an answer given by hand
-    does) or nothing was, the answer that changes nothing: each is tried on verdict.py.
-    """
-
-    def differs(verdict: Verdict) -> Tuple[bool, bool, bool]:
-        bare = verdict._replace(rule="", warnings=())
-        return (
-            bare != target._replace(rule="", warnings=()),
-            verdict.rule != target.rule,
-            len(verdict.warnings) != len(target.warnings),
+def _decision(verdict: Verdict) -> List[Dict[str, Any]]:
+    """The steps; those after the one that decided have an empty answer."""
+    rows: List[Dict[str, Any]] = []
+    decided = False
+    for step in verdict.steps:
+        rows.append(
+            {
+                "question": step.question,
+                "answer": "" if decided else step.answer,
+                "detail": "" if decided else step.detail,
+                "exits": [{"answer": answer, "leads_to": to} for answer, to in step.exits],
+                "questions": list(step.questions),
+            }
         )
-
-    target, given = decide(answers), dict(answers)
-    for question in questions():
-        if question.kind != "run":
-            continue
-        found = answers[question.id]
-        if found not in ("yes", "no"):  # whether libc has setreuid is known without a run
-            found = answers.get(question.id.replace("_use_", "_have_"), "")
-        tried: List[Tuple[Tuple[bool, bool, bool], int, Answers]] = []
-        for answer in (found, "yes", "no"):
-            attempt = {**given, question.id: answer, question.id + ":how": "answers file"}
-            try:
-                if answer in ("yes", "no"):
-                    tried.append((differs(decide(attempt)), len(tried), attempt))
-            except Refused:
-                pass
-        given = min(tried, key=lambda row: row[:2])[2]
-    return {q.id: "OK" if given[q.id] == "yes" else "NO" for q in questions() if q.kind == "run"}
+        decided = decided or step.leads_to != "next"
+    return rows
 
 
-def _questions(answers: Answers) -> List[Dict[str, Any]]:
+def _questions(answers: Answers, verdict: Verdict) -> List[Dict[str, Any]]:
     rows = []
-    back = way_back(answers)
     for question in questions():
         answer = str(answers[question.id])
         row = {
@@ -79,27 +64,33 @@ def _questions(answers: Answers) -> List[Dict[str, Any]]:
             "command": programs.command(question),
         }
         if question.kind == "run":
-            row["cross_answer"] = back[question.id]
+            row["cross_answer"] = cross_answer(question.id, answers, verdict)
         rows.append(row)
     return rows
 
 
 def _group(answers: Answers, prefix: str, private: bool) -> Dict[str, str]:
-    """The answers under `prefix:`; those under `private-prefix:` only in the full profile."""
+    """The answers under `prefix:`; those under `private-prefix:` if wanted."""
     found = {k[len(prefix) + 1 :]: str(v) for k, v in sorted(answers.items()) if k.startswith(prefix + ":")}
     if private:
         found.update(_group(answers, "private-" + prefix, False))
     return found
 
 
-def build(answers: Answers) -> Dict[str, Any]:
+def build(answers: Answers, installed: bool) -> Dict[str, Any]:
+    """The report: that of the build folder holds everything, the installed one no paths and no host names.
+
+    A build with SOURCE_DATE_EPOCH must come out the same anywhere, so what it installs keeps no result of a run.
+    """
     verdict = decide(answers)
-    profile = str(answers["option:report_profile"])
-    full = profile == "full"
-    known = answers if full else _without_runs(answers)
+    left_out = [PRIVATE] if installed else []
+    known = answers
+    if installed and answers["environment:reproducible"] == "yes":
+        left_out.append(RUNS)
+        known = _without_runs(answers)
     return {
         "schema_version": SCHEMA_VERSION,
-        "profile": profile,
+        "left_out": left_out,
         "version": str(answers["project:version"]),
         "verdict": {
             "backend": verdict.backend,
@@ -117,20 +108,19 @@ def build(answers: Answers) -> Dict[str, Any]:
                     "backend": c.backend,
                     "symbol": c.symbol,
                     "scope": c.scope,
-                    "id_bits": verdict.id_bits,
                 }
                 for c in verdict.calls
             ],
-            "warnings": list(verdict.warnings) if full else [],
+            "warnings": list(decide(known).warnings),
         },
-        "decision": decision(known, verdict),
-        "questions": _questions(known),
+        "decision": _decision(verdict),
+        "questions": _questions(known, verdict),
         "probe_headers": programs.headers(),
         "overrides": {
             "used": [q.id for q in questions() if answers[q.id + ":how"] in EXPLICIT],
             "unused": [line for line in str(answers.get("overrides:unused", "")).split("\n") if line],
         },
-        "options": _group(answers, "option", full),
-        "machine": _group(answers, "machine", full),
-        "toolchain": _group(answers, "toolchain", full),
+        "options": _group(answers, "option", not installed),
+        "machine": _group(answers, "machine", not installed),
+        "toolchain": _group(answers, "toolchain", not installed),
     }

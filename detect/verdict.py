@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """The one place where a decision is made: answers in, verdict out.
 
-A pure function of the answers, so that the verdict for any platform can be
-computed anywhere.  No run probe and no privilege changes it: those only warn.
+A list of steps: the first whose answer leads out of the list is the decision, and its
+sentence is the rule that the report tells.  A pure function of the answers, so that the
+verdict for any platform can be computed anywhere.  No run probe and no privilege changes
+it: those only warn.
 generate.py turns the verdict into sources.  As a script it is run by Meson at
 configure time, prints the lines of the summary, and refuses what cannot be
 honoured with exit status 1 and the reason.
@@ -48,18 +50,51 @@ class Chosen(NamedTuple):
     scope: str  # thread | process | none
 
 
+class Step(NamedTuple):
+    """One question of the decision, in words for people."""
+
+    question: str
+    answer: str  # that of one of the exits
+    detail: str  # what it rests on, in a few words
+    exits: Tuple[Tuple[str, str], ...]  # (answer, next | syscall | libc | refused)
+    rule: str  # the sentence that tells the decision, if the answer leads out
+    questions: Tuple[str, ...] = ()  # the ids of the questions whose answers it rests on
+
+    @property
+    def leads_to(self) -> str:
+        return dict(self.exits)[self.answer]
+
+
 class Verdict(NamedTuple):
     backend: str  # syscall | libc: what the setters of ids use
     scope: str  # thread | process: replace.SCOPE
-    rule: str  # which rule decided, in a sentence
+    rule: str  # what decided, in a sentence
     system: str
     libc: str
     wide: bool  # USE_LINUX_32BIT_SYSCALLS
     size_t_groups: bool  # setgroups() takes a size_t
-    id_bits: int
     family: str  # Samba's macro for effective ids
     calls: Tuple[Chosen, ...]
     warnings: Tuple[str, ...]
+    steps: Tuple[Step, ...]  # of the decision, those after the one that decided too
+
+
+def cross_answer(question_id: str, answers: Answers, verdict: Verdict) -> str:
+    """OK or NO: the answer to a run question that, given by hand, leads to this verdict again.
+
+    It is what was found, unless that would decide otherwise: a run never decides, an answer given by hand does.
+    """
+    found = str(answers.get(question_id, ""))
+    if question_id == THREAD:
+        if verdict.backend == "syscall":
+            return "OK"
+        option, *possible, given_no = verdict.steps[:5]
+        if given_no.answer == "yes" or any(step.answer != "yes" for step in possible):
+            return "NO"
+        return "NO" if option.leads_to == "libc" and found == "no" else "OK"
+    if found not in ("yes", "no"):  # whether libc has setreuid is known without a run
+        found = str(answers.get(question_id.replace("_use_", "_have_"), "yes"))
+    return "NO" if found == "no" else "OK"
 
 
 def yes(answers: Answers, name: str) -> bool:
@@ -90,55 +125,97 @@ def _libc(answers: Answers, system: str) -> str:
     return "musl" if system == "linux" else "system"  # musl has no macro of its own, by design
 
 
-def _wide(answers: Answers) -> bool:
-    """USE_LINUX_32BIT_SYSCALLS: all seven or none."""
-    have = [n for n in WIDE if yes(answers, f"sys_{n}32")]
-    if have and len(have) < len(WIDE):
-        missing = ", ".join(f"SYS_{n}32" for n in WIDE if n not in have)
-        raise Refused(
-            f"the headers have SYS_{have[0]}32 but not {missing}: a mixture of 16-bit and 32-bit credential calls "
-            "would truncate ids. Use complete kernel headers, or -Dcredentials=libc"
-        )
-    return bool(have)
+def glibc_version(answers: Answers) -> str:
+    return ".".join(str(answers.get("libreplace_define_" + m, "")) for m in ("glibc", "glibc_minor"))
 
 
-def _why_no_raw(answers: Answers, system: str, wide: bool) -> str:
-    """Why raw system calls are impossible here; empty if they are possible."""
-    suffix = "32" if wide else ""
-    missing = [f"SYS_{n}{suffix}" for n in WIDE if not yes(answers, f"sys_{n}{suffix}")]
-    if system != "linux":
-        return f"only Linux has per-thread credentials, and this is {system}"
-    if missing:
-        return "the headers have no " + ", ".join(missing)
-    if not yes(answers, "have_syscall"):
-        return "libc has no syscall()"
-    return ""
+def _yes_or_no(holds: bool) -> str:
+    return "yes" if holds else "no"
 
 
-def _decide(answers: Answers, system: str, libc: str, wide: bool) -> Tuple[str, str]:
-    option = answers.get("option:credentials", "auto")
-    given = answers.get(THREAD) if how(answers, THREAD) in EXPLICIT else None
-    impossible = _why_no_raw(answers, system, wide)
-    if given == "yes" and impossible:
-        raise Refused(f"the {how(answers, THREAD)} says OK to thread-specific credentials, but {impossible}")
-    if option == "libc":
-        return "libc", "option: -Dcredentials=libc, so plain libc calls"
+def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
+    """All steps, in the order in which they count: the first whose answer leads out is the decision."""
+    option = str(answers.get("option:credentials", "auto"))
+    explicit = how(answers, THREAD) in EXPLICIT
+    given = str(answers.get(THREAD, "")) if explicit else ""
+    whose = how(answers, THREAD)
+    # Where raw calls are impossible: an error for who asked for them, libc's calls for who did not.
+    instead = "refused" if option == "syscall" or given == "yes" else "libc"
+
+    def impossible(why: str) -> str:
+        if option == "syscall":
+            return f"-Dcredentials=syscall cannot be honoured: {why}"
+        if given == "yes":
+            return f"the {whose} says OK to thread-specific credentials, but {why}"
+        return f"auto: {why}, so plain libc calls"
+
+    have_wide = [name for name in WIDE if yes(answers, f"sys_{name}32")]
+    suffix = "32" if have_wide else ""
+    lacking = [f"SYS_{name}{suffix}" for name in WIDE if not yes(answers, f"sys_{name}{suffix}")]
+    numbers = "mixed" if have_wide and lacking else _yes_or_no(not lacking)
+    mixture = (
+        f"the headers have SYS_{have_wide[0] if have_wide else ''}32 but not {', '.join(lacking)}: a mixture of 16-bit "
+        "and 32-bit credential calls would truncate ids. Use complete kernel headers, or -Dcredentials=libc"
+    )
+    macros = {name: "libreplace_define_" + macro for macro, name in SYSTEMS}
+    raw = "option: -Dcredentials=syscall, so raw system calls"
+    steps = [
+        Step(
+            "What does -Dcredentials ask for?",
+            option,
+            "",
+            (("auto", "next"), ("syscall", "next"), ("libc", "libc")),
+            "option: -Dcredentials=libc, so plain libc calls",
+        ),
+        Step(
+            "Is it Linux?",
+            _yes_or_no(system == "linux"),
+            "" if system == "linux" else system,
+            (("yes", "next"), ("no", instead)),
+            impossible(f"only Linux has per-thread credentials, and this is {system}"),
+            (macros[system],) if system in macros else tuple(macros.values()),
+        ),
+        Step(
+            "Do the headers have the numbers of the calls?",
+            numbers,
+            f"{len(WIDE) - len(lacking)} of {len(WIDE)}" + (", those with 32-bit ids" if have_wide else ""),
+            (("yes", "next"), ("no", instead), ("mixed", "refused")),
+            mixture if numbers == "mixed" else impossible("the headers have no " + ", ".join(lacking)),
+            tuple(f"libreplace_sys_{name}{suffix}" for name in WIDE),
+        ),
+        Step(
+            "Does libc have syscall()?",
+            _yes_or_no(yes(answers, "have_syscall")),
+            "",
+            (("yes", "next"), ("no", instead)),
+            impossible("libc has no syscall()"),
+            ("libreplace_have_syscall",),
+        ),
+        Step(
+            "Does an answer given by hand say NO?",
+            _yes_or_no(given == "no"),
+            f"{whose}: {given}" if given else "none was given",
+            (("yes", instead), ("no", "syscall" if option == "syscall" else "next")),
+            (impossible(f"the {whose} says NO") if option == "syscall" else f"answer: the {whose} says NO to "
+             "thread-specific credentials, so plain libc calls") if given == "no" else raw,
+            (THREAD,),
+        ),
+    ]  # fmt: skip
     if option == "syscall":
-        if impossible:
-            raise Refused(f"-Dcredentials=syscall cannot be honoured: {impossible}")
-        if given == "no":
-            raise Refused(f"-Dcredentials=syscall cannot be honoured: the {how(answers, THREAD)} says NO")
-        return "syscall", "option: -Dcredentials=syscall, so raw system calls"
-    if impossible:
-        return "libc", f"auto: {impossible}, so plain libc calls"
-    if given == "no":
-        return (
-            "libc",
-            f"answer: the {how(answers, THREAD)} says NO to thread-specific credentials, so plain libc calls",
-        )
-    if libc != "glibc":
-        return "libc", f"auto: Linux with {libc}, so plain libc calls; -Dcredentials=syscall would work here"
-    return "syscall", "auto: Linux with glibc whose headers have the numbers, so raw system calls"
+        return steps
+    return [
+        *steps,
+        Step(
+            "Is libc glibc?",
+            _yes_or_no(libc == "glibc"),
+            f"glibc {glibc_version(answers)}" if libc == "glibc" else libc,
+            (("yes", "syscall"), ("no", "libc")),
+            "auto: Linux with glibc whose headers have the numbers, so raw system calls"
+            if libc == "glibc"
+            else f"auto: Linux with {libc}, so plain libc calls; -Dcredentials=syscall would work here",
+            tuple("libreplace_define_" + macro for macro in ("glibc", "uclibc", "bionic")),
+        ),
+    ]
 
 
 def _libc_form(answers: Answers, call: Call, system: str) -> Tuple[str, str]:
@@ -197,8 +274,12 @@ def decide(answers: Answers) -> Verdict:
             )
     system = _system(answers)
     libc = _libc(answers, system)
-    wide = system == "linux" and _wide(answers)
-    backend, rule = _decide(answers, system, libc, wide)
+    steps = _steps(answers, system, libc)
+    end = next(step for step in steps if step.leads_to != "next")
+    backend, rule = end.leads_to, end.rule
+    if backend == "refused":
+        raise Refused(rule)
+    wide = backend == "syscall" and all(yes(answers, f"sys_{name}32") for name in WIDE)
     chosen = tuple(_choose(answers, call, backend, system, libc, wide) for call in CALLS)
     return Verdict(
         backend=backend,
@@ -206,12 +287,12 @@ def decide(answers: Answers) -> Verdict:
         rule=rule,
         system=system,
         libc=libc,
-        wide=wide and backend == "syscall",
+        wide=wide,
         size_t_groups=yes(answers, "setgroups_size_t"),
-        id_bits=32,
         family=_family(answers, backend),
         calls=chosen,
         warnings=tuple(_warnings(answers, backend, libc)),
+        steps=tuple(steps),
     )
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The report: its schema, its two profiles, its faces on the command line."""
+"""The report: its schema, what each copy holds, its faces on the command line."""
 
 import json
 import re
@@ -42,22 +42,29 @@ def test_installed_report_satisfies_the_schema():
     valid(replace.report())
 
 
-@pytest.mark.parametrize("profile", ["portable", "full"])
+@pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
-def test_every_platform_satisfies_the_schema(platform, profile):
-    answers = {**full_answers(platform), "option:report_profile": profile}
-    document = valid(build_side.build(answers))
-    assert ("builder" in json.dumps(document)) == (profile == "full")
+def test_every_platform_satisfies_the_schema(platform, installed):
+    document = valid(build_side.build(full_answers(platform), installed))
+    assert ("builder" in json.dumps(document)) == (not installed)
+    assert document["left_out"] == (["paths and host names"] if installed else [])
 
 
-def test_portable_keeps_no_result_of_a_run():
-    answers = {**full_answers(golden.GOLDEN / "linux-glibc-x86_64"), "option:report_profile": "portable"}
+def test_results_of_runs_are_installed_unless_the_build_must_be_the_same_everywhere():
+    answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
     other = dict(answers)
     for key in list(other):
         if key.endswith(":how") and other[key] == "not run":
-            other.update({key: "ran", key[:-4]: "yes", key[:-4] + ":evidence": "asked by euid 0"})
+            other.update({key: "ran", key[:-4]: "no", key[:-4] + ":evidence": "asked by euid 0"})
     assert other != answers
-    assert build_side.build(answers) == build_side.build(other)
+    document = build_side.build(other, True)
+    assert "asked by euid 0" in json.dumps(document)
+    assert "asked by euid 0" in document["verdict"]["warnings"][0]
+    reproducible = {"environment:reproducible": "yes"}
+    without = build_side.build({**answers, **reproducible}, True)
+    assert without == build_side.build({**other, **reproducible}, True)
+    assert without["left_out"] == ["paths and host names", "results of run probes"]
+    assert "asked by euid 0" in json.dumps(build_side.build({**other, **reproducible}, False)), "of the build folder"
 
 
 def test_a_reader_lets_unknown_fields_pass_and_misses_known_ones():
@@ -103,8 +110,8 @@ def test_a_file_that_is_no_report(tmp_path, face, text, why):
 
 
 def test_another_builds_report(tmp_path):
-    answers = {**full_answers(golden.GOLDEN / "netbsd-x86_64"), "option:report_profile": "full"}
-    (tmp_path / "netbsd.json").write_text(json.dumps(build_side.build(answers)))
+    answers = full_answers(golden.GOLDEN / "netbsd-x86_64")
+    (tmp_path / "netbsd.json").write_text(json.dumps(build_side.build(answers, False)))
     assert "system netbsd" in command("report", tmp_path / "netbsd.json").stdout
 
 
@@ -137,7 +144,7 @@ def test_asked_by_hand_the_questions_have_the_same_answers(tmp_path):
 @pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_answers_lead_back_to_the_same_verdict(platform, option, given, run_says, tmp_path):
-    """Whatever was found, given or asked for; of the portable profile too, which does not know what was found."""
+    """Whatever was found, given or asked for; also of a copy that does not know what was found."""
     answers = {**full_answers(platform), "option:credentials": option}
     for question in cross_answers.asked().values():
         answers.update({question: run_says, question + ":how": "ran", question + ":evidence": "a\n# b: OK"})
@@ -148,9 +155,9 @@ def test_answers_lead_back_to_the_same_verdict(platform, option, given, run_says
         before = decide(answers)
     except Refused:
         return  # there is no verdict to come back to
-    for profile in ("portable", "full"):
-        document = valid(build_side.build({**answers, "option:report_profile": profile}))
-        path = tmp_path / profile
+    for reproducible in ("yes", "no"):
+        document = valid(build_side.build({**answers, "environment:reproducible": reproducible}, True))
+        path = tmp_path / reproducible
         path.write_text(answers_file.as_answers(document) + "\n")
         found = {key: value for key, (value, _) in cross_answers.read(str(path)).items()}
         assert set(found) == set(cross_answers.asked().values())
@@ -203,8 +210,8 @@ def hostile():
         if isinstance(value, dict):
             return {k: spoil(v, k) for k, v in value.items()}
         if isinstance(value, list):
-            return [spoil(v) for v in value]
-        fixed = ("backend", "scope", "kind", "answer", "how", "leads_to", "profile", "id", "cross_answer")
+            return [spoil(v, key) for v in value]
+        fixed = ("backend", "scope", "kind", "answer", "how", "leads_to", "left_out", "id", "cross_answer")
         return f"{value} {markup}" if isinstance(value, str) and key not in fixed else value
 
     return valid(spoil(document))
@@ -237,7 +244,7 @@ def test_markdown_is_what_it_says(make):
     calls = [[one_line(v) for k, v in c.items() if k != "kind"] for c in document["verdict"]["calls"]]
     questions = [[one_line(q[k]) for k in ("question", "answer", "how", "evidence")] for q in document["questions"]]
     assert rows == [
-        ["call", "back end", "symbol", "scope", "id bits"], *calls,
+        ["call", "back end", "symbol", "scope"], *calls,
         ["question", "answer", "how", "evidence"], *questions,
     ]  # fmt: skip
 

@@ -5,13 +5,15 @@
 import json
 
 import cross_answers
-import decision
 import golden
 import pytest
+import report
+from calls import WIDE
 from questions import questions
 from verdict import Refused, decide
 
 THREAD = "libreplace_have_linux_thread_credentials"
+SYSCALL = "libreplace_have_syscall"
 
 
 def answers(platform="linux-glibc-x86_64", **changes):
@@ -65,24 +67,45 @@ def test_syscall_is_refused_with_the_reason(platform, why):
         decide(answers(platform, option__credentials="syscall"))
 
 
+def expected(found):
+    """The rules in a few lines, without a step or a sentence: a back end, or refused."""
+    option, platform = found["option:credentials"], found["platform"]
+    given = found[THREAD] if found[THREAD + ":how"] == "answers file" else ""
+    wide = [found[f"libreplace_sys_{name}32"] == "yes" for name in WIDE]
+    plain = [found[f"libreplace_sys_{name}"] == "yes" for name in WIDE]
+    if option == "libc":
+        return "libc"
+    if platform.startswith("linux") and any(wide) and not all(wide):
+        return "refused"
+    if not platform.startswith("linux") or not all(wide if any(wide) else plain) or found[SYSCALL] != "yes":
+        return "refused" if option == "syscall" or given == "yes" else "libc"
+    if given == "no":
+        return "refused" if option == "syscall" else "libc"
+    return "syscall" if option == "syscall" or "glibc" in platform else "libc"
+
+
 @pytest.mark.parametrize("given_answer", ["yes", "no", ""])
 @pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
-@pytest.mark.parametrize("lack", ["", "libreplace_sys_setgroups", "libreplace_have_syscall"])
+@pytest.mark.parametrize("lack", ["", "libreplace_sys_setgroups", "libreplace_sys_setgroups32", SYSCALL])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
-def test_the_told_way_ends_at_the_verdict(platform, lack, option, given_answer):
+def test_every_decision_and_the_way_to_it(platform, lack, option, given_answer):
     found = {**answers(platform.name, option__credentials=option), **(given(given_answer) if given_answer else {})}
     found.update({lack: "no"} if lack else {})
-    try:
-        verdict = decide(found)
-    except Refused:
+    wanted = expected({**found, "platform": platform.name})
+    if wanted == "refused":
+        with pytest.raises(Refused):
+            decide(found)
         return
-    way = decision.decision(found, verdict)
-    ends = [exit["leads_to"] for step in way for exit in step["exits"] if exit["answer"] == step["answer"]]
-    assert ends[:-1] == ["next"] * (len(ends) - 1)
-    assert ends[-1] == verdict.backend
+    verdict = decide(found)
+    assert verdict.backend == wanted
+    ends = [step.leads_to for step in verdict.steps]
+    (end,) = [step for step, place in zip(verdict.steps, ends, strict=True) if place != "next"][:1]
+    assert (end.leads_to, end.rule) == (verdict.backend, verdict.rule)
+    assert {i for step in verdict.steps for i in step.questions} <= {q.id for q in questions()}
+    way = report.build({**golden.complete(found), **found}, False)["decision"]
     answered = [bool(step["answer"]) for step in way]
-    assert answered == [True] * len(ends) + [False] * (len(way) - len(ends))
-    assert {i for step in way for i in step["questions"]} <= {q.id for q in questions()}
+    decided = verdict.steps.index(end) + 1
+    assert answered == [True] * decided + [False] * (len(way) - decided)
 
 
 def test_missing_numbers():
@@ -104,6 +127,8 @@ def test_no_is_honoured_and_ok_confirms():
 def test_a_mixture_of_16_and_32_bit_calls_is_refused():
     with pytest.raises(Refused, match="mixture.*truncate"):
         decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no"))
+    libc = decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no", option__credentials="libc"))
+    assert (libc.backend, libc.wide) == ("libc", False), "as the message says"
 
 
 def test_wide_numbers_everywhere():

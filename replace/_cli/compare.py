@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 
 from . import markdown
-from .documents import load, needs_fields
+from .documents import RUNS, load, needs_fields
 from .text import say, table
 
 TYPE_CHECKING = False
@@ -65,10 +65,10 @@ def tables(documents: list[dict[str, Any]]) -> list[Table]:
         ("system", [v["system"] for v in verdicts]),
         ("libc", [f"{v['libc']} {v['libc_version']}".strip() for v in verdicts]),
     ]
-    # As far as they differ: how it was asked for, evidence against (which portable reports do not keep), by what
+    # As far as they differ: how it was asked for, evidence against (which not every copy keeps), by what
     further: list[Row] = [
         ("-Dcredentials", [d["options"].get("credentials", "-") for d in documents]),
-        ("warnings", [str(len(d["verdict"]["warnings"])) if d["profile"] == "full" else "-" for d in documents]),
+        ("warnings", [str(len(d["verdict"]["warnings"])) if RUNS not in d["left_out"] else "-" for d in documents]),
         ("version", [d["version"] for d in documents]),
     ]
     calls = [{call["name"]: call for call in v["calls"]} for v in verdicts]

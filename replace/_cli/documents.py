@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
+#: In the field left_out: the copy keeps no results of run probes.
+RUNS = "results of run probes"
+
+
 class NotAReport(Exception):
     """A file is no report that this version reads; the text says which and why."""
 

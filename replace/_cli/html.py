@@ -111,7 +111,7 @@ def _call(call: dict[str, Any]) -> str:
     backend = f'<span class="pill {call["backend"]}">{escape(call["backend"])}</span>'
     return (
         f'<tr><th scope="row"><code>{escape(call["name"])}</code></th><td>{backend}</td>'
-        f"<td><code>{escape(call['symbol'])}</code></td><td>{escape(call['scope'])}</td><td>{call['id_bits']}</td></tr>"
+        f"<td><code>{escape(call['symbol'])}</code></td><td>{escape(call['scope'])}</td></tr>"
     )
 
 
@@ -193,5 +193,5 @@ def as_html(document: dict[str, Any]) -> str:
         questions=_questions(document),
         facts="\n".join(facts),
         schema_version=document["schema_version"],
-        profile=escape(document["profile"]),
+        left_out=escape(" or ".join(document["left_out"]) or "nothing"),
     )

@@ -52,10 +52,8 @@ def as_markdown(document: dict[str, Any]) -> str:
     lines += [f"- **warning**: {code(warning)}" for warning in verdict["warnings"]]
     lines += [f"- answered by hand: {code(used)}" for used in document["overrides"]["used"]]
     lines += [f"- **answer not used**: {code(unused)}" for unused in document["overrides"]["unused"]]
-    calls = [
-        [*map(code, (c["name"], c["backend"], c["symbol"])), c["scope"], str(c["id_bits"])] for c in verdict["calls"]
-    ]
-    lines += ["", *table(("call", "back end", "symbol", "scope", "id bits"), calls), ""]
+    calls = [[*map(code, (c["name"], c["backend"], c["symbol"])), c["scope"]] for c in verdict["calls"]]
+    lines += ["", *table(("call", "back end", "symbol", "scope"), calls), ""]
     questions = [
         [*map(code, (q["question"], q["answer"])), q["how"], code(q["evidence"])] for q in document["questions"]
     ]

@@ -35,8 +35,8 @@ def as_text(document: dict[str, Any]) -> str:
     ]
     lines += [f"warning: {warning}" for warning in verdict["warnings"]]
     lines += table(
-        ("call", "back end", "symbol", "scope", "id bits"),
-        [(c["name"], c["backend"], c["symbol"], c["scope"], str(c["id_bits"])) for c in verdict["calls"]],
+        ("call", "back end", "symbol", "scope"),
+        [(c["name"], c["backend"], c["symbol"], c["scope"]) for c in verdict["calls"]],
     )
     lines.append("")
     lines += table(

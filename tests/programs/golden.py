@@ -38,7 +38,7 @@ def portable(answers: dict[str, str]) -> dict[str, str]:
     }
     for key in [k[: -len(":how")] for k, v in kept.items() if k.endswith(":how") and v.startswith(("ran", "not run"))]:
         kept.update({key: "unknown", key + ":how": "not run", key + ":evidence": ""})
-    kept.update({"option:report_profile": "portable", "project:version": "0"})
+    kept.update({"environment:reproducible": "no", "project:version": "0"})
     return dict(sorted(kept.items()))
 
 

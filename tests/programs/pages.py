@@ -93,9 +93,10 @@ question unfolds to its source, command and what came of it. An answer given by 
 
 Everything else makes a new `schema_version`.
 
-The **portable** profile holds nothing that differs between two builds of the same source: no path, host name, kernel,
-or result of a run. It is that of wheels, and of builds where `SOURCE_DATE_EPOCH` is set. `-Dreport_profile=full`
-holds all of it; look at it before you publish it.
+There are two copies. The one in the build folder, `BUILD/replace/build_report.json`, holds everything; look at it
+before you publish it. The installed one holds no paths and no host names. It holds the results of the run probes, with
+the kernel's release and the builder's effective uid, unless `SOURCE_DATE_EPOCH` is set: such a build must come out the
+same everywhere. `left_out` says what a copy does not hold.
 """
 
 
@@ -104,11 +105,11 @@ def platforms() -> str:
 
 
 def reports() -> list[dict[str, Any]]:
-    """The portable report of each column."""
+    """The report of each column."""
     made = []
     for _, family, credentials in COLUMNS:
         answers = json.loads((golden.GOLDEN / family / "answers.json").read_text())
-        made.append(build_side.build({**answers, "option:credentials": credentials}))
+        made.append(build_side.build({**answers, "option:credentials": credentials}, True))
     return made
 
 

@@ -121,7 +121,7 @@ def test_sambas_other_wording(setup):
     [
         ("cc", [], ""),
         ("cc", ["-Dcredentials=libc"], ""),
-        ("cc", ["-Dreport_profile=portable"], "libreplace_have_linux_thread_credentials = 'NO'"),
+        ("cc", [], "libreplace_have_linux_thread_credentials = 'NO'"),
         ("musl-gcc", [], ""),
         ("musl-gcc", ["-Dcredentials=syscall"], ""),
     ],

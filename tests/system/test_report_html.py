@@ -73,8 +73,8 @@ def platforms():
 
 
 def of_platform(name, **options):
-    answers = {**full_answers(golden.GOLDEN / name), "option:report_profile": "full"}
-    return valid(build_side.build({**answers, **{f"option:{k}": v for k, v in options.items()}}))
+    answers = full_answers(golden.GOLDEN / name)
+    return valid(build_side.build({**answers, **{f"option:{k}": v for k, v in options.items()}}, False))
 
 
 def test_a_question_unfolds(show):

@@ -5,6 +5,7 @@
 All are made with -g, since debug information is what would tell the folders.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -123,3 +124,49 @@ def test_the_c_library(source, tmp_path):
     for tree in trees[1:]:
         assert tree.keys() == trees[0].keys()
         assert [name for name in tree if tree[name] != trees[0][name]] == []
+
+
+#: Where the shell stands, from there the source and the build folder; `link` leads to the folder that holds them.
+PLACES = {
+    "a source behind a link": ("link/source", ".", "build"),
+    "a build folder behind a link": ("link/build", "../source", "."),
+    "both behind links": ("link", "source", "build"),
+    "the real folders": ("real", "source", "build"),
+    "a build folder in the source": ("real/source", ".", "build"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_no_installed_file_tells_a_folder_or_a_host(source, tmp_path, place, compiler):
+    """Also without SOURCE_DATE_EPOCH. A compiler writes $PWD into debug information if it names the folder."""
+    needs_root()
+    tool("unshare", "another name of the host")
+    tool("hostname", "another name of the host")
+    folder = tmp_path / "secretfolder"
+    (folder / "real").mkdir(parents=True)
+    (folder / "link").symlink_to("real")
+    shutil.copytree(source, folder / "real" / "source")
+    (folder / "real" / "build").mkdir()
+    here, its_source, build = PLACES[place]
+    command = (
+        f"cd {here} && meson setup {build} {its_source} && cd {build} && ninja && "
+        f"DESTDIR={tmp_path}/installed meson install --no-rebuild"
+    )
+    env = {"CC": tool(compiler, "C compiler"), "CFLAGS": "-g"}
+    out = run("unshare", "--uts", "sh", "-c", f"hostname secrethost && {command}", env=env, cwd=folder)
+    assert out.returncode == 0, out.stdout + out.stderr
+    installed = [path for path in (tmp_path / "installed").rglob("*") if path.is_file()]
+    assert len(installed) > 40
+    words = [b"secretfolder", b"secrethost"]
+    assert [(path.name, word) for path in installed for word in words if word in path.read_bytes()] == []
+
+
+def test_the_installed_report_keeps_what_the_probes_found(source, tmp_path):
+    needs_root()
+    for name, env in (("kept", {}), ("left", EPOCH)):
+        assert meson("setup", tmp_path / name, source, env=env).returncode == 0
+        document = json.loads((tmp_path / name / "replace" / "installed_report.json").read_text())
+        found = {q["how"] for q in document["questions"] if q["kind"] == "run"}
+        assert found <= ({"ran", "compiled"} if name == "kept" else {"not recorded"}), name
+        assert ("results of run probes" in document["left_out"]) == (name == "left")

@@ -50,6 +50,18 @@
 #ifndef HAVE_GETGROUPS
 #define HAVE_GETGROUPS 1
 #endif
+#ifndef HAVE_UNISTD_H
+#define HAVE_UNISTD_H 1
+#endif
+#ifndef HAVE_GRP_H
+#define HAVE_GRP_H 1
+#endif
+#ifndef HAVE_SYS_TYPES_H
+#define HAVE_SYS_TYPES_H 1
+#endif
+#ifndef HAVE_SYS_SYSCALL_H
+#define HAVE_SYS_SYSCALL_H 1
+#endif
 #ifndef HAVE___THREAD
 #define HAVE___THREAD 1
 #endif
