@@ -117,12 +117,12 @@ def test_a_command_is_run_by_a_test(command):
 
 
 def test_the_tests_that_are_named_are_there():
-    names = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    names = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for test in set(ELSEWHERE.values()):
         if test.startswith("test_") and not test.endswith(".py"):
             assert f"def {test}(" in names, test
         else:
-            assert (ROOT / test).exists() or (ROOT / "tests" / test).exists(), test
+            assert (ROOT / test).exists() or list((ROOT / "tests").rglob(test)), test
 
 
 def test_nothing_is_named_that_no_page_has():
