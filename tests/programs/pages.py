@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The pages of the docs that are made: platforms.md from the golden answers, report.md from the report's schema,
-and the table of questions in packaging.md from detect/questions.py.
+"""The pages of the docs that are made: report.md from the report's schema, the table of questions in packaging.md
+from detect/questions.py, and what each call is in platforms.md from the golden answers.
 
 usage: python tests/programs/pages.py   (with the package installed; writes them anew)
 
-test_pages.py fails when one is stale.  What was tried on which platform is another page,
-docs/matrix.md, by matrix.py.
+test_pages.py fails when one is stale.  The other table of platforms.md, what was run where, is by platforms.py.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from replace._cli import compare  # noqa: E402
 from replace._cli.markdown import code, table  # noqa: E402
 
 DOCS = TESTS.parent / "docs"
+BEGIN, END = "<!-- made by tests/programs/pages.py -->\n", "<!-- end of what is made -->\n"
 
 #: column, golden answers, -Dcredentials
 COLUMNS = (
@@ -41,18 +41,6 @@ COLUMNS = (
     ("freebsd", "freebsd-x86_64", "auto"),
     ("netbsd", "netbsd-x86_64", "auto"),
 )
-
-PLATFORMS = """\
-# What each call is, platform by platform
-
-Made by `python tests/programs/pages.py` from the answers of each platform family (`tests/golden/`), as
-`libreplace compare --markdown A.json B.json ...` makes it of reports of your own. What was run on which platform, and
-what was only compiled, is told by [Platforms](matrix.md).
-
-Cells of calls: back end, what is called in the end, what one call changes or reads. `ENOSYS`: the platform has
-nothing that does it. Answers that need a program run are *unknown* here: none decides.
-
-"""
 
 REPORT = """\
 # The report, field by field
@@ -100,8 +88,15 @@ same everywhere. `left_out` says what a copy does not hold.
 """
 
 
+def between(page: str, made: str) -> str:
+    """A page as it is, with what is made between the two marks."""
+    head, rest = (DOCS / page).read_text().split(BEGIN)
+    return head + BEGIN + made + END + rest.split(END)[1]
+
+
 def platforms() -> str:
-    return PLATFORMS + compare.as_markdown([name for name, _, _ in COLUMNS], compare.tables(reports())) + "\n"
+    made = compare.as_markdown([name for name, _, _ in COLUMNS], compare.tables(reports()))
+    return between("platforms.md", f"{made}\n")
 
 
 def reports() -> list[dict[str, Any]]:
@@ -164,7 +159,6 @@ HOW = {
     "link": "the linker: does the probe build?",
     "run": "run, where programs can be; or given",
 }
-BEGIN, END = "<!-- made by tests/programs/pages.py -->\n", "<!-- end of what is made -->\n"
 
 
 def packaging() -> str:
@@ -180,8 +174,7 @@ def packaging() -> str:
         "",
         *table(("id", "question", "answered by"), others),
     ]
-    head, rest = (DOCS / "packaging.md").read_text().split(BEGIN)
-    return head + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
+    return between("packaging.md", "\n".join(lines) + "\n")
 
 
 PAGES = {"platforms.md": platforms, "report.md": report, "packaging.md": packaging}

@@ -8,7 +8,7 @@ usage: python tests/programs/platforms.py [--markdown] [PLATFORM...]
 For each platform: configure with its own headers (probes run where its programs can be),
 compile and link everything with warnings as errors, hold the generated module against the
 platform family's golden file, run the C tests, and hold every transition (transitions.c)
-against the model.  `--markdown` prints docs/matrix.md.  Exit status 1 if a platform fails, 2
+against the model.  `--markdown` prints the first table of docs/platforms.md.  Exit status 1 if a platform fails, 2
 if one could not be tried, with the reason in the table.
 """
 
@@ -149,7 +149,7 @@ def attempt(platform: Platform) -> Result:
     absent = missing(platform)
     if absent:
         return Result(platform.name, "-", "-", "-", f"NOT TRIED: needs {absent}")
-    with tempfile.TemporaryDirectory(prefix="libreplace-matrix-") as folder:
+    with tempfile.TemporaryDirectory(prefix="libreplace-platforms-") as folder:
         try:
             return check(platform, Path(folder))
         except Failed as error:

@@ -18,7 +18,7 @@ def test_platform(name):
     if result.verdict.startswith("NOT TRIED"):
         pytest.skip(result.verdict)
     assert not result.verdict.startswith("FAILED"), result.verdict
-    page = (ROOT / "docs" / "matrix.md").read_text()
-    assert f"| {' | '.join(result)} |\n" in page, "docs/matrix.md is stale: tests/programs/platforms.py --markdown"
+    page = (ROOT / "docs" / "platforms.md").read_text()
+    assert f"| {' | '.join(result)} |\n" in page, "docs/platforms.md is stale: tests/programs/platforms.py --markdown"
     if PLATFORMS[name].runs:
         assert str(transitions.ALL) in result.transitions
