@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""drop_privileges, popen_as, thread_credentials, assert_clean; a process-wide build with one thread."""
+"""drop_privileges(): every thread, for good, or nothing."""
 
 import errno
 import os
-import subprocess
 import sys
 import threading
 
@@ -15,6 +14,7 @@ from support.children import (
     BOB,
     HANG,
     LIBC,
+    as_plain_root,
     as_root,
     change_capabilities,
     ids,
@@ -24,20 +24,9 @@ from support.children import (
 )
 
 import replace
-from replace import Identity, drop_privileges, impersonate, popen_as
+from replace import Identity, drop_privileges, impersonate
 
 ALICES = ((80001,) * 3, (80011,) * 3, [80011, 80021], 80001, 80011)
-
-
-def as_plain_root(body):
-    """body in a child that is root without groups, on either back end."""
-    needs_root()
-
-    def child():
-        os.setgroups([])
-        return body()
-
-    return in_child(child)
 
 
 # ---- drop_privileges
@@ -200,85 +189,7 @@ def test_drop_without_proc_is_refused():
 # ---- Children
 
 
-def test_popen_as_starts_the_user_for_good(regain):
-    def body():
-        child = popen_as(ALICE, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
-        assert child.communicate()[0].strip() == "(80001, 80001, 80001)"
-        script = "id -u; id -g; id -G; grep Cap /proc/self/status | cut -f2 | head -n 4 | uniq"
-        child = popen_as(ALICE, ["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True, cwd="/")
-        assert child.communicate()[0].split("\n")[:4] == ["80001", "80011", "80011 80021", "0" * 16]
-        with pytest.raises(TypeError, match="sets user from the identity"):
-            popen_as(ALICE, ["true"], user=0)
-        with pytest.raises(replace.IdentityRefused, match="allow_root"):
-            popen_as(Identity(0, 0), ["true"])
-        with pytest.raises(FileNotFoundError):
-            popen_as(ALICE, ["/no/such/program"], cwd="/")
-        assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
-
-    as_plain_root(body)
-
-
-def test_popen_as_another_user_while_switched(regain):
-    def body():
-        with impersonate(ALICE):
-            child = popen_as(BOB, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
-            assert os.geteuid() == 80001
-        assert child.communicate()[0].strip() == "(80002, 80002, 80002)"
-
-    as_root(body)
-
-
 # ---- Who is every thread
 
 
-def test_thread_credentials_of_this_and_of_another_process():
-    mine = replace.thread_credentials()
-    assert mine[0].tid == os.getpid()
-    assert mine[0].uids[:2] == (os.getuid(), os.geteuid())
-    (init,) = replace.thread_credentials(1)[:1]
-    assert init.tid == 1
-    with pytest.raises(FileNotFoundError):
-        replace.thread_credentials(2**22 + 1)
-    assert "main" not in repr(init)
-    assert f"thread {init.tid} ({init.name})" in repr(init)
-
-
-def test_assert_clean_names_the_thread():
-    def body():
-        replace.assert_clean()
-        with impersonate(ALICE):
-            replace.assert_clean()  # the main thread is what the others are held against, and there are none
-        with (
-            switched_elsewhere(BOB) as worker,
-            pytest.raises(replace.ThreadsDiffer, match=f"thread {worker.native_id} .* 80002"),
-        ):
-            replace.assert_clean()
-
-    as_root(body)
-
-
 # ---- A build whose calls change the whole process
-
-
-def test_allow_process_is_for_one_thread():
-    needs_root()
-    if replace.SCOPE == "thread":
-        return
-
-    def body():
-        os.setgroups([])
-        for level in ("effective", "shielded", "real", "filesystem"):
-            with impersonate(ALICE, level=level, allow_process=True):
-                assert replace.getfsuid() == 80001
-                with pytest.raises(PermissionError):
-                    os.open("/etc/shadow", os.O_RDONLY)
-            assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
-        leave = threading.Event()
-        worker = threading.Thread(target=leave.wait)
-        worker.start()
-        with pytest.raises(replace.IdentityRefused, match="not known to be its only thread"):
-            impersonate(ALICE, allow_process=True).__enter__()
-        leave.set()
-        worker.join()
-
-    in_child(body)

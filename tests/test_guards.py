@@ -21,8 +21,10 @@ from support.children import (
     BOB,
     LEVELS,
     LIBC,
+    ROOT_IDS,
     InChild,
     as_root,
+    attacked,
     change_capabilities,
     ids,
     switched_elsewhere,
@@ -32,7 +34,6 @@ from support.children import (
 import replace
 from replace import Identity, _native, impersonate
 
-ROOT_IDS = ((0, 0, 0), (0, 0, 0), [], 0, 0)
 SYS_TGKILL = 234 if os.uname().machine == "x86_64" else 131
 PR_SET_SECUREBITS, PR_SET_KEEPCAPS, PR_CAP_AMBIENT = 28, 8, 47
 CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID = 1, 6, 7
@@ -296,35 +297,6 @@ def test_access_and_what_peers_and_signals_see(level, access, peer, signalled):
 # ---- libc's calls from elsewhere
 
 
-def attacked(call, protect):
-    """What `call` in another thread does to a thread that is switched."""
-
-    def body():
-        if protect:
-            replace.protect_os()
-        with impersonate(ALICE):
-            before = ids()
-            other = threading.Thread(target=None)
-            outcome = []
-
-            def work():
-                replace.setresuid(0, 0, 0)  # this thread was started inside: back to root, by its saved id
-                replace.setresgid(0, 0, 0)
-                try:
-                    call()
-                except Exception as error:
-                    outcome.append(error)
-
-            other = threading.Thread(target=work)
-            other.start()
-            other.join()
-            assert ids() == before or not protect
-            if outcome:
-                raise outcome[0]
-
-    return as_root(body)
-
-
 def test_setgroups_elsewhere_aborts_the_process_without_protect_os():
     if replace.SCOPE == "thread":
         with pytest.raises(InChild, match=str(-signal.SIGABRT)):
@@ -336,58 +308,6 @@ def test_seteuid_elsewhere_is_noticed_on_leaving():
         with pytest.raises(replace.IdentityChanged) as caught:
             attacked(lambda: os.seteuid(0), protect=False)
         assert caught.value.state == "restored"
-
-
-@pytest.mark.parametrize("name", ["setgroups", "seteuid", "setresuid", "setgid"])
-def test_protect_os_turns_them_into_exceptions(name):
-    arguments = {"setgroups": ([7],), "setresuid": (0, 0, 0)}.get(name, (0,))
-    if replace.SCOPE == "thread":
-        with pytest.raises(replace.IdentityRefused, match=f"os.{name} changes every thread, and 1 of them"):
-            attacked(lambda: getattr(os, name)(*arguments), protect=True)
-
-
-def test_protected_os_works_while_nobody_is_switched():
-    def body():
-        replace.protect_os()
-        replace.protect_os()
-        import posix
-
-        posix.seteuid(80001)
-        assert os.geteuid() == 80001
-        os.seteuid(0)
-        assert os.setuid.__wrapped__ is not os.setuid
-        with pytest.raises(TypeError):
-            os.setuid("root")
-        with impersonate(ALICE):
-            pass
-        os.setgroups([5])
-
-    as_root(body)
-
-
-STARTS = {
-    "fork": lambda: os.fork() or os._exit(0),
-    "system": lambda: os.system("true"),
-    "subprocess": lambda: subprocess.run(["true"], check=True),
-    "posix_spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
-    "thread": lambda: threading.Thread(target=int).start(),
-    "pool": lambda: ThreadPoolExecutor(1).submit(int).result(),
-}
-
-
-@pytest.mark.parametrize("name", STARTS)
-def test_strict_protection_refuses_to_start_things_inside(name, regain):
-    def body():
-        replace.protect_os(strict=True)
-        with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="would inherit"):
-            STARTS[name]()
-        if name != "fork":
-            STARTS[name]()
-        with impersonate(ALICE):
-            child = replace.popen_as(ALICE, [regain], stdout=subprocess.PIPE, cwd="/")
-            assert child.communicate()[0].strip() == b"(80001, 80001, 80001)"
-
-    as_root(body)
 
 
 # ---- Capabilities and groups

@@ -19,6 +19,7 @@ import pytest
 from support.builds import run, tool
 from support.children import (
     ALICE,
+    BOB,
     HANG,
     LIBC,
     as_root,
@@ -306,3 +307,29 @@ def test_the_rule_for_kernel_workers(name, kernel):
     thread = ThreadCredentials(7, {**status_fields(), "Name": name})
     assert thread.of_io_uring is kernel
     assert ("of io_uring" in repr(thread)) is kernel
+
+
+def test_thread_credentials_of_this_and_of_another_process():
+    mine = replace.thread_credentials()
+    assert mine[0].tid == os.getpid()
+    assert mine[0].uids[:2] == (os.getuid(), os.geteuid())
+    (init,) = replace.thread_credentials(1)[:1]
+    assert init.tid == 1
+    with pytest.raises(FileNotFoundError):
+        replace.thread_credentials(2**22 + 1)
+    assert "main" not in repr(init)
+    assert f"thread {init.tid} ({init.name})" in repr(init)
+
+
+def test_assert_clean_names_the_thread():
+    def body():
+        replace.assert_clean()
+        with impersonate(ALICE):
+            replace.assert_clean()  # the main thread is what the others are held against, and there are none
+        with (
+            switched_elsewhere(BOB) as worker,
+            pytest.raises(replace.ThreadsDiffer, match=f"thread {worker.native_id} .* 80002"),
+        ):
+            replace.assert_clean()
+
+    as_root(body)

@@ -74,6 +74,8 @@ def needs_root() -> None:
 
 ALICE = Identity(80001, 80011, [80021, 80011])
 BOB = Identity(80002, 80012)
+#: What ids() is of root without groups.
+ROOT_IDS: tuple[Any, ...] = ((0, 0, 0), (0, 0, 0), [], 0, 0)
 LEVELS = ["effective", "shielded", "real", "filesystem"]
 
 
@@ -95,6 +97,45 @@ def as_root(body: Callable[..., Any], *arguments: Any) -> Any:
         return body(*arguments)
 
     return in_child(child)
+
+
+def as_plain_root(body: Callable[[], Any]) -> Any:
+    """body in a child that is root without groups, on either back end."""
+    needs_root()
+
+    def child() -> Any:
+        os.setgroups([])
+        return body()
+
+    return in_child(child)
+
+
+def attacked(call: Callable[[], object], protect: bool) -> Any:
+    """What `call` in another thread does to a thread that is switched."""
+
+    def body() -> None:
+        if protect:
+            replace.protect_os()
+        with impersonate(ALICE):
+            before = ids()
+            outcome: list[Exception] = []
+
+            def work() -> None:
+                replace.setresuid(0, 0, 0)  # this thread was started inside: back to root, by its saved id
+                replace.setresgid(0, 0, 0)
+                try:
+                    call()
+                except Exception as error:
+                    outcome.append(error)
+
+            other = threading.Thread(target=work)
+            other.start()
+            other.join()
+            assert ids() == before or not protect
+            if outcome:
+                raise outcome[0]
+
+    return as_root(body)
 
 
 REGAIN = r"""

@@ -53,7 +53,7 @@ def other(source, tmp_path_factory):
 def test_suite_on_the_other_back_end(other):
     """What switches ids, once more, on a build with the other back end: all fast tests but those of other things."""
     apart = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "verdict"}
-    apart.add("ground")  # uid_wrapper does not fake libc's initgroups()
+    apart.add("environments")  # uid_wrapper does not fake libc's initgroups()
     suites = [path for path in (ROOT / "tests").glob("test_*.py") if path.stem.removeprefix("test_") not in apart]
     suites.append(ROOT / "tests" / "system" / "test_interrupts.py")
     out = run(
@@ -206,7 +206,7 @@ def test_vendored_package_leaves_the_installed_one_alone(source, tmp_path):
     ("arguments", "env", "text"),
     [
         (["-Dcredentials=perhaps"], {}, "perhaps"),
-        (["-Dcredential=libc"], {}, "nknown option"),
+        (["-Dcredential=libc"], {}, "known option"),
         (["-Dcross_answers=/no/such/file"], {}, "cannot read /no/such/file: No such file or directory"),
         (["-Dcross_answers=."], {}, "cannot read"),
         ([], {"CFLAGS": "-nostdinc"}, "cannot compile programs"),

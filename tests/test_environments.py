@@ -18,12 +18,11 @@ import threading
 
 import pytest
 from support.builds import ROOT, run, tool
-from support.children import ALICE, LIBC, as_root, change_capabilities, ids, needs_root
+from support.children import ALICE, LIBC, ROOT_IDS, as_root, change_capabilities, ids, needs_root
 
 import replace
 from replace import impersonate
 
-ROOT_IDS = ((0, 0, 0), (0, 0, 0), [], 0, 0)
 X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
 CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
 

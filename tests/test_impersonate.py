@@ -1,0 +1,260 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""impersonate(): levels, nesting, arguments, and what is refused; test_guards.py has what others do meanwhile."""
+
+import asyncio
+import ctypes
+import errno
+import gc
+import os
+import pickle
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.children import ALICE, BOB, LEVELS, ROOT_IDS, as_root, ids, in_child, needs_root
+
+import replace
+from replace import Identity, _native, impersonate
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_takes_on_and_gives_back(level, tmp_path):
+    tmp_path.chmod(0o777)
+    secret = tmp_path / "secret"
+    secret.write_text("root's")
+    secret.chmod(0o640)
+    folder = os.open(tmp_path, os.O_RDONLY)
+
+    def body():
+        before = ids()
+        with impersonate(ALICE, level=level) as who:
+            assert who is ALICE
+            for path in ("secret", "/etc/shadow"):
+                with pytest.raises(PermissionError):
+                    os.open(path, os.O_RDONLY, dir_fd=folder)
+            made = os.fstat(os.open("made", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+            assert (made.st_uid, made.st_gid) == (80001, 80011)
+            assert replace.getgroups() == [80011, 80021]
+        assert ids() == before
+        os.unlink("made", dir_fd=folder)
+        return True
+
+    assert as_root(body) in (True, None)
+
+
+def test_eight_threads_as_eight_users_at_once(tmp_path):
+    tmp_path.chmod(0o777)
+    folder = os.open(tmp_path, os.O_RDONLY)
+
+    def work(number):
+        who = Identity(81000 + number, 82000 + number, [83000 + number])
+        for turn in range(100):
+            with impersonate(who):
+                made = os.fstat(os.open(f"{number}-{turn}", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+            assert (made.st_uid, made.st_gid) == (81000 + number, 82000 + number)
+        return ids()
+
+    def body():
+        before = ids()
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(work, range(8))) == [before] * 8
+        return True
+
+    assert as_root(body) in (True, None)
+
+
+def test_nested_a_in_b_in_a():
+    def body():
+        with impersonate(ALICE):
+            with impersonate(BOB, level="real"):
+                with impersonate(ALICE, level="filesystem"):
+                    assert replace.getfsuid() == 80001
+                assert replace.getresuid() == (80002, 80002, 0)
+            assert replace.getresuid() == (0, 80001, 0)
+        assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("who", [Identity(0, 1), Identity(1, 0), Identity(1, 1, [0])], ids=repr)
+def test_root_is_refused_unless_allowed(who):
+    def body():
+        with pytest.raises(replace.IdentityRefused, match="allow_root") as caught:
+            impersonate(who)
+        for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+            assert (error.identity, error.errno, error.step, error.state) == (who, 1, "refusing", "unchanged")
+            assert str(error).startswith(f"{who!r} is refused: ")
+        if who.uid:
+            with impersonate(who, allow_root=True):
+                assert os.geteuid() == who.uid
+
+    as_root(body)
+
+
+def test_wrong_arguments():
+    with pytest.raises(TypeError, match="should be Identity"):
+        impersonate("alice")
+    with pytest.raises(ValueError, match="effective, shielded, real, filesystem"):
+        impersonate(ALICE, level="root")
+
+
+def test_await_inside_is_refused():
+    async def use():
+        with pytest.raises(replace.IdentityRefused, match="asyncio"), impersonate(ALICE):
+            raise AssertionError("entered")
+        with pytest.raises(TypeError, match="await"):
+            async with impersonate(ALICE):
+                raise AssertionError("entered")
+        assert os.geteuid() == 0
+
+    as_root(lambda: asyncio.run(use()))
+
+
+def generator(who):
+    with impersonate(who):
+        yield os.geteuid()
+
+
+def test_generator_closed_in_another_thread():
+    """The other thread gets an error and keeps its own ids; nobody has more rights than before."""
+
+    def body():
+        held = generator(ALICE)
+        other = ThreadPoolExecutor(1)
+        before = other.submit(ids).result()
+        assert next(held) == 80001
+        with pytest.raises(replace.ThreadTainted, match="leaving in order"):
+            other.submit(held.close).result()
+        assert other.submit(ids).result() == before
+        assert os.geteuid() == 80001
+
+    as_root(body)
+
+
+def test_two_generators_interleaved():
+    def body():
+        first, second = generator(ALICE), generator(BOB)
+        assert (next(first), next(second)) == (80001, 80002)
+        with pytest.raises(replace.ThreadTainted) as caught:
+            first.close()
+        assert caught.value.state == "tainted"
+        assert os.geteuid() == 80002, "bob must not have become anybody else"
+        with pytest.raises(replace.ThreadTainted, match="end this thread"), impersonate(ALICE):
+            raise AssertionError("entered")
+
+    as_root(body)
+
+
+def test_dropping_the_guard_restores():
+    def body():
+        manager = impersonate(ALICE)
+        manager.__enter__()
+        assert os.geteuid() == 80001
+        del manager
+        gc.collect()
+        assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
+
+    as_root(body)
+
+
+def test_seteuid_inside_is_noticed_on_leaving():
+    def body():
+        with pytest.raises(replace.IdentityChanged, match="libc") as caught, impersonate(ALICE):
+            os.seteuid(0)
+        assert caught.value.state == "restored"
+        assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
+
+    as_root(body)
+
+
+def test_capabilities_that_would_remain_are_refused():
+    def body():
+        assert ctypes.CDLL(None).prctl(28, 4, 0, 0, 0) == 0  # PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP
+        with pytest.raises(replace.CapabilitiesRemain) as caught, impersonate(ALICE):
+            raise AssertionError("entered")
+        assert (caught.value.state, caught.value.identity) == ("rolled back", ALICE)
+        assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
+
+    as_root(body)
+
+
+def test_without_privilege_the_step_is_named():
+    def body():
+        replace.setresgid(80005, 80005, 80005)
+        replace.setresuid(80005, 80005, 80005)
+        before = ids()
+        with pytest.raises(replace.IdentityError, match="in setgroups; the thread is rolled back") as caught:
+            impersonate(ALICE).__enter__()
+        assert caught.value.errno == errno.EPERM
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+        assert ids() == before
+
+    as_root(body)
+
+
+def test_many_groups_and_a_manager_used_twice():
+    def body():
+        many = Identity(80001, 80011, range(1, 65537))
+        manager = impersonate(many)
+        with manager:
+            assert replace.getgroups() == list(range(1, 65537))
+        with pytest.raises(RuntimeError, match="entered before"), manager:
+            raise AssertionError("entered")
+        assert replace.getgroups() == []
+
+    as_root(body)
+
+
+def test_allow_process_is_for_one_thread():
+    needs_root()
+    if replace.SCOPE == "thread":
+        return
+
+    def body():
+        os.setgroups([])
+        for level in ("effective", "shielded", "real", "filesystem"):
+            with impersonate(ALICE, level=level, allow_process=True):
+                assert replace.getfsuid() == 80001
+                with pytest.raises(PermissionError):
+                    os.open("/etc/shadow", os.O_RDONLY)
+            assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
+        leave = threading.Event()
+        worker = threading.Thread(target=leave.wait)
+        worker.start()
+        with pytest.raises(replace.IdentityRefused, match="not known to be its only thread"):
+            impersonate(ALICE, allow_process=True).__enter__()
+        leave.set()
+        worker.join()
+
+    in_child(body)
+
+
+def test_audit_events_and_the_veto():
+    def body():
+        seen, veto = [], []
+
+        def hook(event, arguments):
+            if event.startswith("replace."):
+                seen.append((event, arguments[0], *arguments[1:], os.geteuid()))
+                if veto:
+                    raise RuntimeError("no")
+
+        sys.addaudithook(hook)
+        with impersonate(ALICE, level="shielded"):
+            pass
+        level = _native.LEVELS["shielded"]
+        assert seen == [("replace.enter", ALICE, level, 0), ("replace.leave", ALICE, level, 0)]
+        veto.append(True)
+        with pytest.raises(RuntimeError, match="no"), impersonate(ALICE):
+            raise AssertionError("entered")
+        assert ids() == ROOT_IDS
+        with pytest.raises(RuntimeError, match="no"):
+            replace.drop_privileges(ALICE)
+        assert ids() == ROOT_IDS
+        veto.clear()
+        replace.drop_privileges(ALICE)
+        assert seen[-1][:2] == ("replace.drop", ALICE)
+
+    as_root(body)

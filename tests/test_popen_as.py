@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""popen_as(): a child that has become the user for good."""
+
+import os
+import subprocess
+
+import pytest
+from support.children import ALICE, BOB, as_plain_root, as_root, ids
+
+import replace
+from replace import Identity, impersonate, popen_as
+
+
+def test_popen_as_starts_the_user_for_good(regain):
+    def body():
+        child = popen_as(ALICE, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
+        assert child.communicate()[0].strip() == "(80001, 80001, 80001)"
+        script = "id -u; id -g; id -G; grep Cap /proc/self/status | cut -f2 | head -n 4 | uniq"
+        child = popen_as(ALICE, ["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True, cwd="/")
+        assert child.communicate()[0].split("\n")[:4] == ["80001", "80011", "80011 80021", "0" * 16]
+        with pytest.raises(TypeError, match="sets user from the identity"):
+            popen_as(ALICE, ["true"], user=0)
+        with pytest.raises(replace.IdentityRefused, match="allow_root"):
+            popen_as(Identity(0, 0), ["true"])
+        with pytest.raises(FileNotFoundError):
+            popen_as(ALICE, ["/no/such/program"], cwd="/")
+        assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
+
+    as_plain_root(body)
+
+
+def test_popen_as_another_user_while_switched(regain):
+    def body():
+        with impersonate(ALICE):
+            child = popen_as(BOB, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
+            assert os.geteuid() == 80001
+        assert child.communicate()[0].strip() == "(80002, 80002, 80002)"
+
+    as_root(body)
