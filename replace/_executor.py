@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ._acting_as import refuse_lazy_function
 from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
-from ._impersonate import check_options
+from ._impersonate import DEFAULT_LEVEL, check_options
 from ._pool import Home, Pool, Task, TaskFuture, exiting, is_itself, supervisors
 from ._threads import like_main
 
@@ -61,7 +61,7 @@ class IdentityExecutor(Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         *,
-        level: Level = "effective",
+        level: Level = DEFAULT_LEVEL,
         allow_root: bool = False,
         private_fs: bool = False,
     ) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Level = Literal["effective", "shielded", "real", "filesystem"]
     OnFailure = Literal["taint", "abort"]
 
+DEFAULT_LEVEL: Level = "effective"
+
 _module = sys.modules.get
 
 
@@ -60,7 +62,7 @@ _native.setup(_before, failure, sys.audit, _LOOPS)
 
 
 def check_options(
-    level: Level = "effective",
+    level: Level = DEFAULT_LEVEL,
     allow_root: bool = False,
     allow_process: bool = False,
     on_restore_failure: OnFailure = "taint",
@@ -88,7 +90,7 @@ def check_options(
 def impersonate(
     identity: Identity,
     *,
-    level: Level = "effective",
+    level: Level = DEFAULT_LEVEL,
     allow_root: bool = False,
     allow_process: bool = False,
     on_restore_failure: OnFailure = "taint",

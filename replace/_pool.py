@@ -82,7 +82,7 @@ def is_itself() -> bool:
 class Worker:
     """A thread: whom it is at the moment, its task, and how it is woken."""
 
-    __slots__ = ("guard", "identity", "pool", "task", "thread", "turns", "wake")
+    __slots__ = ("guard", "identity", "pool", "problem", "task", "thread", "turns", "wake")
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -92,6 +92,7 @@ class Worker:
         self.turns = 0  # tasks of this identity in a row
         self.task: Task | None = None  # until it is done, so that somebody else does it if this worker ends
         self.wake: SimpleQueue[None] = SimpleQueue()
+        self.problem: OSError | None = None  # what it found when it left an identity between two tasks
 
     def work(self) -> None:
         """The thread's life.  It ends when the pool closes, and at once if it is not what it should be."""
@@ -135,8 +136,7 @@ class Worker:
         try:
             guard.__exit__(None, None, None)
         except OSError as problem:
-            if depth() == 0:  # a handler may open files, which no user may do for the server
-                _log.warning("a worker ends: %s", problem)
+            self.problem = problem  # nobody waits for it here
             return False
         return is_itself()
 
@@ -366,6 +366,8 @@ class Pool:
             ended = self.orders.get()
             if ended is not None and ended.thread is not None:
                 ended.thread.join()
+                if ended.problem is not None:  # told here, since a handler opens files
+                    _log.warning("a worker of %s ended: %s", self.prefix, ended.problem)
             with self.lock:
                 if self.closed and self.waiting and not self.workers:
                     self.order()  # an interrupt kept submit() from it

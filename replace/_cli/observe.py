@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the live checks of _checks.py stand on: what one thread is, as seen from three sides."""
+"""What the live checks of checks.py stand on: what one thread is, as seen from three sides."""
 
 from __future__ import annotations
 

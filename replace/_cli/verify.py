@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace verify`: runs the checks of _checks.py, each in a child process of its own.
+"""`libreplace verify`: runs the checks of checks.py, each in a child process of its own.
 
 So the caller's ids never change, whatever a check does and however it ends.
 """
