@@ -103,3 +103,30 @@ def test_the_table_of_levels_is_what_the_tests_measure():
     assert [cell.startswith(("yes", "it is root")) for cell in cells] == [
         ids.startswith("(0,") for ids in EXEC.values()
     ]
+
+
+def test_contributing_names_files_that_are_there_for_ten_kinds_of_change():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text.split("| to change | open |")[1].split("\n\n")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert len(rows) >= 10
+    for row in rows:
+        assert re.findall(r"`((?:detect|replace|tests|docs)/[\w./]*)`", row), row
+    for name in re.findall(r"`(?:python |pytest )?((?:detect|replace|tests|docs|\.ci)/[\w./]*)", text):
+        assert (ROOT / name).exists(), name
+    tree = text.split("## The tree")[1].split("Imports point")[0]
+    names = re.findall(r"\w[\w.]*\.(?:py|build|options|toml)\b|\b\w+/", tree.replace("test_FILE.py", ""))
+    assert len(names) > 20
+    for name in names:
+        assert any(list(folder.glob(name)) for folder in (ROOT, *map(ROOT.joinpath, ("detect", "replace", "tests")))), (
+            name
+        )
+
+
+def test_pins_are_written_the_same_everywhere():
+    """pre-commit and nox use the same versions of the same tools."""
+    pins = dict(re.findall(r'"([\w-]+)==([\w.]+)"', (ROOT / "pyproject.toml").read_text()))
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    found = dict(re.findall(r"repo: https://\S+/(\S+)\n +rev: v(\S+)", hooks))
+    names = {"ruff-pre-commit": "ruff", "mirrors-clang-format": "clang-format", "codespell": "codespell"}
+    assert {names[name]: version for name, version in found.items()} == {n: pins[n] for n in names.values()}
