@@ -63,6 +63,8 @@ static void wide_ids(void)
 		}
 		MUST(libreplace_setgroups(3, groups) == 0 && libreplace_getgroups(3, list) == 3);
 		MUST(memcmp(list, groups, sizeof groups) == 0);
+		MUST(libreplace_initgroups("libreplace-nobody", 80005) == 0);
+		MUST(libreplace_getgroups(3, list) == 1 && list[0] == 80005);
 		exit(0);
 	}
 	MUST(waitpid(child, &status, 0) == child && status == 0);

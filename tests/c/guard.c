@@ -7,51 +7,11 @@
  * root. Each case runs in a forked child. Without root what is left to test is the refusal. Built
  * where one call changes one thread.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <libreplace/replace.h>
+#include "cases.h"
 #include "raw_capabilities.h"
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition,  \
-			        errno);                                                            \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
-
-enum { ALICE = 80001, BOB = 80002, STAFF = 80011, ROOM = 64 };
-
-static const gid_t groups_of_alice[] = {80011, 80021}, groups_of_bob[] = {80012};
-static const struct libreplace_identity alice = {ALICE, STAFF, 2, groups_of_alice};
-static const struct libreplace_identity bob = {BOB, 80012, 1, groups_of_bob};
-
-typedef LIBREPLACE_GUARD(entry, ROOM);
-
-static struct libreplace_guard *fresh(entry *place)
-{
-	memset(place, 0, sizeof *place);
-	place->guard.room = ROOM;
-	return &place->guard;
-}
-
-static void are(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
-{
-	uid_t ruid, euid, suid, fsuid;
-
-	MUST(libreplace_getresuid(&ruid, &euid, &suid) == 0 && libreplace_getfsuid(&fsuid) == 0);
-	MUST(ruid == r && euid == e && suid == s && fsuid == fs);
-	MUST(getegid() == g && getgroups(0, NULL) == size);
-}
 
 static int opens(const char *path)
 {
@@ -338,23 +298,6 @@ static void too_many_groups_for_the_buffer(void)
 	MUST(libreplace_active() == 0);
 }
 
-static int run(const char *name, void (*body)(void))
-{
-	int status = 0;
-	pid_t child = fork();
-
-	if (child == 0) {
-		alarm(20);
-		MUST(libreplace_setgroups(0, NULL) == 0);
-		body();
-		exit(0);
-	}
-	waitpid(child, &status, 0);
-	printf("%s %s\n", status == 0 ? "ok" : "not ok", name);
-	fflush(stdout);
-	return status != 0;
-}
-
 static void names_in_words(void)
 {
 	MUST(strcmp(libreplace_level_name(LIBREPLACE_LEVEL_SHIELDED), "shielded") == 0);
@@ -382,7 +325,6 @@ int main(void)
 		MUST(held.guard.state != LIBREPLACE_STATE_TAINTED && libreplace_active() == 0);
 		return 0;
 	}
-#define RUN(body) failed += run(#body, body)
 	RUN(every_level);
 	RUN(group_ids_of_every_level);
 	RUN(forked_while_held);

@@ -3,12 +3,12 @@
  * SPDX-License-Identifier: MIT
  *
  * Every state x every call x every argument, each in a child of its own: what the call
- * returned and what the process then was. transitions.py holds that against the model
+ * returned and what the process then was. transitions.py compares that with the model
  * (kernels.py); this is what runs where there is no Python. As root; Linux.
  *
- * usage: transitions ours|libc    one line a transition:
- *   kind privileged r e s call a b c errno r e s fs
- * Ids are printed as 0, 1, 2 and - (unset) for 0, 80001, 80002 and -1.
+ * usage: transitions ours|libc [CALL]    one line a transition, of all calls or of one (setresuid,
+ * say): kind privileged r e s call a b c errno r e s fs Ids are printed as 0, 1, 2 and - (unset)
+ * for 0, 80001, 80002 and -1.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -128,6 +128,17 @@ static void child(int gid, int privileged, const unsigned *state, int call, cons
 	_exit(0);
 }
 
+static const char *const calls[] = {"set", "sete", "setre", "setres", "setfs"};
+
+/* Whether a call is the one that was asked for, as "setresuid"; without a name, all are. */
+static int wanted(const char *asked, int call, int gid)
+{
+	size_t length = strlen(calls[call]);
+
+	return asked == NULL || (strncmp(asked, calls[call], length) == 0 &&
+	                         strcmp(asked + length, gid ? "gid" : "uid") == 0);
+}
+
 static char name(unsigned id)
 {
 	for (int i = 0; i < 4; i++)
@@ -139,7 +150,6 @@ static char name(unsigned id)
 static void transition(int gid, int privileged, const unsigned *state, int call,
                        const unsigned *args)
 {
-	static const char *const calls[] = {"set", "sete", "setre", "setres", "setfs"};
 	struct outcome *out = shared;
 	int status = 1;
 	pid_t pid;
@@ -177,7 +187,8 @@ int main(int argc, char **argv)
 					unsigned args[3] = {ids[arg % 4], ids[arg / 4 % 4],
 					                    ids[arg / 16]};
 
-					transition(kind / 2, kind % 2, from, call, args);
+					if (wanted(argc > 2 ? argv[2] : NULL, call, kind / 2))
+						transition(kind / 2, kind % 2, from, call, args);
 				}
 	return 0;
 }

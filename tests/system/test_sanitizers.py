@@ -9,7 +9,7 @@ from support.builds import run, tool
 from support.children import needs_root
 from test_build import meson
 
-PROGRAMS = ["conformance", "guard", "threads"]
+PROGRAMS = ["conformance", "guard", "edges", "threads"]
 
 
 def build(source, folder, *options, compiler="clang"):
@@ -36,7 +36,7 @@ def test_sanitizers(source, tmp_path, sanitizers):
     options = [f"-Db_sanitize={sanitizers}", "-Db_lundef=false", "-Doptimization=1"]
     tests = build(source, tmp_path / "b", *options)
     for program in PROGRAMS:
-        if (program, sanitizers) != ("guard", "thread"):  # forks with threads: not what TSan is for
+        if program not in ("guard", "edges") or sanitizers != "thread":  # forks with threads: not what TSan is for
             clean(tests / program)
 
 
@@ -54,7 +54,7 @@ def test_valgrind(source, tmp_path):
     needs_root()
     valgrind = tool("valgrind", "finds leaks")
     tests = build(source, tmp_path / "b", compiler="gcc")
-    for program, *arguments in (["conformance"], ["guard"], ["threads", "5"]):
+    for program, *arguments in (["conformance"], ["guard"], ["edges"], ["threads", "5"]):
         clean(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", tests / program, *arguments)
 
 
