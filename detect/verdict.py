@@ -158,7 +158,9 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
         "and 32-bit credential calls would truncate ids. Use complete kernel headers, or -Dcredentials=libc"
     )
     macros = {name: "libreplace_define_" + macro for macro, name in SYSTEMS}
-    raw = "option: -Dcredentials=syscall, so raw system calls"
+    refusal = f"answer: the {whose} says NO to thread-specific credentials, so plain libc calls"
+    if option == "syscall":
+        refusal = impossible(f"the {whose} says NO")
     steps = [
         Step(
             "What does -Dcredentials ask for?",
@@ -196,11 +198,10 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
             _yes_or_no(given == "no"),
             f"{whose}: {given}" if given else "none was given",
             (("yes", instead), ("no", "syscall" if option == "syscall" else "next")),
-            (impossible(f"the {whose} says NO") if option == "syscall" else f"answer: the {whose} says NO to "
-             "thread-specific credentials, so plain libc calls") if given == "no" else raw,
+            refusal if given == "no" else "option: -Dcredentials=syscall, so raw system calls",
             (THREAD,),
         ),
-    ]  # fmt: skip
+    ]
     if option == "syscall":
         return steps
     return [
