@@ -70,7 +70,7 @@ int libreplace_alone(void)
 __attribute__((constructor)) static void start(void)
 {
 	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;
-	libreplace_watch_forks();
+	libreplace_watch_forks(); /* which also takes fork.c out of the static library */
 }
 
 int libreplace_drop_begin(void)
