@@ -37,6 +37,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_itemcollected(item: pytest.Item) -> None:
     if SYSTEM in item.path.parents:
         item.add_marker("long")
+    assert " at 0x" not in item.name, f"{item.name}: an address is another one in each process; give the case an id"
 
 
 @pytest.fixture(autouse=True)

@@ -78,7 +78,11 @@ class Callable:
         yield 1
 
 
-@pytest.mark.parametrize("function", [generates, awaits, functools.partial(generates), Callable()], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [generates, awaits, functools.partial(generates), Callable()],
+    ids=["generator", "coroutine", "partial", "callable"],
+)
 def test_lazy_functions_are_refused_at_once(function):
     with pytest.raises(TypeError, match="generator or coroutine function"):
         acting_as(ALICE, function)

@@ -12,9 +12,6 @@ import re
 import golden
 import pytest
 import report as build_side
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from support.builds import tool
 from support.schema import valid
 from test_report import full_answers, hostile
@@ -22,6 +19,9 @@ from test_report import full_answers, hostile
 import replace
 from replace._cli import html as page_maker
 
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (pip install '.[test-all]')")
+By = pytest.importorskip("selenium.webdriver.common.by").By
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 PROBE = "libreplace_have_linux_thread_credentials"
 
 
