@@ -1,16 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""docs/packaging.md against the source: options, questions, install tags, staged installs."""
+"""docs/packaging.md against the source: options, questions, requirements; its install tags: system/test_tags.py."""
 
-import json
-import os
 import re
-import sys
 
-import pytest
 from questions import questions
-from support.builds import ROOT, run
-from test_build import meson
+from support.builds import ROOT
 
 PAGE = (ROOT / "docs" / "packaging.md").read_text()
 OPTIONS = re.findall(
@@ -43,67 +38,3 @@ def test_the_requirements_are_those_of_pyproject():
     for name, package in (("meson", "meson"), ("meson-python", "python3-mesonpy"), ("cffi", "python3-cffi")):
         (least,) = re.findall(rf'^requires = .*"{name}>=([\d.]+)"', text, re.M)
         assert f" {package} (>= {least})," in control
-
-
-WITH = {
-    "with Python": ["-Dpython=true"],
-    "C alone": ["-Dpython=false"],
-    "C, shared": ["-Dpython=false", "-Ddefault_library=both"],
-}
-
-
-@pytest.fixture(scope="session", params=WITH)
-def build(request, source, tmp_path_factory):
-    """A build folder, built, and the tags of what it installs."""
-    folder = tmp_path_factory.mktemp("tags") / "b"
-    options = [*WITH[request.param], "--prefix=/usr", "-Dpython.install_env=prefix"]
-    for words in (["setup", folder, source, *options], ["compile", "-C", folder]):
-        out = meson(*words)
-        assert out.returncode == 0, out.stdout + out.stderr
-    plan = json.loads(meson("introspect", "--install-plan", folder).stdout)
-    tags = {row["destination"]: row["tag"] for rows in plan.values() for row in rows.values()}
-    return folder, request.param == "with Python", tags
-
-
-def staged(folder, target, *options):
-    out = meson("install", "-C", folder, "--no-rebuild", *options, env={"DESTDIR": str(target)})
-    assert out.returncode == 0, out.stdout + out.stderr
-    return sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file() or path.is_symlink())
-
-
-def test_every_file_has_a_tag_of_the_page(build):
-    _, _, tags = build
-    on_page = set(re.findall(r"^\| `([a-z-]+)` \| ", PAGE.split("meson install --tags")[1].split("##")[0], re.M))
-    assert tags
-    assert set(tags.values()) <= on_page
-
-
-def test_the_tags_share_out_what_is_installed(build, tmp_path):
-    folder, python, tags = build
-    everything = staged(folder, tmp_path / "all")
-    parts = {tag: staged(folder, tmp_path / tag, "--tags", tag) for tag in ("devel", "runtime", "python-runtime")}
-    assert sorted(sum(parts.values(), [])) == everything
-    files = [name for name in everything if not name.endswith(".pyc") and not (tmp_path / "all" / name).is_symlink()]
-    assert len(files) == len(tags)
-    if python:
-        (site,) = {str(p.parent) for p in (tmp_path / "python-runtime").rglob("replace") if p.name == "replace"}
-        code = "import replace; print(replace.__file__, replace.SCOPE)"
-        out = run(sys.executable, "-c", code, env={"PYTHONPATH": site}, cwd="/")
-        assert out.stdout.startswith(site), out.stderr
-    else:
-        assert parts["python-runtime"] == []
-        assert any(name.endswith("libreplace.a") for name in parts["devel"])
-
-
-def test_a_staged_file_does_not_know_where_it_was_staged(build, tmp_path):
-    folder, python, _ = build
-    target = tmp_path / "staged here"
-    names = staged(folder, target)
-    assert not any(str(target).encode() in (target / name).read_bytes() for name in names)
-    if not python:
-        (pc,) = [name for name in names if name.endswith(".pc")]
-        text = (target / pc).read_text()
-        assert text.startswith("prefix=/usr\n")
-        assert re.search(r"^libdir=\$\{prefix\}/lib", text, re.M)
-        assert str(tmp_path) not in text
-        assert os.path.dirname(folder) not in text
