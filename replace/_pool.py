@@ -312,7 +312,7 @@ class Pool:
             self.workers.discard(worker)
             if self.waiting:
                 self.order()
-        self.orders.put(worker)
+            self.orders.put(worker)  # with the lock held: the supervisor ends when no worker and no order is left
 
     def spoil(self, problem: BaseException) -> None:
         """No worker can be had: every task that waits and every one to come is told why."""
@@ -377,7 +377,7 @@ class Pool:
             ended = None
             if self.closed:
                 with self.lock:
-                    if not self.workers and not self.waiting:
+                    if not self.workers and not self.waiting and self.orders.empty():
                         break
         if self.home is not None:
             os.close(self.home.directory)
