@@ -11,10 +11,16 @@ import os
 import pwd
 import resource
 import signal
+import stat
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from support.children import HANG
 
 #: Python ignores these itself.
 _IGNORED = {signal.SIGPIPE, signal.SIGXFSZ}
@@ -30,7 +36,7 @@ _VARIABLES = (
 
 
 def set_known_start() -> None:
-    """Set signals, umask, limits, locale, time zone, HOME and standard input.  conftest.py calls this first."""
+    """Set signals, umask, limits, locale, time zone, HOME, TMPDIR and standard input.  conftest.py calls this first."""
     _set_signals()
     os.umask(0o022)
     _set_limits()
@@ -42,11 +48,20 @@ def set_known_start() -> None:
     if not os.access(os.environ.get("HOME", ""), os.R_OK | os.W_OK | os.X_OK):
         home = pwd.getpwuid(os.getuid()).pw_dir
         os.environ["HOME"] = home if os.access(home, os.W_OK | os.X_OK) else tempfile.mkdtemp(prefix="libreplace-home-")
+    if not _is_open_to_all(tempfile.gettempdir()):  # the users that tests switch to must reach what is made there
+        os.environ.pop("TMPDIR", None)
+        tempfile.tempdir = None
     nothing = os.open(os.devnull, os.O_RDONLY)  # closed, a terminal or a pipe: from now on there is nothing to read
     if nothing != 0:
         os.dup2(nothing, 0)
         os.close(nothing)
     os.set_inheritable(0, True)
+
+
+def _is_open_to_all(folder: str) -> bool:
+    """Whether every user may pass through the folder and all those above it."""
+    path = Path(folder).resolve()
+    return all(place.stat().st_mode & stat.S_IXOTH for place in (path, *path.parents))
 
 
 def _set_signals() -> None:
@@ -79,6 +94,9 @@ class State(NamedTuple):
     handlers: dict[signal.Signals, Any]
     mask: frozenset[int]
     children: frozenset[int]
+    threads: frozenset[threading.Thread]
+    path: list[str]
+    modules: dict[str, Any]
 
 
 def _children() -> Iterator[int]:
@@ -101,7 +119,9 @@ def state() -> State:
     ids = (os.getresuid(), os.getresgid(), sorted(os.getgroups()))
     children = frozenset(_children()) if os.path.isdir("/proc/self/task") else frozenset()
     signals = frozenset(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
-    return State(ids, os.getcwd(), mask, environment, handlers, signals, children)
+    threads = frozenset(threading.enumerate())
+    modules = dict(sys.modules)
+    return State(ids, os.getcwd(), mask, environment, handlers, signals, children, threads, sys.path[:], modules)
 
 
 def restore(before: State) -> list[str]:
@@ -133,6 +153,18 @@ def restore(before: State) -> list[str]:
     if now.mask != before.mask:
         found.append(f"blocked signals {sorted(now.mask)}")
         signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
+    if now.path != before.path:
+        found.append("another sys.path")
+        sys.path[:] = before.path
+    # An import adds a module for good; another module in the place of one, or none, is a change.
+    changed = [name for name, module in before.modules.items() if now.modules.get(name) is not module]
+    if changed:
+        found.append(f"modules {', '.join(sorted(changed))}")
+        sys.modules.update({name: before.modules[name] for name in changed})
+    for thread in now.threads - before.threads:
+        thread.join(HANG)  # who tells the test that it is done may still be ending
+        if thread.is_alive():
+            found.append(f"thread {thread.name}")
     for child in now.children - before.children:
         if _end(child):
             found.append(f"child process {child}")

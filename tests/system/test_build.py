@@ -53,7 +53,7 @@ def other(source, tmp_path_factory):
 def test_suite_on_the_other_back_end(other):
     """What switches ids, once more, on a build with the other back end: all fast tests but those of other things."""
     apart = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "snippets", "verdict"}
-    apart.add("environments")  # uid_wrapper does not fake libc's initgroups()
+    apart |= {"start", "environments"}  # the latter: uid_wrapper does not fake libc's initgroups()
     suites = [path for path in (ROOT / "tests").glob("test_*.py") if path.stem.removeprefix("test_") not in apart]
     suites.append(ROOT / "tests" / "system" / "test_interrupts.py")
     out = run(

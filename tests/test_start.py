@@ -1,0 +1,196 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""support/start.py: one start from any other, and what a test left is found and put back; what is long is optional."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import types
+
+import pytest
+from support.builds import ROOT, run
+from support.children import in_child, needs_root
+from support.start import restore, state
+
+#: Prints what a test finds at its start, after set_known_start().
+FOUND = """
+import os, resource, signal, stat, sys, tempfile, time
+sys.path.insert(0, sys.argv[1])
+from support.start import set_known_start
+set_known_start()
+limits = [resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0] for name in ("CORE", "NOFILE", "STACK", "FSIZE")]
+mask = os.umask(0)
+home = os.environ.pop("HOME")
+variables = {name: os.environ[name] for name in sorted(os.environ) if name != "LC_CTYPE"}  # Python's own: PEP 538
+print([str(signal.getsignal(number)) for number in sorted(signal.valid_signals())])
+print(signal.pthread_sigmask(signal.SIG_BLOCK, []), oct(mask), limits, time.tzname, variables)
+print(os.read(0, 1), os.get_inheritable(0), os.access(home, os.W_OK), tempfile.gettempdir())
+"""
+
+
+def found(spoil, **variables):
+    """What FOUND prints if spoil() ran first, in the child that becomes it."""
+    environment = {"PATH": os.environ["PATH"], **variables}
+    words = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-c", FOUND, ROOT / "tests"]
+    out = subprocess.run(
+        words, env=environment, preexec_fn=spoil, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert out.returncode == 0, out.stderr
+    return out.stdout
+
+
+def ignored():
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def blocked():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, signal.SIGALRM, signal.SIGIO, signal.SIGINT])
+
+
+def few_files():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def small_stack():
+    resource.setrlimit(resource.RLIMIT_STACK, (2**20, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+
+
+def core_dumps():
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [ignored, blocked, few_files, small_stack, core_dumps, lambda: os.umask(0o777), lambda: os.close(0)],
+    ids=["signals ignored", "signals blocked", "64 files", "1 MB of stack", "core dumps", "umask 777", "no stdin"],
+)
+def test_whatever_is_inherited_the_start_is_the_same(spoil):
+    assert found(spoil) == found(None)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "tr_TR.UTF-8"},
+        {"LC_CTYPE": "C", "LANG": "de_DE"},
+        {"TZ": "Pacific/Chatham"},
+        {"HOME": "/nonexistent"},
+        {"SOURCE_DATE_EPOCH": "1", "CFLAGS": "-Werror", "DESTDIR": "/nonexistent", "MAKEFLAGS": "-j9"},
+        {"PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "3"},
+    ],
+    ids=lambda variables: " ".join(variables),
+)
+def test_whatever_variables_are_set_the_start_is_the_same(variables):
+    assert found(None, **variables) == found(None)
+
+
+def test_files_are_made_where_every_user_can_reach_them():
+    with tempfile.TemporaryDirectory() as folder:  # mode 0700
+        assert found(None, TMPDIR=folder) == found(None)
+
+
+# ---- Between two tests
+
+
+def spoil_handler():
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def spoil_mask():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+
+
+def spoil_child():
+    if os.fork() == 0:
+        signal.pause()
+
+
+def spoil_modules():
+    sys.modules["replace"] = types.ModuleType("replace")
+
+
+def spoil_variable():
+    os.environ.update(LIBREPLACE_LEFT="1")
+
+
+def spoil_ids():
+    os.seteuid(80001)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_handler, "handlers of signals"),
+        (spoil_mask, "blocked signals"),
+        (spoil_child, "child process"),
+        (spoil_modules, "modules replace"),
+        (spoil_variable, "variables LIBREPLACE_LEFT"),
+        (spoil_ids, "ids"),
+        (lambda: os.umask(0o077), "the umask 077"),
+        (lambda: os.chdir("/"), "the working directory /"),
+        (lambda: sys.path.insert(0, "/"), "another sys.path"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_test_leaves_is_found_and_put_back(spoil, words, tmp_path, monkeypatch):
+    if spoil is spoil_ids:
+        needs_root()
+    monkeypatch.chdir(tmp_path)
+
+    def body():
+        before = state()
+        spoil()
+        found = restore(before)
+        return found, restore(before), state()._replace(threads=()) == before._replace(threads=())
+
+    first, second, same = in_child(body)
+    assert [text.startswith(words) for text in first] == [True], first
+    assert (second, same) == ([], True)
+
+
+def test_a_thread_that_a_test_leaves_is_found():
+    def body():
+        import support.start
+
+        support.start.HANG = 0.1
+        before, leave = state(), threading.Event()
+        threading.Thread(target=leave.wait, name="left", daemon=True).start()
+        return restore(before)
+
+    assert in_child(body) == ["thread left"]
+
+
+# ---- What is long
+
+
+def collected(*arguments, **variables):
+    """The tests that pytest finds, and what it says of those that it skips."""
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", *arguments]
+    out = run(*words, cwd=ROOT, env=variables)
+    assert out.returncode == 0, out.stdout + out.stderr
+    return [line for line in out.stdout.splitlines() if "::" in line], out.stdout
+
+
+def test_long_tests_are_found_without_the_modules_that_they_need(tmp_path):
+    """None in sys.modules is a module that cannot be found, whether it is installed or not."""
+    blocked = ["numpy", "selenium", "distributed", "dask", "cibuildwheel", "pyftpdlib", "cheroot", "wsgidav", "sphinx"]
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules.update(dict.fromkeys({blocked}))\n")
+    tests, text = collected("-m", "long", PYTHONPATH=str(tmp_path), CI="")
+    assert tests
+    assert all(test.startswith("tests/system/") for test in tests)
+    assert "selenium" in text
+    assert "numpy" in text
+
+
+def test_long_tests_are_run_if_they_are_named_and_else_not():
+    assert not any(test.startswith("tests/system/") for test in collected()[0])
+    file = "tests/system/test_interrupts.py"
+    for name in (file, f"{file}::test_a_context_manager_in_python_is_caught"):
+        tests, _ = collected(name)
+        assert tests
+        assert all(test.startswith(name) for test in tests)
