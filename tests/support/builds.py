@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ def tool(name: str, why: str) -> str:
     if not found:
         pytest.skip(f"needs {name} ({why})")
     return str(found)
+
+
+def needs_package(*names: str) -> None:
+    """Skip with the name of the first of these packages of PyPI that this Python does not have."""
+    for name in names:
+        try:
+            metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            pytest.skip(f"needs {name} (pip install '.[test-all]')", allow_module_level=True)
 
 
 def report_of(build: Path) -> dict[str, Any]:

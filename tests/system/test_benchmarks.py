@@ -6,7 +6,7 @@ import json
 import sys
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
 
 import replace
@@ -20,6 +20,7 @@ WAYS = {"impersonate", "os", "ctypes", "pyprctl", "worker", "pool"}
 def found(tmp_path_factory):
     """What the quick form measures here."""
     needs_root()
+    needs_package("pyprctl")
     tool("strace", "counts the changes")
     path = tmp_path_factory.mktemp("compare") / "found.json"
     out = run(sys.executable, COMPARE, "--quick", "--json", path, cwd="/")

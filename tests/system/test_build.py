@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, needs_package, run, tool
 
 import replace
 
@@ -24,6 +24,7 @@ def meson(*arguments, env=None):
 
 
 def wheel(source, target, *arguments, env=None):
+    needs_package("pip", "meson-python")
     out = run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", target, source, *arguments, env=env)
     assert out.returncode == 0, out.stdout + out.stderr
     return next(target.glob("*.whl"))
@@ -135,6 +136,7 @@ def test_missing_cffi_is_a_clear_error(source, tmp_path):
 
 def test_editable(source, tmp_path):
     """pip install -e . --no-build-isolation, in an environment of its own."""
+    needs_package("pip", "meson-python")
     assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv").returncode == 0
     python = tmp_path / "venv" / "bin" / "python"
     (site,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
@@ -164,6 +166,7 @@ def test_editable(source, tmp_path):
 
 
 def test_sdist_becomes_a_wheel(source, tmp_path):
+    needs_package("build", "meson-python")
     out = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, source)
     assert out.returncode == 0, out.stdout + out.stderr
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:

@@ -17,7 +17,7 @@ import time
 import traceback
 
 import pytest
-from support.builds import ROOT, run
+from support.builds import ROOT, needs_package, run
 from support.children import ALICE, BOB, HANG, as_root, needs_root
 
 import replace
@@ -167,6 +167,7 @@ def look(folder, spill):
 
 @pytest.fixture(scope="module")
 def found():
+    needs_package("distributed", "cryptography")
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
         os.chmod(folder, 0o755)  # the users go through, which pytest's own folders do not let them
         answer = as_root(look, f"{folder}/shared", f"{folder}/spill")
@@ -250,6 +251,7 @@ def test_a_thread_that_secedes_inside_leaves_one_behind_and_protection_refuses(f
 
 def test_the_example_is_right_as_it_is():
     needs_root()
+    needs_package("distributed", "cryptography")
     out = run(sys.executable, "-W", "error", EXAMPLES / "dask_files.py", 5, cwd="/", timeout=HANG)
     assert (out.returncode, out.stderr) == (0, "")
     assert out.stdout.count("5 of 5 files are the user's") == 4

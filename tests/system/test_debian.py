@@ -10,7 +10,7 @@ import re
 import sys
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, needs_package, run, tool
 
 #: What lintian says of it, and why that stays.
 ACCEPTED = {
@@ -37,6 +37,7 @@ def packages(source, tmp_path_factory):
     """The folder with the packages, and what comes out of each, unpacked."""
     if not os.environ.get("CI") and not os.path.exists("/etc/debian_version"):
         pytest.skip("needs Debian")
+    needs_package("build", "meson-python")
     for name in ("dpkg-buildpackage", "dh", "dh_python3", "help2man", "lintian", "py3versions"):
         tool(name, "builds a Debian package: .ci/run has the list")
     clone = tmp_path_factory.mktemp("debian") / "clone"

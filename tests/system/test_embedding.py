@@ -16,7 +16,7 @@ import zipfile
 
 import pytest
 from calls import CALLS
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
 from test_build import install, meson, wheel
 
@@ -296,6 +296,7 @@ def built(folder):
 
 
 def test_own_extension(source, tmp_path):
+    needs_package("pip", "meson-python")
     build("own-extension", tmp_path, env=offline(source))
     path, site = built(tmp_path)
     assert contents(path) == ["whoami/__init__.py", "whoami/_whoami.so"]
@@ -328,6 +329,7 @@ def required(site):
     ],
 )
 def test_wheel_as_build_requirement(development, tmp_path, name, module, files):
+    needs_package("setuptools", "cython", "pkgconf", "meson-python")
     build(name, tmp_path, env=required(development))
     path, site = built(tmp_path)
     assert contents(path) == files
@@ -370,6 +372,7 @@ def test_config_without_options_or_files(development, tmp_path):
 
 
 def test_entry_point_leads_to_the_pc_file(development):
+    needs_package("pkgconf")
     """As pkgconf-pypi follows it: the value is the dotted name of the folder."""
     out = run("pkgconf-pypi", "--variable=pcfiledir", "libreplace", env=required(development), cwd="/")
     assert (out.stdout.strip(), out.stderr) == (str(development / "replace/lib/pkgconfig"), "")
@@ -490,6 +493,7 @@ assert os.getresuid() == (80002, 80002, 80002)
 @pytest.fixture(scope="session")
 def beside(source, tmp_path_factory):
     """A folder with the host project's wheel, and the package in an older version."""
+    needs_package("pip", "meson-python")
     folder = tmp_path_factory.mktemp("beside")
     build("vendored-package", folder / "host", env=offline(source))
     path, _ = built(folder / "host")

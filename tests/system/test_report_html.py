@@ -12,14 +12,15 @@ import re
 import golden
 import pytest
 import report as build_side
-from support.builds import tool
+from support.builds import needs_package, tool
 from support.schema import valid
 from test_report import full_answers, hostile
 
 import replace
 from replace._cli import html as page_maker
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (pip install '.[test-all]')")
+needs_package("selenium")
+webdriver = pytest.importorskip("selenium.webdriver")
 By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 PROBE = "libreplace_have_linux_thread_credentials"

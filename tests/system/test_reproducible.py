@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.builds import run, tool
+from support.builds import needs_package, run, tool
 from support.children import needs_root
 from test_build import meson
 
@@ -28,6 +28,7 @@ AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 def packages(source, folder, words=(), umask="022", owner=None):
     """python -m build in a clone of its own: the wheel and the sdist."""
+    needs_package("build", "meson-python")
     assert run("git", "clone", "-q", source, folder / "clone").returncode == 0
     (folder / "tmp").mkdir()
     if owner:

@@ -9,7 +9,7 @@ import tarfile
 from importlib import metadata
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, needs_package, run, tool
 
 #: What a clone has and an sdist has not (.gitattributes).
 CLONE_ONLY = (".ci/", ".clang-format", ".gitattributes", ".gitignore")
@@ -19,6 +19,7 @@ VERSION = re.search(r"version: '([\d.]+)'", (ROOT / "meson.build").read_text()).
 @pytest.fixture(scope="session")
 def built(source, tmp_path_factory):
     """python -m build in a fresh clone, as README of any project says: with build requirements of its own."""
+    needs_package("build")
     folder = tmp_path_factory.mktemp("build") / "clone"
     assert run(tool("git", "a clone"), "clone", "-q", source, folder).returncode == 0
     out = run(sys.executable, "-m", "build", cwd=folder)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from support import servers as serving
-from support.builds import ROOT
+from support.builds import ROOT, needs_package
 from support.children import HANG, in_child, needs_root
 from support.servers import (
     IDS,
@@ -131,6 +131,7 @@ def test_what_is_open_can_be_opened_again_by_proc_unless_it_is_hidden(world):
 
 
 def ftp_command(world):
+    needs_package("pyftpdlib")
     return command("ftp_server.py", {"2121": 0, "ftp-users.txt": users_file(world, "home")})
 
 
@@ -250,6 +251,7 @@ with ThreadedFTPServer(("127.0.0.1", 0), FTPHandler) as server:
 
 
 def test_ftp_with_seteuid_in_threads_goes_wrong(world):
+    needs_package("pyftpdlib")
     """The control: the same uploads, with libc's process-wide calls, fail or get a wrong owner."""
 
     def session(name, barrier):
@@ -271,6 +273,7 @@ def test_ftp_with_seteuid_in_threads_goes_wrong(world):
 
 
 def test_ftp_with_seteuid_alone_has_no_groups_and_too_many_rights(world):
+    needs_package("pyftpdlib")
     """One client of the control: the team's notes are closed to a member, and a closed folder is not."""
     with (
         server(world, [sys.executable, "-c", STOCK, users_file(world, "home")], signal.SIGINT) as (_, port),
@@ -301,6 +304,7 @@ class Dav(http.client.HTTPConnection):
 
 
 def dav_command(world):
+    needs_package("cheroot", "wsgidav")
     return command("webdav_server.py", {"8080": 0, "dav-users.txt": users_file(world), "/srv/dav": world})
 
 

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from support.builds import ROOT, run
+from support.builds import ROOT, needs_package, run
 
 import replace
 
@@ -15,7 +15,7 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    pytest.importorskip("furo", reason="needs Sphinx (pip install '.[docs]')")
+    needs_package("sphinx", "myst-parser", "furo")
     target = tmp_path_factory.mktemp("html")
     out = run(
         sys.executable, "-m", "sphinx", "-W", "--keep-going", "-E", "-q", "-d", target / "cache", DOCS, target, cwd="/"
