@@ -103,6 +103,7 @@ def regain() -> Any:
 def faults(source, tmp_path_factory):
     """The program, from a build of the C library alone (where its default is per-thread: Linux with glibc)."""
     needs_root()
+    tool("cc", "compiles the C library")
     folder = tmp_path_factory.mktemp("faults")
     meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
     for words in (["setup", folder, source, "-Dpython=false", "-Dcredentials=syscall"], ["compile", "-C", folder]):

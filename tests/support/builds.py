@@ -38,11 +38,27 @@ def run(
     )
 
 
+#: Tools whose Debian package has another name.
+DEBIAN = {
+    "cc": "gcc",
+    "chromedriver": "chromium-driver",
+    "clang++": "clang",
+    "dh": "debhelper",
+    "dh_python3": "dh-python",
+    "dpkg-buildpackage": "dpkg-dev",
+    "musl-gcc": "musl-tools",
+    "nm": "binutils",
+    "py3versions": "python3",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+}
+
+
 def tool(name: str, why: str) -> str:
-    """The path of a tool; skips with the reason where it is not there."""
+    """The path of a tool; skips with the reason and the package if it is not there."""
     found = shutil.which(name)
     if not found:
-        pytest.skip(f"needs {name} ({why})")
+        pytest.skip(f"needs {name} ({why}; Debian: {DEBIAN.get(name, name)})")
     return str(found)
 
 

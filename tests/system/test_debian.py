@@ -39,7 +39,7 @@ def packages(source, tmp_path_factory):
         pytest.skip("needs Debian")
     needs_package("build", "meson-python")
     for name in ("dpkg-buildpackage", "dh", "dh_python3", "help2man", "lintian", "py3versions"):
-        tool(name, "builds a Debian package: .ci/run has the list")
+        tool(name, "builds a Debian package")
     clone = tmp_path_factory.mktemp("debian") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
     # `python` is the one with the build requirements, until the page's commands set the path themselves
