@@ -354,7 +354,7 @@ def test_what_is_cancelled_is_told_so_although_no_worker_starts():
             future = pool.submit(ALICE, int)
             assert future.cancel()
             gate.set()
-        assert wait([future], 10).done == {future}
+        assert wait([future], HANG).done == {future}
 
     as_root(body)
 
@@ -613,11 +613,16 @@ def test_a_worker_waits_not_for_itself():
     as_root(body)
 
 
+def alone():
+    """A uid that no other process has: RLIMIT_NPROC counts the threads of a user, whoever started them."""
+    return 1_000_000 + os.getpid()
+
+
 def test_no_more_threads_is_said():
     """The kernel refuses every thread after the supervisor (RLIMIT_NPROC): a task says so, and does not wait."""
 
     def body():
-        os.setresuid(80998, 80998, 80998)
+        os.setresuid(*[alone()] * 3)
         resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))
         pool = IdentityExecutor(2)
         assert isinstance(pool.submit(ALICE, int).exception(HANG), BrokenThreadPool)
@@ -634,7 +639,7 @@ def test_fewer_threads_than_asked_for_do_the_work():
     def body():
         both = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID: the limit is not for root
         assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
-        os.setresuid(80998, 80998, 80998)
+        os.setresuid(*[alone()] * 3)
         change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
         resource.setrlimit(resource.RLIMIT_NPROC, (3, 20))
         with IdentityExecutor(4) as pool:

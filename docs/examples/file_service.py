@@ -5,7 +5,8 @@
     python3 docs/examples/file_service.py /run/files.socket
 
 Who the client is, the kernel says (unix(7), SO_PEERCRED).  Requests are lines; a path is absolute, and all that
-follows the space.  Needs root and Linux.  ../servers.md says why it is written like this; stop it with SIGINT.
+follows the space.  Needs root and Linux.  ../servers.md says why it is written like this.
+Stop it with SIGINT or SIGTERM.
 
     GET /path            OK 1234, then 1234 bytes
     LIST /path           OK 1234, then 1234 bytes: names, one a line

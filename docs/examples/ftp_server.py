@@ -5,7 +5,7 @@
     python3 docs/examples/ftp_server.py --port 2121 ftp-users.txt
 
 A line of the file is `name:password:home`; ids and groups are those of the user database.
-Needs root, Linux and pyftpdlib.  ../servers.md says why it is written like this; stop it with SIGINT.
+Needs root, Linux and pyftpdlib.  ../servers.md says why it is written like this; stop it with SIGINT or SIGTERM.
 """
 
 import argparse

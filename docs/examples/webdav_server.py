@@ -5,7 +5,7 @@
     python3 docs/examples/webdav_server.py --port 8080 dav-users.txt /srv/dav
 
 A line of the file is `name:password`; ids and groups are those of the user database.
-Needs root, Linux, WsgiDAV and cheroot.  ../servers.md says why it is written like this; stop it with SIGINT.
+Needs root, Linux, WsgiDAV and cheroot.  ../servers.md says why it is written like this; stop it with SIGINT or SIGTERM.
 """
 
 import argparse
