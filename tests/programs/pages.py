@@ -57,7 +57,7 @@ schema (JSON Schema 2020-12) is installed as `replace/report.schema.json`; the t
 | `libreplace report --markdown` | a bug report |
 | `libreplace report --answers > answers.txt` | another build, by `-Dcross_answers=answers.txt` |
 | `libreplace report --json` | programs |
-| `libreplace compare A.json B.json ...` | two builds or more side by side; `--json`, `--markdown`, the exit status of diff(1) |
+| `libreplace compare A.json B.json ...` | two or more, side by side, with the exit status of diff(1) |
 | the summary of `meson setup` | whoever builds |
 | `pkg-config --variable=scope libreplace` | build systems; also `backend`, `system`, `libc` |
 | `dependency('libreplace').get_variable('scope')` | a parent project in Meson; the same names |
