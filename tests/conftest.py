@@ -49,6 +49,14 @@ def leaves_nothing_behind() -> Any:
     assert not left, f"the test left {'; '.join(left)}"
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Any:
+    """The descriptor of a folder of the test's own; users cannot come to it by its path, which root alone may pass."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
     """Under CI a skip is a failure: there, everything is installed."""

@@ -22,10 +22,10 @@ CHECKS = checks.all_checks(replace.report())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_live_check(check, tmp_path):
+def test_live_check(check, tmp_path, folder):
     needs_root()
     tmp_path.chmod(0o777)
-    in_child(check.run, os.open(tmp_path, os.O_RDONLY))
+    in_child(check.run, folder)
 
 
 def test_every_setter_has_a_check():
@@ -34,13 +34,13 @@ def test_every_setter_has_a_check():
     assert setters <= {check.name for check in CHECKS}
 
 
-def test_a_check_fails_when_the_claim_is_false(tmp_path):
+def test_a_check_fails_when_the_claim_is_false(tmp_path, folder):
     """The opposite claim must not pass: verify can fail."""
     needs_root()
     tmp_path.chmod(0o777)
     wrong = "process" if replace.SCOPE == "thread" else "thread"
     with pytest.raises(AssertionError, match="main thread is"):
-        in_child(checks._setter, "seteuid", wrong, os.open(tmp_path, os.O_RDONLY))
+        in_child(checks._setter, "seteuid", wrong, folder)
 
 
 def test_drop_in_getters():

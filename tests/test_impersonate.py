@@ -20,12 +20,11 @@ from replace import Identity, _native, impersonate
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_level_takes_on_and_gives_back(level, tmp_path):
+def test_every_level_takes_on_and_gives_back(level, tmp_path, folder):
     tmp_path.chmod(0o777)
     secret = tmp_path / "secret"
     secret.write_text("root's")
     secret.chmod(0o640)
-    folder = os.open(tmp_path, os.O_RDONLY)
 
     def body():
         before = ids()
@@ -44,15 +43,16 @@ def test_every_level_takes_on_and_gives_back(level, tmp_path):
     assert as_root(body) in (True, None)
 
 
-def test_eight_threads_as_eight_users_at_once(tmp_path):
+def test_eight_threads_as_eight_users_at_once(tmp_path, folder):
     tmp_path.chmod(0o777)
-    folder = os.open(tmp_path, os.O_RDONLY)
 
     def work(number):
         who = Identity(81000 + number, 82000 + number, [83000 + number])
         for turn in range(100):
             with impersonate(who):
-                made = os.fstat(os.open(f"{number}-{turn}", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+                file = os.open(f"{number}-{turn}", os.O_CREAT | os.O_WRONLY, dir_fd=folder)
+            made = os.fstat(file)
+            os.close(file)
             assert (made.st_uid, made.st_gid) == (81000 + number, 82000 + number)
         return ids()
 

@@ -134,6 +134,7 @@ def spoil_ids():
         (lambda: os.umask(0o077), "the umask 077"),
         (lambda: os.chdir("/"), "the working directory /"),
         (lambda: sys.path.insert(0, "/"), "another sys.path"),
+        (lambda: os.open("/", os.O_RDONLY), "descriptor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -6,10 +6,13 @@ A shell ignores SIGINT in what a script starts with `&`; a service manager sets 
 locale and compiler flags.  Children inherit all of it, so a test would see another result for each start.
 """
 
+import atexit
+import contextlib
 import locale
 import os
 import pwd
 import resource
+import shutil
 import signal
 import stat
 import sys
@@ -45,12 +48,11 @@ def set_known_start() -> None:
     os.environ.update(LC_ALL="C.UTF-8", TZ="UTC")
     locale.setlocale(locale.LC_ALL, "C.UTF-8")
     time.tzset()
-    if not os.access(os.environ.get("HOME", ""), os.R_OK | os.W_OK | os.X_OK):
-        home = pwd.getpwuid(os.getuid()).pw_dir
-        os.environ["HOME"] = home if os.access(home, os.W_OK | os.X_OK) else tempfile.mkdtemp(prefix="libreplace-home-")
     if not _is_open_to_all(tempfile.gettempdir()):  # the users that tests switch to must reach what is made there
         os.environ.pop("TMPDIR", None)
         tempfile.tempdir = None
+    if not os.access(os.environ.get("HOME", ""), os.R_OK | os.W_OK | os.X_OK):
+        os.environ["HOME"] = _make_home()
     nothing = os.open(os.devnull, os.O_RDONLY)  # closed, a terminal or a pipe: from now on there is nothing to read
     if nothing != 0:
         os.dup2(nothing, 0)
@@ -62,6 +64,17 @@ def _is_open_to_all(folder: str) -> bool:
     """Whether every user may pass through the folder and all those above it."""
     path = Path(folder).resolve()
     return all(place.stat().st_mode & stat.S_IXOTH for place in (path, *path.parents))
+
+
+def _make_home() -> str:
+    """The user's home; a new folder if there is none, or no such user, as in many a container."""
+    with contextlib.suppress(KeyError):
+        home = pwd.getpwuid(os.getuid()).pw_dir
+        if os.access(home, os.W_OK | os.X_OK):
+            return home
+    home = tempfile.mkdtemp(prefix="libreplace-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
 
 
 def _set_signals() -> None:
@@ -94,6 +107,7 @@ class State(NamedTuple):
     handlers: dict[signal.Signals, Any]
     mask: frozenset[int]
     children: frozenset[int]
+    descriptors: frozenset[int]
     threads: frozenset[threading.Thread]
     path: list[str]
     modules: dict[str, Any]
@@ -109,6 +123,14 @@ def _children() -> Iterator[int]:
             pass
 
 
+def _descriptors() -> Iterator[int]:
+    """The numbers of this process's open files."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # listdir()'s own, which is closed again
+            os.fstat(int(name))
+            yield int(name)
+
+
 def state() -> State:
     """What this process is now."""
     mask = os.umask(0o022)
@@ -117,11 +139,15 @@ def state() -> State:
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals() - others}
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     ids = (os.getresuid(), os.getresgid(), sorted(os.getgroups()))
-    children = frozenset(_children()) if os.path.isdir("/proc/self/task") else frozenset()
+    has_proc = os.path.isdir("/proc/self/task")
+    children = frozenset(_children() if has_proc else ())
+    descriptors = frozenset(_descriptors() if has_proc else ())
     signals = frozenset(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
     threads = frozenset(threading.enumerate())
     modules = dict(sys.modules)
-    return State(ids, os.getcwd(), mask, environment, handlers, signals, children, threads, sys.path[:], modules)
+    return State(
+        ids, os.getcwd(), mask, environment, handlers, signals, children, descriptors, threads, sys.path[:], modules
+    )
 
 
 def restore(before: State) -> list[str]:
@@ -161,6 +187,9 @@ def restore(before: State) -> list[str]:
     if changed:
         found.append(f"modules {', '.join(sorted(changed))}")
         sys.modules.update({name: before.modules[name] for name in changed})
+    for descriptor in now.descriptors - before.descriptors:
+        found.append(f"descriptor {descriptor}, {os.readlink(f'/proc/self/fd/{descriptor}')}")
+        os.close(descriptor)
     for thread in now.threads - before.threads:
         thread.join(HANG)  # who tells the test that it is done may still be ending
         if thread.is_alive():
