@@ -148,6 +148,9 @@ def test_a_pool_grown_inside_is_found():
         (thread,) = caught.value.threads
         assert thread.uids == (0, 80001, 0, 80001)
         pool.shutdown()
+        wait_until(
+            lambda: len(replace.thread_credentials()) == 1, "the thread's own end, which join() does not wait for"
+        )
         replace.assert_clean()
 
     as_root(body)
@@ -313,19 +316,18 @@ def test_seteuid_elsewhere_is_noticed_on_leaving():
 # ---- Capabilities and groups
 
 
-def test_group_0_is_not_left_behind(tmp_path):
+def test_group_0_is_not_left_behind(tmp_path, folder):
     tmp_path.chmod(0o755)
     secret = tmp_path / "secret"
     secret.write_text("of the group root")
     secret.chmod(0o640)
-    handle = os.open(tmp_path, os.O_RDONLY)
 
     def body():
         replace.setgroups([0, 4, 27])
         with impersonate(Identity(80001, 80011)):
             assert replace.getgroups() == []
             with pytest.raises(PermissionError):
-                os.open("secret", os.O_RDONLY, dir_fd=handle)
+                os.open("secret", os.O_RDONLY, dir_fd=folder)
         assert replace.getgroups() == [0, 4, 27]
 
     as_root(body)
