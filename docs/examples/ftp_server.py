@@ -13,6 +13,7 @@ import functools
 import inspect
 import os
 import signal
+from contextlib import suppress
 
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import UnixFilesystem
@@ -107,7 +108,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
     replace.protect_os()
     without_proc()
-    with ThreadedFTPServer(("127.0.0.1", options.port), Handler) as server:
+    with suppress(KeyboardInterrupt), ThreadedFTPServer(("127.0.0.1", options.port), Handler) as server:
         print("listening on port", server.address[1], flush=True)
         server.serve_forever()
 

@@ -12,7 +12,7 @@ import pytest
 from support.builds import ROOT, needs_package, run, tool
 
 #: What a clone has and an sdist has not (.gitattributes).
-CLONE_ONLY = (".ci/", ".clang-format", ".gitattributes", ".gitignore", ".pre-commit-config.yaml")
+CLONE_ONLY = (".ci/", ".clang-format", ".gitattributes", ".gitignore")
 VERSION = re.search(r"version: '([\d.]+)'", (ROOT / "meson.build").read_text()).group(1)
 
 
