@@ -22,7 +22,7 @@ from support.start import restore, set_known_start, state  # noqa: E402
 
 set_known_start()
 
-from support.builds import PYTHONS, run, tool, version  # noqa: E402
+from support.builds import PYTHONS, no_source, run, tool, version  # noqa: E402
 from support.children import REGAIN, needs_root  # noqa: E402
 from support.schema import validate_reports  # noqa: E402
 
@@ -77,6 +77,7 @@ def reports_satisfy_the_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh copy of the source as git has it, without what lies about in the tree."""
+    tool("cc", "compiles the C library")  # whoever wants the source builds it
     target: Path = tmp_path_factory.mktemp("source") / "libreplace"
     if (ROOT / ".git").exists() and shutil.which("git"):
         names = run("git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files", "-co", "--exclude-standard")
@@ -84,8 +85,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if (ROOT / name).is_file():
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target / name)
-    else:  # the tests of an sdist
-        shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns("__pycache__", "build*", ".*_cache"))
+    else:  # the tests of an sdist, or no git
+        shutil.copytree(ROOT, target, ignore=no_source)
     # Where there is no version control, an sdist cannot be made (meson dist): give the copy a history.
     for words in (
         ["init", "-q"],
@@ -111,7 +112,6 @@ def regain() -> Any:
 def faults(source, tmp_path_factory):
     """The program, from a build of the C library alone (where its default is per-thread: Linux with glibc)."""
     needs_root()
-    tool("cc", "compiles the C library")
     folder = tmp_path_factory.mktemp("faults")
     meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
     for words in (["setup", folder, source, "-Dpython=false", "-Dcredentials=syscall"], ["compile", "-C", folder]):

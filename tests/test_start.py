@@ -4,6 +4,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import threading
 import types
 
 import pytest
-from support.builds import ROOT, run
+from support.builds import ROOT, no_source, run, tool
 from support.children import in_child, needs_root
 from support.start import restore, state
 
@@ -92,6 +93,16 @@ def test_whatever_variables_are_set_the_start_is_the_same(variables):
 def test_files_are_made_where_every_user_can_reach_them():
     with tempfile.TemporaryDirectory() as folder:  # mode 0700
         assert found(None, TMPDIR=folder) == found(None)
+
+
+def test_a_copy_of_the_tree_made_without_git_is_whole(tmp_path):
+    git = [tool("git", "lists the files"), "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files"]
+    names = [name for name in run(*git).stdout.splitlines() if (ROOT / name).exists()]
+    shutil.copytree(ROOT, tmp_path / "copy", ignore=no_source)
+    assert names or not (ROOT / ".git").exists()
+    assert [name for name in names if not (tmp_path / "copy" / name).exists()] == []
+    for folder in (".git", ".venv", "tests/__pycache__"):
+        assert not (tmp_path / "copy" / folder).exists()
 
 
 # ---- Between two tests

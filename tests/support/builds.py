@@ -71,6 +71,13 @@ def needs_package(*names: str) -> None:
             pytest.skip(f"needs {name} (pip install '.[test-all]')", allow_module_level=True)
 
 
+def no_source(folder: str, names: list[str]) -> set[str]:
+    """What lies about in a tree: caches, history, environments and build folders."""
+    marks = ("pyvenv.cfg", "meson-private")
+    found = {name for name in names if any(Path(folder, name, mark).exists() for mark in marks)}
+    return found | {name for name in names if name in ("__pycache__", ".git") or name.endswith("_cache")}
+
+
 def report_of(build: Path) -> dict[str, Any]:
     """The report that a Meson build makes, validated."""
     out = run(sys.executable, "-m", "mesonbuild.mesonmain", "compile", "-C", build, "package_files")

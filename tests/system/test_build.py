@@ -167,6 +167,7 @@ def test_editable(source, tmp_path):
 
 def test_sdist_becomes_a_wheel(source, tmp_path):
     needs_package("build", "meson-python")
+    tool("git", "an sdist is made from a commit")
     out = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, source)
     assert out.returncode == 0, out.stdout + out.stderr
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:

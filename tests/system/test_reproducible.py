@@ -28,6 +28,7 @@ AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 def packages(source, folder, words=(), umask="022", owner=None):
     """python -m build in a clone of its own: the wheel and the sdist."""
+    tool("git", "a clone")
     needs_package("build", "meson-python")
     assert run("git", "clone", "-q", source, folder / "clone").returncode == 0
     (folder / "tmp").mkdir()
