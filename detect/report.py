@@ -48,6 +48,18 @@ def _decision(verdict: Verdict) -> List[Dict[str, Any]]:
     return rows
 
 
+def _without_names(answers: Answers) -> Answers:
+    """The answers without what others put into evidence: the answers file's name, and what an exe wrapper prints."""
+    kept = dict(answers)
+    for question in questions():
+        evidence, how = question.id + ":evidence", answers[question.id + ":how"]
+        if how == "answers file":
+            kept[evidence] = "line " + str(answers.get(evidence, "")).rpartition(":")[2]
+        elif how == "ran under an exe wrapper":
+            kept[evidence] = str(answers.get(evidence, "")).partition(";")[0]
+    return kept
+
+
 def _questions(answers: Answers, verdict: Verdict) -> List[Dict[str, Any]]:
     rows = []
     for question in questions():
@@ -84,10 +96,10 @@ def build(answers: Answers, installed: bool) -> Dict[str, Any]:
     """
     verdict = decide(answers)
     left_out = [PRIVATE] if installed else []
-    known = answers
+    known = _without_names(answers) if installed else answers
     if installed and answers["environment:reproducible"] == "yes":
         left_out.append(RUNS)
-        known = _without_runs(answers)
+        known = _without_runs(known)
     return {
         "schema_version": SCHEMA_VERSION,
         "left_out": left_out,

@@ -67,6 +67,20 @@ def test_results_of_runs_are_installed_unless_the_build_must_be_the_same_everywh
     assert "asked by euid 0" in json.dumps(build_side.build({**other, **reproducible}, False)), "of the build folder"
 
 
+def test_the_installed_copy_has_no_evidence_in_others_words():
+    """The name of an answers file, and whatever an exe wrapper prints, can be names of hosts and folders."""
+    answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
+    first, second, *_ = cross_answers.asked().values()
+    answers.update({first: "yes", f"{first}:how": "answers file", f"{first}:evidence": "secrethost.txt:7"})
+    ran = "exit status 0; on secrethost in /secret; YES; asked by euid 0"
+    answers.update({second: "yes", f"{second}:how": "ran under an exe wrapper", f"{second}:evidence": ran})
+    assert "secret" in json.dumps(build_side.build(answers, False))
+    document = valid(build_side.build(answers, True))
+    assert "secret" not in json.dumps(document)
+    evidence = {question["id"]: question["evidence"] for question in document["questions"]}
+    assert (evidence[first], evidence[second]) == ("line 7", "exit status 0")
+
+
 def test_a_reader_lets_unknown_fields_pass_and_misses_known_ones():
     document = replace.report()
     document["verdict"]["new"] = document["new"] = 1
