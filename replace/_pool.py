@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from concurrent.futures import Future
 from concurrent.futures.thread import BrokenThreadPool
+from contextlib import suppress
 from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -96,16 +97,18 @@ class Worker:
 
     def work(self) -> None:
         """The thread's life.  It ends when the pool closes, and at once if it is not what it should be."""
+        thrown: BaseException | None = None
         try:
             if self.begin():
                 while self.pool.take(self) and self.run():
                     pass
         except BaseException as problem:  # thrown into this thread from another one
-            if self.task is not None and self.task.future.running():
-                self.task.future.set_exception(problem)
+            thrown = problem
         finally:
-            self.stop_being()
-            self.pool.gone(self)
+            try:
+                self.stop_being()
+            finally:
+                self.pool.gone(self, thrown)
 
     def begin(self) -> bool:
         """What comes before the first task; False if there cannot be one."""
@@ -123,22 +126,17 @@ class Worker:
             pool.spoil(problem)
             return False
 
-    def wait(self) -> bool:
-        """Wait for a task.  False: end; the pool closes, or somebody has changed what this thread is."""
-        self.wake.get()
-        return self.task is not None and (self.guard is None or self.guard.check())
-
     def stop_being(self) -> bool:
         """Back to what the thread was; False if that went wrong, or had gone wrong before."""
-        guard, self.guard, self.identity = self.guard, None, None
+        guard, right = self.guard, True
         if guard is None:
             return True
         try:
             guard.__exit__(None, None, None)
         except OSError as problem:
-            self.problem = problem  # nobody waits for it here
-            return False
-        return is_itself()
+            self.problem, right = problem, False  # nobody waits for it here
+        self.guard = self.identity = None  # not before: a guard that another thread drops would taint that thread
+        return right and is_itself()
 
     def run(self) -> bool:
         """Do the task; False if the thread is not what it should be before or after it."""
@@ -152,13 +150,15 @@ class Worker:
         try:
             guard = self.guard
             if guard is None:
-                guard = impersonate(identity, **self.pool.options)
+                # Stored before it is entered: whatever is thrown into this thread, stop_being() leaves it, here.
+                guard = self.guard = impersonate(identity, **self.pool.options)
                 guard.__enter__()
-                self.guard, self.identity, self.turns = guard, identity, 1
+                self.identity, self.turns = identity, 1
         except BaseException as problem:
+            right = self.stop_being() and is_itself()
             future.set_exception(problem)
             self.task = None
-            return is_itself()
+            return right
         result: Any = None
         failed: BaseException | None = None
         try:
@@ -168,12 +168,12 @@ class Worker:
             failed = problem
         right = guard.check()
         if not right:
-            self.guard = None
             try:
                 guard.__exit__(None, None, None)  # raises what check() found
             except OSError as problem:
                 problem.__context__ = failed
                 failed = problem
+            self.guard = None
         if failed is None:
             future.set_result(result)
         else:
@@ -224,6 +224,9 @@ class Pool:
         self.names = count()
 
     # ---- Which worker does which task; all of this with the lock held
+    #
+    # A signal may raise an exception between any two lines of submit().  So no list and no queue is ever empty, and a
+    # worker is woken before it gets its task: it waits for the lock, and sees in take() how far submit() came.
 
     def give(self, task: Task) -> None:
         """To an idle worker, the one that has the identity first; else the task waits."""
@@ -250,69 +253,98 @@ class Pool:
                 if not anybody:
                     return False
                 key = next(iter(idle))
-        stack = idle[key]
-        worker = stack.pop()
-        if not stack:
-            del idle[key]
-        worker.task = task
-        worker.wake.put(None)
+        self.wake(key, task)
         return True
 
-    def hand_over(self) -> None:
-        """One task that waits, to any idle worker if there is one."""
-        if self.idle and self.waiting:
-            identity, queue = next(iter(self.waiting.items()))
-            self.give_to_idle(queue.popleft(), True)
-            if not queue:
-                del self.waiting[identity]
+    def wake(self, key: Identity | None, task: Task | None) -> None:
+        """Wake the last of those idle workers.  Without a task it takes one that waits."""
+        stack = self.idle[key]
+        worker = stack[-1]
+        worker.wake.put(None)
+        worker.task = task
+        self.leave_idle(worker, key)
 
-    def take_back(self, worker: Worker) -> None:
-        """The task that the worker has and did not do waits first in line for another."""
+    def leave_idle(self, worker: Worker, key: Identity | None) -> None:
+        """The worker waits for a task no more."""
+        stack = self.idle.get(key, ())
+        if worker in stack:
+            if len(stack) > 1:
+                stack.remove(worker)
+            else:
+                del self.idle[key]
+
+    def hand_over(self) -> None:
+        """What waits, to any idle worker if there is one."""
+        if self.idle and self.waiting:
+            self.wake(next(iter(self.idle)), None)
+
+    def take_back(self, worker: Worker) -> Task | None:
+        """The task of a worker that has ended waits first in line for another; returned is one that was begun."""
         task, worker.task = worker.task, None
-        if task is not None and (task.future.cancelled() or not task.future.done()):  # who waits is told later
-            self.waiting = {task.identity: self.waiting.pop(task.identity, deque()), **self.waiting}
-            self.waiting[task.identity].appendleft(task)
+        if task is None or task.future.cancelled() or task.future.running() or task.future.done():
+            return task
+        queue = deque((task, *self.waiting.get(task.identity, ())))
+        others = {identity: rest for identity, rest in self.waiting.items() if identity != task.identity}
+        self.waiting = {task.identity: queue, **others}
+        return None
 
     def order(self) -> None:
         """Another worker, which takes what waits when it has started."""
+        self.orders.put(None)  # the supervisor waits for the lock
         self.workers.add(Worker(self))
-        self.orders.put(None)
 
     # ---- What workers call
 
     def take(self, worker: Worker) -> bool:
         """A task for the worker: of its own identity for TURNS in a row, then of who has waited longest; False: end."""
-        with self.lock:
-            waiting, identity = self.waiting, worker.identity
-            if waiting:
-                queue = waiting.get(identity) if identity is not None else None
-                if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
-                    if queue is not None and identity is not None:
-                        waiting[identity] = waiting.pop(identity)
-                    identity = next(iter(waiting))
-                    queue = waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
-                    worker.turns = 0
-                worker.turns += 1
-                worker.task = queue.popleft()
-                if not queue and identity is not None:
-                    del waiting[identity]
-                return True
-            if self.closed:
+        while True:
+            with self.lock:
+                identity = worker.identity
+                if self.waiting:
+                    worker.task = self.choose(worker)
+                    return True
+                if self.closed:
+                    return False
+                self.idle.setdefault(identity, []).append(worker)
+            worker.wake.get()
+            with self.lock:  # until whoever woke it is done, or was interrupted
+                self.leave_idle(worker, identity)
+            if worker.guard is not None and not worker.guard.check():
                 return False
-            self.idle.setdefault(identity, []).append(worker)
-        return worker.wait()  # give() may have put a task there already, so it is not asked again who is closed
+            if worker.task is not None:
+                return True
 
-    def gone(self, worker: Worker) -> None:
-        """A worker has ended: another gets its task."""
+    def choose(self, worker: Worker) -> Task:
+        """The next of the tasks that wait."""
+        waiting, identity = self.waiting, worker.identity
+        queue = waiting.get(identity) if identity is not None else None
+        if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
+            if queue is not None and identity is not None:
+                waiting[identity] = waiting.pop(identity)
+            identity = next(iter(waiting))
+            queue = waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
+            worker.turns = 0
+        worker.turns += 1
+        if len(queue) > 1:
+            return queue.popleft()
+        del waiting[queue[0].identity]
+        return queue[0]
+
+    def gone(self, worker: Worker, problem: BaseException | None) -> None:
+        """A worker has ended: another gets its task, unless it was begun."""
         with self.lock:
-            self.idle = {
-                key: rest for key, stack in self.idle.items() if (rest := [w for w in stack if w is not worker])
-            }
-            self.take_back(worker)
+            for key in list(self.idle):
+                self.leave_idle(worker, key)
+            task = self.take_back(worker)
             self.workers.discard(worker)
             if self.waiting:
                 self.order()
             self.orders.put(worker)  # with the lock held: the supervisor ends when no worker and no order is left
+        if task is not None and task.future.running():
+            task.future.set_exception(problem or RuntimeError("the worker of this task has ended"))
+        elif task is not None and task.future.cancelled():
+            with suppress(RuntimeError):  # it was told before
+                task.future.set_running_or_notify_cancel()
 
     def spoil(self, problem: BaseException) -> None:
         """No worker can be had: every task that waits and every one to come is told why."""
@@ -331,9 +363,10 @@ class Pool:
         """What waits, which then waits no more, but for the first few."""
         with self.lock:
             tasks = [task for queue in self.waiting.values() for task in queue]
-            self.waiting.clear()
+            kept: dict[Identity, deque[Task]] = {}
             for task in tasks[:keep]:
-                self.waiting.setdefault(task.identity, deque()).append(task)
+                kept.setdefault(task.identity, deque()).append(task)
+            self.waiting = kept
             return tasks[keep:]
 
     def cancel(self) -> None:

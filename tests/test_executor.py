@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import errno
 import gc
+import linecache
 import logging
 import os
 import random
@@ -675,3 +676,85 @@ def test_what_a_worker_finds_when_it_leaves_is_logged_and_never_under_an_identit
 
     assert as_root(body) in ([("WARNING", 0, 0)] if handler else [], None)
     assert capfd.readouterr().err == "", "silent without a handler"
+
+
+class Interrupt(BaseException):
+    pass
+
+
+def raise_at(line, where):
+    """A trace function that raises Interrupt at that line of where(), and a list whose number is then negative.
+
+    Not at the end of a with block: a signal cannot raise there before the lock is released.
+    """
+    left = [line]
+
+    def trace(frame, event, argument):
+        code = frame.f_code
+        if not where(code):
+            return None
+        if event == "line" and "with " not in linecache.getline(code.co_filename, frame.f_lineno):
+            left[0] -= 1
+            if left[0] == -1:
+                raise Interrupt
+        return trace
+
+    return trace, left
+
+
+def interrupted(line, function):
+    """Call it, and raise Interrupt at that line of its run, counted in the pool's own files.  Whether it came there."""
+    trace, left = raise_at(line, lambda code: code.co_filename.endswith(("_pool.py", "_executor.py")))
+    sys.settrace(trace)
+    try:
+        function()
+    except Interrupt:
+        pass
+    finally:
+        sys.settrace(None)
+    return left[0] < 0
+
+
+def test_an_interrupt_at_any_two_lines_of_submit_leaves_a_pool_that_works():
+    def body():
+        first, reached = 0, True
+        while reached:
+            second, again = 0, True
+            while again:
+                with IdentityExecutor(2) as pool:
+                    pool.submit(ALICE, os.geteuid).result(HANG)
+                    wait_until(lambda pool=pool: idle(pool) == 1)
+                    reached = interrupted(first, lambda pool=pool: pool.submit(BOB, os.geteuid))
+                    again = interrupted(second, lambda pool=pool: pool.submit(ALICE, os.geteuid))
+                    for who in (ALICE, BOB):
+                        assert pool.submit(who, os.geteuid).result(HANG) == who.uid
+                assert next(pool._pool.names) <= 4, "workers started"
+                second += 1
+            first += 1
+        assert first > 10, "submit() has more lines than that"
+
+    as_root(body)
+
+
+def test_an_exception_thrown_into_a_worker_ends_that_worker_and_its_task_at_most():
+    def body():
+        names, line, reached, ended = ("take", "run", "stop_being"), 0, True, 0
+        while reached:
+            trace, left = raise_at(line, lambda code: code.co_filename.endswith("_pool.py") and code.co_name in names)
+            threading.settrace(trace)
+            with IdentityExecutor(1) as pool:
+                tasks = [pool.submit(ALICE, os.geteuid), pool.submit(ALICE, os.geteuid), pool.submit(BOB, os.geteuid)]
+                tasks[1].cancel()
+                wait(tasks, HANG)
+                threading.settrace(None)
+                outcomes = ["cancelled" if task.cancelled() else task.exception(HANG) for task in tasks]
+                assert sum(isinstance(outcome, Interrupt) for outcome in outcomes) <= 1, outcomes
+            ended += any(isinstance(outcome, Interrupt) for outcome in outcomes)
+            assert next(pool._pool.names) <= 2, "workers started"
+            assert not _native.tainted()
+            line, reached = line + 1, left[0] < 0
+        assert line > 40
+        assert ended > 5
+        replace.assert_clean()
+
+    as_root(body)
