@@ -127,6 +127,10 @@ REFUSALS = {
     ),
     _errno.ENOTSUP: "on this build one call changes the whole process, and this is not known to be its only thread",
     _errno.EINVAL: "an id is -1 or the groups are not in order",
+    _errno.EOVERFLOW: (
+        "this user namespace maps no id that nobody has (4294967293 or 65535), and level shielded needs one; map one "
+        "of them, or choose what you give up: level effective, real or filesystem"
+    ),
 }
 
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from ._native import Guard
 
-    Level = Literal["effective", "shielded", "real", "filesystem"]
+    Level = Literal["shielded", "effective", "real", "filesystem"]
     OnFailure = Literal["taint", "abort"]
 
-DEFAULT_LEVEL: Level = "effective"
+DEFAULT_LEVEL: Level = "shielded"
 
 _module = sys.modules.get
 

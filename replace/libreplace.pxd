@@ -17,8 +17,8 @@ cdef extern from "<libreplace/replace.h>" nogil:
     const uid_t LIBREPLACE_SHIELD_UID
 
     cdef enum libreplace_level:
-        LIBREPLACE_LEVEL_EFFECTIVE
         LIBREPLACE_LEVEL_SHIELDED
+        LIBREPLACE_LEVEL_EFFECTIVE
         LIBREPLACE_LEVEL_REAL
         LIBREPLACE_LEVEL_FILESYSTEM
 

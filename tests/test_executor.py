@@ -27,6 +27,7 @@ from support.children import (
     HANG,
     LEVELS,
     LIBC,
+    SHIELD,
     as_root,
     change_capabilities,
     held_elsewhere,
@@ -150,7 +151,7 @@ def test_a_worker_that_became_root_is_replaced():
                 pool.submit(ALICE, become_root).result()
             assert caught.value.state == "restored"
             assert pool.submit(ALICE, lambda: (ids(), thread_id() != before)).result()[1]
-            assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
+            assert pool.submit(ALICE, ids).result()[0] == (SHIELD, ALICE.uid, 0)
 
     as_root(body)
 
@@ -183,7 +184,7 @@ def test_an_identity_left_open_by_a_task_retires_its_worker():
             before = pool.submit(ALICE, thread_id).result()
             with pytest.raises(replace.ThreadTainted):
                 pool.submit(ALICE, keep).result()
-            assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
+            assert pool.submit(ALICE, ids).result()[0] == (SHIELD, ALICE.uid, 0)
             assert pool.submit(ALICE, thread_id).result() != before
 
     as_root(body)
@@ -213,7 +214,7 @@ def test_a_done_callback_that_became_root_is_noticed_before_the_next_task():
             gate.set()
             with pytest.raises(PermissionError):
                 second.result(HANG)
-            assert pool.submit(ALICE, ids).result()[0] == (0, ALICE.uid, 0)
+            assert pool.submit(ALICE, ids).result()[0] == (SHIELD, ALICE.uid, 0)
 
     as_root(body)
 
@@ -237,8 +238,8 @@ def test_who_a_done_callback_runs_as():
         with IdentityExecutor(1) as pool:
             wait([outcome(pool, function) for function in (int, fail, lambda: replace.setresuid(-1, 0, -1))])
         assert seen == [
-            (type(None), (0, ALICE.uid, 0)),
-            (KeyError, (0, ALICE.uid, 0)),
+            (type(None), (SHIELD, ALICE.uid, 0)),
+            (KeyError, (SHIELD, ALICE.uid, 0)),
             (replace.IdentityChanged, (0, 0, 0)),
         ]
 
@@ -257,7 +258,7 @@ def test_libcs_call_while_workers_are_idle_is_noticed_before_the_next_task():
             euids = {thread.uids[1] for thread in replace.thread_credentials()}
             assert euids == {0}, "the hazard is real"
             for who in (ALICE, BOB) * 4:
-                assert pool.submit(who, ids).result()[0] == (0, who.uid, 0)
+                assert pool.submit(who, ids).result()[0] == (SHIELD, who.uid, 0)
                 with pytest.raises(PermissionError):
                     pool.submit(who, os.open, "/etc/shadow", os.O_RDONLY).result()
 
@@ -272,7 +273,7 @@ def test_workers_start_clean_whoever_submits():
             with impersonate(BOB):
                 futures = [pool.submit(ALICE, lambda: (gate.wait(HANG), ids())[1]) for _ in range(4)]
                 gate.wait(HANG)
-            assert {future.result()[0] for future in futures} == {(0, ALICE.uid, 0)}
+            assert {future.result()[0] for future in futures} == {(SHIELD, ALICE.uid, 0)}
         assert seen == [base] * 4
         replace.assert_clean()
 
@@ -471,7 +472,7 @@ def test_an_exception_thrown_into_a_task_is_its_outcome():
                     time.sleep(0)
                 throw_into(started[0])
                 assert isinstance(future.exception(HANG), Stop)
-                assert pool.submit(BOB, ids).result(HANG)[0] == (0, BOB.uid, 0)
+                assert pool.submit(BOB, ids).result(HANG)[0] == (SHIELD, BOB.uid, 0)
 
     as_root(body)
 
@@ -485,7 +486,7 @@ def test_an_exception_thrown_into_an_idle_worker_loses_no_task():
                 wait_until(lambda: idle(pool) == 1)
                 throw_into(thread)
                 seen, after = pool.submit(who, lambda: (ids(), threading.current_thread())).result(HANG)
-                assert seen[0] == (0, who.uid, 0)
+                assert seen[0] == (SHIELD, who.uid, 0)
                 assert after is not thread
         replace.assert_clean()
 

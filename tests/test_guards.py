@@ -22,6 +22,7 @@ from support.children import (
     LEVELS,
     LIBC,
     ROOT_IDS,
+    SHIELD,
     InChild,
     as_root,
     attacked,
@@ -146,7 +147,7 @@ def test_a_pool_grown_inside_is_found():
         with pytest.raises(replace.ThreadsDiffer, match="80001") as caught:
             replace.assert_clean()
         (thread,) = caught.value.threads
-        assert thread.uids == (0, 80001, 0, 80001)
+        assert thread.uids == (SHIELD, 80001, 0, 80001)
         pool.shutdown()
         wait_until(
             lambda: len(replace.thread_credentials()) == 1, "the thread's own end, which join() does not wait for"
@@ -181,6 +182,14 @@ EXEC = {
     "real": "(80001, 80001, 80001)",
     "filesystem": "(0, 0, 0)",
 }
+
+
+def test_a_child_that_execs_inside_cannot_become_root_unless_a_level_is_named(regain):
+    def body():
+        with impersonate(ALICE):
+            return child_after_regain(regain)
+
+    assert as_root(body) in (EXEC["shielded"], None)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -498,7 +507,7 @@ def test_a_guard_that_another_thread_tried_to_leave_is_left_by_its_own():
         guard.__enter__()
         with pytest.raises(replace.ThreadTainted):
             in_thread(guard.__exit__, None, None, None)
-        assert ids()[0] == (0, ALICE.uid, 0), "nobody else can end it"
+        assert ids()[0] == (SHIELD, ALICE.uid, 0), "nobody else can end it"
         guard.__exit__(None, None, None)
         assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
 
@@ -556,6 +565,6 @@ def test_entering_beside_the_import_of_an_event_loop():
         for name in ("asyncio", "trio", "trio.lowlevel", "greenlet", "gevent._hub_local"):
             sys.modules[name] = types.ModuleType(name)
         with impersonate(ALICE):
-            assert ids()[0] == (0, ALICE.uid, 0)
+            assert ids()[0] == (SHIELD, ALICE.uid, 0)
 
     as_root(body)

@@ -13,7 +13,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.children import ALICE, BOB, LEVELS, ROOT_IDS, as_root, ids, in_child, needs_root
+from support.children import ALICE, BOB, LEVELS, ROOT_IDS, SHIELD, as_root, ids, in_child, in_user_namespace, needs_root
 
 import replace
 from replace import Identity, _native, impersonate
@@ -72,7 +72,7 @@ def test_nested_a_in_b_in_a():
                 with impersonate(ALICE, level="filesystem"):
                     assert replace.getfsuid() == 80001
                 assert replace.getresuid() == (80002, 80002, 0)
-            assert replace.getresuid() == (0, 80001, 0)
+            assert replace.getresuid() == (SHIELD, 80001, 0)
         assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
 
     as_root(body)
@@ -96,8 +96,26 @@ def test_root_is_refused_unless_allowed(who):
 def test_wrong_arguments():
     with pytest.raises(TypeError, match="should be Identity"):
         impersonate("alice")
-    with pytest.raises(ValueError, match="effective, shielded, real, filesystem"):
+    with pytest.raises(ValueError, match="shielded, effective, real, filesystem"):
         impersonate(ALICE, level="root")
+
+
+@pytest.mark.parametrize(("size", "shield"), [(2**32 - 1, SHIELD), (65536, 65535), (65535, None)])
+def test_the_default_level_has_a_real_uid_that_nobody_has_or_is_refused(size, shield):
+    def body():
+        if shield is None:
+            with pytest.raises(replace.IdentityRefused, match="effective, real or filesystem") as caught:
+                impersonate(Identity(1001, 1001)).__enter__()
+            assert (caught.value.errno, caught.value.state) == (errno.EOVERFLOW, "unchanged")
+            assert ids() == ROOT_IDS
+            with impersonate(Identity(1001, 1001), level="effective"):
+                assert os.geteuid() == 1001
+        else:
+            with impersonate(Identity(1001, 1001)):
+                assert replace.getresuid() == (shield, 1001, 0)
+        assert ids() == ROOT_IDS
+
+    in_user_namespace(size, body)
 
 
 def test_await_inside_is_refused():

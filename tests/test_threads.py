@@ -22,6 +22,7 @@ from support.children import (
     BOB,
     HANG,
     LIBC,
+    SHIELD,
     as_root,
     change_capabilities,
     in_child,
@@ -289,7 +290,7 @@ def test_a_kernel_worker_of_io_uring_keeps_the_identity_and_is_named():
         main, worker = document(os.getpid())["threads"]
         assert (main["kernel"], main["differs"]) == (False, False)
         assert (worker["kernel"], worker["differs"], worker["name"]) == (True, True, f"iou-sqp-{os.getpid()}")
-        assert worker["uids"] == [0, 80001, 0, 80001]
+        assert worker["uids"] == [SHIELD, 80001, 0, 80001]
         with pytest.raises(replace.ThreadsDiffer, match="of io_uring"):
             replace.assert_clean()
         os.close(ring)

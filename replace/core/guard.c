@@ -37,6 +37,40 @@ static void shape(const struct libreplace_identity *who, int level, struct libre
 		to->ruid = LIBREPLACE_SHIELD_UID;
 }
 
+/*
+ * As libreplace_walk() to the ids of the entry. LIBREPLACE_SHIELD_UID may be outside of the user
+ * namespace's map, and setresuid(2) is EINVAL then; if so, the last id of a usual container's map
+ * takes its place, which systemd's list of ids leaves to nobody. Where there is neither, the entry
+ * is refused.
+ */
+static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, uid_t user)
+{
+	static const uid_t nobodies[] = {LIBREPLACE_SHIELD_UID, 65535};
+
+	if (libreplace_walk(guard, now, &guard->set, libreplace_wanted(guard)) == 0)
+		return 0;
+	if (guard->level != LIBREPLACE_LEVEL_SHIELDED || guard->step != LIBREPLACE_STEP_UID ||
+	    guard->error != EINVAL)
+		return -1;
+	for (size_t i = 0; i < sizeof nobodies / sizeof *nobodies; i++) {
+		if (nobodies[i] == user)
+			continue;
+		guard->changes++;
+		if (libreplace_setresuid(nobodies[i], (uid_t)-1, (uid_t)-1) != 0)
+			continue;
+		if (nobodies[i] == guard->set.ruid) /* so it is the user that is not mapped */
+			return -1;
+		guard->set.ruid = nobodies[i];
+		guard->step = LIBREPLACE_STEP_NONE;
+		if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
+			return -1;
+		return libreplace_walk(guard, now, &guard->set, libreplace_wanted(guard));
+	}
+	guard->step = LIBREPLACE_STEP_REFUSED;
+	guard->error = EOVERFLOW;
+	return -1;
+}
+
 /* Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps
  * root's.
  */
@@ -214,7 +248,7 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 		memcpy(libreplace_scratch(guard), libreplace_found(guard),
 		       now.size * sizeof(gid_t));
 	libreplace_mine.depth++;
-	if (libreplace_walk(guard, &now, &guard->set, libreplace_wanted(guard)) == 0 &&
+	if (walk_in(guard, &now, identity->uid) == 0 &&
 	    lose_capabilities(guard, identity->uid, level) == 0) {
 		if (libreplace_mine.last == 0)
 			libreplace_mine.last = (uint64_t)(uintptr_t)&libreplace_mine << 16;
@@ -231,7 +265,8 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 		return cannot_restore(guard);
 	if (--libreplace_mine.depth == 0)
 		libreplace_count_out();
-	return end(guard, LIBREPLACE_STATE_ROLLED_BACK);
+	return end(guard, guard->step == LIBREPLACE_STEP_REFUSED ? LIBREPLACE_STATE_IDLE
+	                                                         : LIBREPLACE_STATE_ROLLED_BACK);
 }
 
 /* Read the thread's ids and compare them with those that entering had set. The short way does not

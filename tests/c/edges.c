@@ -7,10 +7,14 @@
  * tests/programs/mutants.py asked for most of it. Each case runs in a forked child; as root, where
  * one call changes one thread.
  */
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "cases.h"
 #include "raw_capabilities.h"
+
+static const gid_t groups_of_the_namespace[] = {1002};
+static const struct libreplace_identity mapped_user = {1001, 1001, 1, groups_of_the_namespace};
 
 /* Enter and leave as a thread that starts with these ids; the step at which it is refused, or NONE.
  */
@@ -297,6 +301,101 @@ static void all_capabilities_are_dropped(void)
 	MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0 && sets[1] == 0 && sets[2] == 0);
 }
 
+/* As the root of a user namespace that maps the uids below @size and the gids below 60000 to
+ * themselves. Nothing is tried where such namespaces are forbidden. */
+static void in_a_namespace(const char *size, void (*body)(void))
+{
+	int ready[2], mapped[2], status = 0;
+	char byte = 0, path[64];
+	pid_t child;
+
+	MUST(pipe(ready) == 0 && pipe(mapped) == 0 && (child = fork()) >= 0);
+	if (child == 0) {
+		if (unshare(CLONE_NEWUSER) != 0) {
+			printf("# no user namespaces here\n");
+			exit(0);
+		}
+		MUST(write(ready[1], &byte, 1) == 1 && read(mapped[0], &byte, 1) == 1);
+		MUST(libreplace_setgroups(0, NULL) == 0 && libreplace_setresgid(0, 0, 0) == 0);
+		MUST(libreplace_setresuid(0, 0, 0) == 0);
+		body();
+		exit(0);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) == 1) {
+		const char *const maps[][2] = {{"uid_map", size}, {"gid_map", "60000"}};
+
+		for (int i = 0; i < 2; i++) {
+			FILE *map;
+
+			snprintf(path, sizeof path, "/proc/%d/%s", (int)child, maps[i][0]);
+			MUST((map = fopen(path, "w")) != NULL);
+			MUST(fprintf(map, "0 0 %s", maps[i][1]) > 0 && fclose(map) == 0);
+		}
+	}
+	MUST(write(mapped[1], &byte, 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* The real uid of user @uid at level shielded. */
+static uid_t shield_of(uid_t uid)
+{
+	struct libreplace_identity who = mapped_user;
+	uid_t r, e, s;
+	entry held;
+
+	who.uid = uid;
+	MUST(libreplace_enter(fresh(&held), &who, LIBREPLACE_LEVEL_SHIELDED) == 0);
+	MUST(libreplace_getresuid(&r, &e, &s) == 0 && e == uid && s == 0);
+	MUST(getegid() == 1001 && getgroups(0, NULL) == 1);
+	MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
+	are(0, 0, 0, 0, 0, 0);
+	return r;
+}
+
+/* The step at which user @uid is refused at level shielded; nothing is left behind. */
+static int refused_shield(uid_t uid, int error, int state)
+{
+	struct libreplace_identity who = mapped_user;
+	entry held;
+
+	who.uid = uid;
+	MUST(libreplace_enter(fresh(&held), &who, LIBREPLACE_LEVEL_SHIELDED) == -1);
+	MUST(errno == error && held.guard.error == error && held.guard.state == state);
+	are(0, 0, 0, 0, 0, 0);
+	MUST(libreplace_depth() == 0 && libreplace_active() == 0 && !libreplace_tainted());
+	return held.guard.step;
+}
+
+static void where_all_is_mapped(void)
+{
+	MUST(shield_of(1001) == LIBREPLACE_SHIELD_UID);
+	MUST(shield_of(70000) == LIBREPLACE_SHIELD_UID);
+}
+
+static void where_65536_are_mapped(void)
+{
+	MUST(shield_of(1001) == 65535);
+	MUST(refused_shield(65535, EOVERFLOW, LIBREPLACE_STATE_IDLE) == LIBREPLACE_STEP_REFUSED);
+	MUST(refused_shield(70000, EINVAL, LIBREPLACE_STATE_ROLLED_BACK) == LIBREPLACE_STEP_UID);
+	MUST(shield_of(1001) == 65535);
+}
+
+static void where_65535_are_mapped(void)
+{
+	entry held;
+
+	MUST(refused_shield(1001, EOVERFLOW, LIBREPLACE_STATE_IDLE) == LIBREPLACE_STEP_REFUSED);
+	MUST(libreplace_enter(fresh(&held), &mapped_user, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(geteuid() == 1001 && libreplace_leave(&held.guard) == 0);
+}
+
+static void a_namespace_without_the_id_that_nobody_has(void)
+{
+	in_a_namespace("4294967295", where_all_is_mapped);
+	in_a_namespace("65536", where_65536_are_mapped);
+	in_a_namespace("65535", where_65535_are_mapped);
+}
+
 int main(void)
 {
 	int failed = 0;
@@ -316,5 +415,6 @@ int main(void)
 	RUN(aborts_if_it_cannot_be_restored);
 	RUN(tainted_if_it_cannot_be_restored);
 	RUN(all_capabilities_are_dropped);
+	RUN(a_namespace_without_the_id_that_nobody_has);
 	return failed != 0;
 }

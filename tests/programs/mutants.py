@@ -76,6 +76,8 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("set_uids", "target is left out"): ((1,), _READ_AGAIN),
     ("take_up", "condition is false"): ((1,), "a short cut: setting what is there changes nothing"),
     ("thread_ended", "assignment is left out"): ((1,), "the thread has ended"),
+    ("walk_in", "arguments change places"): ((1,), "either id tells whether it is mapped, and the walk sets both"),
+    ("walk_in", "condition is false"): ((3,), "getters do not fail"),
 }  # fmt: skip
 
 

@@ -25,17 +25,21 @@ extern "C" {
 
 /**
  * enum libreplace_level - which ids an identity sets
- * @LIBREPLACE_LEVEL_EFFECTIVE:	uids P/u/P, gids g/g/P
- * @LIBREPLACE_LEVEL_SHIELDED:	uids X/u/P, gids g/g/P; X is LIBREPLACE_SHIELD_UID
- * @LIBREPLACE_LEVEL_REAL:	uids u/u/P, gids g/g/P
- * @LIBREPLACE_LEVEL_FILESYSTEM: the fs ids only
+ * @LIBREPLACE_LEVEL_SHIELDED:	uids X/u/P, gids g/g/P. Take this one unless you know why not: the
+ *	user cannot signal the process, and a child that execs cannot become P again. X is an id
+ *	that nobody has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map that one
+ * @LIBREPLACE_LEVEL_EFFECTIVE:	uids P/u/P, gids g/g/P. SIGIO works, but a child that execs can
+ *	become P again, and access(2) answers for P
+ * @LIBREPLACE_LEVEL_REAL:	uids u/u/P, gids g/g/P. access(2) answers for the user, but the user
+ * can signal, and so kill, the process
+ * @LIBREPLACE_LEVEL_FILESYSTEM: the fs ids only. Everything but files is done as P
  *
  * Real, effective and saved id; u and g are the identity's. P is the id that the thread had there
  * on its outermost entry. Every level also sets the supplementary groups and the fs ids.
  */
 enum libreplace_level {
-	LIBREPLACE_LEVEL_EFFECTIVE = 0,
 	LIBREPLACE_LEVEL_SHIELDED = 1,
+	LIBREPLACE_LEVEL_EFFECTIVE = 0,
 	LIBREPLACE_LEVEL_REAL = 2,
 	LIBREPLACE_LEVEL_FILESYSTEM = 3,
 };
@@ -47,7 +51,7 @@ enum libreplace_level {
 /**
  * enum libreplace_step - where something failed
  * @LIBREPLACE_STEP_NONE:	nothing failed
- * @LIBREPLACE_STEP_REFUSED:	the entry was refused and nothing was read; see libreplace_enter()
+ * @LIBREPLACE_STEP_REFUSED:	the entry was refused; see libreplace_enter()
  * @LIBREPLACE_STEP_READ:	reading the ids, the groups or the capabilities
  * @LIBREPLACE_STEP_PRIVILEGE:	going back to the privileged id, or raising capabilities; or the
  *	thread could not come back, and so was not changed
@@ -214,6 +218,8 @@ struct libreplace_guard {
  * - EPERM: the identity has root, and LIBREPLACE_ALLOW_ROOT is not given
  * - ENOSYS: every thread would change, and LIBREPLACE_ALLOW_PROCESS is not given
  * - ENOTSUP: it is given, but this is not known to be the only thread
+ * - EOVERFLOW: at LIBREPLACE_LEVEL_SHIELDED, the user namespace maps no id that nobody has; choose
+ *   another level
  *
  * LIBREPLACE_STEP_READ with ENOBUFS means that @guard->room is too small.
  *
