@@ -10,7 +10,6 @@ import errno
 import os
 import resource
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,17 @@ import threading
 
 import pytest
 from support.builds import ROOT, run, tool
-from support.children import ALICE, LIBC, ROOT_IDS, SHIELD, as_root, change_capabilities, ids, needs_root
+from support.children import (
+    ALICE,
+    LIBC,
+    ROOT_IDS,
+    SHIELD,
+    as_root,
+    change_capabilities,
+    ids,
+    install_filter,
+    needs_root,
+)
 
 import replace
 from replace import impersonate
@@ -110,19 +119,6 @@ def test_no_new_privs_changes_nothing():
 
 
 # ---- Filters
-
-
-def install_filter(number, action):
-    """A seccomp filter that answers one system call (seccomp(2)); action: an errno, or 0 for a false success."""
-    load, equal, leave, ret = 0x20, 0x15, 0x7FFF0000, 0x06
-    program = b"".join(
-        struct.pack("HBBI", *line)
-        for line in ((load, 0, 0, 0), (equal, 0, 1, number), (ret, 0, 0, 0x00050000 | action), (ret, 0, 0, leave))
-    )
-    buffer = ctypes.create_string_buffer(program)
-    pointer = struct.pack("HxxxxxxQ", 4, ctypes.addressof(buffer))
-    assert LIBC.prctl(38, 1, 0, 0, 0) == 0
-    assert LIBC.prctl(22, 2, ctypes.create_string_buffer(pointer), 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
 STEP = {"setresuid": "setting the uid", "setgroups": "setgroups", "setresgid": "setting the gid"}
