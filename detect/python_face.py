@@ -88,7 +88,7 @@ def native_calls() -> str:
 
 def cdef(declared: Declarations) -> str:
     """The cffi declarations: the compiler says how large types and structs are, and what a constant is."""
-    text = "typedef int... uid_t;\ntypedef int... gid_t;\n"
+    text = "".join(f"typedef int... {name};\n" for name in ("uid_t", "gid_t", "mode_t"))
     for name, value in declared.constants.items():
         text += f"static char *const {name};\n" if value.startswith('"') else f"#define {name} ...\n"
     for enum in declared.enums:

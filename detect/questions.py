@@ -97,6 +97,7 @@ def questions() -> List[Question]:
         for w in ("", "32")
     ]
     rows += [
+        Question("libreplace_sys_openat2", "number", "Checking for SYS_openat2", "SYS_openat2", _SYSCALL),
         Question(
             "libreplace_have_linux_thread_credentials",
             "run",

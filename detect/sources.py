@@ -48,7 +48,9 @@ def _lib_stub() -> List[str]:
     for function in declared.functions:
         names = [f"{name}: {_annotation(text)}" for text, name in function.params]
         arguments = ", ".join(["self", *names, "/"] if names else ["self"])
-        lines.append(f"def {function.name}({arguments}) -> {_annotation(function.result)}: ...")
+        line = f"def {function.name}({arguments}) -> {_annotation(function.result)}: ..."
+        broken = re.sub(r"\((.*)\)", r"(\n    \1\n)", line)  # as `ruff format` breaks a long line
+        lines += [line] if len(line) <= 116 else broken.split("\n")
     return lines
 
 

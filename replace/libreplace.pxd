@@ -7,7 +7,7 @@
 # then set room and flags.
 
 from libc.stdint cimport uint64_t
-from posix.types cimport gid_t, uid_t
+from posix.types cimport gid_t, mode_t, uid_t
 
 
 cdef extern from "<libreplace/replace.h>" nogil:
@@ -48,6 +48,14 @@ cdef extern from "<libreplace/replace.h>" nogil:
         LIBREPLACE_ALLOW_ROOT
         LIBREPLACE_ALLOW_PROCESS
         LIBREPLACE_ABORT_UNLESS_RESTORED
+
+    cdef enum libreplace_resolve:
+        LIBREPLACE_RESOLVE_NO_XDEV
+        LIBREPLACE_RESOLVE_NO_MAGICLINKS
+        LIBREPLACE_RESOLVE_NO_SYMLINKS
+        LIBREPLACE_RESOLVE_BENEATH
+        LIBREPLACE_RESOLVE_IN_ROOT
+        LIBREPLACE_RESOLVE_CACHED
 
     cdef struct libreplace_identity:
         uid_t uid
@@ -109,4 +117,5 @@ cdef extern from "<libreplace/replace.h>" nogil:
     int libreplace_drop_begin()
     void libreplace_drop_end()
     int libreplace_drop_capabilities()
+    int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve, int regular)
     # generated: end

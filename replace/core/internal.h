@@ -3,9 +3,10 @@
  * SPDX-License-Identifier: MIT
  *
  * What the files of core/ share; not installed. guard.c enters and leaves, walk.c reads and changes
- * ids, threads.c counts the threads that are switched, fork.c changes forked children. names.c and
- * private_fs_*.c define public functions only. Of capabilities_*.c and of private_fs_*.c Meson
- * compiles one each: *_linux.c on Linux, else *_none.c.
+ * ids, threads.c counts the threads that are switched, fork.c changes forked children. names.c,
+ * private_fs_*.c and open_beneath_*.c define public functions only. Of capabilities_*.c, of
+ * private_fs_*.c and of open_beneath_*.c Meson compiles one each: *_linux.c on Linux (the last if
+ * the headers have SYS_openat2), else *_none.c.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H

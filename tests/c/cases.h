@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What guard.c and edges.c share: two users, an assertion that says where it failed, what a thread
- * is, and cases that each run in a child of their own.
+ * What guard.c, edges.c and open_beneath.c share: two users, an assertion that says where it
+ * failed, what a thread is, and cases that each run in a child of their own.
  */
 #ifndef CASES_H
 #define CASES_H
@@ -35,14 +35,14 @@ static const struct libreplace_identity bob = {BOB, 80012, 1, groups_of_bob};
 
 typedef LIBREPLACE_GUARD(entry, ROOM);
 
-static struct libreplace_guard *fresh(entry *place)
+static inline struct libreplace_guard *fresh(entry *place)
 {
 	memset(place, 0, sizeof *place);
 	place->guard.room = ROOM;
 	return &place->guard;
 }
 
-static void are(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
+static inline void are(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
 {
 	uid_t ruid, euid, suid, fsuid;
 

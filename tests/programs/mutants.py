@@ -6,8 +6,8 @@ usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as
 
 Every function of replace/core/ and every body of the generated module is changed in turn, by the rules of
 tests/support/mutations.py: a condition holds always or never, an operand, call or assignment is left out, nothing is
-done or told, two steps or arguments change places, users are mistaken for groups.  Judges: conformance.c, guard.c, edges.c and threads.c of tests/c/, faults.c
-under strace, and every transition against the model.  A mutant that no judge notices is a gap in the tests, and exit
+done or told, two steps or arguments change places, users are mistaken for groups.  Judges: conformance.c, guard.c, edges.c, threads.c and open_beneath.c of
+tests/c/, faults.c under strace, and every transition against the model.  A mutant that no judge notices is a gap in the tests, and exit
 status 1, unless EQUIVALENT says why it does no harm.  --share N tries one of N mutants, always the same ones; --only
 those whose name holds the text; --list only names them.
 """
@@ -33,8 +33,14 @@ from support import transitions  # noqa: E402
 from support.mutations import mutants  # noqa: E402
 
 CORE = TESTS.parent / "replace" / "core"
-SOURCES = ("guard.c", "walk.c", "threads.c", "fork.c", "names.c", "capabilities_linux.c", "private_fs_linux.c")
-JUDGES = ("conformance", "guard", "edges", "transitions", "faults", "threads")
+SOURCES = (
+    *("guard.c", "walk.c", "threads.c", "fork.c", "names.c"),
+    *("capabilities_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
+)
+JUDGES = ("conformance", "guard", "edges", "transitions", "faults", "threads", "open_beneath")
+#: Who judges the mutants of a file; those of the others, _OF_CORE.
+_OF_FILE = {"replace_calls.c": ("conformance", "guard", "transitions"), "open_beneath_linux.c": ("open_beneath",)}
+_OF_CORE = ("guard", "edges", "faults", "threads")
 #: Not mutated: words for people; what the judges cannot try, and tests/test_executor.py does.
 APART = ("names.c", "private_fs_linux.c")
 HANG = 60  # seconds; a mutant that hangs is noticed
@@ -143,9 +149,9 @@ class Build:
             "transitions": lambda: self._transitions(call),
             "faults": self._faults,
             "threads": lambda: self._fails("threads"),
+            "open_beneath": lambda: self._fails("open_beneath"),
         }
-        of_calls, of_core = ("conformance", "guard", "transitions"), ("guard", "edges", "faults", "threads")
-        chosen = JUDGES if not file else of_calls if file == "replace_calls.c" else of_core
+        chosen = _OF_FILE.get(file, _OF_CORE) if file else JUDGES
         return next((name for name in chosen if self._notices(judges[name])), "")
 
     def _transitions(self, call: str) -> bool:

@@ -3,13 +3,14 @@
 """The ways in, each from a fresh copy: meson, pip, editable, wheel, sdist, C only; and clear refusals."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 
 import pytest
-from support.builds import ROOT, needs_package, run, tool
+from support.builds import ROOT, needs_package, report_of, run, tool
 
 import replace
 
@@ -103,7 +104,7 @@ def test_c_library_alone_without_cffi(source, tmp_path):
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == [
         f"include/libreplace/{n}.h"
-        for n in ("build_info", "calls", "guard", "replace", "replace_override", "samba_config")
+        for n in ("build_info", "calls", "guard", "open_beneath", "replace", "replace_override", "samba_config")
     ] + [
         "lib/libreplace.a",
         "lib/pkgconfig/libreplace.pc",
@@ -124,6 +125,21 @@ def test_c_library_alone_without_cffi(source, tmp_path):
     ).split()
     subprocess.run(["cc", "-o", tmp_path / "program", program, *flags], check=True)
     assert subprocess.check_output([tmp_path / "program"], text=True).strip() in ("syscall", "libc")
+
+
+def test_headers_without_openat2(source, tmp_path):
+    """open_beneath() is then ENOSYS, whatever the kernel has: numbers come from the headers alone."""
+    (tmp_path / "older.h").write_text("#include <sys/syscall.h>\n#undef SYS_openat2\n")
+    build = tmp_path / "b"
+    env = {"CFLAGS": f"-include {tmp_path}/older.h"}
+    out = meson("setup", build, source, "-Dpython=false", "--werror", env=env)
+    assert re.search(r"open_beneath *: ENOSYS", out.stdout), out.stdout + out.stderr
+    out = meson("test", "-C", build)
+    assert out.returncode == 0, out.stdout + out.stderr
+    question = {q["id"]: q["answer"] for q in report_of(build)["questions"]}["libreplace_sys_openat2"]
+    assert question == "no"
+    assert list(build.rglob("*open_beneath_none.c.o"))
+    assert not list(build.rglob("*open_beneath_linux.c.o"))
 
 
 def test_missing_cffi_is_a_clear_error(source, tmp_path):

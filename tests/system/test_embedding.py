@@ -209,7 +209,7 @@ def test_extension_modules_export_nothing_but_their_start():
     assert symbols("-D", _native.__file__) == {"PyInit__native", "PyInit__cffi"}
 
 
-HEADERS = ["build_info.h", "calls.h", "guard.h", "replace.h", "replace_override.h", "samba_config.h"]
+HEADERS = ["build_info.h", "calls.h", "guard.h", "open_beneath.h", "replace.h", "replace_override.h", "samba_config.h"]
 
 
 @pytest.mark.parametrize(

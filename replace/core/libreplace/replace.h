@@ -17,5 +17,6 @@
 #include <libreplace/build_info.h>
 #include <libreplace/calls.h>
 #include <libreplace/guard.h>
+#include <libreplace/open_beneath.h>
 
 #endif

@@ -1,0 +1,77 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * libreplace_open_beneath() with the raw system call, which hardly any C library has a function
+ * for. open_beneath_none.c is for builds whose headers have no SYS_openat2.
+ * libreplace/open_beneath.h explains the function. Source: openat2(2), fs/open.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "internal.h"
+
+enum { RETRIES = 16 };
+
+/*
+ * struct open_how of openat2(2). <linux/openat2.h> has it, but a C library that is not the host's
+ * (musl-gcc) comes without the kernel's headers.
+ */
+struct how {
+	uint64_t flags, mode, resolve;
+};
+
+/* The kernel looks at the size before all else. A filter answers without looking, with EPERM in old
+ * versions of Docker. */
+static int kernel_has_openat2(void)
+{
+	return syscall(SYS_openat2, 0L, 0L, 0L, 0L) == -1 && errno == EINVAL;
+}
+
+static int openat2_again(int dir_fd, const char *path, const struct how *how)
+{
+	int fd, retries = 0;
+
+	do
+		fd = (int)syscall(SYS_openat2, dir_fd, path, how, sizeof *how);
+	while (fd < 0 && errno == EAGAIN && retries++ < RETRIES);
+	if (fd < 0 && errno == EPERM)
+		errno = kernel_has_openat2() ? EPERM : ENOSYS;
+	return fd;
+}
+
+/* Why this is not the file that was asked for; 0 if it is. ENXIO is what the kernel says of
+ * sockets, and of FIFOs that nobody reads. */
+static int refusal(const struct stat *found, int flags)
+{
+	if (S_ISREG(found->st_mode))
+		return 0;
+	if (S_ISDIR(found->st_mode))
+		return (flags & O_DIRECTORY) != 0 ? 0 : EISDIR;
+	return S_ISLNK(found->st_mode) ? ELOOP : ENXIO; /* a link: O_PATH with O_NOFOLLOW */
+}
+
+int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve,
+                            int regular)
+{
+	int opens = (flags & O_PATH) == 0; /* O_PATH opens nothing, and takes none of these flags */
+	int creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+	int no_wait = opens && regular ? O_NONBLOCK : 0;
+	int all = flags | no_wait | O_CLOEXEC | (opens ? O_NOCTTY | O_LARGEFILE : 0);
+	struct how how = {(unsigned)all, creates ? mode : 0, resolve};
+	struct stat found;
+	int error, fd = openat2_again(dir_fd, path, &how);
+
+	if (fd < 0 || !regular)
+		return fd;
+	error = fstat(fd, &found) != 0 ? errno : refusal(&found, flags);
+	if (error == 0 && (no_wait & ~flags) != 0 && fcntl(fd, F_SETFL, flags) != 0)
+		error = errno;
+	if (error == 0)
+		return fd;
+	close(fd);
+	errno = error;
+	return -1;
+}
