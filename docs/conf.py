@@ -24,7 +24,7 @@ author = "the libreplace authors"
 project_copyright = "2026, the libreplace authors"
 version = release = re.search(r"version: '([^']+)'", (ROOT / "meson.build").read_text())[1]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["examples"]
 html_theme = "furo"
 html_title = f"libreplace {release}"

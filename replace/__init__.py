@@ -48,6 +48,7 @@ from ._native import (
     setuid,
     # generated: end
 )
+from ._open_beneath import Resolve, open_beneath
 from ._popen_as import popen_as
 from ._protect_os import protect_os
 from ._threads import ThreadCredentials, assert_clean, thread_credentials
@@ -67,6 +68,7 @@ __all__ = [
     "IdentityError",
     "IdentityExecutor",
     "IdentityRefused",
+    "Resolve",
     "ThreadCredentials",
     "ThreadTainted",
     "ThreadsDiffer",
@@ -78,6 +80,7 @@ __all__ = [
     "impersonate",
     "impersonated",
     "lib",
+    "open_beneath",
     "popen_as",
     "protect_os",
     "report",

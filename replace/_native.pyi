@@ -61,6 +61,24 @@ def drop_capabilities() -> None: ...
 def private_fs() -> None: ...
 def alone(function: Callable[..., Any], args: tuple[Any, ...], /) -> Any: ...  # or NotImplemented
 
+# ---- Files that clients name (libreplace/open_beneath.h)
+RESOLVE_NO_XDEV: int
+RESOLVE_NO_MAGICLINKS: int
+RESOLVE_NO_SYMLINKS: int
+RESOLVE_BENEATH: int
+RESOLVE_IN_ROOT: int
+RESOLVE_CACHED: int
+
+def open_beneath(
+    dir_fd: int,
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+    flags: int,
+    mode: int = 0o600,
+    *,
+    resolve: int = ...,  # Resolve.BENEATH | Resolve.NO_MAGICLINKS
+    regular: bool = True,
+) -> int: ...
+
 # ---- The guard
 @final
 class Guard:

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "replace"
 #: A file imports only from those before it.  _native is compiled.
 ORDER = [
     *("_native", "_replace", "_errors", "_identity", "_threads", "_impersonate", "_acting_as", "_impersonated"),
-    *("_pool", "_executor", "_drop_privileges", "_protect_os", "_popen_as", "_build"),
+    *("_pool", "_executor", "_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build"),
     *("__init__", "_cli", "__main__"),
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -4,8 +4,8 @@
  *
  * The Python module _native: what must be fast, and what an interrupt must not end half-way. The
  * build writes the functions for ids from detect/calls.py into native_calls.h. Those for lists of
- * groups are here. The type that holds an identity is in guard_type.c. Uses the limited API of
- * Python 3.10.
+ * groups are here. The type that holds an identity is in guard_type.c, open_beneath() in
+ * open_beneath.c. Uses the limited API of Python 3.10.
  */
 #include <errno.h>
 #include "native.h"
@@ -226,6 +226,8 @@ static PyMethodDef methods[] = {
     {"setup", FAST(native_setup), "setup(before, failure, audit, loops): what the guard calls."},
     {"make", FAST(native_make), "make(identity, uid, gid, groups, level, flags): a Guard."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
+    {"open_beneath", (PyCFunction)(void (*)(void))native_open_beneath, METH_VARARGS | METH_KEYWORDS,
+     native_open_beneath_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -246,6 +248,12 @@ static const struct {
     {"STATE_IDLE", LIBREPLACE_STATE_IDLE},
     {"STATE_ROLLED_BACK", LIBREPLACE_STATE_ROLLED_BACK},
     {"STATE_TAINTED", LIBREPLACE_STATE_TAINTED},
+    {"RESOLVE_NO_XDEV", LIBREPLACE_RESOLVE_NO_XDEV},
+    {"RESOLVE_NO_MAGICLINKS", LIBREPLACE_RESOLVE_NO_MAGICLINKS},
+    {"RESOLVE_NO_SYMLINKS", LIBREPLACE_RESOLVE_NO_SYMLINKS},
+    {"RESOLVE_BENEATH", LIBREPLACE_RESOLVE_BENEATH},
+    {"RESOLVE_IN_ROOT", LIBREPLACE_RESOLVE_IN_ROOT},
+    {"RESOLVE_CACHED", LIBREPLACE_RESOLVE_CACHED},
 };
 
 static const int levels[] = {

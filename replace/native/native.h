@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT
  *
  * What the files of native/ share; not installed. module.c has the module and its functions,
- * guard_type.c the type Guard, convert.c the conversions.
+ * guard_type.c the type Guard, open_beneath.c a function, convert.c the conversions.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -71,5 +71,10 @@ extern PyType_Spec native_guard_spec;
 /* The functions make() and run() of the module. */
 PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* open_beneath.c */
+
+extern const char native_open_beneath_doc[];
+PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs);
 
 #endif
