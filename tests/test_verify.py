@@ -3,6 +3,7 @@
 """The command `libreplace verify`: forms of output, exit status, and where the ground is soft."""
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 
 from support.builds import run, tool
-from support.children import in_child, needs_root
+from support.children import in_child, install_filter, needs_root
 
 import replace
 from replace._cli import checks
@@ -78,7 +79,7 @@ def test_not_root_proves_what_it_can_and_says_what_needs_root():
         status, text = out.returncode, out.stdout
     assert status == 2
     assert "needs root" in text
-    assert re.search(r"^4 proved, 0 contradicted", text, re.M)
+    assert re.search(r"^5 proved, 0 contradicted", text, re.M)
 
 
 def test_user_namespace_says_what_it_allows():
@@ -92,6 +93,21 @@ def test_user_namespace_says_what_it_allows():
     assert "this user namespace maps no such id" in out.stdout
     assert "uid 80001 is not mapped" in out.stdout
     assert "setgroups is denied in this namespace" in out.stdout
+
+
+def test_without_openat2_it_says_so_and_nothing_is_contradicted():
+    needs_root()
+
+    def body():
+        install_filter(437, errno.ENOSYS)  # openat2(2)
+        text = StringIO()
+        with redirect_stdout(text):
+            status = run_verify("text")
+        return status, text.getvalue()
+
+    status, text = in_child(body)
+    assert status == 0
+    assert re.search(r"^ok +open_beneath .*ENOSYS: the kernel or a filter lacks openat2", text, re.M)
 
 
 def test_fakeroot_is_named():

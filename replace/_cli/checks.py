@@ -248,6 +248,31 @@ def _getters(folder: int) -> str | None:
     return None
 
 
+def _open_beneath(folder: int) -> str | None:
+    """Files that clients name: nothing outside of the folder, nothing by a magic link, and no FIFO."""
+    out, fifo, name = (f"{kind}-{os.getpid()}" for kind in ("out", "fifo", "file"))
+    os.symlink("..", out, dir_fd=folder)
+    os.mkfifo(fifo, dir_fd=folder)
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder))
+    magic = f"self/fd/{os.open(name, os.O_RDONLY, dir_fd=folder)}"
+    try:
+        os.close(_native.open_beneath(folder, name, os.O_RDONLY))
+    except OSError as error:
+        must(error.errno == errno.ENOSYS, str(error))
+        return "ENOSYS: the kernel or a filter lacks openat2, or the headers of the build did"
+    cases = [(folder, out, errno.EXDEV), (folder, fifo, errno.ENXIO)]
+    if os.path.isdir("/proc/self/fd"):
+        cases.append((os.open("/proc", os.O_RDONLY), magic, errno.ELOOP))
+    for place, path, number in cases:
+        try:
+            _native.open_beneath(place, path, os.O_RDONLY)
+        except OSError as error:
+            must(error.errno == number, str(error))
+        else:
+            raise AssertionError(f"{path} was opened")
+    return None
+
+
 def _baked(document: dict[str, Any], folder: int) -> str | None:
     verdict = document["verdict"]
     must(verdict["scope"] == _native.SCOPE, f"the report says {verdict['scope']}, the C module {_native.SCOPE}")
@@ -265,6 +290,7 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
         Check("getters", "getters and /proc agree", _getters),
         Check("refusals", "bad input is refused and changes nothing", _refusals),
         Check("no privilege", "foreign ids are refused, no-ops work, nothing changes", _unprivileged),
+        Check("open_beneath", "stays below, no magic link, no FIFO; or ENOSYS and nothing weaker", _open_beneath),
     ]
     checks += [
         Check(
