@@ -99,10 +99,11 @@ def test_the_table_of_levels_is_what_the_tests_measure():
 
     text = (ROOT / "docs" / "levels.md").read_text()
     (row,) = re.findall(r"^\| a child that execs inside.*$", text, re.M)
-    cells = [cell.strip(" *") for cell in row.split("|")[2:-1]]
-    assert [cell.startswith(("yes", "it is root")) for cell in cells] == [
-        ids.startswith("(0,") for ids in EXEC.values()
-    ]
+    (head,) = re.findall(r"^\| \| `.*$", text, re.M)
+    names, cells = ([cell.strip(" *`") for cell in line.split("|")[2:-1]] for line in (head, row))
+    assert {name: cell.startswith(("yes", "it is root")) for name, cell in zip(names, cells, strict=True)} == {
+        name: ids.startswith("(0,") for name, ids in EXEC.items()
+    }
 
 
 def test_contributing_names_files_that_are_there_for_ten_kinds_of_change():
