@@ -55,11 +55,13 @@ from ._threads import ThreadCredentials, assert_clean, thread_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._account import Account
     from ._executor import IdentityExecutor
     from ._replace import ffi, lib
 
 __all__ = [
     "SCOPE",
+    "Account",
     "CapabilitiesRemain",
     "DropFailed",
     "ForkedUnderIdentity",
@@ -108,8 +110,8 @@ __all__ = [
 ]
 
 
-#: Loaded when asked for: name -> module.  threading, concurrent.futures and cffi cost more than this package.
-_LATER = {"IdentityExecutor": "._executor", "ffi": "._replace", "lib": "._replace"}
+#: Loaded when asked for: name -> module.  typing, threading, concurrent.futures and cffi cost more than this package.
+_LATER = {"Account": "._account", "IdentityExecutor": "._executor", "ffi": "._replace", "lib": "._replace"}
 
 
 def __getattr__(name: str) -> object:
@@ -117,7 +119,7 @@ def __getattr__(name: str) -> object:
         from importlib import import_module
 
         value: object = getattr(import_module(_LATER[name], __name__), name)
-        if name == "IdentityExecutor":
+        if isinstance(value, type):
             value.__module__ = __name__
         globals()[name] = value
         return value

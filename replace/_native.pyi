@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, NoReturn, SupportsIndex, TypeVar, final
 
+from _typeshed import HasFileno
+
 from ._identity import Identity
 
 _T = TypeVar("_T")
@@ -78,6 +80,9 @@ def open_beneath(
     resolve: int = ...,  # Resolve.BENEATH | Resolve.NO_MAGICLINKS
     regular: bool = True,
 ) -> int: ...
+
+# ---- Who is at the other end of a Unix socket (native/peer_linux.c)
+def peer(socket: HasFileno, /) -> tuple[int, int, bytes | None]: ...
 
 # ---- The guard
 @final

@@ -481,7 +481,7 @@ def test_a_user_deleted_meanwhile(tmp_path):
     )
     command = f'mount --bind {passwd} /etc/passwd && exec {sys.executable} -c "$0"'
     out = run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, script, cwd="/")
-    assert out.stdout == "80077 80078\n\"getpwnam(): name not found: 'eve'\"\n", out.stderr
+    assert out.stdout == "80077 80078\n\"no user has the name 'eve'\"\n", out.stderr
 
 
 def test_setfsuid_inside_is_noticed_where_leaving_would_not_undo_it():

@@ -26,6 +26,8 @@ ELSEWHERE = {
     "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
     ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
     "import os, socket, socketserver, struct, sys": "test_the_threaded_server_is_right_as_copied",
+    # who it is
+    "import threading\n\nimport cachetools": "test_the_cache_of_the_page_keeps_no_failure",
     # examples: each by the command of its page
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",

@@ -225,6 +225,7 @@ static PyMethodDef methods[] = {
      "alone(function, args): call it while no thread can enter, or NotImplemented."},
     {"setup", FAST(native_setup), "setup(before, failure, audit, loops): what the guard calls."},
     {"make", FAST(native_make), "make(identity, uid, gid, groups, level, flags): a Guard."},
+    {"peer", native_peer, METH_O, "peer(socket): (uid, gid, groups) of a Unix socket's other end."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
     {"open_beneath", (PyCFunction)(void (*)(void))native_open_beneath, METH_VARARGS | METH_KEYWORDS,
      native_open_beneath_doc},

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * What the files of native/ share; not installed. module.c has the module and its functions,
- * guard_type.c the type Guard, open_beneath.c a function, convert.c the conversions.
+ * guard_type.c the type Guard, open_beneath.c a function, peer_linux.c who is at the other end of a
+ * socket, convert.c the conversions.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -76,5 +77,15 @@ PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern const char native_open_beneath_doc[];
 PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs);
+
+/* peer_linux.c or peer_none.c */
+
+/*
+ * The function peer() of the module: (uid, gid, groups) of the process that made the other end of a
+ * connected Unix socket, given as an object with fileno(). groups: bytes, each group a gid_t, or
+ * None if the headers or the kernel lack SO_PEERGROUPS. Every other socket is refused. Source:
+ * unix(7), socket(7), sk_getsockopt() in net/core/sock.c.
+ */
+PyObject *native_peer(PyObject *module, PyObject *socket);
 
 #endif

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 import replace
-from support.builds import ROOT
+from support.builds import ROOT, run
 from support.children import HANG
 
 NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
@@ -68,6 +68,17 @@ def nss_wrapper() -> str:
         if os.path.exists(f"{folder}/libnss_wrapper.so"):
             return f"{folder}/libnss_wrapper.so"
     pytest.skip("needs nss_wrapper (Debian: libnss-wrapper)")
+
+
+def with_users(folder: Path, passwd: list[str], group: list[str], code: str) -> str:
+    """What a Python program prints that sees these users and groups, and no others; it may import from tests/."""
+    (folder / "passwd").write_text("".join(f"{line}\n" for line in passwd))
+    (folder / "group").write_text("".join(f"{line}\n" for line in group))
+    database = {"NSS_WRAPPER_PASSWD": f"{folder}/passwd", "NSS_WRAPPER_GROUP": f"{folder}/group"}
+    env = {"LD_PRELOAD": nss_wrapper(), "PYTHONPATH": str(ROOT / "tests"), **database}
+    out = run(sys.executable, "-c", code, env=env, cwd="/")
+    assert out.returncode == 0, out.stderr
+    return out.stdout
 
 
 @contextlib.contextmanager

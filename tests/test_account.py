@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Account: what the databases say, what is refused of it, and the cache that the page shows.
+
+Odd databases are files that nss_wrapper shows to a child.
+"""
+
+import pickle
+import pwd
+import re
+import sys
+import threading
+import time
+
+import pytest
+from support.builds import ROOT, needs_package, run
+from support.children import HANG
+from support.servers import with_users
+
+from replace import Account, Identity
+
+ROOT_LINE = "root:x:0:0::/root:/bin/sh"
+ALICE_LINE = "alice:x:80001:80011:Alice A.,room 1:/home/alice:/bin/zsh"
+
+
+def test_an_account_is_an_immutable_record():
+    account = Account("alice", 80001, 80011, (80011, 80021), "/home/alice", "/bin/sh", "Alice")
+    assert account.identity == Identity(80001, 80011, (80011, 80021))
+    assert pickle.loads(pickle.dumps(account)) == account
+    assert eval(repr(account)) == account
+    assert len({account, account._replace(), account._replace(uid=1)}) == 2
+    for name in ("uid", "identity", "other"):
+        with pytest.raises(AttributeError):
+            setattr(account, name, 0)
+
+
+def test_a_look_up_is_what_pwd_says_and_an_identity_is_its():
+    for user in ("root", "daemon", 1):
+        account = Account.lookup(user)
+        entry = pwd.getpwuid(account.uid)
+        assert (account.name, account.gid) == (entry.pw_name, entry.pw_gid)
+        assert (account.home, account.shell, account.gecos) == (entry.pw_dir, entry.pw_shell, entry.pw_gecos)
+        assert account == Account.lookup(account.name) == Account.lookup(account.uid)
+        assert account.identity == Identity.from_user(user)
+
+
+@pytest.mark.parametrize("look_up", [Account.lookup, Identity.from_user], ids=["Account", "Identity"])
+@pytest.mark.parametrize(
+    ("user", "exception", "words"),
+    [
+        ("no-such-user", KeyError, "no user has the name 'no-such-user'"),
+        (4294900001, KeyError, "no user has the uid 4294900001"),
+        ("", ValueError, "is no name"),
+        ("root\0", ValueError, "is no name"),
+        ("al\udcffce", ValueError, "is no name"),
+        ("0", ValueError, "give the int 0"),
+        ("1000", ValueError, "give the int 1000"),
+        (-1, OverflowError, "uid -1 is not in"),
+        (2**32 - 1, OverflowError, "uid 4294967295 is not in"),
+        (True, TypeError, "uid should be integer, not bool"),
+        (0.0, TypeError, "not float"),
+        (b"root", TypeError, "not bytes"),
+        (bytearray(b"root"), TypeError, "not bytearray"),
+        (None, TypeError, "not NoneType"),
+        (["root"], TypeError, "not list"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_user_is_refused(look_up, user, exception, words):
+    with pytest.raises(exception, match=words) as caught:
+        look_up(user)
+    assert type(caught.value) is exception
+
+
+#: Prints the account, or the error, for each line of a list of users.
+TELL = """
+from replace import Account
+for user in {}:
+    try: print(Account.lookup(user))
+    except Exception as error: print(type(error).__name__, error)
+"""
+
+
+def told(tmp_path, passwd, group, users):
+    return with_users(tmp_path, [ROOT_LINE, *passwd], ["root:x:0:", *group], TELL.format(users)).splitlines()
+
+
+def test_every_field_is_the_databases(tmp_path):
+    groups = ["team:x:80300:bob,alice", "alice:x:80011:", "again:x:80300:alice", "other:x:80301:bob"]
+    (text,) = told(tmp_path, [ALICE_LINE], groups, ["alice"])
+    wanted = Account("alice", 80001, 80011, (80011, 80300), "/home/alice", "/bin/zsh", "Alice A.,room 1")
+    assert eval(text) == wanted
+
+
+def test_entries_may_be_empty_and_two_names_may_have_one_uid(tmp_path):
+    lines = told(tmp_path, ["toor:x:0:0:::", ALICE_LINE], ["wheel:x:10:toor"], ["toor", "root", 0])
+    toor, root, zero = map(eval, lines)
+    assert toor == Account("toor", 0, 0, (0, 10), "", "", "")
+    assert root == zero == Account("root", 0, 0, (0,), "/root", "/bin/sh", "")
+
+
+@pytest.mark.parametrize(
+    ("entry", "groups", "words"),
+    [
+        ("eve:x:4294967295:5::/:/x", [], "uid -1 is not in 0..4294967294"),
+        ("eve:x:900:4294967295::/:/x", [], "gid -1 is not in 0..4294967294"),
+        ("eve:x:900:900::/:/x", ["wrong:x:4294967295:eve"], "group -1 is not in 0..4294967294"),
+        (
+            "eve:x:900:900::/:/x",
+            [f"g{number}:x:{100000 + number}:eve" for number in range(65536)],
+            "too many groups: 65537, and the kernel takes at most 65536",
+        ),
+    ],
+    ids=["uid", "gid", "group", "65537 groups"],
+)
+def test_a_database_that_is_wrong_about_a_user_is_refused(tmp_path, entry, groups, words):
+    users = ["eve", ALICE_LINE.split(":")[0]]
+    first, second = told(tmp_path, [entry, ALICE_LINE], groups, users)
+    assert first == f"ValueError the database is wrong about user 'eve': {words}"
+    assert second.startswith("Account(name='alice'"), "others are not concerned"
+
+
+def test_65536_groups_are_found_and_none_is_cut(tmp_path):
+    groups = [f"g{number}:x:{100000 + number}:eve" for number in range(65535)]
+    code = "from replace import Account; print(len(Account.lookup('eve').identity.groups))"
+    assert with_users(tmp_path, ["eve:x:900:900::/:/x"], groups, code) == "65536\n"
+
+
+def test_a_name_of_digits_in_the_database_does_not_become_the_user_with_that_uid(tmp_path):
+    """And is found by its own uid."""
+    lines = told(tmp_path, ["80001:x:80002:80002::/:/x", ALICE_LINE], [], ["80001", 80001, 80002])
+    assert lines[0].startswith("ValueError '80001' is a number in a str")
+    assert [eval(line).name for line in lines[1:]] == ["alice", "80001"]
+
+
+def test_a_change_of_the_groups_is_seen_by_the_next_look_up(tmp_path):
+    """Nothing is cached here."""
+    code = (
+        "import os, sys; from replace import Account\n"
+        "print(Account.lookup('alice').groups)\n"
+        "with open(os.environ['NSS_WRAPPER_GROUP'] + '.new', 'w') as file: file.write('team:x:80300:alice\\n')\n"
+        "os.utime(file.name, (9, 9))\n"  # nss_wrapper compares times in seconds
+        "os.rename(file.name, os.environ['NSS_WRAPPER_GROUP'])\n"
+        "print(Account.lookup('alice').groups)\n"
+    )
+    text = with_users(tmp_path, [ALICE_LINE], ["alice:x:80011:"], code)
+    assert text.splitlines() == ["(80011,)", "(80011, 80300)"]
+
+
+def test_it_is_loaded_when_it_is_asked_for():
+    code = (
+        "import sys, replace; print('replace._account' in sys.modules, 'pwd' in sys.modules)\n"
+        "print(replace.Account.__module__, 'replace._account' in sys.modules)"
+    )
+    assert run(sys.executable, "-S", "-c", code, cwd="/", env={"PYTHONPATH": site()}).stdout.split() == [
+        *("False", "False"),
+        *("replace", "True"),
+    ]
+
+
+def site():
+    import replace
+
+    return str(replace.__path__[0]).rpartition("/")[0]
+
+
+# ---- The cache that the page shows
+
+
+def shown_cache():
+    """The function of docs/identities.md."""
+    needs_package("cachetools")
+    page = (ROOT / "docs" / "identities.md").read_text()
+    (program,) = re.findall(r"```python\n(import threading\n\nimport cachetools.*?)```", page, re.S)
+    names = {}
+    exec(program, names)
+    return names["account_of"]
+
+
+def test_the_cache_of_the_page_asks_once_for_a_name_at_a_time_and_again_when_it_is_old(monkeypatch):
+    account_of, getpwnam = shown_cache(), pwd.getpwnam
+    account_of.cache.clear()
+    asked, lock, all_here = [], threading.Lock(), threading.Event()
+    about_to_ask = []
+
+    def slow(name):
+        with lock:
+            asked.append(name)
+        assert all_here.wait(HANG)
+        return getpwnam(name)
+
+    def ask(name):
+        with lock:
+            about_to_ask.append(name)
+            if len(about_to_ask) == 16:
+                all_here.set()
+        found.append(account_of(name))
+
+    monkeypatch.setattr(pwd, "getpwnam", slow)
+    found = []
+    threads = [threading.Thread(target=ask, args=(name,)) for name in ("daemon", "root") * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(asked) == ["daemon", "root"], "one look-up for each; one name does not wait for another"
+    assert len(found) == 16
+    assert set(found) == {Account.lookup("daemon"), Account.lookup("root")}
+    asked.clear()
+    account_of("daemon")
+    assert asked == []
+    account_of.cache.expire(time.monotonic() + 61)
+    account_of("daemon")
+    assert asked == ["daemon"], "old, and asked for again"
+
+
+def test_the_cache_of_the_page_keeps_no_failure():
+    account_of = shown_cache()
+    for _ in range(2):
+        with pytest.raises(KeyError, match="no user has the name 'no-such-user'"):
+            account_of("no-such-user")
