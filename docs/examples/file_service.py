@@ -4,7 +4,7 @@
 
     python3 docs/examples/file_service.py /run/files.socket
 
-Who the client is, the kernel says (unix(7), SO_PEERCRED).  Requests are lines; a path is absolute, and all that
+Who the client is, the kernel says (replace.Identity.from_peer).  Requests are lines; a path is absolute, and all that
 follows the space.  Needs root and Linux.  ../servers.md says why it is written like this.
 Stop it with SIGINT or SIGTERM.
 
@@ -19,9 +19,7 @@ import contextlib
 import errno
 import os
 import signal
-import socket
 import stat
-import struct
 import sys
 
 from without_proc import without_proc
@@ -102,10 +100,8 @@ VERBS = {b"GET": get, b"PUT": put, b"LIST": list_}
 
 async def serve(reader, writer):
     """One connection; the coroutine holds no identity, only the worker threads that it awaits do."""
-    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    _, uid, _ = struct.unpack("iII", credentials)
     try:
-        client = await asyncio.to_thread(replace.Identity.from_user, uid)  # may ask the network
+        client = replace.Identity.from_peer(writer.get_extra_info("socket"))
         while line := await reader.readline():
             verb, _, argument = line.rstrip(b"\n").partition(b" ")
             try:
@@ -116,7 +112,7 @@ async def serve(reader, writer):
                 code = getattr(error, "errno", None) or errno.EINVAL
                 writer.write(b"ERR %s\n" % errno.errorcode[code].encode())
             await writer.drain()
-    except (KeyError, replace.IdentityRefused):  # nobody, or root
+    except (KeyError, replace.IdentityRefused):  # not known, or root
         writer.write(b"ERR EPERM\n")
     except (ConnectionError, EOFError, ValueError):  # gone, in the middle of a PUT perhaps; or a line without end
         pass

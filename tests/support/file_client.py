@@ -15,12 +15,12 @@ import replace
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from support.children import HANG
-from support.servers import IDS, NAMES, ROUNDS, STRANGER, owner
+from support.servers import IDS, MEMBERS, NAMES, ROUNDS, STRANGER, TEAM, owner
 
 
 def main(address: str, folder: str, name: str) -> None:
     world = Path(folder)
-    replace.drop_privileges(replace.Identity(*IDS[name]))
+    replace.drop_privileges(replace.Identity(*IDS[name], [TEAM] if name in MEMBERS else []))
     other = NAMES[NAMES.index(name) - 1]
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(HANG)
@@ -56,7 +56,7 @@ def main(address: str, folder: str, name: str) -> None:
         shared = f"{world}/shared/{name}{number}"
         if name == STRANGER:
             assert ask(f"GET {world}/shared/notes") == ask(f"PUT 1 {shared}", b"x") == "EACCES"
-        else:  # by the group database; this process itself has no groups
+        else:
             assert ask(f"GET {world}/shared/notes") == b"notes of the team"
             assert ask(f"PUT 1 {shared}", b"x") == b""
 
