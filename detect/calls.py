@@ -48,7 +48,7 @@ class Call(NamedTuple):
     types_vary: bool = False  # not every libc has these types; one whose setgroups() takes a size_t does
     thread_only: bool = False  # only Linux has it, and there libc's function changes one thread as well
     refuse: Tuple[str, ...] = ()  # parameters where -1 is EINVAL, not "unchanged"
-    override: bool = True  # may replace_override.h map the libc name here?
+    override: str = "always"  # when replace_override.h maps libc's name: always, if_all (if told so), never
     family: int = 0  # its place in Samba's order of the ways to set an effective id; 0: none
     face: Optional[Face] = None  # of Python, if it takes or returns more than single ids
     proof: Optional[Proof] = None  # setters have one
@@ -96,6 +96,7 @@ def _family(x: str, t: str) -> List[Call]:
             raw=("set" + x, x),
             essential=True,
             refuse=(x,),
+            override="if_all",  # programs use it to drop root for good
             proof=Proof((some,), line, (some,) * 4),
         ),
         Call(
@@ -149,7 +150,7 @@ def _family(x: str, t: str) -> List[Call]:
             header="sys/fsuid.h",
             thread_only=True,
             refuse=("fs" + x,),
-            override=False,
+            override="never",  # it returns something else than libc's
             proof=Proof((some,), line, ("0", "0", "0", some)),
         ),
         Call(

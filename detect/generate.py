@@ -87,20 +87,40 @@ def calls_h(answers: Answers) -> str:
     return text + "\n#ifdef __cplusplus\n}\n#endif\n#endif\n"
 
 
+#: What replace_override.h says beside its defines.
+_OVERRIDE = (
+    "Makes existing C code use libreplace: compile it with -include libreplace/replace_override.h. Bare defines "
+    "only, before any system header, so that the system's own declarations then declare the libreplace_ functions. "
+    "setfsuid() and setfsgid() are left alone: libreplace_setfsuid() returns something else."
+)
+_OVERRIDE_WARNING = (
+    "WARNING: where LIBREPLACE_THREAD_SCOPE is 1, a mapped call changes one thread. A permanent drop of privileges "
+    "through a mapped call leaves every other thread what it was: root. This is true of setresuid(u, u, u), of "
+    "setreuid(u, u), of their relatives for groups, and of setgroups() and initgroups().",
+    "A program that drops its privileges for good needs libc's calls, which change every thread. Put the drop into a "
+    "file that is compiled without this header; or write, in a file with it, for each call: #undef setresuid, and a "
+    "declaration of your own, int setresuid(uid_t, uid_t, uid_t); as the system's headers have declared "
+    "libreplace_setresuid() instead. Or drop before the first thread starts: then both kinds of calls do the same.",
+    "setuid() and setgid() stay libc's calls, since programs use them to drop root. Define LIBREPLACE_OVERRIDE_ALL "
+    "before this file if the program uses them for one thread only. In Python, replace.drop_privileges() drops.",
+)
+
+
 def override_h(answers: Answers) -> str:
     verdict = decide(answers)
-    text = _box(
-        verdict,
-        "Makes existing C code use libreplace: compile it with -include libreplace/replace_override.h. Bare defines "
-        "only, before any system header, so that the system's own declarations then declare the libreplace_ functions. "
-        "setfsuid() and setfsgid() are left alone: libreplace_setfsuid() returns something else.",
-    )
+    stars = " " + "*" * 95
+    text = _box(verdict, _OVERRIDE)
+    text += f"\n/{stars[1:]}\n" + " *\n".join(map(_comment, _OVERRIDE_WARNING)) + f"{stars}/\n"
     text += "#ifndef LIBREPLACE_OVERRIDE_H\n#define LIBREPLACE_OVERRIDE_H\n\n"
+    mapped: Dict[str, str] = {"always": "", "if_all": ""}
     for chosen in verdict.calls:
         call = chosen.call
         same_prototype = verdict.size_t_groups or not call.types_vary
-        if call.override and same_prototype and yes(answers, "have_" + call.name) and call.kind == "setter":
-            text += f"#define {call.name} {call.symbol}\n"
+        if call.override in mapped and same_prototype and yes(answers, "have_" + call.name) and call.kind == "setter":
+            mapped[call.override] += f"#define {call.name} {call.symbol}\n"
+    text += mapped["always"]
+    if mapped["if_all"]:
+        text += f"\n#ifdef LIBREPLACE_OVERRIDE_ALL\n{mapped['if_all']}#endif\n"
     return text + "\n#endif\n"
 
 

@@ -224,7 +224,7 @@ def test_the_suite_under_uid_wrapper():
     needs_root()
     environment = {"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
     powerless = [tool("setpriv", "drops capabilities"), "--bounding-set=-setuid,-setgid"]
-    suite = [ROOT / "tests" / "test_input.py", ROOT / "tests" / "test_os_drop_in.py"]
+    suite = [ROOT / "tests" / "test_input.py", ROOT / "tests" / "test_os_own_tests.py"]
     options = ["-q", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT]
     chosen = "not setfs and not minus_one_is_refused and not good_groups"
     out = run(*powerless, sys.executable, "-m", "pytest", *options, "-k", chosen, *suite, env=environment, cwd="/")

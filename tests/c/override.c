@@ -5,6 +5,7 @@
  * Stands for existing code: it knows nothing of libreplace, and is compiled with
  * -include libreplace/replace_override.h. The contract that only libreplace_ functions have
  * (seteuid(-1) is EINVAL on every back end, and the symbol's own name) shows that it works.
+ * setuid() and setgid() are mapped with LIBREPLACE_OVERRIDE_ALL only (test_override.py says why).
  */
 #include <errno.h>
 #include <string.h>
@@ -14,10 +15,20 @@
 #define NAME_OF(symbol) EXPANDED(symbol)
 #define EXPANDED(symbol) #symbol
 
+#ifdef LIBREPLACE_OVERRIDE_ALL
+#define SETUID "libreplace_setuid"
+#define SETGID "libreplace_setgid"
+#else
+#define SETUID "setuid"
+#define SETGID "setgid"
+#endif
+
 int main(void)
 {
 	if (strcmp(NAME_OF(setreuid), "libreplace_setreuid") != 0 ||
-	    strcmp(NAME_OF(setfsuid), "setfsuid") != 0)
+	    strcmp(NAME_OF(setuid), SETUID) != 0 || strcmp(NAME_OF(setgid), SETGID) != 0 ||
+	    strcmp(NAME_OF(setfsuid), "setfsuid") != 0 ||
+	    strcmp(NAME_OF(setfsgid), "setfsgid") != 0)
 		return 1;
 	if (setreuid((uid_t)-1, geteuid()) != 0)
 		return 2;

@@ -45,7 +45,7 @@ def build(name, folder, script="build.sh", env=None):
 
 
 def offline(source):
-    """git takes the source that the .wrap file names from here; not a line of it is changed."""
+    """git takes the source that the .wrap file names from here; the file stays as it is."""
     tool("git", "a .wrap file names a repository")
     (url,) = re.findall(r"^url = (.*)$", (PROJECTS / "subprojects/libreplace.wrap").read_text(), re.M)
     settings = {f"url.file://{source}.insteadOf": url, "safe.directory": "*"}
@@ -167,7 +167,7 @@ def test_cxx(installed, tmp_path, compiler):
 
 
 def test_override(installed, tmp_path):
-    """The same server, once as it is and once with one include: not a line of it is changed."""
+    """The same source of a server, once as it is and once with one include."""
     needs_root()
     tool("make", "builds a project")
     worker = "the worker is 80001\n"

@@ -11,7 +11,7 @@ import sys
 import pytest
 from support.builds import PYTHONS, ROOT, run
 from support.children import needs_root
-from test_os_drop_in import DRIVER
+from test_os_own_tests import DRIVER
 
 import replace
 

@@ -11,18 +11,38 @@
  * System: linux, libc: glibc. Decided by auto: Linux with glibc whose headers have the numbers, so
  * raw system calls.
  */
+
+/***********************************************************************************************
+ * WARNING: where LIBREPLACE_THREAD_SCOPE is 1, a mapped call changes one thread. A permanent drop
+ * of privileges through a mapped call leaves every other thread what it was: root. This is true of
+ * setresuid(u, u, u), of setreuid(u, u), of their relatives for groups, and of setgroups() and
+ * initgroups().
+ *
+ * A program that drops its privileges for good needs libc's calls, which change every thread. Put
+ * the drop into a file that is compiled without this header; or write, in a file with it, for each
+ * call: #undef setresuid, and a declaration of your own, int setresuid(uid_t, uid_t, uid_t); as
+ * the system's headers have declared libreplace_setresuid() instead. Or drop before the first
+ * thread starts: then both kinds of calls do the same.
+ *
+ * setuid() and setgid() stay libc's calls, since programs use them to drop root. Define
+ * LIBREPLACE_OVERRIDE_ALL before this file if the program uses them for one thread only. In
+ * Python, replace.drop_privileges() drops.
+ ***********************************************************************************************/
 #ifndef LIBREPLACE_OVERRIDE_H
 #define LIBREPLACE_OVERRIDE_H
 
-#define setuid libreplace_setuid
 #define seteuid libreplace_seteuid
 #define setreuid libreplace_setreuid
 #define setresuid libreplace_setresuid
-#define setgid libreplace_setgid
 #define setegid libreplace_setegid
 #define setregid libreplace_setregid
 #define setresgid libreplace_setresgid
 #define setgroups libreplace_setgroups
 #define initgroups libreplace_initgroups
+
+#ifdef LIBREPLACE_OVERRIDE_ALL
+#define setuid libreplace_setuid
+#define setgid libreplace_setgid
+#endif
 
 #endif

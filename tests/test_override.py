@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""replace_override.h in a program that drops root for good: no thread may stay root without being told so."""
+
+import shlex
+import sys
+
+import pytest
+from support.builds import ROOT, run, tool
+from support.children import needs_root
+
+import replace
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """Compile tests/c/drop.c with the header and these options; returns the program."""
+
+    def compile_with(*options):
+        config = run(sys.executable, "-m", "replace", "config", "--cflags", "--libs", cwd="/")
+        assert config.returncode == 0, config.stderr
+        header = ["-D_GNU_SOURCE", *options, "-include", "libreplace/replace_override.h"]
+        words = [*header, ROOT / "tests/c/drop.c", "-o", tmp_path / "drop", *shlex.split(config.stdout), "-pthread"]
+        out = run(tool("cc", "compiles the C program"), "-Wall", "-Wextra", "-Werror", *words)
+        assert out.returncode == 0, out.stderr
+        return tmp_path / "drop"
+
+    return compile_with
+
+
+ALL_DROPPED = "main 80001, worker 80001\n"
+ONE_DROPPED = "main 80001, worker 0\n" if replace.SCOPE == "thread" else ALL_DROPPED
+
+
+@pytest.mark.parametrize(
+    ("call", "options", "printed"),
+    [
+        ("setuid", [], ALL_DROPPED),
+        ("setuid", ["-DLIBREPLACE_OVERRIDE_ALL"], ONE_DROPPED),
+        ("setresuid", [], ONE_DROPPED),
+        ("undef", [], ALL_DROPPED),
+    ],
+    ids=["setuid", "setuid that is mapped, too", "setresuid", "setresuid of libc's"],
+)
+def test_a_drop_for_good_while_a_worker_runs(compiled, call, options, printed):
+    needs_root()
+    assert run(compiled(*options), call).stdout == printed
