@@ -26,6 +26,7 @@ from ._errors import (
 from ._identity import Identity
 from ._impersonate import impersonate
 from ._impersonated import impersonated
+from ._import_caches import keep_import_caches_clean
 from ._native import (
     # generated: begin import
     SCOPE,
@@ -50,6 +51,7 @@ from ._native import (
 )
 from ._open_beneath import Resolve, open_beneath
 from ._popen_as import popen_as
+from ._preload import preload
 from ._protect_os import protect_os
 from ._threads import ThreadCredentials, assert_clean, thread_credentials
 
@@ -84,6 +86,7 @@ __all__ = [
     "lib",
     "open_beneath",
     "popen_as",
+    "preload",
     "protect_os",
     "report",
     "run_as",
@@ -127,6 +130,8 @@ def __getattr__(name: str) -> object:
         return str(report()["version"])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
+
+keep_import_caches_clean()
 
 # Pickles and help() name this package and not its private files, which may move.
 for _name in __all__:

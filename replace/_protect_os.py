@@ -12,6 +12,7 @@ import os
 import sys
 from _thread import _local
 
+from ._closed_folders import warn_of_closed_folders
 from ._drop_privileges import OS_CALLS, alone_or_refused
 from ._errors import IdentityRefused
 from ._native import depth
@@ -63,6 +64,7 @@ def protect_os(*, strict: bool = False) -> None:
                 for name in ("start_new_thread", "_start_new_thread"):
                     if hasattr(module, name):
                         setattr(module, name, start_new_thread)
+    warn_of_closed_folders()
 
 
 def _guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:

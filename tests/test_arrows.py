@@ -12,9 +12,9 @@ from support.builds import ROOT
 PACKAGE = ROOT / "replace"
 #: A file imports only from those before it.  _native is compiled.
 ORDER = [
-    *("_native", "_replace", "_errors", "_ids", "_users", "_process", "_identity", "_account", "_threads"),
-    *("_impersonate", "_acting_as", "_impersonated"),
-    *("_pool", "_executor", "_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build"),
+    *("_native", "_replace", "_import_caches", "_errors", "_preload", "_ids", "_users", "_process", "_identity"),
+    *("_account", "_threads", "_impersonate", "_acting_as", "_impersonated", "_closed_folders", "_pool", "_executor"),
+    *("_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build"),
     *("__init__", "_cli", "__main__"),
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -26,7 +26,7 @@ def verify(*arguments, prefix=(), env=None):
 def run_verify(form):
     """The command in this process; form: text, json, tap or explain."""
     forms = {name: name == form for name in ("json", "tap", "explain")}
-    return command.run(argparse.Namespace(**forms))
+    return command.run(argparse.Namespace(user=None, **forms))
 
 
 def test_as_root_all_is_proved_and_the_callers_ids_stay():

@@ -18,19 +18,36 @@ import time
 from typing import Any, NamedTuple
 
 from .._build import report
-from . import checks, explain
+from . import checks, explain, user_checks
 from .observe import NotHere
 from .text import say, table
 
 _SECONDS = 30  # for one check
 
 HELP = "prove on this machine, with real ids in child processes, what the build decided"
-EPILOG = "exit status: 0 all proved; 1 something contradicts; 2 something could not run (needs root, say)"
+DESCRIPTION = (
+    "Without --as: make real switches, in child processes, and compare them with what the build decided. "
+    "With --as USER: check that an import under USER's identity can succeed. An import runs with the ids of its "
+    "thread, so USER must be able to read Python's files. A child process becomes USER, with USER's groups, and opens "
+    "every entry of sys.path, the standard library, the interpreter and the files of this package. The output names "
+    "what is closed, and the folder on the way that closes it. It also names each relative entry of sys.path, which is "
+    "dangerous. sys.path is that of this command: run it with the server's Python and the server's PYTHONPATH."
+)
+EPILOG = (
+    "exit status: 0 all proved; 1 something contradicts, or is closed to USER; 2 something could not run (needs root, "
+    "say), or there is no such USER"
+)
 
 PROVED, CONTRADICTED, NOT_RUN = "proved", "contradicted", "not run"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as",
+        dest="user",
+        metavar="USER",
+        help="check instead that USER, a name or a uid, can read Python's files: imports under that identity need it",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--tap", action="store_true", help="Test Anything Protocol, version 14")
@@ -61,6 +78,8 @@ def _in_child(check: checks.Check, folder: int) -> tuple[str, str]:
                 detail, status = check.run(folder) or "", PROVED
             except NotHere as reason:
                 status, detail = NOT_RUN, str(reason)
+            except AssertionError as error:
+                detail = str(error) or "AssertionError"
             except BaseException as error:
                 detail = f"{type(error).__name__}: {error}"
             os.write(writer, json.dumps([status, detail]).encode())
@@ -97,11 +116,21 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     document = report()
     verdict = document["verdict"]
-    plan = checks.all_checks(document)
+    user = arguments.user
+    if user is None:
+        plan = checks.all_checks(document)
+    else:
+        try:
+            plan = user_checks.all_checks(user_checks.find_user(user), user)
+        except KeyError:
+            print(f"libreplace verify: there is no user {user!r} here; give a name or a uid", file=sys.stderr)
+            return 2
     people = form in ("text", "explain")
     if form == "explain":
         say("\n".join(explain.explain()) + "\n")
-    if people:
+    if people and user is not None:
+        say(f"libreplace {document['version']}: may user {user} read what imports read?\n")
+    elif people:
         say(
             f"libreplace {document['version']}: {verdict['backend']} back end; "
             f"claim: one call changes one {verdict['scope']}\ndecided by {verdict['rule']}\n"
@@ -124,7 +153,13 @@ def run(arguments: argparse.Namespace) -> int:
         os.close(folder)
     counts = {status: sum(r.status == status for r in results) for status in (PROVED, CONTRADICTED, NOT_RUN)}
     if people:
-        _print_verdict(verdict, results, counts, time.monotonic() - started)
+        if user is None:
+            _print_calls(verdict, results)
+        words = _words(verdict["scope"], counts) if user is None else _words_about(user, counts)
+        say(
+            f"\n{counts[PROVED]} proved, {counts[CONTRADICTED]} contradicted, {counts[NOT_RUN]} not run "
+            f"in {time.monotonic() - started:.1f} s\n{words}"
+        )
     elif form == "json":
         say(
             json.dumps(
@@ -134,6 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
                     "scope": verdict["scope"],
                     "rule": verdict["rule"],
                     "machine": explain.facts(),
+                    **({} if user is None else {"user": user}),
                     "counts": counts,
                     "exit_status": _exit_status(results),
                     "checks": [result._asdict() for result in results],
@@ -152,8 +188,8 @@ def _print_tap(number: int, result: Result) -> None:
         say(f"  ---\n  message: {json.dumps(result.detail)}\n  ...")
 
 
-def _print_verdict(verdict: dict[str, Any], results: list[Result], counts: dict[str, int], seconds: float) -> None:
-    scope, statuses = verdict["scope"], {result.name: result.status for result in results}
+def _print_calls(verdict: dict[str, Any], results: list[Result]) -> None:
+    statuses = {result.name: result.status for result in results}
     rows: list[tuple[str, ...]] = [
         (
             call["name"],
@@ -165,15 +201,24 @@ def _print_verdict(verdict: dict[str, Any], results: list[Result], counts: dict[
         for call in verdict["calls"]
     ]
     say("\n" + "\n".join(table(("call", "back end", "symbol", "scope", "observed"), rows)))
+
+
+def _words(scope: str, counts: dict[str, int]) -> str:
     if counts[CONTRADICTED]:
-        words = "CONTRADICTED: do not rely on this build here"
-    elif counts[NOT_RUN]:
-        words = "nothing contradicts, but not everything could run; try as root, or --explain"
-    elif scope == "thread":
-        words = "proved: a switch in one thread leaves the others alone"
-    else:
-        words = "proved the opposite of per-thread: a switch in one thread changes the whole process"
-    say(
-        f"\n{counts[PROVED]} proved, {counts[CONTRADICTED]} contradicted, {counts[NOT_RUN]} not run "
-        f"in {seconds:.1f} s\n{words}"
-    )
+        return "CONTRADICTED: do not rely on this build here"
+    if counts[NOT_RUN]:
+        return "nothing contradicts, but not everything could run; try as root, or --explain"
+    if scope == "thread":
+        return "proved: a switch in one thread leaves the others alone"
+    return "proved the opposite of per-thread: a switch in one thread changes the whole process"
+
+
+def _words_about(user: str, counts: dict[str, int]) -> str:
+    if counts[CONTRADICTED]:
+        return (
+            f"imports under the identity of user {user} can fail, or are dangerous: open the folders, move Python, or "
+            "call replace.preload() at program start with all that is imported later"
+        )
+    if counts[NOT_RUN]:
+        return "it cannot be told here; try as root, or --explain"
+    return f"proved: user {user} may read Python's files, so imports under that identity can succeed"

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The checks of `libreplace verify --as USER`: can that user read what an import under the identity reads?
+
+Each runs in a child process (verify.py) that becomes the user for good, and opens the places themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+
+from .._closed_folders import absolute_entries, closed_at, way_to
+from .._drop_privileges import drop_privileges
+from .._errors import IdentityError, IdentityRefused
+from .._identity import Identity
+from . import explain
+from .checks import Check
+from .observe import NotHere, must
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def find_user(text: str) -> Identity:
+    """The identity of a user, by name or by uid in decimal digits.  Raises KeyError if there is no such user."""
+    try:
+        return Identity.from_user(text)
+    except KeyError:
+        if not (text.isascii() and text.isdigit()):
+            raise
+    try:
+        return Identity.from_user(int(text))
+    except (OverflowError, ValueError):  # too large for an id; too long for int()
+        raise KeyError(text) from None
+
+
+def _places() -> dict[str, str]:
+    """What an import reads: path -> what it is.  The first name for a path counts."""
+    found = {sys.executable: "interpreter", os.path.dirname(os.__file__): "standard library"}
+    found.setdefault(_PACKAGE, "this package")
+    main = sys.modules["__main__"]
+    for entry in absolute_entries():
+        if getattr(main, "__spec__", None) is not None and entry == sys.path[0] == os.getcwd():
+            continue  # put there by `python -m`, for this command alone
+        dynload = os.path.basename(entry) == "lib-dynload"
+        found.setdefault(entry, "lib-dynload" if dynload else f"sys.path[{sys.path.index(entry)}]")
+    return {path: name for path, name in found.items() if os.path.isabs(path) and os.path.exists(path)}
+
+
+def _files_of_the_package() -> list[str]:
+    return [
+        os.path.join(folder, name)
+        for folder, folders, files in os.walk(_PACKAGE)
+        for name in (*folders, *files)
+        if name != "__pycache__" and not folder.endswith("__pycache__")  # Python does without
+    ]
+
+
+def _is_open(paths: list[str], user: Identity, folder: int) -> None:
+    reason = explain.obstacle(user.uid)
+    if reason:
+        raise NotHere(reason)
+    ways = {path: way_to(path) for path in paths}
+    try:
+        drop_privileges(user, allow_root=True)
+    except (IdentityError, IdentityRefused) as error:
+        raise NotHere(f"root, but the switch is refused: {error}") from None
+    for path, way in ways.items():
+        closed = closed_at(path, way)
+        must(not closed, f"{path} is closed" if closed == way[-1] else f"{path} is closed by the folder {closed}")
+
+
+def _is_relative(entry: str, folder: int) -> None:
+    what = "an empty entry means" if not entry else f"{entry!r} is below"
+    raise AssertionError(
+        f"DANGEROUS: {what} the working directory; if that is a folder of a user's, the server runs the user's files "
+        "as modules. Remove the entry, or start Python with -I"
+    )
+
+
+def all_checks(user: Identity, name: str) -> list[Check]:
+    """The checks for this user, in order; name: as the user was given."""
+    name = f"user {name}"
+    checks = [
+        Check(what, f"{name} may read {path}", partial(_is_open, [path], user)) for path, what in _places().items()
+    ]
+    checks.append(
+        Check("files of this package", f"{name} may read each", partial(_is_open, _files_of_the_package(), user))
+    )
+    for number, entry in enumerate(sys.path):
+        if isinstance(entry, str) and not os.path.isabs(entry):
+            checks.append(Check(f"sys.path[{number}]", "the entry is absolute", partial(_is_relative, entry)))
+    return checks

@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""An import under an identity leaves nothing in the import system's caches.
+
+An import under an identity runs as the user. If the user cannot read Python's files, it fails, and it must. But Python
+would remember for the whole process what that user saw: a folder of sys.path without a finder, an empty listing, a
+codec that does not exist, a namespace package without some of its folders. So a thread under an identity finds these
+caches empty, asks the file system, and stores nothing. No import ever runs with other ids than those of its thread.
+
+Source: importlib/_bootstrap_external.py (PathFinder, FileFinder, _NamespacePath), encodings/__init__.py.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ._native import active, depth, tainted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Any
+
+# How often a thread under an identity has asked a cache, and how much of that _renew() has put right. An addition that
+# another thread overwrites does no harm: the thread that adds is switched meanwhile, so nothing is taken for done.
+_asked = _renewed = 0
+#: Packages that were being imported under an identity: their names, and the names of their submodules.
+_begun: dict[str, set[str]] = {}
+
+
+def _is_switched() -> bool:
+    return bool(depth()) or tainted()
+
+
+def forgetful(cache: dict[Any, Any]) -> dict[Any, Any]:
+    """A copy of the cache that is empty for a thread under an identity, and that such a thread cannot fill."""
+    kind: Any = type(cache)  # not always dict: another copy of this package may have been here
+
+    class ForgetfulCache(kind):  # type: ignore[misc]
+        """A cache that is empty for threads under an identity."""
+
+        def __getitem__(self, key: Any) -> Any:
+            if _is_hidden():
+                raise KeyError(key)
+            return super().__getitem__(key)
+
+        def get(self, key: Any, default: Any = None) -> Any:
+            return default if _is_hidden() else super().get(key, default)
+
+        def __contains__(self, key: Any) -> bool:
+            return not _is_hidden() and super().__contains__(key)
+
+        def __setitem__(self, key: Any, value: Any) -> None:
+            if not _is_hidden():
+                super().__setitem__(key, value)
+
+        def setdefault(self, key: Any, default: Any = None) -> Any:
+            return default if _is_hidden() else super().setdefault(key, default)
+
+    return ForgetfulCache(cache)
+
+
+def _is_hidden() -> bool:
+    """Whether the calling thread finds the caches empty; counts it."""
+    global _asked
+    if _is_switched():
+        _asked += 1
+        return True
+    return False
+
+
+class AfterIdentities:
+    """A finder that finds nothing: Python asks it before it looks for a module, or for what is installed."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
+        """Put right what imports under an identity have left behind, where no cache could be kept from it."""
+        if _begun and name in _begun and name not in sys.modules:
+            _forget_submodules(name)
+        if _is_switched():
+            _note_submodule(name)
+        elif _asked != _renewed:
+            _renew()
+
+    @staticmethod
+    def find_distributions(context: object = None) -> tuple[()]:
+        """The same for importlib.metadata, which remembers listings, too."""
+        if not _is_hidden() and _asked != _renewed:
+            _renew()
+        return ()
+
+
+def _renew() -> None:
+    """Make namespace packages and importlib.metadata look for their folders again: a user may have seen only some."""
+    global _renewed
+    asked = _asked  # first: who asks later is not done
+    over = not active()  # whoever has asked up to here has also stored what he found
+    external: Any = sys.modules["_frozen_importlib_external"]
+    external._NamespacePath._epoch += 1  # as PathFinder.invalidate_caches() does
+    for metadata in ("importlib.metadata", "importlib_metadata"):  # as MetadataPathFinder.invalidate_caches() does
+        fast_path: Any = getattr(sys.modules.get(metadata), "FastPath", None)
+        if fast_path is not None:
+            fast_path.__new__.cache_clear()
+    if over:
+        _renewed = asked
+        for package in [package for package in list(_begun) if package in sys.modules]:
+            if not _is_being_imported(package):
+                _begun.pop(package, None)
+
+
+def _is_being_imported(name: str) -> bool:
+    return bool(getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False))
+
+
+def _note_submodule(name: str) -> None:
+    """Note the module, if the import of its package has begun: should that fail, Python keeps the module."""
+    package = name.rpartition(".")[0]
+    if package and _is_being_imported(package):
+        _begun.setdefault(package, set()).add(name)
+
+
+def _forget_submodules(package: str) -> None:
+    """The package's own import failed under an identity, and begins again: its submodules begin again, too.
+
+    Otherwise Python takes them from sys.modules, and the new package lacks them as attributes. Extension modules stay,
+    as not each can be loaded twice.
+    """
+    external: Any = sys.modules["_frozen_importlib_external"]
+    for name in _begun.pop(package, ()):
+        module = sys.modules.get(name)
+        if not isinstance(getattr(module, "__loader__", None), external.ExtensionFileLoader):
+            sys.modules.pop(name, None)
+
+
+def keep_import_caches_clean() -> None:
+    """From now on, imports under an identity of this package's leave nothing in the import system's caches."""
+    if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
+        return  # this package has been imported before
+    sys.path_importer_cache = forgetful(sys.path_importer_cache)
+    encodings: Any = sys.modules.get("encodings")
+    if isinstance(getattr(encodings, "_cache", None), dict):
+        encodings._cache = forgetful(encodings._cache)
+    sys.meta_path.insert(0, AfterIdentities)

@@ -1,0 +1,231 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""An import under an identity leaves nothing behind: what the user cannot read, the server still can.
+
+Each test asks real folders that are closed to the user, in a Python of its own.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from support.builds import run
+from support.children import needs_root
+
+import replace
+from replace import _import_caches
+
+START = """
+import importlib, os, sys, threading
+import replace
+from importlib import metadata
+place = {place!r}
+alice = replace.Identity(80001, 80011)
+
+def as_alice(function, *arguments):
+    "The exception's class, or the result, of the function under the identity."
+    try:
+        with replace.impersonate(alice):
+            return function(*arguments)
+    except Exception as error:
+        return type(error).__name__
+"""
+
+
+@pytest.fixture
+def place():
+    """A folder that users can read; below it, what they cannot."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build whose calls change one thread")
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def python(place, script):
+    """What the script prints, in a Python of its own."""
+    out = run(sys.executable, "-c", START.format(place=str(place)) + script, cwd="/")
+    assert out.returncode == 0, out.stderr
+    return out.stdout.split()
+
+
+def write(folder, **files):
+    """Make a folder with modules; the keywords are their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+#: How a folder of sys.path can be closed: the modes of the folder above it and of itself.
+CLOSED = {"below a closed folder": (0o700, 0o755), "itself": (0o755, 0o700), "its listing": (0o755, 0o711)}
+
+
+@pytest.fixture(params=CLOSED)
+def closed(request, place):
+    folder = write(place / "above" / "closed", late="", later="", latest="")
+    above, own = CLOSED[request.param]
+    folder.chmod(own)
+    folder.parent.chmod(above)
+    return folder
+
+
+@pytest.mark.parametrize("before", ["", "import latest; importlib.invalidate_caches()"], ids=["never asked", "asked"])
+def test_a_module_that_the_user_could_not_import_is_imported_by_the_server(place, closed, before):
+    script = f"sys.path.append({str(closed)!r}); {before}\n"
+    script += "print(as_alice(importlib.import_module, 'late'))\nimport late; print(late.__name__)\n"
+    script += "print(as_alice(importlib.import_module, 'later'))\nimport later; print(later.__name__)"
+    assert python(place, script) == ["ModuleNotFoundError", "late", "ModuleNotFoundError", "later"]
+
+
+def test_an_import_that_succeeds_leaves_nothing_about_the_folders_before_it(place, closed):
+    write(place / "open", other="import os; euid = os.geteuid()")
+    script = f"sys.path[:] = [{str(closed)!r}, {str(place / 'open')!r}] + sys.path\n"
+    script += "print(as_alice(importlib.import_module, 'other').euid)\nimport late; print(late.__name__)"
+    assert python(place, script) == ["80001", "late"]
+
+
+def test_the_server_imports_while_another_thread_holds_the_identity_and_fails(place, closed):
+    script = f"""
+sys.path.append({str(closed)!r})
+turns, answers = [threading.Semaphore(0) for _ in range(2)], []
+def work():
+    with replace.impersonate(alice):
+        for name in ("late", "later"):
+            turns[0].acquire()
+            try: importlib.import_module(name)
+            except ImportError as error: answers.append(type(error).__name__)
+            turns[1].release()
+        turns[0].acquire()
+thread = threading.Thread(target=work, daemon=True)  # if this test fails, it must not wait
+thread.start()
+for name in ("late", "later"):
+    turns[0].release(); turns[1].acquire()
+    answers.append(importlib.import_module(name).__name__)
+importlib.import_module("latest")
+turns[0].release()
+thread.join()
+print(*answers)
+"""
+    assert python(place, script) == ["ModuleNotFoundError", "late", "ModuleNotFoundError", "later"]
+
+
+def test_a_codec_that_the_user_could_not_load_is_there_for_the_server(place):
+    codecs = write(place / "codecs", x_late="from encodings.latin_1 import *", x_fail="")
+    codecs.chmod(0o700)
+    script = f"""
+import encodings, encodings.latin_1
+encodings.__path__.append({str(codecs)!r})
+print(as_alice("a".encode, "x_late"))
+print("a".encode("x_late").decode())
+for again in range(2):
+    try: "a".encode("x_fail")
+    except LookupError: print("unknown", encodings._cache["x_fail"])
+"""
+    assert python(place, script) == ["LookupError", "a", "unknown", "None", "unknown", "None"]
+
+
+@pytest.mark.parametrize("first", ["", "import space\n"], ids=["made by the user", "made by the server"])
+def test_a_namespace_package_has_its_closed_folders_again(place, first):
+    write(place / "open" / "space", one="")
+    write(place / "closed" / "space", two="")
+    (place / "closed").chmod(0o700)
+    script = f"sys.path[:0] = [{str(place / 'open')!r}, {str(place / 'closed')!r}]\n{first}"
+    script += "sys.path.append('/nowhere')\nprint(as_alice(importlib.import_module, 'space.one').__name__)\n"
+    script += "print(as_alice(importlib.import_module, 'space.two'))\nimport space.two; print(space.two.__name__)"
+    assert python(place, script) == ["space.one", "ModuleNotFoundError", "space.two"]
+
+
+def test_a_package_whose_import_failed_half_way_is_whole_afterwards(place):
+    """Python keeps the submodules of a package whose import fails; a second import would not make them attributes."""
+    write(place / "half", __init__="from .a import x\nfrom . import closed", a="x = []", closed="")
+    (place / "half" / "closed.py").chmod(0o600)
+    script = f"""
+sys.path.append({str(place)!r})
+print(as_alice(importlib.import_module, "half"), "half" in sys.modules)
+import half
+print(half.a.x is half.x, half.closed.__name__, sys.modules["half.a"] is half.a)
+"""
+    assert python(place, script) == ["PermissionError", "False", "True", "half.closed", "True"]
+
+
+def test_a_distribution_that_the_user_could_not_see_is_there_for_the_server(place):
+    """importlib.metadata remembers listings."""
+    information = place / "closed" / "late-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    information.parent.chmod(0o711)
+    script = f"sys.path[:] = [{str(information.parent)!r}]\n"
+    script += "print(as_alice(metadata.version, 'late'))\nprint(metadata.version('late'))"
+    # what metadata.version() itself imports when it is first called
+    script = "metadata.version('libreplace')\n" + script
+    assert python(place, script) == ["PackageNotFoundError", "1.0"]
+
+
+def test_no_import_steps_out_to_the_ids_of_the_server(place):
+    """With an empty entry in sys.path the working directory may be the user's."""
+    write(place, evil="import os; print(os.geteuid(), os.getresuid()[1])")
+    script = f"os.chdir({str(place)!r}); sys.path[:] = ['', *sys.path]\n"
+    assert python(place, script + "as_alice(importlib.import_module, 'evil')") == ["80001", "80001"]
+
+
+def test_a_server_without_imports_under_an_identity_keeps_its_caches():
+    """Every cache is as before for the server itself."""
+    cache = _import_caches.forgetful(_import_caches.forgetful({"a": 1}))  # as with a second copy of the package
+    cache["b"] = 2
+    assert cache.setdefault("b", 3) == cache.get("b") == cache["b"] == 2
+    assert ("a" in cache, dict(cache)) == (True, {"a": 1, "b": 2})
+
+
+def test_under_an_identity_a_cache_is_empty_and_stays_as_it_is(place):
+    script = """
+from replace._import_caches import forgetful
+cache = forgetful(forgetful({"a": 1}))
+def use():
+    cache["b"] = 2
+    assert cache.setdefault("c", 3) == 3 and cache.get("a", 4) == 4 and "a" not in cache
+    cache["a"]
+print(as_alice(use), cache)
+"""
+    assert python(place, script) == ["KeyError", "{'a':", "1}"]
+
+
+def test_the_package_imported_anew_does_not_hook_twice():
+    script = """
+import sys, replace
+def hooks(): return [f for f in sys.meta_path if f.__module__ == "replace._import_caches"]
+kind = type(sys.path_importer_cache)
+for name in [name for name in sys.modules if name.split(".")[0] == "replace" and "_native" not in name]:
+    del sys.modules[name]
+import replace
+print(len(hooks()), sys.meta_path.index(hooks()[0]), type(sys.path_importer_cache) is kind)
+"""
+    out = run(sys.executable, "-c", script, cwd="/")
+    assert out.stdout.split() == ["1", "0", "True"], out.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_pool_imports_as_ever(place, method):
+    write(place, late="def answer(): return 42", pool=POOL)
+    out = run(sys.executable, place / "pool.py", method, cwd="/")
+    assert (out.stdout, out.returncode) == ("42\n", 0), out.stderr
+
+
+POOL = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+import replace
+
+def answer():
+    import late
+    return late.answer()
+
+if __name__ == "__main__":
+    with replace.impersonate(replace.Identity(80001, 80011)):
+        pass
+    with ProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1])) as pool:
+        print(pool.submit(answer).result())
+"""

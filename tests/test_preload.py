@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""preload(): what is imported later is there before any identity is."""
+
+import ast
+import os
+import sys
+import tempfile
+
+import pytest
+from support.builds import ROOT, run
+from support.children import ALICE, as_root, in_child
+
+import replace
+
+#: Names that run_as() needs only where they have been imported, and what all of Python imports at its start.
+IMPORTED_BEFORE = {"asyncio", "posix", "_thread"}
+
+
+def later(path):
+    """The modules outside this package that a file imports inside functions."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    yield from (alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    yield node.module
+
+
+def test_what_this_package_imports_inside_functions_is_loaded():
+    wanted = {name for path in (ROOT / "replace").glob("*.py") for name in later(path)} - IMPORTED_BEFORE
+    assert {"subprocess", "pwd", "functools"} <= wanted
+    code = f"import replace, sys; print(replace.preload()); print({wanted!r} - set(sys.modules), "
+    code += "{'IdentityExecutor', 'ffi', 'lib'} - set(vars(replace)))"
+    out = run(sys.executable, "-c", code, cwd="/")
+    assert out.stdout.splitlines() == ["None", "set() set()"], out.stderr
+
+
+def test_after_it_nothing_is_imported_under_an_identity():
+    script = """
+import datetime, logging, os, subprocess, sys, threading
+import replace
+replace.preload("colorsys")
+asked = []
+class Noted:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        asked.append(name)
+alice = replace.Identity(80001, 80011)
+sys.meta_path.insert(0, Noted)
+with replace.impersonate(alice):
+    "localhost".encode("idna"), b"a".decode("utf-8-sig"), "a".encode("latin-1")
+    b"a\\0".decode("utf-16"), "a".encode("cp437")
+    datetime.datetime.strptime("2026", "%Y")
+    replace.thread_credentials(), replace.report(), replace.Identity.from_user("root")
+    replace.acting_as(alice, len).__reduce__()
+    replace.popen_as(alice, ["true"]).wait()
+    try: open("/nowhere")
+    except OSError: logging.exception("this is printed")
+    import colorsys
+with replace.IdentityExecutor(1) as pool:
+    pool.submit(alice, os.geteuid).result()
+print(asked)
+"""
+
+    def body():
+        return run(sys.executable, "-c", script, cwd="/")
+
+    out = as_root(body)
+    assert out is None or out.stdout == "[]\n", out.stdout + out.stderr
+
+
+def test_a_module_of_the_program_that_users_cannot_read(tmp_path):
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:  # mode 0700
+        with open(f"{folder}/late.py", "w") as file:
+            file.write("euid = __import__('os').geteuid()")
+        script = f"import sys, replace; sys.path.append({folder!r}); replace.preload('late')\n"
+        script += "with replace.impersonate(replace.Identity(80001, 80011)):\n    import late; print(late.euid)"
+        out = as_root(lambda: run(sys.executable, "-c", script, cwd="/"))
+    assert out is None or out.stdout == "0\n", out.stderr
+
+
+def test_it_is_refused_under_an_identity():
+    def body():
+        with replace.impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="call preload"):
+            replace.preload("colorsys")
+        assert "colorsys" not in sys.modules
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("name", ["no_such_module", "os.no_such_module", "broken", "half"])
+def test_what_cannot_be_imported_is_named(name, tmp_path):
+    (tmp_path / "broken.py").write_text("syntax error")
+    (tmp_path / "half.py").write_text("1 / 0")
+
+    def body():
+        sys.path.append(str(tmp_path))
+        with pytest.raises(ImportError, match=f"preload\\(\\) cannot import {name}: ") as caught:
+            replace.preload("colorsys", name)
+        return caught.value.name
+
+    assert in_child(body) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [(os, TypeError), (b"os", TypeError), ("", ValueError), (".os", ValueError), ("a b", ValueError)]
+)
+def test_what_is_no_name_imports_nothing(name, error):
+    def body():
+        with pytest.raises(error):
+            replace.preload("colorsys", name)
+        assert "colorsys" not in sys.modules
+
+    in_child(body)
