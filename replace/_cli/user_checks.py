@@ -23,15 +23,15 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def find_user(text: str) -> Identity:
-    """The identity of a user, by name or by uid in decimal digits.  Raises KeyError if there is no such user."""
+    """The identity of a user, by name or by uid in decimal digits.
+
+    Raises KeyError if there is no such user, ValueError if the database is wrong about the user.
+    """
+    if not text or (text.isdigit() and len(text) > 10):  # no id is so long
+        raise KeyError(text)
     try:
-        return Identity.from_user(text)
-    except KeyError:
-        if not (text.isascii() and text.isdigit()):
-            raise
-    try:
-        return Identity.from_user(int(text))
-    except (OverflowError, ValueError):  # too large for an id; too long for int()
+        return Identity.from_user(int(text) if text.isascii() and text.isdigit() else text)
+    except OverflowError:  # too large for an id
         raise KeyError(text) from None
 
 

@@ -125,6 +125,9 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyError:
             print(f"libreplace verify: there is no user {user!r} here; give a name or a uid", file=sys.stderr)
             return 2
+        except ValueError as error:
+            print(f"libreplace verify: {error}", file=sys.stderr)
+            return 2
     people = form in ("text", "explain")
     if form == "explain":
         say("\n".join(explain.explain()) + "\n")
