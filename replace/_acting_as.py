@@ -11,7 +11,7 @@ from __future__ import annotations
 from ._errors import IdentityRefused
 from ._identity import check_identity
 from ._impersonate import check_options, impersonate
-from ._native import depth, run, tainted
+from ._native import LAZY_CODE, depth, run, tainted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from ._identity import Identity
 
     T = TypeVar("T")
-
-# inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; importing inspect costs more than this package
-_LAZY_CODE = 0x20 | 0x80 | 0x200
 
 
 async def _never() -> None: ...
@@ -52,7 +49,7 @@ def refuse_lazy_function(function: Callable[..., Any]) -> None:
         code = getattr(plain, "__code__", None) or getattr(getattr(plain, "__call__", None), "__code__", None)  # noqa: B004
         if code is None:
             return
-    if code.co_flags & _LAZY_CODE:
+    if code.co_flags & LAZY_CODE:
         raise TypeError(f"{function!r} is a generator or coroutine function: {_ADVICE}")
 
 
@@ -72,13 +69,20 @@ def _eager(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
 
 
 class acting_as:  # noqa: N801  (used like a function)
-    """acting_as(identity, function): a callable that runs function as identity.
+    """A callable that runs a function as another user: ``acting_as(identity, function)(*args, **kwargs)``.
 
-    Picklable where function is, so it runs on any executor or distributed engine; called
-    with the arguments of function, whose result or exception it hands on.  The options
-    are those of impersonate().  A generator or coroutine function is a TypeError, and so
-    is a generator or coroutine as the result: its body would run later, as the server.
-    Raises what impersonate() raises, when it is called.
+    It can be pickled if the function can, so it runs on any executor or distributed engine. It may be called in
+    generators and coroutines, and on the thread of an event loop: a plain function cannot cross an await.
+
+    Args:
+        identity: Whom the function runs as.
+        function: A plain function. The result or exception of a call is the function's.
+        options: Those of impersonate(), but for ``across_yield``.
+
+    Raises:
+        TypeError: ``function`` is a generator or coroutine function; or, when it is called, it returns a generator or
+            coroutine, whose body would run later, as the server. Such a result is closed as the identity.
+        IdentityRefused, IdentityError: As impersonate(), when it is called.
     """
 
     __slots__ = ("__wrapped__", "_options", "identity")
@@ -103,14 +107,23 @@ class acting_as:  # noqa: N801  (used like a function)
 
 
 async def run_as(identity: Identity, function: Callable[..., T], /, *args: Any, **options: Any) -> T:
-    """await run_as(identity, function, *args): function as identity, in a worker thread of asyncio's.
+    """Run a function as another user in a worker thread of asyncio's: ``await run_as(identity, function, *args)``.
 
-    Never on the loop's own thread, where the identity would cross every other task's
-    await.  options are those of impersonate(); for keyword arguments of function use
-    functools.partial.  The worker belongs to the loop's default executor; context
-    variables are handed on.  When the awaiting task is cancelled, function still runs to
-    its end, as a thread cannot be stopped.  Raises what impersonate() and function raise;
-    IdentityRefused if the loop's thread is switched, since its workers would be, too.
+    The worker belongs to the loop's default executor. Context variables are handed on. If the awaiting task is
+    cancelled, the function still runs to its end, because a thread cannot be stopped.
+
+    Args:
+        identity: Whom the function runs as.
+        function: A plain function. For keyword arguments use functools.partial.
+        args: Its arguments.
+        options: Those of impersonate(), but for ``across_yield``.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        IdentityRefused: As impersonate(); or the loop's own thread is switched, and a new worker would inherit that.
+        TypeError, IdentityError: As acting_as().
     """
     import asyncio  # running this means that it has been imported
 

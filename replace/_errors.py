@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import errno as _errno
 import os
+import sys
+from _thread import get_ident
 
 from ._native import (
     STATE_IDLE,
@@ -41,13 +43,14 @@ class IdentityError(OSError):
 
     hint = "`libreplace verify --explain` says what is permitted here"
 
-    def __init__(self, error: int, identity: object, step: str, state: str) -> None:
-        self.identity, self.step, self.state = identity, step, state
+    def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
+        self.identity, self.step, self.state, self._where = identity, step, state, where
         hint = "fakeroot fakes libc's calls, not the kernel's" if fakeroot_is_loaded() else self.hint
-        super().__init__(error, f"{os.strerror(error)} in {step}; the thread is {state}; {hint}")
+        parts = (f"{os.strerror(error)} in {step}", where, f"the thread is {state}", hint)
+        super().__init__(error, "; ".join(filter(None, parts)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (self.errno, self.identity, self.step, self.state))
+        return (type(self), (self.errno, self.identity, self.step, self.state, self._where))
 
     def __str__(self) -> str:
         return f"{super().__str__()} ({self.identity!r})"
@@ -147,9 +150,23 @@ _KINDS: dict[int, type[IdentityError]] = {
 }
 
 
-def failure(error: int, identity: object, step: int, state: int) -> Exception:
-    """The exception for what a switch came to.  Called by native/guard_type.c."""
+def _name(thread: int) -> str:
+    """The name of a thread; its number if Python does not know it."""
+    threading = sys.modules.get("threading")
+    known = getattr(threading, "_active", {}).get(thread)
+    return f"{known.name!r}" if known is not None else f"{thread}"
+
+
+def _where(entered: int) -> str:
+    """How an exit came in the wrong order."""
+    if entered == get_ident():
+        return "an identity that was entered inside this one is still held"
+    return f"the identity was entered in thread {_name(entered)}, and this is thread {_name(get_ident())}"
+
+
+def failure(error: int, identity: object, step: int, state: int, thread: int) -> Exception:
+    """The exception for what a switch came to; thread is the one that entered.  Called by native/guard_type.c."""
     if step == STEP_REFUSED and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == STEP_REFUSED or state == STATE_TAINTED else _KINDS.get(step, IdentityError)
-    return kind(error, identity, step_name(step), state_name(state))
+    return kind(error, identity, step_name(step), state_name(state), _where(thread) if step == STEP_ORDER else "")

@@ -37,28 +37,67 @@ def _ask(module: str, function: str) -> Any:
     return None if found is None else found()
 
 
-def _before(identity: Identity, /) -> None:
-    """What native/guard_type.c calls before an entry if one of _LOOPS has been imported: it may refuse.
+def _running_loop() -> str:
+    """Which event loop runs in this thread, and what to use there; empty if there is none.
 
-    Refused is a thread that runs an event loop or switches greenlets: there the identity
-    would cross an await.  What is not imported cannot run, so nothing is imported here.
+    What is not imported cannot run, so nothing is imported here.
     """
     if _ask("asyncio", "_get_running_loop") is not None:
-        raise IdentityRefused("an asyncio event loop is running in this thread; use `await run_as(...)`", identity)
+        return "an asyncio event loop is running in this thread; use `await run_as(...)`"
     if _ask("trio.lowlevel", "in_trio_run"):
-        raise IdentityRefused(
-            "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`",
-            identity,
-        )
+        return "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`"
+    if getattr(_module("twisted.internet.reactor"), "running", False) and _ask(
+        "twisted.python.threadable", "isInIOThread"
+    ):
+        return "a Twisted reactor is running in this thread; use `deferToThread(acting_as(...))`"
+    return ""
+
+
+def _refuse_greenlets(identity: Identity) -> None:
     greenlet = _ask("greenlet", "getcurrent")
     if greenlet is not None and (
-        greenlet.parent is not None or _ask("gevent._hub_local", "get_hub_if_exists") is not None
+        greenlet.parent is not None
+        or _ask("gevent._hub_local", "get_hub_if_exists") is not None
+        or hasattr(getattr(_module("eventlet.hubs"), "_threadlocal", None), "hub")
     ):
         raise IdentityRefused("greenlets switch in this thread, and others would run under it", identity)
 
 
-_LOOPS = ("asyncio", "trio", "greenlet")
-_native.setup(_before, failure, sys.audit, _LOOPS)
+# What native/guard_type.c calls before an entry. These two only if one of _LOOPS has been imported.
+
+
+def _before(identity: Identity, /) -> None:
+    """__enter__() is refused in a thread that runs an event loop: the identity would cross an await."""
+    running = _running_loop()
+    if running:
+        raise IdentityRefused(f"{running}, or `acting_as(...)()` for a plain function", identity)
+    _refuse_greenlets(identity)
+
+
+def _before_call(identity: Identity, /) -> None:
+    """A plain function cannot cross an await, but it can switch greenlets."""
+    _refuse_greenlets(identity)
+
+
+def _lazily(identity: Identity, flags: int, /) -> IdentityRefused:
+    """The refusal of a generator's or coroutine's frame: whoever resumes it may be another thread, or another task."""
+    if flags & _GENERATOR:
+        return IdentityRefused(
+            "a generator would hold it across yield, where other code runs, and perhaps another thread resumes it; use "
+            "`impersonated(...)`, or `acting_as(...)()` for a part without yield; across_yield=True permits it where "
+            "the thread that enters is the one that resumes",
+            identity,
+        )
+    return IdentityRefused(
+        "a coroutine would hold it across await, where other tasks run; use `await run_as(...)`, or `acting_as(...)()` "
+        "for a plain function",
+        identity,
+    )
+
+
+_GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect costs more than this package
+_LOOPS = ("asyncio", "trio", "greenlet", "twisted.internet.reactor")
+_native.setup(_before, _before_call, _lazily, failure, sys.audit, _LOOPS)
 
 
 def check_options(
@@ -93,21 +132,37 @@ def impersonate(
     level: Level = DEFAULT_LEVEL,
     allow_root: bool = False,
     allow_process: bool = False,
+    across_yield: bool = False,
     on_restore_failure: OnFailure = "taint",
 ) -> Guard:
-    """with impersonate(identity): the calling thread acts as identity, this thread only.
+    """Act as another user in the calling thread, inside a ``with`` block.
 
-    level: which ids are set, "effective" (0/u/0), "shielded", "real" or "filesystem".
-    allow_root: permit uid 0, gid 0 or group 0 in the identity.
-    allow_process: on a build whose calls change the whole process, go on if this is its
-    only thread.  on_restore_failure: "taint" the thread, which then refuses more and
-    should end, or "abort" the process.
-    May be nested; each is for one use.  `changes` of the returned guard counts the
-    credential-changing system calls.
-    Raises IdentityRefused (nothing was changed), IdentityError and its kinds (which say
-    what the thread is now), TypeError, ValueError.
-    Audit events: replace.enter (identity, level), which may veto; replace.leave.
+    Other threads keep their ids. When the block ends, the thread gets back the ids that it had on entry. Blocks may be
+    nested. Audit events: ``replace.enter`` (identity, level), which may veto, and ``replace.leave``.
+
+    Args:
+        identity: The user, group and supplementary groups to take.
+        level: Which ids change: "shielded", "effective", "real" or "filesystem"; docs/levels.md says what each gives
+            up.
+        allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
+        allow_process: On a build whose calls change the whole process, enter if this is its only thread.
+        across_yield: Accept that a generator or coroutine enters, for example a ``@contextmanager`` helper. Other code
+            runs under the identity at each yield. Use this only if the thread that enters always resumes it.
+        on_restore_failure: "taint" the thread, which then refuses more identities and should end, or "abort" the
+            process.
+
+    Returns:
+        A guard. Each guard can be entered once. ``changes`` counts its credential-changing system calls.
+
+    Raises:
+        IdentityRefused: The identity, or this place in the program, is not acceptable. Nothing changed. Entering is
+            refused on a thread that runs an event loop or switches greenlets, and from the frame of a generator or
+            coroutine, also through ``contextlib.ExitStack``.
+        IdentityError: A step failed. ``state`` says what the thread is now.
+        TypeError, ValueError: An argument is wrong.
+
+    Source: credentials(7), setresuid(2).
     """
     check_identity(identity, allow_root)
     number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
-    return _native.make(identity, identity.uid, identity.gid, identity._groups, number, flags)
+    return _native.make(identity, identity.uid, identity.gid, identity._groups, number, flags, across_yield)

@@ -72,7 +72,7 @@ class _Impersonated:
             rest = (self._iterator, self._source)
             try:
                 self.close()
-            except IdentityRefused:  # an event loop runs in this thread; its body shall not end as the server
+            except IdentityRefused:  # greenlets switch in this thread; the body shall not end as the server
                 start_new_thread(self._close, rest)
 
 

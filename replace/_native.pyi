@@ -13,6 +13,7 @@ from ._identity import Identity
 _T = TypeVar("_T")
 
 SCOPE: Literal["thread", "process"]  # what one setter changes
+LAZY_CODE: int
 MAX_GROUPS: int
 LEVELS: dict[str, int]  # enum libreplace_level, by the names that impersonate() takes
 SETTERS: tuple[str, ...]  # the calls that change something
@@ -98,10 +99,14 @@ class Guard:
 
 def setup(
     before: Callable[[Identity], None],
-    failure: Callable[[int, Identity, int, int], Exception],
+    before_call: Callable[[Identity], None],
+    lazily: Callable[[Identity, int], Exception],
+    failure: Callable[[int, Identity, int, int, int], Exception],
     audit: Callable[..., None],
     loops: tuple[str, ...],
     /,
 ) -> None: ...
-def make(identity: Identity, uid: int, gid: int, groups: bytes, level: int, flags: int, /) -> Guard: ...
+def make(
+    identity: Identity, uid: int, gid: int, groups: bytes, level: int, flags: int, across_yield: bool, /
+) -> Guard: ...
 def run(guard: Guard, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any] | None, /) -> _T: ...

@@ -562,7 +562,9 @@ def test_entering_beside_the_import_of_an_event_loop():
     def body():
         import types
 
-        for name in ("asyncio", "trio", "trio.lowlevel", "greenlet", "gevent._hub_local"):
+        for name in ("asyncio", "trio", "trio.lowlevel", "greenlet", "gevent._hub_local", "eventlet.hubs"):
+            sys.modules[name] = types.ModuleType(name)
+        for name in ("twisted.internet.reactor", "twisted.python.threadable"):
             sys.modules[name] = types.ModuleType(name)
         with impersonate(ALICE):
             assert ids()[0] == (SHIELD, ALICE.uid, 0)

@@ -131,7 +131,7 @@ def test_await_inside_is_refused():
 
 
 def generator(who):
-    with impersonate(who):
+    with impersonate(who, across_yield=True):
         yield os.geteuid()
 
 
@@ -140,11 +140,13 @@ def test_generator_closed_in_another_thread():
 
     def body():
         held = generator(ALICE)
-        other = ThreadPoolExecutor(1)
+        other = ThreadPoolExecutor(1, "other")
         before = other.submit(ids).result()
         assert next(held) == 80001
-        with pytest.raises(replace.ThreadTainted, match="leaving in order"):
+        with pytest.raises(replace.ThreadTainted, match="leaving in order") as caught:
             other.submit(held.close).result()
+        for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+            assert "entered in thread 'MainThread', and this is thread 'other_0'" in str(error)
         assert other.submit(ids).result() == before
         assert os.geteuid() == 80001
 
@@ -158,6 +160,7 @@ def test_two_generators_interleaved():
         with pytest.raises(replace.ThreadTainted) as caught:
             first.close()
         assert caught.value.state == "tainted"
+        assert "an identity that was entered inside this one is still held" in str(caught.value)
         assert os.geteuid() == 80002, "bob must not have become anybody else"
         with pytest.raises(replace.ThreadTainted, match="end this thread"), impersonate(ALICE):
             raise AssertionError("entered")

@@ -20,6 +20,8 @@ typedef struct {
 	struct libreplace_identity who;
 	struct libreplace_guard *guard; /* which has the level and the flags */
 	int used;                       /* it was entered once, and cannot be again */
+	int across_yield;               /* a generator or coroutine may enter it */
+	unsigned long thread;           /* the one that entered, as threading.get_ident() */
 	LIBREPLACE_GUARD(inside, ROOM);
 } Guard;
 
@@ -39,8 +41,8 @@ static void raise_failure(Guard *self)
 		PyErr_SetFromErrno(PyExc_OSError);
 		return;
 	}
-	error = PyObject_CallFunction(state->failure, "iOii", self->guard->error, self->identity,
-	                              self->guard->step, self->guard->state);
+	error = PyObject_CallFunction(state->failure, "iOiik", self->guard->error, self->identity,
+	                              self->guard->step, self->guard->state, self->thread);
 	if (error != NULL) {
 		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
 		Py_DECREF(error);
@@ -125,34 +127,117 @@ static int audit(Guard *self, PyObject *event)
 	return result != NULL;
 }
 
-/* Whether nothing refuses the entry; else an exception is set. Nothing has changed yet. */
-static int may_enter(Guard *self)
+/* Call @function(identity) of setup(), which may refuse the entry. Return: 1, or 0 with an
+ * exception set. */
+static int permits(Guard *self, PyObject *function)
+{
+	PyObject *result = PyObject_CallFunctionObjArgs(function, self->identity, NULL);
+
+	Py_XDECREF(result);
+	return result != NULL;
+}
+
+/* The code of a frame: a new reference, or NULL with an exception set. */
+static PyObject *code_of(PyObject *frame)
+{
+#ifdef PYPY_VERSION
+	return PyObject_GetAttrString(frame, "f_code");
+#else
+	return (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
+#endif
+}
+
+/* Whether a frame is one of contextlib's own; -1 with an exception set. */
+static int in_contextlib(struct native_state *state, PyObject *frame)
+{
+	PyObject *globals = PyObject_GetAttr(frame, state->f_globals), *name;
+	int result = -1;
+
+	if (globals == NULL)
+		return -1;
+	name = PyObject_GetItem(globals, state->name);
+	if (name != NULL || PyErr_ExceptionMatches(PyExc_KeyError)) {
+		PyErr_Clear();
+		result = name != NULL && PyUnicode_Check(name) &&
+		         PyUnicode_CompareWithASCIIString(name, "contextlib") == 0;
+	}
+	Py_XDECREF(name);
+	Py_DECREF(globals);
+	return result;
+}
+
+/*
+ * What the code is whose frame calls __enter__(): its co_flags, or -1 with an exception set. Frames
+ * of contextlib are passed over, so that ExitStack.enter_context() is seen as the one who calls it.
+ * A call from C without any frame is a plain function's.
+ */
+static long flags_of_caller(struct native_state *state)
+{
+	PyObject *frame = (PyObject *)PyEval_GetFrame(), *code, *number, *back;
+	long flags = 0;
+	int skip = 1;
+
+	Py_XINCREF(frame);
+	while (frame != NULL && skip == 1) {
+		code = code_of(frame);
+		number = code == NULL ? NULL : PyObject_GetAttr(code, state->co_flags);
+		flags = number == NULL ? -1 : PyLong_AsLong(number);
+		Py_XDECREF(number);
+		Py_XDECREF(code);
+		skip = flags < 0 ? -1 : flags & NATIVE_LAZY_CODE ? 0 : in_contextlib(state, frame);
+		if (skip == 1) {
+			back = PyObject_GetAttr(frame, state->f_back);
+			Py_DECREF(frame);
+			frame = back;
+			if (back == NULL)
+				return -1;
+			if (back == Py_None)
+				break;
+		}
+	}
+	Py_XDECREF(frame);
+	return skip < 0 ? -1 : flags;
+}
+
+/* Whether nothing refuses the entry; else an exception is set. Nothing has changed yet. @plain: it
+ * ends before the function that is called returns, so that it cannot be held across an await. */
+static int may_enter(Guard *self, int plain)
 {
 	struct native_state *state = state_of(self);
 	int loops = loops_imported(state);
-	PyObject *result;
 
-	if (loops != 0) {
-		result = loops < 0
-		             ? NULL
-		             : PyObject_CallFunctionObjArgs(state->before, self->identity, NULL);
-		if (result == NULL)
+	if (loops != 0 && (loops < 0 || !permits(self, plain ? state->before_call : state->before)))
+		return 0;
+	if (!plain && !self->across_yield) {
+		long flags = flags_of_caller(state);
+
+		if (flags < 0)
 			return 0;
-		Py_DECREF(result);
+		if (flags & NATIVE_LAZY_CODE) {
+			PyObject *error =
+			    PyObject_CallFunction(state->lazily, "Ol", self->identity, flags);
+
+			if (error != NULL) {
+				PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+				Py_DECREF(error);
+			}
+			return 0;
+		}
 	}
 	return audit(self, state->entering);
 }
 
-/* The whole entry. Return: 0, or -1 with an exception set. */
-static int enter(Guard *self)
+/* The whole entry; @plain as for may_enter(). Return: 0, or -1 with an exception set. */
+static int enter(Guard *self, int plain)
 {
 	if (__atomic_exchange_n(&self->used, 1, __ATOMIC_SEQ_CST)) {
 		PyErr_SetString(PyExc_RuntimeError,
 		                "this identity was entered before; make another");
 		return -1;
 	}
-	if (!may_enter(self))
+	if (!may_enter(self, plain))
 		return -1;
+	self->thread = PyThread_get_thread_ident();
 	if (switch_in(self) == 0)
 		return 0;
 	if (!PyErr_Occurred())
@@ -192,8 +277,9 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	char *groups;
 	Guard *self;
 
-	if (count != 6 || !PyBytes_Check(args[3])) {
-		PyErr_SetString(PyExc_TypeError, "make(identity, uid, gid, groups, level, flags)");
+	if (count != 7 || !PyBytes_Check(args[3])) {
+		PyErr_SetString(PyExc_TypeError,
+		                "make(identity, uid, gid, groups, level, flags, across_yield)");
 		return NULL;
 	}
 	uid = PyLong_AsUnsignedLong(args[1]);
@@ -211,6 +297,7 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	self->guard->room = ROOM;
 	self->guard->level = (int)PyLong_AsLong(args[4]);
 	self->guard->flags = (int)PyLong_AsLong(args[5]);
+	self->across_yield = PyObject_IsTrue(args[6]);
 	self->who.uid = (uid_t)uid;
 	self->who.gid = (gid_t)gid;
 	self->who.size = (size_t)size / sizeof(gid_t);
@@ -227,7 +314,7 @@ static PyObject *guard_enter(PyObject *object, PyObject *unused)
 	Guard *self = (Guard *)object;
 
 	(void)unused;
-	if (enter(self) != 0)
+	if (enter(self, 0) != 0)
 		return NULL;
 	Py_INCREF(self->identity);
 	return self->identity;
@@ -269,7 +356,7 @@ PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 		return NULL;
 	}
 	self = (Guard *)args[0];
-	if (enter(self) != 0)
+	if (enter(self, 1) != 0)
 		return NULL;
 	result = PyObject_Call(args[1], args[2], args[3] == Py_None ? NULL : args[3]);
 	PyErr_Fetch(&kind, &value, &trace);

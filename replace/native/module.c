@@ -197,14 +197,16 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 {
 	struct native_state *state = PyModule_GetState(module);
 
-	if (!native_arity("setup", count, 4))
+	if (!native_arity("setup", count, 6))
 		return NULL;
 	for (Py_ssize_t i = 0; i < count; i++)
 		Py_INCREF(args[i]);
 	state->before = args[0];
-	state->failure = args[1];
-	state->audit = args[2];
-	state->loops = args[3];
+	state->before_call = args[1];
+	state->lazily = args[2];
+	state->failure = args[3];
+	state->audit = args[4];
+	state->loops = args[5];
 	Py_RETURN_NONE;
 }
 
@@ -223,8 +225,10 @@ static PyMethodDef methods[] = {
     {"private_fs", native_private_fs, METH_NOARGS, "The calling thread's own cwd and umask."},
     {"alone", FAST(native_alone),
      "alone(function, args): call it while no thread can enter, or NotImplemented."},
-    {"setup", FAST(native_setup), "setup(before, failure, audit, loops): what the guard calls."},
-    {"make", FAST(native_make), "make(identity, uid, gid, groups, level, flags): a Guard."},
+    {"setup", FAST(native_setup),
+     "setup(before, before_call, lazily, failure, audit, loops): what the guard calls."},
+    {"make", FAST(native_make),
+     "make(identity, uid, gid, groups, level, flags, across_yield): a Guard."},
     {"peer", native_peer, METH_O, "peer(socket): (uid, gid, groups) of a Unix socket's other end."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
     {"open_beneath", (PyCFunction)(void (*)(void))native_open_beneath, METH_VARARGS | METH_KEYWORDS,
@@ -237,6 +241,7 @@ static const struct {
 	const char *name;
 	long value;
 } numbers[] = {
+    {"LAZY_CODE", NATIVE_LAZY_CODE},
     {"MAX_GROUPS", MAX_GROUPS},
     {"ALLOW_ROOT", LIBREPLACE_ALLOW_ROOT},
     {"ALLOW_PROCESS", LIBREPLACE_ALLOW_PROCESS},
@@ -296,8 +301,11 @@ static int native_exec(PyObject *module)
 	state->guard = (PyTypeObject *)PyType_FromModuleAndSpec(module, &native_guard_spec, NULL);
 	state->entering = PyUnicode_InternFromString("replace.enter");
 	state->leaving = PyUnicode_InternFromString("replace.leave");
-	if (state->entering == NULL || state->leaving == NULL || state->guard == NULL ||
-	    PyModule_AddType(module, state->guard) != 0)
+	state->co_flags = PyUnicode_InternFromString("co_flags");
+	state->f_globals = PyUnicode_InternFromString("f_globals");
+	state->f_back = PyUnicode_InternFromString("f_back");
+	state->name = PyUnicode_InternFromString("__name__");
+	if (PyErr_Occurred() || PyModule_AddType(module, state->guard) != 0)
 		return -1;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		if (PyModule_AddIntConstant(module, numbers[i].name, numbers[i].value) != 0)
@@ -309,17 +317,28 @@ static int native_exec(PyObject *module)
 	return add(module, "SETTERS", Py_BuildValue(NATIVE_SETTERS));
 }
 
+#define EACH_OBJECT(state, macro)                                                                  \
+	do {                                                                                       \
+		macro((state)->guard);                                                             \
+		macro((state)->before);                                                            \
+		macro((state)->before_call);                                                       \
+		macro((state)->loops);                                                             \
+		macro((state)->lazily);                                                            \
+		macro((state)->failure);                                                           \
+		macro((state)->audit);                                                             \
+		macro((state)->entering);                                                          \
+		macro((state)->leaving);                                                           \
+		macro((state)->co_flags);                                                          \
+		macro((state)->f_globals);                                                         \
+		macro((state)->f_back);                                                            \
+		macro((state)->name);                                                              \
+	} while (0)
+
 static int native_traverse(PyObject *module, visitproc visit, void *arg)
 {
 	struct native_state *state = PyModule_GetState(module);
 
-	Py_VISIT(state->guard);
-	Py_VISIT(state->before);
-	Py_VISIT(state->failure);
-	Py_VISIT(state->audit);
-	Py_VISIT(state->loops);
-	Py_VISIT(state->entering);
-	Py_VISIT(state->leaving);
+	EACH_OBJECT(state, Py_VISIT);
 	return 0;
 }
 
@@ -327,13 +346,7 @@ static int native_clear(PyObject *module)
 {
 	struct native_state *state = PyModule_GetState(module);
 
-	Py_CLEAR(state->guard);
-	Py_CLEAR(state->before);
-	Py_CLEAR(state->failure);
-	Py_CLEAR(state->audit);
-	Py_CLEAR(state->loops);
-	Py_CLEAR(state->entering);
-	Py_CLEAR(state->leaving);
+	EACH_OBJECT(state, Py_CLEAR);
 	return 0;
 }
 

@@ -19,17 +19,24 @@
  */
 enum { LONG_LIST = 1024, MAX_GROUPS = 65536 };
 
+/* CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of cpython/code.h, which the limited API does
+ * not have: code that stops in the middle, and that another thread may resume. */
+enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
+
 /*
  * The module's own. setup() stores what Python gives the guard to call:
- * @before: before(identity), which raises if the entry is refused
- * @loops: names of modules; @before is called only if one of them has been imported
- * @failure: failure(errno, identity, step, state) -> the exception to raise
+ * @before: before(identity), which raises if __enter__() is refused in this thread
+ * @before_call: the same for run(), which leaves before it returns
+ * @loops: names of modules; the two are called only if one of them has been imported
+ * @lazily: lazily(identity, co_flags) -> the exception for an entry by a generator or coroutine
+ * @failure: failure(errno, identity, step, state, thread that entered) -> the exception to raise
  * @audit: sys.audit, which is told of the events @entering and @leaving
  */
 struct native_state {
 	PyTypeObject *guard;
-	PyObject *before, *loops, *failure, *audit;
+	PyObject *before, *before_call, *loops, *lazily, *failure, *audit;
 	PyObject *entering, *leaving;
+	PyObject *co_flags, *f_globals, *f_back, *name; /* of attributes */
 };
 
 /*

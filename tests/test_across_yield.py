@@ -1,0 +1,358 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""An identity across yield or await: refused by the frame that enters, in whatever library it runs."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.builds import needs_package, run
+from support.children import ALICE, BOB, ROOT_IDS, as_root, ids, needs_root
+
+import replace
+from replace import acting_as, impersonate, impersonated
+
+
+def start(thing):
+    """Run the generator, the coroutine or the asynchronous generator until it enters."""
+    if hasattr(thing, "__anext__"):
+        thing = thing.__anext__()
+    if hasattr(thing, "__next__"):
+        next(thing)
+    else:
+        with contextlib.suppress(StopIteration):
+            thing.send(None)
+
+
+def by_with(kind):
+    """A `with` written in a body of that kind, and not in a function that it calls."""
+    text = {
+        "generator": "def body():\n    with impersonate(ALICE):\n        yield",
+        "coroutine": "async def body():\n    with impersonate(ALICE):\n        pass",
+        "asynchronous generator": "async def body():\n    with impersonate(ALICE):\n        yield",
+        "generator in a class": "class A:\n    def f(self):\n        with impersonate(ALICE): yield\nbody = A().f",
+        "contextmanager": "import contextlib\n@contextlib.contextmanager\ndef help():\n"
+        "    with impersonate(ALICE): yield\ndef body():\n    with help(): pass\n    yield",
+        "asynccontextmanager": "import contextlib\n@contextlib.asynccontextmanager\nasync def help():\n"
+        "    with impersonate(ALICE): yield\nasync def body():\n    async with help(): pass",
+        "ExitStack in a generator": "import contextlib\ndef body():\n    with contextlib.ExitStack() as stack:\n"
+        "        stack.enter_context(impersonate(ALICE))\n        yield",
+        "ExitStack in a coroutine": "import contextlib\nasync def body():\n    with contextlib.ExitStack() as stack:\n"
+        "        stack.enter_context(impersonate(ALICE))",
+        "AsyncExitStack": "import contextlib\nasync def body():\n    async with contextlib.AsyncExitStack() as stack:\n"
+        "        stack.enter_context(impersonate(ALICE))",
+        "a class of ExitStack's": "import contextlib\nclass Mine(contextlib.ExitStack): pass\ndef body():\n"
+        "    with Mine() as stack:\n        stack.enter_context(impersonate(ALICE))\n        yield",
+        "methodcaller": "import operator\ndef body():\n"
+        "    operator.methodcaller('__enter__')(impersonate(ALICE))\n    yield",
+        "map": "def body():\n    list(map(type(G).__enter__, [impersonate(ALICE)]))\n    yield",
+        "partial": "import functools\ndef body():\n"
+        "    functools.partial(type(G).__enter__, impersonate(ALICE))()\n    yield",
+        "generator expression": "def body():\n    return (1 for one in (impersonate(ALICE),) if one.__enter__())",
+    }[kind]
+    names = {"impersonate": impersonate, "ALICE": ALICE, "G": impersonate(ALICE)}
+    exec(text, names)
+    return names["body"]()
+
+
+KINDS = [
+    *("generator", "coroutine", "asynchronous generator", "generator in a class", "contextmanager"),
+    *("asynccontextmanager", "ExitStack in a generator", "ExitStack in a coroutine", "AsyncExitStack"),
+    *("a class of ExitStack's", "methodcaller", "map", "partial", "generator expression"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_can_stop_in_the_middle_does_not_enter(kind):
+    def body():
+        with pytest.raises(replace.IdentityRefused, match=r"run_as|across_yield=True") as caught:
+            start(by_with(kind))
+        assert caught.value.state == "unchanged"
+        assert ids() == ROOT_IDS
+        replace.assert_clean()
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("options", [{}, {"across_yield": False}])
+def test_the_message_says_what_to_use(options):
+    def generator():
+        with impersonate(ALICE, **options):
+            yield
+
+    async def coroutine():
+        with impersonate(ALICE, **options):
+            pass
+
+    def body():
+        with pytest.raises(replace.IdentityRefused, match=r"impersonated\(.*acting_as\(.*across_yield=True"):
+            next(generator())
+        with pytest.raises(replace.IdentityRefused, match=r"run_as\(.*acting_as\("):
+            coroutine().send(None)
+
+    as_root(body)
+
+
+def test_across_yield_is_for_a_helper_in_one_thread():
+    @contextlib.contextmanager
+    def helper(who):
+        with impersonate(who, across_yield=True):
+            yield os.geteuid()
+
+    def body():
+        with helper(ALICE) as found, helper(BOB) as inner:
+            assert (found, inner, os.geteuid()) == (80001, 80002, 80002)
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_a_plain_function_enters_wherever_it_is_called():
+    def plain():
+        with impersonate(ALICE), contextlib.ExitStack() as stack:
+            stack.enter_context(impersonate(BOB))
+            return os.geteuid()
+
+    def generator():
+        yield plain()
+
+    async def coroutine():
+        return plain()
+
+    def body():
+        assert list(generator()) == [80002]
+        with pytest.raises(StopIteration) as caught:
+            coroutine().send(None)
+        assert caught.value.value == 80002
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_the_right_ways_are_right_in_generators_and_coroutines():
+    def items():
+        for _ in range(2):
+            yield os.geteuid()
+
+    def generator():
+        yield acting_as(ALICE, os.geteuid)()
+        yield os.geteuid()
+        yield from impersonated(BOB, items())
+        yield os.geteuid()
+
+    async def coroutine():
+        return [acting_as(ALICE, os.geteuid)(), *impersonated(BOB, items())]
+
+    def body():
+        assert list(generator()) == [80001, 0, 80002, 80002, 0]
+        with pytest.raises(StopIteration) as caught:
+            coroutine().send(None)
+        assert caught.value.value == [80001, 80002, 80002]
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_a_dependency_with_yield_in_a_pool_of_threads_serves_nobody():
+    """As FastAPI runs it: what is before the yield, and what is after it, in whichever thread is free."""
+
+    def dependency(who):
+        with impersonate(who):
+            yield who
+
+    def body():
+        refused = []
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(15):
+                held = dependency((ALICE, BOB)[number % 2])
+                problem = pool.submit(next, held).exception()
+                refused.append(isinstance(problem, replace.IdentityRefused))
+                assert pool.submit(os.geteuid).result() == 0
+        assert refused == [True] * 15
+        replace.assert_clean()
+
+    as_root(body)
+
+
+# ---- Event loops
+
+
+def test_a_plain_function_acts_as_somebody_on_the_thread_of_a_loop():
+    seen = []
+
+    async def watch():
+        for _ in range(200):
+            seen.append(os.geteuid())
+            await asyncio.sleep(0)
+
+    async def work():
+        found = []
+        for who in (ALICE, BOB) * 50:
+            found.append(acting_as(who, os.geteuid)())
+            await asyncio.sleep(0)
+        return found
+
+    async def main():
+        return (await asyncio.gather(work(), watch()))[0]
+
+    def body():
+        assert asyncio.run(main()) == [80001, 80002] * 50
+        assert set(seen) == {0}
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_what_is_lazy_is_refused_on_the_thread_of_a_loop_too():
+    closed = []
+
+    def items():
+        try:
+            yield
+        finally:
+            closed.append(os.geteuid())
+
+    def started():
+        held = items()
+        next(held)
+        return held
+
+    async def coroutine():
+        closed.append("never")
+
+    async def main():
+        for function in (items, coroutine):
+            with pytest.raises(TypeError, match="generator or coroutine function"):
+                acting_as(ALICE, function)
+        with pytest.raises(TypeError, match="lazy"):
+            acting_as(ALICE, started)()
+        with pytest.raises(TypeError, match="lazy"):
+            acting_as(ALICE, lambda: coroutine())()
+        assert closed == [80001], "closed as the user"
+
+    as_root(lambda: asyncio.run(main()))
+
+
+def test_with_stays_refused_on_the_thread_of_a_loop():
+    def plain():
+        with impersonate(ALICE):
+            raise AssertionError("entered")
+
+    async def main():
+        with pytest.raises(replace.IdentityRefused, match=r"asyncio.*run_as.*acting_as"):
+            plain()
+
+    as_root(lambda: asyncio.run(main()))
+
+
+def python_of(module, code):
+    """What the code prints, in a process of its own."""
+    needs_root()
+    needs_package(module)  # imported in the child alone: eventlet changes what it is imported into
+    if replace.SCOPE != "thread":
+        pytest.skip("needs per-thread credentials")
+    out = run(sys.executable, "-Wignore", "-c", code, cwd="/")
+    assert (out.returncode, out.stderr) == (0, "")
+    return out.stdout
+
+
+EVENTLET = """
+import eventlet, os, replace
+who, seen = replace.Identity(80001, 80001), []
+def other():
+    for _ in range(20):
+        seen.append(os.geteuid())
+        eventlet.sleep(0)
+def held():
+    with replace.impersonate(who):
+        for _ in range(5):
+            eventlet.sleep(0)
+started = eventlet.spawn(other)
+eventlet.sleep(0)
+"""
+
+
+def test_eventlet_in_the_main_greenlet_is_refused():
+    out = python_of(
+        "eventlet",
+        EVENTLET
+        + "for enter in (held, replace.acting_as(who, held), replace.acting_as(who, os.geteuid)):\n"
+        + "    try: enter()\n    except replace.IdentityRefused as error: print(error)\n"
+        + "started.wait(); print(set(seen))",
+    )
+    *refused, seen = out.splitlines()
+    assert len(refused) == 3
+    assert all("greenlets switch" in line for line in refused)
+    assert seen == "{0}"
+
+
+def test_eventlet_in_a_green_thread_is_refused():
+    out = python_of(
+        "eventlet",
+        EVENTLET + "def tried():\n    try: held()\n    except replace.IdentityRefused as error: print(error)\n"
+        "eventlet.spawn(tried).wait()\n",
+    )
+    assert "greenlets switch" in out
+
+
+def test_eventlet_elsewhere_does_not_matter():
+    """The hub is another thread's; this one has none."""
+    out = python_of(
+        "eventlet",
+        EVENTLET + "import threading\nfound = []\n"
+        "from eventlet import patcher\nthread = patcher.original('threading').Thread(\n"
+        "    target=lambda: found.append(replace.acting_as(who, os.geteuid)()))\n"
+        "thread.start(); thread.join(); print(found)",
+    )
+    assert out == "[80001]\n"
+
+
+def test_twisteds_inline_callbacks_and_reactor_are_refused():
+    out = python_of(
+        "twisted",
+        """
+import os, replace
+from twisted.internet import defer, reactor, threads
+who = replace.Identity(80001, 80001)
+
+def plain():
+    with replace.impersonate(who):
+        return os.geteuid()
+
+@defer.inlineCallbacks
+def inline():
+    with replace.impersonate(who):
+        yield defer.succeed(None)
+
+@defer.inlineCallbacks
+def main():
+    try:
+        yield inline()
+    except replace.IdentityRefused as error:
+        print(error)
+    try:
+        plain()
+    except replace.IdentityRefused as error:
+        print(error)
+    print(replace.acting_as(who, os.geteuid)(), os.geteuid())
+    print((yield threads.deferToThread(replace.acting_as(who, os.geteuid))), os.geteuid())
+    reactor.stop()
+
+try:
+    inline().addErrback(lambda failure: print("not running:", failure.value))
+except replace.IdentityRefused as error:
+    print("not running:", error)
+print(plain())
+reactor.callWhenRunning(main)
+reactor.run()
+print(plain())
+""",
+    )
+    before, outside, inline, plain, here, there, after = out.splitlines()
+    assert "across_yield=True" in before
+    assert "Twisted reactor" in inline
+    assert "Twisted reactor" in plain
+    assert (outside, here, there, after) == ("80001", "80001 0", "80001 0", "80001")
