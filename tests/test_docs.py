@@ -36,8 +36,8 @@ def ask(user, address, path):
 
 def test_the_threaded_server_is_right_as_copied():
     needs_root()
-    (program,) = re.findall(r"```python\n(import os, socket.*?)```", README, re.S)
-    assert len([line for line in program.splitlines() if line.strip()]) <= 15
+    (program,) = re.findall(r"```python\n(import os, shutil, socketserver.*?)```", README, re.S)
+    assert len([line for line in program.splitlines() if line.strip()]) <= 20
     if replace.SCOPE != "thread":
         return
     users = ["daemon", "nobody", "www-data"]
@@ -50,15 +50,16 @@ def test_the_threaded_server_is_right_as_copied():
             os.chmod(path, 0o600)
             os.chown(path, replace.Identity.from_user(user).uid, 0)
         address = f"{folder}/socket"
-        server = subprocess.Popen([sys.executable, "-c", program, address], cwd="/", stderr=subprocess.PIPE, text=True)
+        words = [sys.executable, "-c", program, address, folder]
+        server = subprocess.Popen(words, cwd="/", stderr=subprocess.PIPE, text=True)
         try:
             wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server")
             pairs = [(user, other) for user in users for other in users] * 4
             with ThreadPoolExecutor(4) as pool:
-                answers = list(pool.map(lambda pair: ask(pair[0], address, f"{folder}/{pair[1]}"), pairs))
+                answers = list(pool.map(lambda pair: ask(pair[0], address, pair[1]), pairs))
             for (user, other), answer in zip(pairs, answers, strict=True):
                 assert answer == (f"of {user}".encode() if user == other else b"")
-            assert ask("root", address, f"{folder}/daemon") == b"", "root is refused unless allowed"
+            assert ask("root", address, "daemon") == b"", "root is refused unless allowed"
         finally:
             server.send_signal(signal.SIGINT)
             errors = server.communicate(timeout=HANG)[1]

@@ -25,7 +25,7 @@ ELSEWHERE = {
     # README
     "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
     ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
-    "import os, socket, socketserver, struct, sys": "test_the_threaded_server_is_right_as_copied",
+    "import os, shutil, socketserver, sys": "test_the_threaded_server_is_right_as_copied",
     # who it is
     "import threading\n\nimport cachetools": "test_the_cache_of_the_page_keeps_no_failure",
     # examples: each by the command of its page
@@ -38,6 +38,7 @@ ELSEWHERE = {
     "with replace.impersonate(client):\n    body": "test_the_page_shows_what_is_in_the_examples",
     "return replace.impersonated(client, body)": "test_the_page_shows_what_is_in_the_examples",
     "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
+    "return open(path, mode, opener=lambda": "test_the_page_shows_what_is_in_the_examples",
     # long: each has a short form in the suite
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
     # embedding: the page's blocks are files of projects that are built and run

@@ -2,54 +2,47 @@
 # SPDX-License-Identifier: MIT
 """A file service on asyncio: whoever connects to its socket gets what they may read, and may write what is theirs.
 
-    python3 docs/examples/file_service.py /run/files.socket
+    python3 docs/examples/file_service.py /run/files.socket /srv/files
 
-Who the client is, the kernel says (replace.Identity.from_peer).  Requests are lines; a path is absolute, and all that
-follows the space.  Needs root and Linux.  ../servers.md says why it is written like this.
-Stop it with SIGINT or SIGTERM.
+Who the client is, the kernel says (replace.Identity.from_peer). Requests are lines; a path is relative to the folder
+that is served, and all that follows the space. Needs root and Linux 5.6; stop it with SIGINT or SIGTERM.
+../servers.md says why it is written like this.
 
-    GET /path            OK 1234, then 1234 bytes
-    LIST /path           OK 1234, then 1234 bytes: names, one a line
-    PUT 1234 /path       SEND; then the client sends 1234 bytes, and gets OK 0
+    GET path             OK 1234, then 1234 bytes
+    LIST path            OK 1234, then 1234 bytes: names, one a line
+    PUT 1234 path        SEND; then the client sends 1234 bytes, and gets OK 0
                          and to each, instead: ERR EACCES
 """
 
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import signal
-import stat
 import sys
-
-from without_proc import without_proc
 
 import replace
 
 CHUNK = 1 << 16
 
 
-def without_waiting(path, flags):
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o666)  # a fifo would keep the worker thread
+def opened(folder, path, mode):
+    """A regular file below the folder, opened. Runs as the client."""
+    return open(path, mode, opener=lambda path, flags: replace.open_beneath(folder, path, flags, 0o666))
 
 
-def absolute(path):
-    if not path.startswith(b"/"):
-        raise OSError(errno.EINVAL, "not absolute")
-    return path
+def listed(folder, path):
+    """The names in a folder below the folder. Runs as the client."""
+    descriptor = replace.open_beneath(folder, path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return sorted(map(os.fsencode, os.listdir(descriptor)))
+    finally:
+        os.close(descriptor)
 
 
-def opened(path, mode):
-    """A regular file, opened.  Runs as the client."""
-    file = open(absolute(path), mode, opener=without_waiting)  # noqa: SIM115  (returned)
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "not a regular file")
-    return file
-
-
-async def get(client, path, reader, writer):
-    file = await replace.run_as(client, opened, path, "rb")
+async def get(client, folder, path, reader, writer):
+    file = await replace.run_as(client, opened, folder, path, "rb")
     with file:  # open is open: the rest needs no rights, and only has to stay off the loop's thread
         left = os.fstat(file.fileno()).st_size
         writer.write(b"OK %d\n" % left)
@@ -65,12 +58,12 @@ async def get(client, path, reader, writer):
             await writer.drain()
 
 
-async def put(client, argument, reader, writer):
+async def put(client, folder, argument, reader, writer):
     length, _, path = argument.partition(b" ")
     left, failure = int(length), None
     if left < 0:
         raise ValueError(length)
-    file = await replace.run_as(client, opened, path, "wb")
+    file = await replace.run_as(client, opened, folder, path, "wb")
     try:
         writer.write(b"SEND\n")
         await writer.drain()
@@ -89,23 +82,23 @@ async def put(client, argument, reader, writer):
     writer.write(b"OK 0\n")
 
 
-async def list_(client, path, reader, writer):
-    names = await replace.run_as(client, os.listdir, absolute(path))
-    answer = b"".join(name + b"\n" for name in sorted(names))
+async def list_(client, folder, path, reader, writer):
+    names = await replace.run_as(client, listed, folder, path)
+    answer = b"".join(name + b"\n" for name in names)
     writer.write(b"OK %d\n" % len(answer) + answer)
 
 
 VERBS = {b"GET": get, b"PUT": put, b"LIST": list_}
 
 
-async def serve(reader, writer):
+async def serve(folder, reader, writer):
     """One connection; the coroutine holds no identity, only the worker threads that it awaits do."""
     try:
         client = replace.Identity.from_peer(writer.get_extra_info("socket"))
         while line := await reader.readline():
             verb, _, argument = line.rstrip(b"\n").partition(b" ")
             try:
-                await VERBS[verb](client, argument, reader, writer)
+                await VERBS[verb](client, folder, argument, reader, writer)
             except ConnectionError:
                 break
             except (OSError, ValueError, KeyError) as error:
@@ -120,12 +113,13 @@ async def serve(reader, writer):
         writer.close()
 
 
-async def main(path):
+async def main(path, folder):
     replace.protect_os()
-    without_proc()
+    top = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    os.close(replace.open_beneath(top, ".", os.O_PATH | os.O_DIRECTORY))  # a kernel that cannot do it says so now
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    server = await asyncio.start_unix_server(serve, path)
+    server = await asyncio.start_unix_server(functools.partial(serve, top), path)
     os.chmod(path, 0o666)
     print("listening on", path, flush=True)
     await server.serve_forever()
@@ -134,4 +128,4 @@ async def main(path):
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(sys.argv[1]))
+        asyncio.run(main(*sys.argv[1:]))

@@ -2,34 +2,45 @@
 # SPDX-License-Identifier: MIT
 """An FTP server with a thread a client, in which each thread has the rights of its own client.
 
-    python3 docs/examples/ftp_server.py --port 2121 ftp-users.txt
+    python3 docs/examples/ftp_server.py --port 2121 ftp-users.txt /srv/ftp
 
-A line of the file is `name:password:home`; ids and groups are those of the user database.
-Needs root, Linux and pyftpdlib.  ../servers.md says why it is written like this; stop it with SIGINT or SIGTERM.
+A line of the file is `name:password:home`, where home is a folder below the one that is served. Ids and groups are
+those of the user database. Needs root, Linux 5.6 and pyftpdlib. ../servers.md says why it is written like this.
+Stop it with SIGINT or SIGTERM.
 """
 
 import argparse
 import functools
 import inspect
 import os
+import secrets
 import signal
+import stat
 from contextlib import suppress
 
+from beneath import Folder
 from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.filesystems import UnixFilesystem
+from pyftpdlib.filesystems import AbstractedFS, FilesystemError
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import ThreadedFTPServer
-from without_proc import without_proc
 
 import replace
 
-# Generators and name service look-ups.  They need no rights of their own: what they read of files they read
-# through lstat(), stat() and readlink() of the same object.
-AS_THE_SERVER = {"format_list", "format_mlsx", "get_user_by_uid", "get_group_by_gid"}
+# They compute names, or look up those of users, or are generators that ask lstat(), stat() and readlink() of the same
+# object. They need no rights of their own.
+AS_THE_SERVER = {
+    "ftpnorm",
+    "ftp2fs",
+    "fs2ftp",
+    "format_list",
+    "format_mlsx",
+    "get_user_by_uid",
+    "get_group_by_gid",
+}
 
 
 def as_the_client(filesystem):
-    """Class decorator: every public method runs as the client, those of future versions of pyftpdlib included."""
+    """Class decorator: its methods run as the client. Those that it inherits would open paths by themselves."""
 
     def wrapped(function):
         @functools.wraps(function)
@@ -39,9 +50,12 @@ def as_the_client(filesystem):
 
         return method
 
+    def refused(self, *args, **kwargs):
+        raise FilesystemError("Not supported.")
+
     for name, function in inspect.getmembers(filesystem, inspect.isfunction):
         if not name.startswith("_") and name not in AS_THE_SERVER:
-            setattr(filesystem, name, wrapped(function))
+            setattr(filesystem, name, wrapped(function) if name in vars(filesystem) else refused)
     return filesystem
 
 
@@ -64,29 +78,91 @@ class WrittenFile:
 
 
 @as_the_client
-class ClientFilesystem(UnixFilesystem):
-    """The real file system, seen by the user that this object was made for at the login."""
+class ClientFilesystem(AbstractedFS):
+    """The folder that is served, seen by the user that this object was made for at the login."""
 
-    def __init__(self, home, handler):
-        super().__init__(home, handler)
-        self.client = handler.authorizer.clients[handler.username]
+    def __init__(self, root, handler):
+        super().__init__(root, handler)
+        self.folder = handler.folder
+        self.client, self.cwd = handler.authorizer.clients[handler.username]
 
     def open(self, filename, mode):
-        file = super().open(filename, mode)
+        file = self.folder.open(filename, mode)
         return file if mode == "rb" else WrittenFile(file, self.client)
 
-    def mkstemp(self, *args, **kwargs):
-        return WrittenFile(super().mkstemp(*args, **kwargs), self.client)
+    def mkstemp(self, suffix="", prefix="", dir="", mode="wb"):
+        name = f"{dir}/{prefix}{secrets.token_hex(4)}{suffix}"
+        return WrittenFile(self.folder.open(name, "xb"), self.client)
 
     def chdir(self, path):
-        # Not os.chdir(): the working directory is the whole process's.  This asks the kernel the same question.
-        os.stat(os.path.join(path, "."))
-        self.cwd = self.fs2ftp(path)
+        # Not os.chdir(): the working directory is the whole process's. This asks the kernel the same question.
+        self.folder.stat(f"{path}/.")
+        self.cwd = path
+
+    def listdir(self, path):
+        return self.folder.listdir(path)
+
+    def mkdir(self, path):
+        self.folder.mkdir(path)
+
+    def rmdir(self, path):
+        self.folder.rmdir(path)
+
+    def remove(self, path):
+        self.folder.remove(path)
+
+    def rename(self, src, dst):
+        self.folder.rename(src, dst)
+
+    def chmod(self, path, mode):
+        self.folder.chmod(path, mode)
+
+    def utime(self, path, timeval):
+        self.folder.utime(path, timeval)
+
+    def stat(self, path):
+        return self.folder.stat(path)
+
+    def lstat(self, path):
+        return self.folder.lstat(path)
+
+    def readlink(self, path):
+        return self.folder.readlink(path)
+
+    def getsize(self, path):
+        return self.folder.stat(path).st_size
+
+    def getmtime(self, path):
+        return self.folder.stat(path).st_mtime
+
+    def isfile(self, path):
+        with suppress(OSError):
+            return stat.S_ISREG(self.folder.stat(path).st_mode)
+        return False
+
+    def isdir(self, path):
+        with suppress(OSError):
+            return stat.S_ISDIR(self.folder.stat(path).st_mode)
+        return False
+
+    def lexists(self, path):
+        with suppress(OSError):
+            return bool(self.folder.lstat(path))
+        return False
+
+    # Where a name leads, the kernel decides when it is opened.
+
+    def realpath(self, path):
+        return path
+
+    def validpath(self, path):
+        return True
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("users", type=argparse.FileType())
+    parser.add_argument("folder", type=Folder)
     parser.add_argument("--port", type=int, default=2121)
     options = parser.parse_args()
     if os.fstat(options.users.fileno()).st_mode & 0o077:
@@ -96,18 +172,19 @@ def main():
     authorizer.clients = {}
     for line in options.users:
         name, password, home = line.rstrip("\n").split(":")
-        authorizer.clients[name] = client = replace.Identity.from_user(name)
+        client = replace.Identity.from_user(name)
         if client.has_root:
             parser.error(f"{name} has uid 0, gid 0 or group 0")
-        authorizer.add_user(name, password, home, perm="elradfmwMT")  # the file system says what is permitted
+        authorizer.clients[name] = client, home
+        authorizer.add_user(name, password, "/", perm="elradfmwMT")  # the file system says what is permitted
 
     class Handler(FTPHandler):
         abstracted_fs = ClientFilesystem
+        folder = options.folder
 
     Handler.authorizer = authorizer
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
     replace.protect_os()
-    without_proc()
     with suppress(KeyboardInterrupt), ThreadedFTPServer(("127.0.0.1", options.port), Handler) as server:
         print("listening on port", server.address[1], flush=True)
         server.serve_forever()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What test_servers.py needs around a server: eight users and their files, a start, clients that begin together.
+"""What the tests of servers need around one: eight users and their files, a start, clients that begin together.
 
 The users are in files that nss_wrapper shows to the server: it looks them up as it would any, and nothing is
 added to this machine's.
@@ -82,33 +82,68 @@ def with_users(folder: Path, passwd: list[str], group: list[str], code: str) -> 
 
 
 @contextlib.contextmanager
-def server(world: Path, words: list[str], stop: signal.Signals = signal.SIGTERM) -> Iterator[tuple[int, str]]:
-    """Start it; yields its process id and the last word of the line that it prints when it listens.
+def server(
+    world: Path,
+    words: list[str],
+    stop: signal.Signals = signal.SIGTERM,
+    *,
+    socket: Path | None = None,
+    status: int = 0,
+    env: dict[str, str] | None = None,
+) -> Iterator[tuple[int, str]]:
+    """Start it; yields its process id and its address: the last word of the line that it prints when it listens.
 
-    It must end well when it is sent the signal.
+    A server that prints nothing has a socket, and listens when everybody may connect to it.  The server must end
+    with that status when it is sent the signal.
     """
     database = {"NSS_WRAPPER_PASSWD": f"{world}/passwd", "NSS_WRAPPER_GROUP": f"{world}/group"}
     with open(world / "log", "w") as log:
         process = subprocess.Popen(
             words,
-            env={**os.environ, "LD_PRELOAD": nss_wrapper(), **database},
+            env={**os.environ, "LD_PRELOAD": nss_wrapper(), **database, **(env or {})},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,  # as a service is started: a terminal that it opened could become its own
         )
+
+    def address() -> str | None:
+        if socket:
+            return str(socket) if socket.exists() and socket.stat().st_mode & 0o777 == 0o666 else None
+        line = re.search(r"^listening on .*?(\S+)$", (world / "log").read_text(), re.M)
+        return line and line[1]
+
     try:
         deadline = time.monotonic() + HANG
-        while not (line := re.search(r"^listening on .*?(\S+)$", (world / "log").read_text(), re.M)):
+        while not (found := address()):
             assert process.poll() is None, (world / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        yield process.pid, line[1]
+        yield process.pid, found
         process.send_signal(stop)
-        assert process.wait(HANG) == 0, (world / "log").read_text()
+        assert process.wait(HANG) == status, (world / "log").read_text()
     finally:
         process.kill()
         process.wait()
+
+
+def open_files(pid: int) -> dict[str, str]:
+    """What a process has open: paths, and by which number."""
+    found = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[os.readlink(link)] = link.name
+    return found
+
+
+def until_open(pid: int, path: str) -> str:
+    """Wait until a process has opened the file; the number of its descriptor."""
+    deadline = time.monotonic() + HANG
+    while path not in (found := open_files(pid)):
+        assert time.monotonic() < deadline, f"{path} was not opened"
+        time.sleep(0.01)
+    return found[path]
 
 
 def command(program: str, replaced: dict[str, object]) -> list[str]:
@@ -120,11 +155,12 @@ def command(program: str, replaced: dict[str, object]) -> list[str]:
     return [str(replaced.get(word, word)) for word in words]
 
 
-def users_file(world: Path, home: str = "") -> Path:
-    """The file of users and passwords that a server is given."""
+def users_file(world: Path, homes: str | None = None) -> Path:
+    """The file of users and passwords that a server is given, and of their homes if it is told where these are."""
     path = world / "users"
     path.touch(0o600)
-    path.write_text("".join(f"{name}:word of {name}{home and f':{world}/{name}'}\n" for name in NAMES))
+    lines = [f"{name}:word of {name}" + ("" if homes is None else f":{homes}/{name}") for name in NAMES]
+    path.write_text("".join(f"{line}\n" for line in lines))
     return path
 
 
