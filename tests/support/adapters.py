@@ -1,0 +1,345 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""How support/hostile.py asks each server: one short adapter for each, all with the same methods."""
+
+import base64
+import contextlib
+import ftplib
+import http.client
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+from urllib.parse import quote, unquote_to_bytes
+
+import replace
+from support.children import HANG
+from support.hostile import ATTACKER, PLANTED
+from support.servers import IDS
+
+#: Files of the attacker's own, which are copied and renamed to and from names that are not.
+OWN = [f"{ATTACKER}/{name}".encode() for name in ("spare", "taken")]
+
+
+def everything(connection: socket.socket, limit: int = 64 << 20) -> bytes:
+    """What comes until the server closes; a reset ends it, too."""
+    found = []
+    with contextlib.suppress(ConnectionError):
+        while limit > 0 and (chunk := connection.recv(1 << 16)):
+            found.append(chunk)
+            limit -= len(chunk)
+    return b"".join(found)
+
+
+class Adapter:
+    """A server, asked for one path by one user.  A path is relative to the folder that it serves, or absolute."""
+
+    writes = lists = True
+    #: Whether the server starts a thread for each connection.
+    starts_threads = False
+    #: What a relative path begins with.
+    base = b""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        #: What came to the attacker instead of an answer.
+        self.refusals: list[bytes] = []
+        self._open = contextlib.ExitStack()
+
+    def close(self) -> None:
+        self._open.close()
+
+    def spelled(self, path: bytes) -> bytes:
+        return path if path.startswith(b"/") else self.base + path
+
+    def refused(self, user: str, reason: bytes | str) -> None:
+        if user == ATTACKER:
+            self.refusals.append(reason.encode("latin-1") if isinstance(reason, str) else reason)
+
+    def connect(self, user: str) -> socket.socket:
+        """A connection that the server takes for this user's."""
+        connection = self._open.enter_context(socket.socket(socket.AF_UNIX))
+        with replace.impersonate(replace.Identity(*IDS[user])):  # SO_PEERCRED is of that moment
+            connection.connect(self.address)  # waits if many others do
+        connection.settimeout(HANG)
+        return connection
+
+    def read(self, user: str, path: bytes) -> bytes | None:
+        """The content of a file; None if the server said no."""
+        raise NotImplementedError
+
+    def list(self, user: str, path: bytes) -> set[bytes] | None:
+        """The names in a folder."""
+        raise NotImplementedError
+
+    def write(self, user: str, path: bytes, data: bytes) -> bool:
+        """Whether the server said that it has done it."""
+        raise NotImplementedError
+
+    def others(self, user: str, path: bytes) -> Iterator[bytes]:
+        """All else that the server can be asked about that path; yields what it says."""
+        return iter(())
+
+    def begin(self, user: str, path: bytes) -> socket.socket:
+        """Ask for a file and read nothing; the connection on which the file comes."""
+        raise NotImplementedError
+
+    def begin_write(self, user: str, path: bytes) -> socket.socket:
+        """Announce a million bytes and send some of them."""
+        raise NotImplementedError
+
+    def begin_line(self, user: str) -> socket.socket:
+        """A connection on which a request has begun, in the middle of its name."""
+        raise NotImplementedError
+
+
+class Readme(Adapter):
+    """README's server: a line is a path, and the answer is the content."""
+
+    writes = lists = False
+    starts_threads = True
+
+    def begin(self, user: str, path: bytes) -> socket.socket:
+        connection = self.connect(user)
+        with contextlib.suppress(ConnectionError):  # it need not read a line to its end
+            connection.sendall(self.spelled(path) + b"\n")
+        return connection
+
+    def read(self, user: str, path: bytes) -> bytes | None:
+        with self.begin(user, path) as connection:
+            return everything(connection) or None
+
+    def begin_line(self, user: str) -> socket.socket:
+        return self.connect(user)
+
+
+class FileService(Adapter):
+    """docs/examples/file_service.py."""
+
+    def begin(self, user: str, path: bytes, verb: bytes = b"GET ") -> socket.socket:
+        connection = self.connect(user)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(verb + self.spelled(path) + b"\n")
+        return connection
+
+    def _ask(self, user: str, verb: bytes, path: bytes, body: bytes = b"") -> bytes | None:
+        with self.begin(user, path, verb) as connection, connection.makefile("rb") as answers:
+            try:
+                line = answers.readline()
+                if line == b"SEND\n":
+                    connection.sendall(body)
+                    line = answers.readline()
+                if line.startswith(b"OK "):
+                    return answers.read(int(line[3:]))
+            except ConnectionError:
+                return None
+            self.refused(user, line)
+            connection.shutdown(socket.SHUT_WR)
+            self.refused(user, everything(connection))  # a newline in the path makes it two requests
+            return None
+
+    def read(self, user: str, path: bytes) -> bytes | None:
+        return self._ask(user, b"GET ", path)
+
+    def list(self, user: str, path: bytes) -> set[bytes] | None:
+        answer = self._ask(user, b"LIST ", path)
+        return None if answer is None else set(answer.splitlines())
+
+    def write(self, user: str, path: bytes, data: bytes) -> bool:
+        return self._ask(user, b"PUT %d " % len(data), path, data) is not None
+
+    def begin_write(self, user: str, path: bytes) -> socket.socket:
+        connection = self.begin(user, path, b"PUT 1000000 ")
+        assert connection.recv(100) == b"SEND\n"
+        connection.sendall(bytes(500_000))
+        return connection
+
+    def begin_line(self, user: str) -> socket.socket:
+        return self.begin(user, b"", b"GET /")  # a newline follows, and then the name that never ends
+
+
+class Ftp(Adapter):
+    """docs/examples/ftp_server.py.  A session of each user stays open, until a request fails in it."""
+
+    starts_threads = True
+    base = b"/"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self._sessions: dict[str, ftplib.FTP] = {}
+
+    def close(self) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1].close()
+        super().close()
+
+    def _name(self, path: bytes) -> str:
+        return self.spelled(path).decode("latin-1")
+
+    def login(self, user: str) -> ftplib.FTP:
+        session = ftplib.FTP(timeout=HANG, encoding="latin-1")  # bytes as they are
+        session.connect("127.0.0.1", int(self.address))
+        session.login(user, f"word of {user}")
+        return session
+
+    def _try(self, user: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """function(session, *arguments), or None if the server refuses."""
+        if user not in self._sessions:
+            self._sessions[user] = self.login(user)
+        try:
+            return function(self._sessions[user], *arguments)
+        except ftplib.error_perm as error:
+            self.refused(user, str(error))
+        except (ftplib.Error, EOFError, OSError) as error:
+            self.refused(user, str(error))
+            self._sessions.pop(user).close()
+        return None
+
+    def _raw(self, user: str, line: bytes) -> None:
+        """A line with line ends in it, and all that is said to it."""
+        with contextlib.closing(self.login(user)) as session:
+            sock = cast(socket.socket, session.sock)
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(line + b"\r\nQUIT\r\n")
+            self.refused(user, everything(sock))
+
+    def read(self, user: str, path: bytes) -> bytes | None:
+        if {*b"\r\n"} & {*path}:
+            self._raw(user, b"MLST " + self.spelled(path))
+            self._raw(user, b"RETR " + self.spelled(path))
+            return None
+        found: list[bytes] = []
+        done = self._try(user, ftplib.FTP.retrbinary, "RETR " + self._name(path), found.append)
+        return b"".join(found) if done else None
+
+    def list(self, user: str, path: bytes) -> set[bytes] | None:
+        if {*b"\r\n"} & {*path}:
+            return None
+        lines: list[str] = []
+        verb = "NLST " + self._name(path)
+        if self._try(user, ftplib.FTP.retrlines, verb, lines.append) is None:
+            return None
+        for verb in ("LIST ", "MLSD "):
+            found: list[str] = []
+            self._try(user, ftplib.FTP.retrlines, verb + self._name(path), found.append)
+            self.refused(user, "\n".join(found))
+        return {line.encode("latin-1") for line in lines}
+
+    def write(self, user: str, path: bytes, data: bytes, verb: str = "STOR ") -> bool:
+        def store(session: ftplib.FTP) -> str:
+            with session.transfercmd(verb + self._name(path)) as connection:
+                connection.sendall(data)
+            return session.voidresp()
+
+        return not {*b"\r\n"} & {*path} and self._try(user, store) is not None
+
+    def others(self, user: str, path: bytes) -> Iterator[bytes]:
+        name, spare, taken = (self._name(one) for one in (path, *OWN))
+        if {*b"\r\n"} & {*path}:
+            return
+        self.write(user, path, PLANTED, "APPE ")
+        self.write(user, path + b"/new", PLANTED)
+        for line in ("SIZE ", "MDTM ", "MLST ", "STAT ", "CWD ", "MKD ", "SITE CHMOD 777 ", "MFMT 20200101000000 "):
+            yield (self._try(user, ftplib.FTP.sendcmd, line + name) or "").encode("latin-1")
+        self._try(user, ftplib.FTP.sendcmd, "CWD " + os.path.dirname(spare))
+        self._try(user, ftplib.FTP.rename, name, taken)
+        yield self.read(user, OWN[1]) or b""
+        self._try(user, ftplib.FTP.delete, taken)
+        self.write(user, OWN[0], PLANTED)
+        self._try(user, ftplib.FTP.rename, spare, name)
+        for line in ("DELE ", "RMD "):
+            yield (self._try(user, ftplib.FTP.sendcmd, line + name) or "").encode("latin-1")
+
+    def begin(self, user: str, path: bytes, verb: str = "RETR ") -> socket.socket:
+        session = self.login(user)
+        self._open.callback(session.close)
+        connection = socket.create_connection(session.makepasv(), HANG)
+        self._open.enter_context(connection)
+        session.putcmd(verb + self._name(path))
+        return connection
+
+    def begin_write(self, user: str, path: bytes) -> socket.socket:
+        connection = self.begin(user, path, "STOR ")
+        connection.sendall(bytes(500_000))
+        return connection
+
+    def begin_line(self, user: str) -> socket.socket:
+        sock = self._open.enter_context(cast(socket.socket, self.login(user).sock))
+        sock.sendall(b"RETR ")
+        return sock
+
+
+class Dav(Adapter):
+    """docs/examples/webdav_server.py."""
+
+    base = b"/"
+
+    def _head(self, user: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"{user}:word of {user}".encode()).decode()}
+
+    def _ask(self, user: str, method: str, url: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+        session = http.client.HTTPConnection("127.0.0.1", int(self.address), timeout=HANG)
+        # WsgiDAV's answer to ".." announces a body that it does not send: with "close" nobody waits for it.
+        headers = {**self._head(user), "Connection": "close", **headers}
+        with contextlib.closing(session):
+            try:
+                session.request(method, url, body or None, headers)
+                answer = session.getresponse()
+                status, data = answer.status, answer.read()
+            except (http.client.HTTPException, ConnectionError) as error:
+                status, data = 0, str(error).encode()
+        if not 200 <= status < 300:
+            self.refused(user, data)
+        return status, data
+
+    def _url(self, path: bytes) -> str:
+        return quote(self.spelled(path))
+
+    def read(self, user: str, path: bytes) -> bytes | None:
+        status, data = self._ask(user, "GET", self._url(path))
+        return data if status == 200 else None
+
+    def list(self, user: str, path: bytes) -> set[bytes] | None:
+        status, data = self._ask(user, "PROPFIND", self._url(path), Depth="1")
+        if status != 207:
+            return None
+        names = [unquote_to_bytes(name) for name in re.findall(rb"<(?:\w+:)?href>([^<]*)<", data)]
+        return {os.path.basename(name.rstrip(b"/")) for name in names[1:]}  # the first is the folder itself
+
+    def write(self, user: str, path: bytes, data: bytes) -> bool:
+        return self._ask(user, "PUT", self._url(path), data)[0] in (201, 204)
+
+    def others(self, user: str, path: bytes) -> Iterator[bytes]:
+        url, spare, taken = (self._url(one) for one in (path, *OWN))
+        for spelling in (quote(path, safe=""), url.replace(".", "%2e"), quote(url), url.replace("/", "//")):
+            yield self._ask(user, "GET", "/" + spelling.lstrip("/"))[1]
+        yield self._ask(user, "GET", "http://localhost" + url)[1]
+        yield self._ask(user, "GET", url, Range="bytes=0-99")[1]
+        for method in ("HEAD", "OPTIONS", "MKCOL", "LOCK", "PROPPATCH", "POST"):
+            yield self._ask(user, method, url)[1]
+        self.write(user, path + b"/new", PLANTED)
+        for method in ("COPY", "MOVE"):
+            yield self._ask(user, method, url, Destination=taken)[1]
+            yield self.read(user, OWN[1]) or b""
+            yield self._ask(user, "DELETE", taken)[1]
+        self.write(user, OWN[0], PLANTED)
+        for method in ("COPY", "MOVE"):
+            yield self._ask(user, method, spare, Destination=url)[1]
+        yield self._ask(user, "DELETE", url)[1]
+
+    def _begin(self, user: str, start: bytes, end: bytes = b"") -> socket.socket:
+        connection = self._open.enter_context(socket.create_connection(("127.0.0.1", int(self.address)), HANG))
+        authorization = self._head(user)["Authorization"].encode()
+        connection.sendall(start + (b" HTTP/1.1\r\nHost: x\r\nAuthorization: " + authorization + end if end else b""))
+        return connection
+
+    def begin(self, user: str, path: bytes) -> socket.socket:
+        return self._begin(user, b"GET " + self._url(path).encode(), b"\r\n\r\n")
+
+    def begin_write(self, user: str, path: bytes) -> socket.socket:
+        end = b"\r\nContent-Length: 1000000\r\n\r\n" + bytes(500_000)
+        return self._begin(user, b"PUT " + self._url(path).encode(), end)
+
+    def begin_line(self, user: str) -> socket.socket:
+        return self._begin(user, b"GET /")

@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""One hostile client against README's server and every server of docs/examples/: support/hostile.py has its attacks.
+
+Whatever it asks for, no answer holds a secret, nothing changes that is not its own, nobody else has to wait for it,
+no thread keeps an identity, and the server ends well.
+"""
+
+import contextlib
+import re
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from signal import SIGINT
+
+import pytest
+from support import hostile, servers
+from support.adapters import Adapter, Dav, FileService, Ftp, Readme
+from support.builds import ROOT, needs_package
+from support.children import HANG, needs_root, wait_until
+from support.hostile import ATTACKER, BYSTANDER, LARGE, MANY, NOTES, OWNER, PLAIN, PLANTED, SECRET, Attack, Home
+from support.servers import IDS, clean, command, open_files, owner, until_open, users_file
+
+import replace
+
+README = (ROOT / "README.md").read_text()
+
+
+def start_ftp(world):
+    needs_package("pyftpdlib")
+    words = {"2121": 0, "ftp-users.txt": users_file(world, ""), "/srv/ftp": world / "served"}
+    return servers.server(world, command("ftp_server.py", words))
+
+
+def start_webdav(world):
+    needs_package("cheroot", "wsgidav")
+    words = {"8080": 0, "dav-users.txt": users_file(world), "/srv/dav": world / "served"}
+    return servers.server(world, command("webdav_server.py", words))
+
+
+def start_file_service(world):
+    words = {"/run/files.socket": world / "socket", "/srv/files": world / "served"}
+    return servers.server(world, command("file_service.py", words))
+
+
+def start_readme(world, change=("", "")):
+    (program,) = re.findall(r"```python\n(import os, shutil, socketserver.*?)```", README, re.S)
+    assert change[0] in program
+    words = [sys.executable, "-c", program.replace(*change), str(world / "socket"), str(world / "served")]
+    return servers.server(world, words, SIGINT, socket=world / "socket", status=-SIGINT)
+
+
+def start_careless(world):
+    """README's server without open_beneath(): the control."""
+    opens = "replace.open_beneath(folder, path, os.O_RDONLY)", "os.open(os.fsencode(sys.argv[2]) + b'/' + path, 0)"
+    return start_readme(world, opens)
+
+
+SERVERS = {
+    "ftp": (start_ftp, Ftp),
+    "webdav": (start_webdav, Dav),
+    "file_service": (start_file_service, FileService),
+    "readme": (start_readme, Readme),
+}
+CONTROL = (start_careless, Readme)
+
+
+class Stage:
+    """A server that runs, the folder that it serves, and who asks it."""
+
+    def __init__(self, world: Path, pid: int, adapter: Adapter) -> None:
+        self.world, self.pid, self.adapter = world, pid, adapter
+        self.home = Home(world)
+        self._count = 0
+
+    def ordinary(self) -> None:
+        """What everybody asks for is answered, and rightly."""
+        ask, self._count = self.adapter, self._count + 1
+        assert ask.read(BYSTANDER, f"{OWNER}/notes".encode()) == NOTES
+        assert ask.read(BYSTANDER, b"public") == NOTES
+        assert ask.read(OWNER, f"{OWNER}/closed/small".encode()) == SECRET + b" small"
+        assert ask.read(BYSTANDER, f"{OWNER}/closed/small".encode()) is None
+        if ask.writes:
+            name, data = f"{BYSTANDER}/file{self._count}", str(self._count).encode()
+            assert ask.write(BYSTANDER, name.encode(), data)
+            assert owner(self.world / "served" / name) == IDS[BYSTANDER]
+            assert ask.read(BYSTANDER, name.encode()) == data
+        if ask.lists:
+            names = ask.list(OWNER, f"{OWNER}/closed".encode()) or set()
+            assert names - {b"upload"} == {b"draft", b"small", b"writable", SECRET}
+
+    def attack(self, attack: Attack) -> None:
+        """Every request for one name, judged by what comes back."""
+        ask, found = self.adapter, self.adapter.read(ATTACKER, attack.path)
+        assert not found or found in (*attack.may, PLANTED), f"{attack.name}: read {found[:100]!r}"
+        if ask.lists:
+            names = ask.list(ATTACKER, attack.path) or set()
+            assert names <= hostile.listable(self.world), f"{attack.name}: listed {names}"
+        if attack.write:
+            if ask.writes:
+                ask.write(ATTACKER, attack.path, PLANTED)
+            for answer in ask.others(ATTACKER, attack.path):
+                assert SECRET not in answer, f"{attack.name}: {answer[:100]!r}"
+        assert SECRET not in b"".join(ask.refusals), f"{attack.name}: {ask.refusals}"
+        ask.refusals.clear()
+
+    def memory(self) -> int:
+        """Bytes that the server has in memory."""
+        (kib,) = re.findall(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{self.pid}/status").read_text(), re.M)
+        return int(kib) << 10
+
+
+@contextlib.contextmanager
+def staged(start, adapter):
+    needs_root()
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build with per-thread calls")
+    with servers.world() as world:
+        hostile.lay_out(world)
+        users_file(world)
+        before = hostile.snapshot(world)
+        with contextlib.ExitStack() as clients, start(world) as (pid, address):
+            resource.prlimit(pid, resource.RLIMIT_DATA, (4 << 30, 4 << 30))  # a device has no end; a stack has 8 MiB
+            stage = Stage(world, pid, clients.enter_context(contextlib.closing(adapter(address))))
+            stage.ordinary()
+            yield stage
+            stage.ordinary()
+            terminal = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
+            assert terminal == "0", "the server has got a terminal"
+            clean(pid)
+            # The server ends now, while there are clients.
+        assert hostile.snapshot(world) == before
+
+
+@pytest.fixture(params=SERVERS)
+def stage(request, monkeypatch):
+    monkeypatch.setenv("LIBREPLACE_TEST_SECRET", SECRET.decode())  # for /proc/self/environ
+    with staged(*SERVERS[request.param]) as stage:
+        yield stage
+
+
+def test_the_client_finds_what_a_careless_server_gives():
+    """The control. The server acts as its clients, and nothing more."""
+    found = []
+    with staged(*CONTROL) as stage:
+        path = f"{OWNER}/closed/draft"
+        stage.adapter.begin(OWNER, path.encode())
+        number = until_open(stage.pid, f"{stage.world}/served/{path}")
+        for attack in hostile.attacks(stage.world, stage.pid, [number]):
+            try:
+                stage.attack(attack)
+            except AssertionError:
+                found.append(attack.name)
+    for target in (f"/proc/self/fd/{number}", f"/dev/fd/{number}", "outside/secret"):
+        for road in ("up", "link", "link to the root", "link to its folder"):
+            assert f"{target}, {road}" in found
+    assert "/etc/passwd, link" in found
+    assert "up, many dots" in found
+    assert not [name for name in found if name.startswith(("private", "closed", "notes"))], "the kernel asks who it is"
+
+
+def test_no_name_is_a_way_to_more(stage):
+    """All names, while another user slowly downloads two files out of a closed folder, and uploads one into it."""
+    paths = [f"{OWNER}/closed/{name}" for name in ("draft", "writable")]
+    slow = [stage.adapter.begin(OWNER, path.encode()) for path in paths]
+    if stage.adapter.writes:
+        paths.append(f"{OWNER}/closed/upload")
+        upload = stage.adapter.begin_write(OWNER, paths[-1].encode())
+    numbers = [until_open(stage.pid, f"{stage.world}/served/{path}") for path in paths]
+    for number, attack in enumerate(hostile.attacks(stage.world, stage.pid, numbers)):
+        stage.attack(attack)
+        if number % 100 == 0:
+            stage.ordinary()
+            for connection in slow:  # cheroot closes one on which nothing moves for 10 s
+                assert connection.recv(1 << 16)
+            if stage.adapter.writes:
+                upload.sendall(bytes(1000))
+    for path in paths:
+        assert f"{stage.world}/served/{path}" in open_files(stage.pid), "it was open all the time"
+    (stage.world / "served" / OWNER / "closed" / "upload").unlink(missing_ok=True)
+
+
+def test_a_name_changes_while_it_is_resolved(stage):
+    served = stage.world / "served"
+    with subprocess.Popen([sys.executable, hostile.__file__, served], stdout=subprocess.PIPE, text=True) as swapper:
+        try:
+            assert swapper.stdout.readline() == "swapping\n"
+            for path in hostile.SWAPPED:  # the control: who opens the path as it is gets either
+                seen = set()
+                deadline = time.monotonic() + HANG
+                while not {True, False} <= seen:
+                    assert time.monotonic() < deadline, path
+                    if data := hostile.try_swapped(served, path):
+                        seen.add(SECRET in data)
+            for _ in range(100):
+                for path in hostile.SWAPPED:
+                    stage.attack(Attack(f"{path[:20]!r} swapped", path, (PLAIN,)))
+                    if stage.adapter.writes:
+                        stage.adapter.write(ATTACKER, path, PLANTED)
+            stage.ordinary()
+        finally:
+            swapper.kill()
+    with contextlib.suppress(FileNotFoundError):  # it was outside at that moment
+        (stage.world / "outside" / "drop" / "inner").rename(served / ATTACKER / "left")
+
+
+def test_fifos_keep_nobody_waiting(stage):
+    with hostile.fifos(stage.home) as names, contextlib.ExitStack() as waiting:
+        for name in names:
+            waiting.enter_context(stage.adapter.begin(ATTACKER, name))
+        stage.ordinary()
+        for name in names[:3]:
+            stage.attack(Attack("a FIFO", name, write=True))
+    stage.ordinary()
+
+
+def test_devices_and_sockets_are_no_files(stage):
+    for name, path in hostile.special_files(stage.home):
+        stage.attack(Attack(name, path, write=True))
+        stage.ordinary()
+
+
+def test_clients_that_never_read_keep_nobody_waiting(stage):
+    """They are still there when the server is told to end."""
+    before, paths = stage.memory(), [f"{OWNER}/closed/draft".encode()] * MANY
+    for path in paths:
+        stage.adapter.begin(OWNER, path)
+    until_open(stage.pid, f"{stage.world}/served/{OWNER}/closed/draft")
+    stage.ordinary()
+    grown = stage.memory() - before
+    assert grown < MANY * LARGE / 2, f"{grown >> 20} MiB more: each client holds a whole file"
+
+
+def test_clients_that_leave_half_way(stage):
+    for _ in range(MANY):
+        with stage.adapter.begin(OWNER, f"{OWNER}/closed/draft".encode()) as connection:
+            assert connection.recv(1000)
+        stage.adapter.begin(OWNER, f"{OWNER}/closed/draft".encode()).close()
+        if stage.adapter.writes:
+            stage.adapter.begin_write(ATTACKER, f"{ATTACKER}/half".encode()).close()
+        with stage.adapter.begin_line(ATTACKER) as connection:
+            connection.sendall(b"half a line")
+    stage.ordinary()
+    stage.adapter.close()
+    wait_until(lambda: not any("/served/" in path for path in open_files(stage.pid)), "the server to close the files")
+    if stage.adapter.starts_threads:
+        wait_until(lambda: len(replace.thread_credentials(stage.pid)) == 1, "the threads to end")
+
+
+def test_a_line_that_never_ends(stage):
+    """Many that wait, and one that sends on and on: the server keeps little of it."""
+    before = stage.memory()
+    for _ in range(MANY):
+        stage.adapter.begin_line(ATTACKER).sendall(b"half a line")
+    with stage.adapter.begin_line(ATTACKER) as connection, contextlib.suppress(ConnectionError, TimeoutError):
+        connection.settimeout(2)  # to take no more is also an end
+        for _ in range(1500):
+            connection.sendall(b"n" * (1 << 16))
+    grown = stage.memory() - before
+    assert grown < 50 << 20, f"{grown >> 20} MiB more"
+    stage.ordinary()
