@@ -67,6 +67,55 @@ def test_the_threaded_server_is_right_as_copied():
     assert "allow_root=True permits it" in errors
 
 
+ASYNCIO_SERVER = """
+import asyncio, os, sys
+import replace
+
+folder = os.open(sys.argv[2], os.O_PATH | os.O_DIRECTORY)
+
+async def handle(reader, writer):
+    path = (await reader.readline()).rstrip(b"\\n")
+    try:
+        LINES
+        writer.write(os.read(fd, 100))
+        os.close(fd)
+    finally:
+        writer.close()
+
+async def main():
+    replace.protect_os()
+    server = await asyncio.start_unix_server(handle, sys.argv[1])
+    os.chmod(sys.argv[1], 0o666)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def test_the_asyncio_lines_open_a_file_as_the_client():
+    needs_root()
+    (lines,) = re.findall(r"```python\n(client = replace.Identity.from_peer\(writer.*?)```", README, re.S)
+    program = ASYNCIO_SERVER.replace("LINES", lines.rstrip().replace("\n", "\n        "))
+    if replace.SCOPE != "thread":
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        with open(f"{folder}/file", "w") as file:
+            file.write("of daemon")
+        os.chmod(file.name, 0o600)
+        os.chown(file.name, replace.Identity.from_user("daemon").uid, 0)
+        address = f"{folder}/socket"
+        server = subprocess.Popen([sys.executable, "-c", program, address, folder], cwd="/", stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server")
+            assert ask("daemon", address, "file") == b"of daemon"
+            assert ask("nobody", address, "file") == b""
+            assert ask("daemon", address, f"{folder}/file") == b"", "an absolute name"
+        finally:
+            server.kill()
+            server.wait()
+
+
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_every_test_that_a_page_names_is_there(page):
     text = (ROOT / "docs" / page).read_text()

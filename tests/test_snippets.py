@@ -26,6 +26,7 @@ ELSEWHERE = {
     "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
     ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
     "import os, shutil, socketserver, sys": "test_the_threaded_server_is_right_as_copied",
+    "client = replace.Identity.from_peer(writer": "test_the_asyncio_lines_open_a_file_as_the_client",
     # who it is
     "import threading\n\nimport cachetools": "test_the_cache_of_the_page_keeps_no_failure",
     # examples: each by the command of its page
