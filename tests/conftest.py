@@ -26,6 +26,8 @@ from support.builds import PYTHONS, no_source, run, tool, version  # noqa: E402
 from support.children import REGAIN, needs_root  # noqa: E402
 from support.schema import validate_reports  # noqa: E402
 
+import replace  # noqa: E402
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """What lies in tests/system/ is long, and is collected if it is asked for: by `-m long`, or by its name."""
@@ -38,6 +40,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if SYSTEM in item.path.parents:
         item.add_marker("long")
     assert " at 0x" not in item.name, f"{item.name}: an address is another one in each process; give the case an id"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if replace.SCOPE != "thread":
+        idle = [item for item in items if item.get_closest_marker("per_thread")]
+        items[:] = [item for item in items if item not in idle]
+        config.hook.pytest_deselected(items=idle)
 
 
 @pytest.fixture(autouse=True)

@@ -252,8 +252,6 @@ def python_of(module, code):
     """What the code prints, in a process of its own."""
     needs_root()
     needs_package(module)  # imported in the child alone: eventlet changes what it is imported into
-    if replace.SCOPE != "thread":
-        pytest.skip("needs per-thread credentials")
     out = run(sys.executable, "-Wignore", "-c", code, cwd="/")
     assert (out.returncode, out.stderr) == (0, "")
     return out.stdout
@@ -275,6 +273,7 @@ eventlet.sleep(0)
 """
 
 
+@pytest.mark.per_thread
 def test_eventlet_in_the_main_greenlet_is_refused():
     out = python_of(
         "eventlet",
@@ -289,6 +288,7 @@ def test_eventlet_in_the_main_greenlet_is_refused():
     assert seen == "{0}"
 
 
+@pytest.mark.per_thread
 def test_eventlet_in_a_green_thread_is_refused():
     out = python_of(
         "eventlet",
@@ -298,6 +298,7 @@ def test_eventlet_in_a_green_thread_is_refused():
     assert "greenlets switch" in out
 
 
+@pytest.mark.per_thread
 def test_eventlet_elsewhere_does_not_matter():
     """The hub is another thread's; this one has none."""
     out = python_of(
@@ -310,6 +311,7 @@ def test_eventlet_elsewhere_does_not_matter():
     assert out == "[80001]\n"
 
 
+@pytest.mark.per_thread
 def test_twisteds_inline_callbacks_and_reactor_are_refused():
     out = python_of(
         "twisted",

@@ -58,7 +58,7 @@ def warned(path, *options):
     return out.stderr
 
 
-@pytest.mark.skipif(replace.SCOPE != "thread", reason="needs a build whose calls change one thread")
+@pytest.mark.per_thread
 @pytest.mark.parametrize("how", HOW)
 def test_protect_os_warns_once_of_a_closed_folder_where_it_is_called(place, how):
     entry, closing = closed_folder(place, how)

@@ -14,13 +14,15 @@ import pytest
 from support.builds import run
 from support.children import needs_root
 
-import replace
 from replace import _import_caches
+
+pytestmark = pytest.mark.per_thread
 
 START = """
 import importlib, os, sys, threading
 import replace
 from importlib import metadata
+
 place = {place!r}
 alice = replace.Identity(80001, 80011)
 
@@ -38,8 +40,6 @@ def as_alice(function, *arguments):
 def place():
     """A folder that users can read; below it, what they cannot."""
     needs_root()
-    if replace.SCOPE != "thread":
-        pytest.skip("needs a build whose calls change one thread")
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as name:
         os.chmod(name, 0o755)
         yield Path(name)

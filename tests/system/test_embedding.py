@@ -470,7 +470,7 @@ barrier.wait()
 barrier.wait()
 for thread in threads:
     thread.join()
-a, b = (0, 80001, 0), (0, 80002, 0)
+a, b = (4294967293, 80001, 0), (4294967293, 80002, 0)
 assert answers == {80001: (a, 1, 0, a, a), 80002: (b, 0, 1, b, b)}, answers
 
 for outer, inner, first, second in ((replace, own, alice, bob), (own, replace, bob, alice)):  # one inside the other

@@ -65,7 +65,7 @@ def for_show(one, level):
 
 @contextlib.contextmanager
 def not_quite_back(one, level):
-    with replace.impersonate(one, level=level):
+    with replace.impersonate(one, level=level, across_yield=True):
         yield
     replace.setgroups(one.groups)
 
@@ -76,7 +76,7 @@ kept = []
 @contextlib.contextmanager
 def that_keeps_memory(one, level):
     kept.append(b"x" * (1 << 14))
-    with replace.impersonate(one, level=level):
+    with replace.impersonate(one, level=level, across_yield=True):
         yield
 
 
