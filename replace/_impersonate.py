@@ -16,6 +16,7 @@ from . import _native
 from ._errors import IdentityRefused, failure, refused
 from ._identity import Identity, check_identity
 from ._native import ABORT_UNLESS_RESTORED, ALLOW_PROCESS, ALLOW_ROOT, LEVELS, SCOPE
+from ._starts import refuse_starts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,8 +76,14 @@ def _before(identity: Identity, /) -> None:
 
 
 def _before_call(identity: Identity, /) -> None:
-    """A plain function cannot cross an await, but it can switch greenlets."""
+    """A plain function cannot cross an await. But it can switch greenlets, or start a worker of the loop's executor."""
+    if _running_loop():
+        refuse_starts(_is_thread_beside_loop)
     _refuse_greenlets(identity)
+
+
+def _is_thread_beside_loop(what: str) -> bool:
+    return what.startswith("_thread.") and bool(_running_loop())
 
 
 def _lazily(identity: Identity, flags: int, /) -> IdentityRefused:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ._identity import Identity, check_identity
 from ._impersonate import impersonate
 from ._native import SCOPE
-from ._protect_os import starting
+from ._starts import starting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +37,12 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
         )
     # Under the identity, user= makes the child fork (not vfork), so that it becomes the user at once (core/fork.c);
     # what it asks for itself then is a second lock on the same door.
-    starting.here = True
+    popen = subprocess.Popen.__new__(subprocess.Popen)
+    before = getattr(starting, "popen", None)
+    starting.popen = popen  # protect_os() lets this object start, and nothing else
     try:
         with impersonate(identity, allow_root=allow_root):
-            return subprocess.Popen(args, user=identity.uid, group=identity.gid, **options)
+            subprocess.Popen.__init__(popen, args, user=identity.uid, group=identity.gid, **options)
     finally:
-        starting.here = False
+        starting.popen = before
+    return popen

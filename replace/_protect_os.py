@@ -2,85 +2,70 @@
 # SPDX-License-Identifier: MIT
 """protect_os(): what would break identities raises instead.
 
-os's own calls are refused while a thread is switched; what a thread starts would
-inherit its identity, so starting it can be refused, too.
+os's own calls are refused while a thread is switched. In a thread that holds an identity,
+a new thread or process would inherit that identity, so starting one is refused, too.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from _thread import _local
-
 from ._closed_folders import warn_of_closed_folders
 from ._drop_privileges import OS_CALLS, alone_or_refused
-from ._errors import IdentityRefused
-from ._native import depth
+from ._stand_in import StandIn, public_name, put_in_place
+from ._starts import refuse_starts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Literal
 
-_EVENTS = frozenset(
-    ("os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen", "pty.spawn",
-     "_thread.start_new_thread", "_thread.start_joinable_thread")
-)  # fmt: skip
-starting = _local()  # .here: popen_as() is at work in this thread
-_protected = {"os": False, "strict": False}
+    Children = Literal["refuse", "inherit"]
+
+_protected = {"os": False}
 
 
-def protect_os(*, strict: bool = False) -> None:
-    """Turn what would break identities into exceptions; once, at the start of the program.
+def protect_os(*, children: Children = "refuse") -> None:
+    """Turn what would break identities into exceptions. Call it once, at the start of the program.
 
-    os.setuid and its brothers (also in posix) raise IdentityRefused while any thread is
-    switched, instead of aborting the process or making that thread root.
-    strict: in a thread that holds an identity, starting a thread or a process raises
-    IdentityRefused as well, as it would inherit the identity (and may come back from it).
-    Cannot be undone.  Not seen: names imported from os before, C libraries, PAM.
+    ``os.setuid`` and its brothers raise IdentityRefused while any thread holds an identity. Without this call they
+    abort the process, or make that thread root. Starting a thread or a process raises IdentityRefused in a thread that
+    holds an identity, because the new one would inherit it and could come back from it. So does running code in another
+    interpreter. Other threads are free to start what they like.
+
+    The call cannot be undone, and a later call can only add to it. What it replaces, it replaces in all modules, under
+    any name.
+
+    It cannot see:
+
+    * calls and threads of C libraries, of PAM and of ctypes;
+    * functions that were stored elsewhere before: in a class, a closure or a default argument;
+    * work for threads and processes that run already. They do it as the server. A ThreadPoolExecutor queues a task
+      before it starts a thread for it, so it may still run a task whose ``submit()`` was refused.
+
+    Args:
+        children: ``"refuse"``, or ``"inherit"``: threads and processes may be started inside, and inherit the identity.
+
+    Warns:
+        RuntimeWarning: Once, if users in general cannot read an entry of sys.path: imports under an identity will fail.
+
+    Raises:
+        ValueError: ``children`` is something else. Nothing changed.
+        IdentityRefused: Another audit hook vetoes ours, so starts would not be seen.
+
+    Audit event: ``replace.refuse_starts``, with ``children="refuse"``.
     """
+    if children not in ("refuse", "inherit"):
+        raise ValueError(f"children should be refuse or inherit, not {children!r}")
     if not _protected["os"]:
+        put_in_place([StandIn(original, _guard_setter) for original in OS_CALLS.values()])
         _protected["os"] = True
-        import posix
-
-        for name, original in OS_CALLS.items():
-            guarded = _guarded(f"os.{name}", original)
-            for module in (os, posix):
-                setattr(module, name, guarded)
-    if strict and not _protected["strict"]:
-        _protected["strict"] = True
-        sys.addaudithook(_refuse_starts)
-        if sys.version_info < (3, 12):  # there, starting a thread is no audit event
-            import _thread
-            import threading
-
-            start = _thread.start_new_thread
-
-            def start_new_thread(*args: Any) -> Any:
-                _refuse_starts("_thread.start_new_thread", args)
-                return start(*args)
-
-            for module in (_thread, threading):
-                for name in ("start_new_thread", "_start_new_thread"):
-                    if hasattr(module, name):
-                        setattr(module, name, start_new_thread)
+    if children == "refuse":
+        refuse_starts(_everything)
     warn_of_closed_folders()
 
 
-def _guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        return alone_or_refused(original, args, name)
-
-    call.__module__ = original.__module__  # where a pickle finds it
-    call.__name__ = call.__qualname__ = name[3:]
-    call.__doc__ = f"{original.__doc__}\n\nGuarded by replace.protect_os()."
-    call.__wrapped__ = original  # type: ignore[attr-defined]
-    return call
+def _guard_setter(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return alone_or_refused(lambda: original(*args, **kwargs), (), public_name(original))
 
 
-def _refuse_starts(event: str, args: tuple[Any, ...]) -> None:
-    if event in _EVENTS and depth() and not getattr(starting, "here", False):
-        raise IdentityRefused(
-            f"{event} in a thread that holds an identity: what it starts would inherit it; "
-            "start it outside, or a process with replace.popen_as()"
-        )
+def _everything(what: str) -> bool:
+    return True

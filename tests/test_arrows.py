@@ -13,7 +13,18 @@ PACKAGE = ROOT / "replace"
 #: A file imports only from those before it.  _native is compiled.
 ORDER = [
     *("_native", "_replace", "_import_caches", "_errors", "_preload", "_ids", "_users", "_process", "_identity"),
-    *("_account", "_threads", "_impersonate", "_acting_as", "_impersonated", "_closed_folders", "_pool", "_executor"),
+    *(
+        "_account",
+        "_threads",
+        "_stand_in",
+        "_starts",
+        "_impersonate",
+        "_acting_as",
+        "_impersonated",
+        "_closed_folders",
+        "_pool",
+        "_executor",
+    ),
     *("_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build"),
     *("__init__", "_cli", "__main__"),
 ]

@@ -2,16 +2,27 @@
 # SPDX-License-Identifier: MIT
 """protect_os(): calls and starts that would break identities raise instead."""
 
+import asyncio
+import copy
+import inspect
 import os
+import pickle
+import posix
+import re
 import subprocess
+import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.children import ALICE, as_root, attacked
+from support import starters
+from support.builds import run
+from support.children import ALICE, BOB, as_root, attacked, in_child, needs_root
 
 import replace
-from replace import impersonate
+from replace import _starts, impersonate
+from replace._drop_privileges import OS_CALLS
 
 
 @pytest.mark.parametrize("name", ["setgroups", "seteuid", "setresuid", "setgid"])
@@ -26,8 +37,6 @@ def test_protected_os_works_while_nobody_is_switched():
     def body():
         replace.protect_os()
         replace.protect_os()
-        import posix
-
         posix.seteuid(80001)
         assert os.geteuid() == 80001
         os.seteuid(0)
@@ -41,26 +50,282 @@ def test_protected_os_works_while_nobody_is_switched():
     as_root(body)
 
 
-STARTS = {
-    "fork": lambda: os.fork() or os._exit(0),
-    "system": lambda: os.system("true"),
-    "subprocess": lambda: subprocess.run(["true"], check=True),
-    "posix_spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
-    "thread": lambda: threading.Thread(target=int).start(),
-    "pool": lambda: ThreadPoolExecutor(1).submit(int).result(),
+# ---- Starting threads and processes
+
+
+def tried(name):
+    """In a child: it is refused under an identity and starts nothing; outside, and in other threads, it works."""
+
+    def body():
+        starters.prepare(name)
+        replace.protect_os()
+        start = starters.STARTERS[name]
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(int).result()
+            before = starters.alive()
+            with impersonate(ALICE):
+                # An interpreter that an audit hook refuses is a RuntimeError of Python's own.
+                refusal = r"replace.popen_as\(\).*replace.IdentityExecutor|interpreter creation failed"
+                with pytest.raises(RuntimeError, match=refusal):
+                    start()
+                assert starters.alive() == before
+                assert os.geteuid() == ALICE.uid
+            if not name.startswith("os.exec"):
+                start()
+        replace.assert_clean()
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("name", starters.STARTERS)
+def test_what_starts_a_thread_or_a_process_is_refused_under_an_identity(name):
+    tried(name)
+
+
+@pytest.mark.parametrize("name", ["os.posix_spawn", "subprocess.run", "threading.Thread", "_posixsubprocess.fork_exec"])
+def test_a_thread_without_identity_starts_what_it_likes_meanwhile(name):
+    def body():
+        starters.prepare(name)
+        replace.protect_os()
+        go, done, problems = threading.Event(), threading.Event(), []
+
+        def work():
+            go.wait()
+            try:
+                starters.STARTERS[name]()
+            except BaseException as problem:
+                problems.append(problem)
+            done.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        with impersonate(ALICE):
+            go.set()
+            done.wait()
+        thread.join()
+        assert problems == []
+
+    as_root(body)
+
+
+def test_no_function_that_starts_something_has_come_without_a_test():
+    """Built-in functions alone: everything else in the library calls one of these."""
+    known = {name.rpartition(".")[2] for name in _starts.STARTERS}
+    new = {
+        f"{module.__name__}.{name}"
+        for module in starters.MODULES
+        for name, value in vars(module).items()
+        if re.search(starters.LOOKS_LIKE, name, re.I) and inspect.isbuiltin(value)
+        if not {name, name.lstrip("_")} & known and name not in NOT_STARTING
+    }
+    assert new == set(), "add each to replace/_starts.py and tests/support/starters.py, or to NOT_STARTING"
+
+
+NOT_STARTING = {
+    *("register_at_fork", "cancel_dump_traceback_later", "exit_thread", "pthread_kill", "getitimer", "setitimer"),
+    *("daemon_threads_allowed", "_daemon_threads_allowed", "_setprofileallthreads", "_settraceallthreads"),
+    *("_get_main_thread_ident", "_make_thread_handle", "_thread_shutdown"),
+    *("timerfd_create", "timerfd_gettime", "timerfd_gettime_ns", "timerfd_settime", "timerfd_settime_ns"),
+    "_fatal_error_c_thread",  # the thread ends the process at once
 }
 
 
-@pytest.mark.parametrize("name", STARTS)
-def test_strict_protection_refuses_to_start_things_inside(name, regain):
+def test_names_that_no_audit_event_tells_of_are_replaced_everywhere():
+    """Also what a module of the program has imported before, and on PyPy, which has no events, all of them."""
+
     def body():
-        replace.protect_os(strict=True)
-        with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="would inherit"):
-            STARTS[name]()
-        if name != "fork":
-            STARTS[name]()
-        with impersonate(ALICE):
-            child = replace.popen_as(ALICE, [regain], stdout=subprocess.PIPE, cwd="/")
-            assert child.communicate()[0].strip() == b"(80001, 80001, 80001)"
+        from importlib import import_module
+
+        sys.modules["__main__"].stored = os.setuid
+        replace.protect_os()
+        assert sys.modules["__main__"].stored is os.setuid
+        for name in _starts._unheard():
+            module, function = name.split(".")
+            try:
+                found = getattr(import_module(module), function)
+            except (ImportError, AttributeError):
+                continue
+            assert type(found) is _starts.StandIn, name
+        assert "_posixsubprocess.fork_exec" in _starts._unheard()
 
     as_root(body)
+
+
+def test_on_pypy_every_starter_is_replaced(monkeypatch):
+    monkeypatch.setattr(sys, "implementation", type(sys.implementation)(**{**vars(sys.implementation), "name": "pypy"}))
+    assert _starts._unheard() == list(_starts.STARTERS)
+
+
+def test_inherit_is_the_old_way_and_can_be_tightened_but_not_loosened():
+    def body():
+        with pytest.raises(ValueError, match="children should be refuse or inherit, not 'no'"):
+            replace.protect_os(children="no")
+        assert type(os.setuid) is not _starts.StandIn
+        replace.protect_os(children="inherit")
+        with impersonate(ALICE):
+            threading.Thread(target=int).start()
+            with pytest.raises(replace.IdentityRefused):
+                os.setgroups([])
+        replace.protect_os()
+        replace.protect_os(children="inherit")
+        with impersonate(ALICE), pytest.raises(replace.IdentityRefused):
+            threading.Thread(target=int).start()
+
+    as_root(body)
+
+
+def test_shared_memory_in_a_task_starts_nothing_and_imports_nothing_of_the_users():
+    """The resource tracker is `python -c` in the working directory, which was alice's: root ran her files."""
+    needs_root()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        os.mkdir(f"{folder}/multiprocessing")
+        with open(f"{folder}/multiprocessing/__init__.py", "w") as file:
+            file.write(f"open({folder + '/ran'!r}, 'w').close()")
+        code = """
+from multiprocessing import resource_tracker, shared_memory
+import os, sys
+import replace
+os.chdir(sys.argv[1])
+replace.protect_os()
+with replace.IdentityExecutor(1) as pool:
+    print(type(pool.submit(replace.Identity(80001, 80001), shared_memory.SharedMemory, None, True, 1).exception()))
+"""
+        out = run(sys.executable, "-W", "ignore", "-c", code, folder, cwd="/")
+        if replace.SCOPE == "thread":
+            assert (out.returncode, out.stdout) == (0, "<class 'replace.IdentityRefused'>\n"), out.stderr
+        assert not os.path.exists(f"{folder}/ran")
+
+
+# ---- popen_as() alone is let through
+
+
+def test_popen_as_works_inside_and_outside(regain):
+    def body():
+        replace.protect_os()
+        for who in (ALICE, BOB):
+            with impersonate(ALICE):
+                child = replace.popen_as(who, [regain], stdout=subprocess.PIPE, cwd="/")
+                assert child.communicate()[0].strip() == f"({who.uid}, {who.uid}, {who.uid})".encode()
+
+    as_root(body)
+
+
+def test_what_runs_in_the_thread_while_popen_as_is_at_work_is_refused():
+    def body():
+        refused = []
+
+        def start(*_):
+            try:
+                subprocess.Popen(["/bin/true"])
+            except replace.IdentityRefused:
+                refused.append(replace._native.depth())
+
+        class Folder:
+            def __fspath__(self):
+                start()
+                return "/"
+
+        busy = []
+
+        def hook(event, args):
+            if event == "subprocess.Popen" and not busy:
+                busy.append(1)
+                start()
+                busy.clear()
+
+        replace.protect_os()
+        sys.addaudithook(hook)
+        child = replace.popen_as(ALICE, ["/bin/true"], cwd=Folder())
+        assert child.wait() == 0
+        assert len(refused) >= 2
+        assert 0 not in refused
+
+    as_root(body)
+
+
+# ---- What stands in place of a function
+
+
+@pytest.mark.parametrize("name", [*OS_CALLS, "_posixsubprocess.fork_exec", "faulthandler.dump_traceback_later"])
+def test_what_stands_in_its_place_looks_the_same(name):
+    def body():
+        from importlib import import_module
+
+        module, _, function = name.rpartition(".")
+        module = import_module(module or "posix")
+        before = getattr(module, function)
+        replace.protect_os()
+        after = getattr(module, function)
+        assert after is not before
+        assert module is not posix or getattr(os, function) is after
+        assert after.__wrapped__ is before
+        for one in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", "__self__"):
+            assert getattr(after, one) == getattr(before, one), one
+        if before.__text_signature__:
+            assert inspect.signature(after) == inspect.signature(before)
+        assert inspect.isroutine(after)
+        assert callable(after)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            assert pickle.loads(pickle.dumps(after, protocol)) is after
+        assert copy.copy(after) is copy.deepcopy(after) is after
+        assert {after: 1}[after] == 1
+
+        class Holder:
+            call = after
+
+        assert Holder().call is after, "it does not become a method, as a built-in function does not"
+
+    in_child(body)
+
+
+# ---- On the thread of an event loop
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_plain_function_on_the_thread_of_a_loop_starts_no_thread(protected):
+    """Without protect_os(), too: a worker of the loop's executor would be the user for ever."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for start in (
+            lambda: threading.Thread(target=int).start(),
+            lambda: loop.run_in_executor(None, int),
+            lambda: ThreadPoolExecutor(1).submit(int),
+        ):
+            before = starters.alive()
+            with pytest.raises(replace.IdentityRefused, match="start_"):
+                replace.acting_as(ALICE, start)()
+            assert starters.alive() == before
+        assert await replace.run_as(ALICE, os.geteuid) == ALICE.uid
+        assert await asyncio.to_thread(os.geteuid) == 0
+
+    def body():
+        if protected:
+            replace.protect_os()
+        asyncio.run(main())
+        if not protected:  # elsewhere nothing has changed
+            with impersonate(ALICE):
+                threading.Thread(target=int).start()
+
+    as_root(body)
+
+
+def test_a_hook_that_vetoes_ours_is_noticed():
+    code = """
+import sys
+import replace
+
+def veto(event, args):
+    if event == "sys.addaudithook":
+        raise RuntimeError("no more")
+
+sys.addaudithook(veto)
+try:
+    replace.protect_os()
+except replace.IdentityRefused as error:
+    print(error)
+"""
+    out = run(sys.executable, "-W", "ignore", "-c", code, cwd="/")
+    assert out.returncode == 0, out.stderr
+    assert "another audit hook vetoes" in out.stdout

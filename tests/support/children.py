@@ -148,7 +148,7 @@ def attacked(call: Callable[[], object], protect: bool) -> Any:
 
     def body() -> None:
         if protect:
-            replace.protect_os()
+            replace.protect_os(children="inherit")  # the other thread is started inside
         with impersonate(ALICE):
             before = ids()
             outcome: list[Exception] = []
