@@ -34,6 +34,7 @@ _coroutine = _never()
 _coroutine.close()
 # types.GeneratorType, CoroutineType, AsyncGeneratorType
 _LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine), type(_stream()))
+_OPTIONS = frozenset(check_options.__annotations__) - {"return"}
 _ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
 
 
@@ -90,6 +91,12 @@ class acting_as:  # noqa: N801  (used like a function)
     def __init__(self, identity: Identity, function: Callable[..., Any], /, **options: Any) -> None:
         refuse_lazy_function(function)
         check_identity(identity, options.get("allow_root", False))
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            raise TypeError(
+                f"{', '.join(sorted(unknown))}: not an option of impersonate(); "
+                "for keyword arguments of the function use functools.partial"
+            )
         check_options(**options)  # wrong ones are an error here, not in some worker
         self.identity, self.__wrapped__, self._options = identity, function, options
 
@@ -122,11 +129,28 @@ async def run_as(identity: Identity, function: Callable[..., T], /, *args: Any, 
         What the function returns.
 
     Raises:
-        IdentityRefused: As impersonate(); or the loop's own thread is switched, and a new worker would inherit that.
+        IdentityRefused: As impersonate(); or the loop's own thread is switched, and a new worker would inherit that; or
+            the worker holds an identity that somebody entered in it and never left.
         TypeError, IdentityError: As acting_as().
     """
     import asyncio  # running this means that it has been imported
 
-    if depth() or tainted():
+    if tainted():
+        raise IdentityRefused(
+            "the event loop's own thread is tainted: an identity of another thread was left or dropped here; end the "
+            "process, since a new worker might inherit wrong ids",
+            identity,
+        )
+    if depth():
         raise IdentityRefused("the event loop's own thread is switched, and a new worker would inherit that", identity)
-    return await asyncio.to_thread(acting_as(identity, function, **options), *args)
+    return await asyncio.to_thread(_in_worker, acting_as(identity, function, **options), args)
+
+
+def _in_worker(call: acting_as, args: tuple[Any, ...]) -> Any:
+    """Whoever left an identity on this worker would have all later tasks run as that user."""
+    if depth():
+        raise IdentityRefused(
+            "this worker thread of the event loop still holds an identity that was entered in it and never left",
+            call.identity,
+        )
+    return call(*args)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ._identity import Identity, check_identity
 from ._impersonate import impersonate
-from ._native import SCOPE
+from ._native import SCOPE, run
 from ._starts import starting
 
 TYPE_CHECKING = False
@@ -16,14 +16,30 @@ if TYPE_CHECKING:
 
 
 def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **options: Any) -> subprocess.Popen[Any]:
-    """subprocess.Popen(args, **options), as a child that has become identity for good.
+    """Start a child process that has become another user for good.
 
-    Real, effective and saved ids and the groups are the identity's, and no capability is
-    left, so the child cannot come back.  The program is looked up, and options' files are
-    used, as the identity.  May be called while the thread holds another identity; import
-    subprocess before, then, or it is imported as that user.
-    options: those of subprocess.Popen, but for user, group and extra_groups.
-    Raises what impersonate() and subprocess.Popen raise; TypeError.
+    Real, effective and saved ids and the groups are the identity's, and no capability is left, so the child cannot come
+    back. The program is looked up, and files are opened, as the identity. You may call it while the thread holds
+    another identity (import subprocess before). On the thread of an event loop it waits until the program runs.
+
+    The child has a session of its own, so that it cannot type into the server's terminal (ioctl_tty(2), TIOCSTI). It
+    keeps the server's standard files, environment and working directory: pass ``stdin``, ``stdout``, ``stderr``,
+    ``env`` and ``cwd``. Its user controls it, and can stop it at any time, even before it runs the program.
+
+    Args:
+        identity: Whom the child becomes.
+        args: The program and its arguments, as for subprocess.Popen.
+        allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
+        options: Those of subprocess.Popen, but for ``user``, ``group`` and ``extra_groups``. ``start_new_session`` is
+            True unless you say otherwise.
+
+    Returns:
+        A subprocess.Popen.
+
+    Raises:
+        TypeError: One of ``user``, ``group`` and ``extra_groups`` is given.
+        IdentityRefused, IdentityError: As impersonate().
+        OSError, subprocess.SubprocessError: As subprocess.Popen.
     """
     import subprocess
 
@@ -31,6 +47,7 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     for name in ("user", "group", "extra_groups"):
         if name in options:
             raise TypeError(f"popen_as() sets {name} from the identity")
+    options.setdefault("start_new_session", True)
     if SCOPE != "thread":
         return subprocess.Popen(
             args, user=identity.uid, group=identity.gid, extra_groups=list(identity.groups), **options
@@ -41,8 +58,8 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     before = getattr(starting, "popen", None)
     starting.popen = popen  # protect_os() lets this object start, and nothing else
     try:
-        with impersonate(identity, allow_root=allow_root):
-            subprocess.Popen.__init__(popen, args, user=identity.uid, group=identity.gid, **options)
+        guard = impersonate(identity, allow_root=allow_root)
+        run(guard, popen.__init__, (args,), {"user": identity.uid, "group": identity.gid, **options})  # type: ignore[misc]
     finally:
         starting.popen = before
     return popen

@@ -189,3 +189,37 @@ def test_a_lazy_result_is_closed_as_the_user():
         return seen
 
     assert as_root(body) in ([ALICE.uid], None)
+
+
+def test_run_as_refuses_a_worker_that_somebody_left_switched():
+    """Each later task of that worker would run as the user, also those that ask for nobody."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        guard = impersonate(BOB)
+        await asyncio.to_thread(guard.__enter__)
+        with pytest.raises(replace.IdentityRefused, match="this worker thread .* still holds an identity"):
+            await replace.run_as(ALICE, os.geteuid)
+        await asyncio.to_thread(guard.__exit__, None, None, None)
+        assert await replace.run_as(ALICE, os.geteuid) == ALICE.uid
+
+    as_root(lambda: asyncio.run(main()))
+
+
+def test_run_as_on_a_tainted_thread_says_so():
+    async def main():
+        guard = impersonate(BOB)
+        await asyncio.to_thread(guard.__enter__)
+        with pytest.raises(replace.ThreadTainted, match="entered in thread"):
+            guard.__exit__(None, None, None)
+        with pytest.raises(replace.IdentityRefused, match="own thread is tainted"):
+            await replace.run_as(ALICE, os.geteuid)
+        await asyncio.to_thread(guard.__exit__, None, None, None)
+
+    as_root(lambda: asyncio.run(main()))
+
+
+def test_a_keyword_argument_of_the_function_is_no_option():
+    with pytest.raises(TypeError, match="encoding: not an option of impersonate.*functools.partial"):
+        replace.acting_as(ALICE, open, encoding="utf-8")

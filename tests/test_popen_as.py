@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """popen_as(): a child that has become the user for good."""
 
+import asyncio
 import os
 import subprocess
 
@@ -38,3 +39,28 @@ def test_popen_as_another_user_while_switched(regain):
         assert child.communicate()[0].strip() == "(80002, 80002, 80002)"
 
     as_root(body)
+
+
+def session(**options):
+    """(the child's session, the child)"""
+    program = ["/bin/sh", "-c", "cut -d' ' -f6 /proc/$$/stat"]
+    child = popen_as(ALICE, program, stdout=subprocess.PIPE, text=True, cwd="/", **options)
+    return int(child.communicate()[0]), child.pid
+
+
+def test_the_child_cannot_type_into_the_terminal_of_the_server_unless_it_is_asked_for():
+    def body():
+        own, child = session()
+        assert own == child
+        assert session(start_new_session=False)[0] == os.getsid(0)
+
+    as_plain_root(body)
+
+
+def test_popen_as_on_the_thread_of_a_loop(regain):
+    async def main():
+        child = popen_as(ALICE, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
+        assert os.geteuid() == 0
+        return child.communicate()[0].strip()
+
+    assert as_root(lambda: asyncio.run(main())) in ("(80001, 80001, 80001)", None)
