@@ -64,11 +64,12 @@ def tried(name):
             pool.submit(int).result()
             before = starters.alive()
             with impersonate(ALICE):
-                # An interpreter that an audit hook refuses is a RuntimeError of Python's own.
+                # An interpreter that an audit hook refuses is an error of Python's own.
+                kind = Exception if name == "interpreters.create" else replace.IdentityRefused
                 refusal = r"replace.popen_as\(\).*replace.IdentityExecutor|interpreter creation failed"
-                with pytest.raises(RuntimeError, match=refusal):
+                with pytest.raises(kind, match=refusal):
                     start()
-                assert starters.alive() == before
+                assert starters.nothing_new(before)
                 assert os.geteuid() == ALICE.uid
             if not name.startswith("os.exec"):
                 start()
@@ -247,6 +248,13 @@ def test_what_runs_in_the_thread_while_popen_as_is_at_work_is_refused():
 # ---- What stands in place of a function
 
 
+def signature(function):
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        return "Python cannot read it"
+
+
 @pytest.mark.parametrize("name", [*OS_CALLS, "_posixsubprocess.fork_exec", "faulthandler.dump_traceback_later"])
 def test_what_stands_in_its_place_looks_the_same(name):
     def body():
@@ -262,8 +270,7 @@ def test_what_stands_in_its_place_looks_the_same(name):
         assert after.__wrapped__ is before
         for one in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", "__self__"):
             assert getattr(after, one) == getattr(before, one), one
-        if before.__text_signature__:
-            assert inspect.signature(after) == inspect.signature(before)
+        assert signature(after) == signature(before)
         assert inspect.isroutine(after)
         assert callable(after)
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
@@ -296,7 +303,7 @@ def test_a_plain_function_on_the_thread_of_a_loop_starts_no_thread(protected):
             before = starters.alive()
             with pytest.raises(replace.IdentityRefused, match="start_"):
                 replace.acting_as(ALICE, start)()
-            assert starters.alive() == before
+            assert starters.nothing_new(before)
         assert await replace.run_as(ALICE, os.geteuid) == ALICE.uid
         assert await asyncio.to_thread(os.geteuid) == 0
 

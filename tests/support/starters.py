@@ -70,8 +70,16 @@ STARTERS: dict[str, Callable[[], object]] = {}
 def alive() -> tuple[set[str], set[str]]:
     """The threads of this process and its children, also those that have ended and that nobody has waited for."""
     threads = set(os.listdir("/proc/self/task"))
-    children = {child for tid in threads for child in Path(f"/proc/self/task/{tid}/children").read_text().split()}
+    children: set[str] = set()
+    for tid in threads:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            children.update(Path(f"/proc/self/task/{tid}/children").read_text().split())
     return threads, children
+
+
+def nothing_new(before: tuple[set[str], set[str]]) -> bool:
+    """A thread that was joined may still have been there before."""
+    return all(now <= then for now, then in zip(alive(), before, strict=True))
 
 
 def prepare(name: str) -> None:
@@ -362,7 +370,12 @@ if INTERPRETERS:
     def create() -> None:
         INTERPRETERS.destroy(INTERPRETERS.create())
 
-    for _name, _argument in {"call": int, "exec": "pass", "run_func": lambda: None, "run_string": "pass"}.items():
+    for _name, _argument in {
+        "call": lambda: None,
+        "exec": "pass",
+        "run_func": lambda: None,
+        "run_string": "pass",
+    }.items():
         if hasattr(INTERPRETERS, _name):
             STARTERS[f"interpreters.{_name}"] = lambda name=_name, argument=_argument: getattr(INTERPRETERS, name)(
                 _made[0], argument
