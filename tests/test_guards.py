@@ -201,6 +201,27 @@ def test_an_exec_child_tries_to_become_root(level, regain):
     assert as_root(body) in (EXEC[level], None)
 
 
+def test_no_handler_of_the_servers_runs_in_a_forked_child():
+    """Its user may send it signals: a handler would write to the pipe that wakes the server's event loop."""
+
+    def body():
+        reader, writer = os.pipe2(os.O_NONBLOCK)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.set_wakeup_fd(writer)
+        with impersonate(ALICE):
+            child = os.fork()
+            if child == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+                os._exit(1)
+            assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert os.read(reader, 1) == bytes([signal.SIGTERM]), "the server's own handler is still there"
+
+    as_root(body)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_forked_child_is_the_user_for_good(level):
     def body():

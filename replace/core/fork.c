@@ -3,10 +3,12 @@
  * SPDX-License-Identifier: MIT
  *
  * A child that is forked while its thread holds an identity becomes that user for good. Otherwise
- * the child could return to the server's ids with the saved id. Children of vfork(2) and
- * posix_spawn(3) run no fork handlers, so nothing here happens in them. Source: pthread_atfork(3).
+ * the child could return to the server's ids with the saved id. Its signal handlers go. Children of
+ * vfork(2) and posix_spawn(3) run no fork handlers, so nothing here happens in them. Source:
+ * pthread_atfork(3).
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "internal.h"
@@ -35,11 +37,24 @@ static void become_for_good(void)
 	abort();
 }
 
+/* The handlers are the server's, and so are the pipes that they write to. The user can send signals
+ * to the child as soon as it is the user's, so no handler may run there any more. Ignored signals
+ * stay ignored, as in execve(2). */
+static void reset_handlers(void)
+{
+	struct sigaction found, usual = {.sa_handler = SIG_DFL};
+
+	for (int number = 1; number < NSIG; number++)
+		if (sigaction(number, NULL, &found) == 0 && found.sa_handler != SIG_IGN)
+			sigaction(number, &usual, NULL);
+}
+
 static void forked(void)
 {
 	libreplace_count_anew();
 	if (libreplace_mine.depth == 0)
 		return;
+	reset_handlers();
 	become_for_good();
 	libreplace_mine.depth = 0;
 	libreplace_mine.top = NULL;

@@ -197,6 +197,43 @@ static void is_for_good(entry *held)
 	MUST(geteuid() == ALICE);
 }
 
+static void handler(int number)
+{
+	(void)number;
+}
+
+static void default_actions(entry *held)
+{
+	struct sigaction found;
+
+	(void)held;
+	MUST(sigaction(SIGTERM, NULL, &found) == 0 && found.sa_handler == SIG_DFL);
+	MUST(sigaction(SIGRTMAX, NULL, &found) == 0 && found.sa_handler == SIG_DFL);
+	MUST(sigaction(SIGHUP, NULL, &found) == 0 && found.sa_handler == SIG_DFL);
+	MUST(sigaction(SIGUSR1, NULL, &found) == 0 && found.sa_handler == SIG_IGN);
+}
+
+static void kept_handler(entry *held)
+{
+	struct sigaction found;
+
+	(void)held;
+	MUST(sigaction(SIGTERM, NULL, &found) == 0 && found.sa_handler == handler);
+}
+
+static void handlers_in_a_forked_child(void)
+{
+	entry held;
+
+	MUST(signal(SIGTERM, handler) != SIG_ERR && signal(SIGRTMAX, handler) != SIG_ERR);
+	MUST(signal(SIGHUP, handler) != SIG_ERR && signal(SIGUSR1, SIG_IGN) != SIG_ERR);
+	in_a_child(kept_handler, &held);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_SHIELDED) == 0);
+	in_a_child(default_actions, &held);
+	MUST(libreplace_leave(&held.guard) == 0);
+	kept_handler(&held);
+}
+
 static void forked_under_an_identity(void)
 {
 	entry held;
@@ -410,6 +447,7 @@ int main(void)
 	RUN(the_groups_are_right_already);
 	RUN(changed_inside);
 	RUN(forked_under_an_identity);
+	RUN(handlers_in_a_forked_child);
 	RUN(forked_during_a_drop);
 	RUN(left_by_its_own_thread_after_others_tried);
 	RUN(aborts_if_it_cannot_be_restored);

@@ -9,8 +9,9 @@
  * fails with ENOSYS unless LIBREPLACE_ALLOW_PROCESS is given.
  *
  * This does not drop privileges: the saved user id stays, and the thread comes back with it. A
- * child that is forked while an identity is held becomes that user for good. A child of vfork(2) or
- * posix_spawn(3) does not, since these run no fork handlers.
+ * child that is forked while an identity is held becomes that user for good, and signals that had
+ * handlers have their default action there. A child of vfork(2) or posix_spawn(3) does not, since
+ * these run no fork handlers.
  */
 #ifndef LIBREPLACE_GUARD_H
 #define LIBREPLACE_GUARD_H
