@@ -38,7 +38,7 @@ def _ask(module: str, function: str) -> Any:
     return None if found is None else found()
 
 
-def _running_loop() -> str:
+def running_loop() -> str:
     """Which event loop runs in this thread, and what to use there; empty if there is none.
 
     What is not imported cannot run, so nothing is imported here.
@@ -69,7 +69,7 @@ def _refuse_greenlets(identity: Identity) -> None:
 
 def _before(identity: Identity, /) -> None:
     """__enter__() is refused in a thread that runs an event loop: the identity would cross an await."""
-    running = _running_loop()
+    running = running_loop()
     if running:
         raise IdentityRefused(f"{running}, or `acting_as(...)()` for a plain function", identity)
     _refuse_greenlets(identity)
@@ -77,13 +77,13 @@ def _before(identity: Identity, /) -> None:
 
 def _before_call(identity: Identity, /) -> None:
     """A plain function cannot cross an await. But it can switch greenlets, or start a worker of the loop's executor."""
-    if _running_loop():
+    if running_loop():
         refuse_starts(_is_thread_beside_loop)
     _refuse_greenlets(identity)
 
 
 def _is_thread_beside_loop(what: str) -> bool:
-    return what.startswith("_thread.") and bool(_running_loop())
+    return what.startswith("_thread.") and bool(running_loop())
 
 
 def _lazily(identity: Identity, flags: int, /) -> IdentityRefused:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
-from ._impersonate import impersonate
+from ._impersonate import impersonate, running_loop
 from ._native import SCOPE, run
 from ._starts import starting
 
@@ -20,11 +21,12 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
 
     Real, effective and saved ids and the groups are the identity's, and no capability is left, so the child cannot come
     back. The program is looked up, and files are opened, as the identity. You may call it while the thread holds
-    another identity (import subprocess before). On the thread of an event loop it waits until the program runs.
+    another identity (import subprocess before). It waits until the program runs, and its user can stop it before
+    that, so it is refused on the thread of an event loop.
 
     The child has a session of its own, so that it cannot type into the server's terminal (ioctl_tty(2), TIOCSTI). It
-    keeps the server's standard files, environment and working directory: pass ``stdin``, ``stdout``, ``stderr``,
-    ``env`` and ``cwd``. Its user controls it, and can stop it at any time, even before it runs the program.
+    keeps the server's standard files, environment, working directory and session keyring: pass ``stdin``, ``stdout``,
+    ``stderr``, ``env`` and ``cwd``. Its user controls it, and can stop or trace it, so that waiting for it takes long.
 
     Args:
         identity: Whom the child becomes.
@@ -38,7 +40,7 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
 
     Raises:
         TypeError: One of ``user``, ``group`` and ``extra_groups`` is given.
-        IdentityRefused, IdentityError: As impersonate().
+        IdentityRefused, IdentityError: As impersonate(); or an event loop runs in this thread.
         OSError, subprocess.SubprocessError: As subprocess.Popen.
     """
     import subprocess
@@ -48,6 +50,12 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
         if name in options:
             raise TypeError(f"popen_as() sets {name} from the identity")
     options.setdefault("start_new_session", True)
+    if running_loop():
+        raise IdentityRefused(
+            "popen_as() waits for the child, whose user can stop it, and an event loop runs in this thread; call it in "
+            "a worker thread: `await asyncio.to_thread(popen_as, ...)`",
+            identity,
+        )
     if SCOPE != "thread":
         return subprocess.Popen(
             args, user=identity.uid, group=identity.gid, extra_groups=list(identity.groups), **options

@@ -34,13 +34,14 @@ def protect_os(*, children: Children = "refuse") -> None:
     The call cannot be undone, and a later call can only add to it. What it replaces, it replaces in all modules, under
     any name.
 
-    It cannot see calls and threads of C libraries, of PAM and of ctypes. It does not see functions that were stored in a
-    class, a closure or a default argument before. It does not see work for threads and processes that run already: they
-    do it as the server. A ThreadPoolExecutor queues a task before it starts a thread for it, so it may still run a task
-    whose ``submit()`` was refused.
+    It cannot see calls and threads of C libraries, of PAM and of ctypes. It does not see functions that were stored
+    before in a class, a closure or a default argument. It does not see work for threads and processes that run already:
+    they do it as the server. A ThreadPoolExecutor queues a task before it starts a thread for it, so it may still run
+    a task whose ``submit()`` was refused.
 
     Args:
         children: ``"refuse"``, or ``"inherit"``: threads and processes may be started inside, and inherit the identity.
+            A program that is started inside has the real uid of every switched thread, so it can kill the server.
 
     Warns:
         RuntimeWarning: Once, if users in general cannot read an entry of sys.path: imports under an identity will fail.

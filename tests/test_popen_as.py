@@ -57,10 +57,13 @@ def test_the_child_cannot_type_into_the_terminal_of_the_server_unless_it_is_aske
     as_plain_root(body)
 
 
-def test_popen_as_on_the_thread_of_a_loop(regain):
+def test_popen_as_stops_no_event_loop(regain):
+    """Whose child is stopped before it runs its program keeps the thread that waits for it."""
+
     async def main():
-        child = popen_as(ALICE, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
-        assert os.geteuid() == 0
+        with pytest.raises(replace.IdentityRefused, match="asyncio.to_thread"):
+            popen_as(ALICE, [regain], cwd="/")
+        child = await asyncio.to_thread(popen_as, ALICE, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
         return child.communicate()[0].strip()
 
     assert as_root(lambda: asyncio.run(main())) in ("(80001, 80001, 80001)", None)
