@@ -208,7 +208,7 @@ static void default_actions(entry *held)
 
 	(void)held;
 	MUST(sigaction(SIGTERM, NULL, &found) == 0 && found.sa_handler == SIG_DFL);
-	MUST(sigaction(SIGRTMAX, NULL, &found) == 0 && found.sa_handler == SIG_DFL);
+	MUST(sigaction(SIGRTMIN + 2, NULL, &found) == 0 && found.sa_handler == SIG_DFL);
 	MUST(sigaction(SIGHUP, NULL, &found) == 0 && found.sa_handler == SIG_DFL);
 	MUST(sigaction(SIGUSR1, NULL, &found) == 0 && found.sa_handler == SIG_IGN);
 }
@@ -225,7 +225,7 @@ static void handlers_in_a_forked_child(void)
 {
 	entry held;
 
-	MUST(signal(SIGTERM, handler) != SIG_ERR && signal(SIGRTMAX, handler) != SIG_ERR);
+	MUST(signal(SIGTERM, handler) != SIG_ERR && signal(SIGRTMIN + 2, handler) != SIG_ERR);
 	MUST(signal(SIGHUP, handler) != SIG_ERR && signal(SIGUSR1, SIG_IGN) != SIG_ERR);
 	in_a_child(kept_handler, &held);
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_SHIELDED) == 0);
