@@ -13,7 +13,7 @@ import sys
 
 from ._identity import Identity
 from ._impersonate import impersonate
-from ._native import SCOPE, depth, tainted
+from ._native import SCOPE, is_itself
 
 _NOBODY = (2**32 - 3, 65535)  # ids that nobody has; the second, if this user namespace does not map the first
 _already = {"asked": False}
@@ -63,7 +63,7 @@ def warn_of_closed_folders() -> None:
 
     Called by protect_os(); the warning names the line that called that.  Nothing happens where a thread cannot switch.
     """
-    if _already["asked"] or SCOPE != "thread" or depth() or tainted():
+    if _already["asked"] or SCOPE != "thread" or not is_itself():
         return
     _already["asked"] = True
     import warnings

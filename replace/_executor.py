@@ -20,7 +20,8 @@ from ._acting_as import refuse_lazy_function
 from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
-from ._pool import Home, Pool, Task, TaskFuture, exiting, is_itself, supervisors
+from ._native import is_itself
+from ._pool import Home, Pool, Task, TaskFuture, exiting, supervisors
 from ._threads import like_main
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 
-from ._native import active, depth, tainted
+from ._native import active, is_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 _asked = _renewed = 0
 #: Packages that were being imported under an identity: their names, and the names of their submodules.
 _begun: dict[str, set[str]] = {}
-
-
-def _is_switched() -> bool:
-    return bool(depth()) or tainted()
 
 
 def forgetful(cache: dict[Any, Any]) -> dict[Any, Any]:
@@ -64,7 +60,7 @@ def forgetful(cache: dict[Any, Any]) -> dict[Any, Any]:
 def _is_hidden() -> bool:
     """Whether the calling thread finds the caches empty; counts it."""
     global _asked
-    if _is_switched():
+    if not is_itself():
         _asked += 1
         return True
     return False
@@ -78,7 +74,7 @@ class AfterIdentities:
         """Put right what imports under an identity have left behind, where no cache could be kept from it."""
         if _begun and name in _begun and name not in sys.modules:
             _forget_submodules(name)
-        if _is_switched():
+        if not is_itself():
             _note_submodule(name)
         elif _asked != _renewed:
             _renew()

@@ -24,7 +24,7 @@ from ._acting_as import refuse_lazy_result
 from ._errors import IdentityRefused
 from ._identity import Identity
 from ._impersonate import impersonate
-from ._native import depth, private_fs, tainted
+from ._native import is_itself, private_fs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,11 +73,6 @@ class Home(NamedTuple):
         directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         found = os.fstat(directory)
         return cls(directory, (found.st_dev, found.st_ino), mask)
-
-
-def is_itself() -> bool:
-    """Whether the calling thread holds no identity and is known to be right."""
-    return depth() == 0 and not tainted()
 
 
 class Worker:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from ._errors import IdentityRefused
-from ._native import depth, tainted
+from ._native import is_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def preload(*modules: str) -> None:
             raise TypeError(f"a module's name should be str, not {type(name).__name__}")
         if not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(f"{name!r} is not the absolute dotted name of a module")
-    if depth() or tainted():
+    if not is_itself():
         raise IdentityRefused(
             "this thread holds an identity, so imports would run as the user; call preload() at start"
         )

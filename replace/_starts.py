@@ -12,7 +12,7 @@ import sys
 from _thread import _local, allocate_lock
 
 from ._errors import IdentityRefused
-from ._native import depth, tainted
+from ._native import is_itself
 from ._stand_in import StandIn, public_name, put_in_place
 
 TYPE_CHECKING = False
@@ -124,7 +124,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 def _refuse(what: str, caller: FrameType) -> None:
     """Raise if the thread holds an identity, or is not known to be right, unless popen_as() makes exactly this call."""
-    if (depth() or tainted()) and any(refuses(what) for refuses in _refusing) and not _is_popen_as(what, caller):
+    if not is_itself() and any(refuses(what) for refuses in _refusing) and not _is_popen_as(what, caller):
         raise IdentityRefused(
             f"{what} is refused in a thread that holds an identity, because a new thread or process would inherit it; "
             "start a process with replace.popen_as(), give work to a replace.IdentityExecutor, or start it outside"

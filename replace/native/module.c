@@ -138,6 +138,13 @@ static PyObject *native_tainted(PyObject *module, PyObject *unused)
 	return PyBool_FromLong(libreplace_tainted());
 }
 
+static PyObject *native_is_itself(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return PyBool_FromLong(libreplace_depth() == 0 && !libreplace_tainted());
+}
+
 static PyObject *native_step_name(PyObject *module, PyObject *number)
 {
 	int step = (int)PyLong_AsLong(number);
@@ -216,6 +223,8 @@ static PyMethodDef methods[] = {
     NATIVE_CALLS{"active", native_active, METH_NOARGS, "How many threads are switched."},
     {"depth", native_depth, METH_NOARGS, "How many identities the calling thread holds."},
     {"tainted", native_tainted, METH_NOARGS, "Whether the calling thread refuses to enter."},
+    {"is_itself", native_is_itself, METH_NOARGS,
+     "Whether the calling thread holds no identity and is known to be right."},
     {"step_name", native_step_name, METH_O, "step_name(number): enum libreplace_step in words."},
     {"state_name", native_state_name, METH_O,
      "state_name(number): enum libreplace_state in words."},
