@@ -30,23 +30,28 @@ static struct native_state *state_of(Guard *self)
 	return PyType_GetModuleState(Py_TYPE(self));
 }
 
+/* Raise an exception that was made, and release it; NULL: raise the one that is set. */
+static void raise_made(PyObject *error)
+{
+	if (error != NULL) {
+		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+		Py_DECREF(error);
+	}
+}
+
 /* Raise the exception for what the guard says. */
 static void raise_failure(Guard *self)
 {
 	struct native_state *state = state_of(self);
-	PyObject *error;
 
 	if (state == NULL || state->failure == NULL) { /* the interpreter is shutting down */
 		errno = self->guard->error;
 		PyErr_SetFromErrno(PyExc_OSError);
 		return;
 	}
-	error = PyObject_CallFunction(state->failure, "iOiik", self->guard->error, self->identity,
-	                              self->guard->step, self->guard->state, self->thread);
-	if (error != NULL) {
-		PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-		Py_DECREF(error);
-	}
+	raise_made(PyObject_CallFunction(state->failure, "iOiik", self->guard->error,
+	                                 self->identity, self->guard->step, self->guard->state,
+	                                 self->thread));
 }
 
 /* Replace the guard, in which nothing is entered, by one with more room. Return: 0, or -1 with an
@@ -137,68 +142,6 @@ static int permits(Guard *self, PyObject *function)
 	return result != NULL;
 }
 
-/* The code of a frame: a new reference, or NULL with an exception set. */
-static PyObject *code_of(PyObject *frame)
-{
-#ifdef PYPY_VERSION
-	return PyObject_GetAttrString(frame, "f_code");
-#else
-	return (PyObject *)PyFrame_GetCode((PyFrameObject *)frame);
-#endif
-}
-
-/* Whether a frame is one of contextlib's own; -1 with an exception set. */
-static int in_contextlib(struct native_state *state, PyObject *frame)
-{
-	PyObject *globals = PyObject_GetAttr(frame, state->f_globals), *name;
-	int result = -1;
-
-	if (globals == NULL)
-		return -1;
-	name = PyObject_GetItem(globals, state->name);
-	if (name != NULL || PyErr_ExceptionMatches(PyExc_KeyError)) {
-		PyErr_Clear();
-		result = name != NULL && PyUnicode_Check(name) &&
-		         PyUnicode_CompareWithASCIIString(name, "contextlib") == 0;
-	}
-	Py_XDECREF(name);
-	Py_DECREF(globals);
-	return result;
-}
-
-/*
- * What the code is whose frame calls __enter__(): its co_flags, or -1 with an exception set. Frames
- * of contextlib are passed over, so that ExitStack.enter_context() is seen as the one who calls it.
- * A call from C without any frame is a plain function's.
- */
-static long flags_of_caller(struct native_state *state)
-{
-	PyObject *frame = (PyObject *)PyEval_GetFrame(), *code, *number, *back;
-	long flags = 0;
-	int skip = 1;
-
-	Py_XINCREF(frame);
-	while (frame != NULL && skip == 1) {
-		code = code_of(frame);
-		number = code == NULL ? NULL : PyObject_GetAttr(code, state->co_flags);
-		flags = number == NULL ? -1 : PyLong_AsLong(number);
-		Py_XDECREF(number);
-		Py_XDECREF(code);
-		skip = flags < 0 ? -1 : flags & NATIVE_LAZY_CODE ? 0 : in_contextlib(state, frame);
-		if (skip == 1) {
-			back = PyObject_GetAttr(frame, state->f_back);
-			Py_DECREF(frame);
-			frame = back;
-			if (back == NULL)
-				return -1;
-			if (back == Py_None)
-				break;
-		}
-	}
-	Py_XDECREF(frame);
-	return skip < 0 ? -1 : flags;
-}
-
 /* Whether nothing refuses the entry; else an exception is set. Nothing has changed yet. @plain: it
  * ends before the function that is called returns, so that it cannot be held across an await. */
 static int may_enter(Guard *self, int plain)
@@ -209,18 +152,13 @@ static int may_enter(Guard *self, int plain)
 	if (loops != 0 && (loops < 0 || !permits(self, plain ? state->before_call : state->before)))
 		return 0;
 	if (!plain && !self->across_yield) {
-		long flags = flags_of_caller(state);
+		long flags = native_flags_of_caller(state);
 
 		if (flags < 0)
 			return 0;
 		if (flags & NATIVE_LAZY_CODE) {
-			PyObject *error =
-			    PyObject_CallFunction(state->lazily, "Ol", self->identity, flags);
-
-			if (error != NULL) {
-				PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-				Py_DECREF(error);
-			}
+			raise_made(
+			    PyObject_CallFunction(state->lazily, "Ol", self->identity, flags));
 			return 0;
 		}
 	}

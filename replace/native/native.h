@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * What the files of native/ share; not installed. module.c has the module and its functions,
- * guard_type.c the type Guard, open_beneath.c a function, peer_linux.c who is at the other end of a
- * socket, convert.c the conversions.
+ * guard_type.c the type Guard, frame.c who enters one, open_beneath.c a function, peer_linux.c who
+ * is at the other end of a socket, convert.c the conversions.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -79,6 +79,15 @@ extern PyType_Spec native_guard_spec;
 /* The functions make() and run() of the module. */
 PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* frame.c */
+
+/*
+ * What the code is whose frame calls __enter__(): its co_flags, or -1 with an exception set. Frames
+ * of contextlib are passed over, so that ExitStack.enter_context() is seen as the one who calls it.
+ * A call from C without any frame is a plain function's.
+ */
+long native_flags_of_caller(struct native_state *state);
 
 /* open_beneath.c */
 
