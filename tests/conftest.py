@@ -44,9 +44,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if replace.SCOPE != "thread":
-        idle = [item for item in items if item.get_closest_marker("per_thread")]
-        items[:] = [item for item in items if item not in idle]
-        config.hook.pytest_deselected(items=idle)
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("per_thread")])
+        items[:] = [item for item in items if not item.get_closest_marker("per_thread")]
 
 
 @pytest.fixture(autouse=True)

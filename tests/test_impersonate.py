@@ -13,7 +13,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.children import ALICE, BOB, LEVELS, ROOT_IDS, SHIELD, as_root, ids, in_child, in_user_namespace, needs_root
+from support.children import ALICE, BOB, LEVELS, ROOT_IDS, SHIELD, as_root, ids, in_child, needs_root
+from support.peers import enter_user_namespace
 
 import replace
 from replace import Identity, _native, impersonate
@@ -103,6 +104,7 @@ def test_wrong_arguments():
 @pytest.mark.parametrize(("size", "shield"), [(2**32 - 1, SHIELD), (65536, 65535), (65535, None)])
 def test_the_default_level_has_a_real_uid_that_nobody_has_or_is_refused(size, shield):
     def body():
+        enter_user_namespace(f"0 0 {size}", f"0 0 {size}")
         if shield is None:
             with pytest.raises(replace.IdentityRefused, match="effective, real or filesystem") as caught:
                 impersonate(Identity(1001, 1001)).__enter__()
@@ -115,7 +117,7 @@ def test_the_default_level_has_a_real_uid_that_nobody_has_or_is_refused(size, sh
                 assert replace.getresuid() == (shield, 1001, 0)
         assert ids() == ROOT_IDS
 
-    in_user_namespace(size, body)
+    as_root(body)
 
 
 def test_await_inside_is_refused():

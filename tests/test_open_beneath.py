@@ -29,6 +29,7 @@ from support.children import (
     install_filter,
     wait_until,
 )
+from support.peers import other_process
 
 import replace
 from replace import Resolve, ffi, impersonate, lib, open_beneath
@@ -334,26 +335,18 @@ def test_a_folder(place):
 
 def test_a_lease(place):
     """Another process holds one and does not give it up.  With O_NONBLOCK the kernel does not wait for it."""
-    is_leased, said = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            signal.signal(signal.SIGIO, signal.SIG_IGN)
-            file = os.open("file", os.O_RDWR, dir_fd=place)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-            os.write(said, b"x")
-            signal.pause()
-        finally:
-            os._exit(1)
+
+    def lease():
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        file = os.open("file", os.O_RDWR, dir_fd=place)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
     try:
-        os.close(said)
-        if os.read(is_leased, 1) != b"x":
-            pytest.skip("needs a file system with leases")
+        in_child(lease)
+    except OSError:
+        pytest.skip("needs a file system with leases")
+    with other_process(lease):
         refused(errno.EAGAIN, place, "file", os.O_RDONLY)
-    finally:
-        os.close(is_leased)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
     assert content(open_beneath(place, "file", os.O_RDONLY)) == b"of the server"
 
 

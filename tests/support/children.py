@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,33 +102,6 @@ def as_root(body: Callable[..., Any], *arguments: Any) -> Any:
         return body(*arguments)
 
     return in_child(child)
-
-
-def in_user_namespace(size: int, body: Callable[[], Any]) -> Any:
-    """body as the root of a user namespace (a child's) that maps the ids below size to themselves."""
-
-    def child() -> Any:
-        reader, writer = os.pipe()
-        done, told = os.pipe()
-        inside = os.getpid()
-        if os.fork() == 0:  # a process of the old namespace writes the maps
-            os.read(reader, 1)
-            for name in ("uid_map", "gid_map"):
-                Path(f"/proc/{inside}/{name}").write_text(f"0 0 {size}")
-            os.write(told, b"x")
-            os._exit(0)
-        if LIBC.unshare(0x10000000) != 0:  # CLONE_NEWUSER
-            pytest.skip("needs user namespaces (sysctl user.max_user_namespaces)")
-        os.write(writer, b"x")
-        os.close(told)
-        assert os.read(done, 1) == b"x"
-        os.wait()
-        replace.setgroups([])
-        replace.setresgid(0, 0, 0)
-        replace.setresuid(0, 0, 0)
-        return body()
-
-    return as_root(child)
 
 
 def as_plain_root(body: Callable[[], Any]) -> Any:

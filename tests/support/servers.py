@@ -25,7 +25,7 @@ import pytest
 
 import replace
 from support.builds import ROOT, run
-from support.children import HANG
+from support.children import HANG, wait_until
 
 NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
 MEMBERS, STRANGER, TEAM = NAMES[:-1], "heidi", 80300
@@ -139,10 +139,13 @@ def open_files(pid: int) -> dict[str, str]:
 
 def until_open(pid: int, path: str) -> str:
     """Wait until a process has opened the file; the number of its descriptor."""
-    deadline = time.monotonic() + HANG
-    while path not in (found := open_files(pid)):
-        assert time.monotonic() < deadline, f"{path} was not opened"
-        time.sleep(0.01)
+    found: dict[str, str] = {}
+
+    def is_open() -> bool:
+        found.update(open_files(pid))
+        return path in found
+
+    wait_until(is_open, f"{path} to be opened")
     return found[path]
 
 
