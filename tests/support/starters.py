@@ -82,12 +82,15 @@ def nothing_new(before: tuple[set[str], set[str]]) -> bool:
     return all(now <= then for now, then in zip(alive(), before, strict=True))
 
 
-def prepare(name: str) -> None:
-    """To be called in a child, before it starts anything: what cannot be made while an identity is held."""
+def prepare(name: str, folder: str) -> None:
+    """To be called in a child, before it starts anything: what cannot be made while an identity is held.
+
+    multiprocessing uses the folder. One that it makes itself would be left behind, because children end by os._exit().
+    """
     sys.modules["__main__"] = types.ModuleType("__main__")  # multiprocessing's children would import pytest's
     if name.startswith("interpreters."):  # a process with interpreters cannot always fork
         _made.append(INTERPRETERS.create())
-    multiprocessing.util.get_temp_dir()
+    multiprocessing.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]
     platform._uname_cache = None
 
 
@@ -126,8 +129,9 @@ def terminal(function: Callable[[], tuple[int, int]]) -> None:
     os.close(descriptor)
 
 
-def execute(function: Callable[..., object], *arguments: Any) -> None:
+def execute(name: str, *arguments: Any) -> None:
     """In this process if it is to be refused, else in a forked one."""
+    function = getattr(os, name)
     if _native.depth():
         function(*arguments)
     pid = os.fork()
@@ -139,9 +143,9 @@ def execute(function: Callable[..., object], *arguments: Any) -> None:
     waited(pid)
 
 
-STARTERS["os.fork"] = partial(fork, os.fork)
-STARTERS["os.forkpty"] = partial(terminal, os.forkpty)
-STARTERS["pty.fork"] = partial(terminal, pty.fork)
+STARTERS["os.fork"] = lambda: fork(os.fork)
+STARTERS["os.forkpty"] = lambda: terminal(os.forkpty)
+STARTERS["pty.fork"] = lambda: terminal(pty.fork)
 STARTERS["pty.spawn"] = lambda: pty.spawn([TRUE], master_read=lambda descriptor: b"")
 STARTERS["os.posix_spawn"] = lambda: waited(os.posix_spawn(TRUE, ["true"], {}))
 STARTERS["os.posix_spawnp"] = lambda: waited(os.posix_spawnp("true", ["true"], os.environ))
@@ -151,9 +155,9 @@ for _name, _rest in {
     "l": ("true",), "le": ("true", {}), "lp": ("true",), "lpe": ("true", {}),
     "v": (["true"],), "ve": (["true"], {}), "vp": (["true"],), "vpe": (["true"], {}),
 }.items():  # fmt: skip
-    STARTERS[f"os.exec{_name}"] = partial(execute, getattr(os, f"exec{_name}"), TRUE, *_rest)
+    STARTERS[f"os.exec{_name}"] = partial(execute, f"exec{_name}", TRUE, *_rest)
     STARTERS[f"os.spawn{_name}"] = partial(getattr(os, f"spawn{_name}"), os.P_WAIT, TRUE, *_rest)
-STARTERS["os._execvpe"] = partial(execute, os._execvpe, TRUE, ["true"], {})
+STARTERS["os._execvpe"] = partial(execute, "_execvpe", TRUE, ["true"], {})
 STARTERS["os._spawnvef"] = partial(os._spawnvef, os.P_WAIT, TRUE, ["true"], None, os.execv)
 
 
