@@ -73,10 +73,10 @@ def refuse_starts(refuses: Callable[[str], bool]) -> None:
 
 
 def _guard(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    what = public_name(original)
-    _refuse(what, sys._getframe(2))
-    if what == "_posixsubprocess.fork_exec":
-        starting.popen = None  # popen_as() starts one process
+    what, caller = public_name(original), sys._getframe(2)
+    _refuse(what, caller)
+    if _is_popen_as(what, caller):
+        starting.popen = None  # it starts one process
     return original(*args, **kwargs)
 
 

@@ -265,6 +265,109 @@ def test_what_runs_in_the_thread_while_popen_as_is_at_work_is_refused():
     as_root(body)
 
 
+def test_an_iterator_of_the_arguments_that_starts_something_is_refused():
+    """It is C that calls os.system, so the caller seems to be Popen itself."""
+
+    def body():
+        replace.protect_os()
+        before = starters.alive()
+        for start in (os.system, lambda name: subprocess.call([name])):
+            with pytest.raises(replace.IdentityRefused):
+                replace.popen_as(ALICE, map(start, ["true"]), cwd="/")
+        assert starters.nothing_new(before)
+
+    as_root(body)
+
+
+def test_a_finalizer_that_starts_something_is_refused():
+    def body():
+        refused = []
+
+        class Dropped:
+            def __del__(self):
+                try:
+                    threading.Thread(target=int).start()
+                except replace.IdentityRefused:
+                    refused.append(1)
+
+        class Variables(dict):
+            def items(self):
+                Dropped()
+                return super().items()
+
+        replace.protect_os()
+        assert replace.popen_as(ALICE, ["/bin/true"], cwd="/", env=Variables()).wait() == 0
+        assert refused == [1]
+
+    as_root(body)
+
+
+def test_a_subclass_of_popen_starts_one_process_and_nothing_else():
+    def body():
+        refused = []
+
+        class Busy(subprocess.Popen):
+            def _execute_child(self, *args, **kwargs):
+                for start in (lambda: os.system("true"), original, lambda: None, original):
+                    try:
+                        start(self, *args, **kwargs) if start is original else start()
+                    except replace.IdentityRefused as error:
+                        refused.append(str(error).split()[0])
+                self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+        original = subprocess.Popen._execute_child
+        replace.protect_os()
+        subprocess.Popen = Busy
+        before = starters.alive()
+        assert replace.popen_as(ALICE, ["/bin/true"], cwd="/").returncode == 0
+        assert refused == ["os.system", "subprocess.Popen"]
+        assert starters.nothing_new(before)
+
+    as_root(body)
+
+
+def test_a_preexec_fn_starts_what_it_likes_as_the_user_for_good(regain):
+    """It runs in the child, which has become the user before."""
+
+    def body():
+        replace.protect_os()
+        child = replace.popen_as(
+            ALICE, ["/bin/true"], cwd="/", stdout=subprocess.PIPE, preexec_fn=lambda: os.system(regain)
+        )
+        assert child.communicate()[0].strip() == b"(80001, 80001, 80001)"
+
+    as_root(body)
+
+
+def test_a_process_that_a_hook_starts_before_the_entry_is_not_the_one_of_popen_as():
+    def body():
+        def hook(event, args):
+            if event == "replace.enter":
+                subprocess.run(["/bin/true"], check=True)
+
+        replace.protect_os()
+        sys.addaudithook(hook)
+        assert replace.popen_as(ALICE, ["/bin/true"], cwd="/").wait() == 0
+
+    as_root(body)
+
+
+def test_popen_as_may_be_called_while_popen_as_is_at_work():
+    def body():
+        inner = []
+
+        class Folder:
+            def __fspath__(self):
+                inner.append(replace.popen_as(BOB, ["/bin/true"], cwd="/").wait())
+                return "/"
+
+        replace.protect_os()
+        assert replace.popen_as(ALICE, ["/bin/true"], cwd=Folder()).wait() == 0
+        assert set(inner) == {0}
+
+    as_root(body)
+
+
 # ---- What stands in place of a function
 
 
