@@ -19,6 +19,7 @@ from support.children import HANG, in_child, needs_root, wait_until
 import replace
 
 README = (ROOT / "README.md").read_text()
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def ask(user, address, path):
@@ -130,10 +131,29 @@ def test_every_test_that_a_page_names_is_there(page):
         assert list((ROOT / "tests").rglob(name)), name
 
 
-def test_every_hazard_has_its_row():
+def hazards():
+    """The sections of docs/limits.md that describe a hazard: the anchor of each, and its text."""
     text = (ROOT / "docs" / "limits.md").read_text()
-    numbers = {int(n) for row in re.findall(r"^\| ([\d, ]+) \|", text, re.M) for n in row.split(",")}
-    assert numbers == set(range(1, 33))
+    page = text.split("\n## The ten hazards to know first\n")[1].split("\n## Audit events\n")[0]
+    sections = re.findall(r"^### ([^\n]*)\n(.*?)(?=^##|\Z)", page, re.M | re.S)
+    return [(re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-"), text) for name, text in sections]
+
+
+def test_every_hazard_has_a_test_or_says_why_not():
+    found = hazards()
+    assert len(found) == len(dict(found)) >= 32
+    for anchor, text in found:
+        assert re.search(r"^(Tests: .*`[a-z_]+(\.(py|c)|\*)?`|No test: )", text, re.M), anchor
+    first = (ROOT / "docs" / "limits.md").read_text().split("\n## ")[1]
+    assert first.count("\n### ") == 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_to_hazards_lead_somewhere(page):
+    anchors = {*dict(hazards()), "audit-events", "exceptions"}
+    own = r"|\(#" if page.name == "limits.md" else ""
+    links = re.findall(rf"(?:limits\.md#{own})([\w-]+)", page.read_text())
+    assert set(links) <= anchors
 
 
 def test_every_public_name_is_in_readme_or_docs():
@@ -148,10 +168,9 @@ def test_the_table_of_levels_is_what_the_tests_measure():
     from test_guards import EXEC
 
     text = (ROOT / "docs" / "levels.md").read_text()
-    (row,) = re.findall(r"^\| a child that execs inside.*$", text, re.M)
-    (head,) = re.findall(r"^\| \| `.*$", text, re.M)
-    names, cells = ([cell.strip(" *`") for cell in line.split("|")[2:-1]] for line in (head, row))
-    assert {name: cell.startswith(("yes", "it is root")) for name, cell in zip(names, cells, strict=True)} == {
+    (table,) = re.findall(r"^\| level \| a child that execs inside \|\n\|.*\n((?:\|.*\n)+)", text, re.M)
+    answers = dict(re.findall(r"^\| `(\w+)` \| \**(.*?)\** \|$", table, re.M))
+    assert {name: answer.startswith(("yes", "it is root")) for name, answer in answers.items()} == {
         name: ids.startswith("(0,") for name, ids in EXEC.items()
     }
 
