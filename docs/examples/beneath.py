@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The files below one folder, by the names that clients give: for servers whose library opens paths by itself.
+"""Serve the files below one folder, by names that clients send. For servers whose library opens paths itself.
 
-An identity decides what a client may do with a file. This decides which files there are: no name leads out of the
-folder or into /proc, and nothing but a regular file is opened. Each call resolves a name once, with open_beneath(),
-and goes on with the descriptor. Needs Linux 5.6. ../limits.md says why.
+The identity decides what a client may do with a file. This module decides which files a client can name: no name
+leads out of the folder or into /proc, and only regular files are opened. Each call resolves a name once, with
+open_beneath(), and then uses the descriptor. It needs Linux 5.6. ../limits.md, "Files that clients name", explains it.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ import replace
 
 
 class Folder:
-    """A folder that is served. A path is relative to it, whether it begins with a slash or not."""
+    """A served folder. Paths are relative to it, with or without a slash at the beginning."""
 
     def __init__(self, path):
         self._top = os.open(path, os.O_PATH | os.O_DIRECTORY)
-        os.close(self._opened("", os.O_PATH | os.O_DIRECTORY))  # a kernel that cannot do it says so now
+        os.close(self._opened("", os.O_PATH | os.O_DIRECTORY))  # fails now if the kernel is too old
 
     def _opened(self, path, flags, **options):
         return replace.open_beneath(self._top, path.lstrip("/") or ".", flags, 0o666, **options)
@@ -34,7 +34,7 @@ class Folder:
 
     @contextlib.contextmanager
     def _parent(self, path):
-        """The last part of the path, and the descriptor of the folder that it is in."""
+        """The last part of the path, and a descriptor of its parent folder."""
         parent, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
@@ -51,7 +51,7 @@ class Folder:
             yield descriptor
 
     def open(self, path, mode="rb"):
-        """A regular file, opened as by open()."""
+        """Open a regular file, as the built-in open() does."""
         return open(path, mode, opener=self._opened)
 
     def stat(self, path):

@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The cost of one setresuid in a process of 1, 8, 64 and 512 threads; ratios in one run.
+"""Measure the cost of one setresuid call in a process with 1, 8, 64 and 512 threads.
 
 usage: python cost_of_threads.py [THREADS ...]   (as root)
 
-"ours" is replace.setresuid, "libc" os.setresuid; both set and unset the effective id in
-one thread while the others wait.  The median of 7 rounds, against the same with the
-first number of threads.
+"ours" is replace.setresuid and "libc" is os.setresuid. Each sets and resets the effective user ID in one thread
+while the other threads wait. The program prints the median of 7 rounds, and its ratio to the first number of threads.
 """
 
 import os
@@ -19,7 +18,7 @@ import replace
 
 
 def cost(call, count):
-    """Seconds for one call, the median of 7 rounds."""
+    """The seconds that one call takes: the median of 7 rounds."""
     rounds = []
     for _ in range(7):
         started = time.perf_counter()
@@ -31,9 +30,9 @@ def cost(call, count):
 
 
 def main():
-    """Print one line a number of threads, and what they mean."""
+    """Print one line for each number of threads, and the conclusion."""
     if os.geteuid() != 0 or replace.SCOPE != "thread":
-        raise SystemExit("needs root, and a build whose calls change one thread (`libreplace report`)")
+        raise SystemExit("this program needs root and a build whose calls change one thread; see `libreplace report`")
     stop, idle, base = threading.Event(), [], {}
     threading.stack_size(256 * 1024)
     print(f"{'threads':>8}{'ours':>12}{'ratio':>8}{'libc':>12}{'ratio':>8}")
@@ -50,7 +49,7 @@ def main():
     stop.set()
     for thread in idle:
         thread.join()
-    print("libc makes every thread do the call, and waits for all of them; the kernel needs one.")
+    print("libc makes every thread do the call and waits for all of them. The kernel needs only one call.")
 
 
 if __name__ == "__main__":

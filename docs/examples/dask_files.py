@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Dask: the tasks of four users create files at once, in the threads of two worker processes.
+"""Run the tasks of four users on one Dask cluster. The tasks create files in the threads of two worker processes.
 
-usage: python dask_files.py [FILES EACH]   (as root, with `pip install distributed cryptography`; 25)
+usage: python dask_files.py [FILES_PER_USER]   (default 25; as root, with `pip install distributed cryptography`)
 
-The page about it, with the limits: docs/dask.md.
+docs/dask.md explains the program and the limits.
 """
 
 import collections
@@ -20,36 +20,39 @@ USERS = [replace.Identity(80000 + number, 90000 + number) for number in range(1,
 
 
 class Protect(WorkerPlugin):
-    """In every worker, also one that is started later: nothing is started by a thread that holds an identity."""
+    """Call protect_os() in every worker, also in workers that start later."""
 
     def setup(self, worker):
         replace.protect_os()
 
 
 def create(path):
-    """Runs as the user, in some thread of some worker."""
+    """Create a file. Runs as the user, in any thread of any worker."""
     with open(path, "x") as file:
         file.write("a user's\n")
     return os.getpid()
 
 
 def cluster(folder):
-    """Two processes of four threads. Whoever can connect runs code as root: so TLS, on the loopback interface, too."""
+    """Start two processes with four threads each.
+
+    Anyone who can connect can run code as root, so the cluster uses TLS, even on the loopback interface.
+    """
     return LocalCluster(
         processes=True,
         n_workers=2,
         threads_per_worker=4,
         host="127.0.0.1",
-        security=True,  # certificates that only this process and its workers have
-        local_directory=folder,  # results are spilled there and unpickled as root: a folder of the server's own
+        security=True,  # only this process and its workers have the certificates
+        local_directory=folder,  # spilled results are unpickled as root: no user may write here
         dashboard_address="127.0.0.1:0",
     )
 
 
 def main():
-    """Print one line a user, and what they mean."""
+    """Print one line for each user, and the conclusion."""
     if os.geteuid() != 0 or replace.SCOPE != "thread":
-        raise SystemExit("needs root, and a build whose calls change one thread (`libreplace report`)")
+        raise SystemExit("this program needs root and a build whose calls change one thread; see `libreplace report`")
     files = int(sys.argv[1]) if len(sys.argv) > 1 else 25
     with tempfile.TemporaryDirectory() as spill, tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
@@ -60,10 +63,10 @@ def main():
                 for number in range(files)
                 for user in USERS
             }
-            # pure=False: a result is never taken from an earlier task, whose user might by now be forbidden it
+            # pure=False: Dask must not answer from an earlier result. The user may have lost the right since.
             futures = [client.submit(task, path, pure=False) for path, (_, task) in tasks.items()]
             pids = client.gather(futures)
-            client.run(replace.assert_clean)  # every thread of every worker is the server again
+            client.run(replace.assert_clean)  # every thread of every worker has the server's ids again
         right = collections.Counter()
         for path, (user, _) in tasks.items():
             made = os.stat(path)
@@ -71,7 +74,7 @@ def main():
     print(f"{len(tasks)} files created in {len(set(pids))} processes")
     for user in USERS:
         print(f"user {user.uid}: {right[user]} of {files} files are the user's")
-    print("Each task ran as its user, beside the others in the same processes; no thread is left switched.")
+    print("Each task ran as its user, beside tasks of other users in the same processes. No thread is still switched.")
 
 
 if __name__ == "__main__":

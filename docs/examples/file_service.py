@@ -1,17 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A file service on asyncio: whoever connects to its socket gets what they may read, and may write what is theirs.
+"""A file service on asyncio. Each client reads and writes files with its own rights.
 
     python3 docs/examples/file_service.py /run/files.socket /srv/files
 
-Who the client is, the kernel says (replace.Identity.from_peer). Requests are lines; a path is relative to the folder
-that is served, and all that follows the space. Needs root and Linux 5.6; stop it with SIGINT or SIGTERM.
-../servers.md says why it is written like this.
+The kernel says which user a client is (replace.Identity.from_peer). A request is one line. The path is relative to
+the served folder, and may contain spaces. The service needs root and Linux 5.6. Stop it with SIGINT or SIGTERM.
+../servers.md explains the design.
 
+    request              answer
     GET path             OK 1234, then 1234 bytes
-    LIST path            OK 1234, then 1234 bytes: names, one a line
-    PUT 1234 path        SEND; then the client sends 1234 bytes, and gets OK 0
-                         and to each, instead: ERR EACCES
+    LIST path            OK 1234, then 1234 bytes: one name per line
+    PUT 1234 path        SEND; then the client sends 1234 bytes, and the answer is OK 0
+
+If a request fails, the answer is ERR with an error name, for example ERR EACCES.
 """
 
 import asyncio
@@ -28,12 +30,12 @@ CHUNK = 1 << 16
 
 
 def opened(folder, path, mode):
-    """A regular file below the folder, opened. Runs as the client."""
+    """Open a regular file below the folder. Runs as the client."""
     return open(path, mode, opener=lambda path, flags: replace.open_beneath(folder, path, flags, 0o666))
 
 
 def listed(folder, path):
-    """The names in a folder below the folder. Runs as the client."""
+    """List the names in a folder below the served folder. Runs as the client."""
     descriptor = replace.open_beneath(folder, path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return sorted(map(os.fsencode, os.listdir(descriptor)))
@@ -43,7 +45,7 @@ def listed(folder, path):
 
 async def get(client, folder, path, reader, writer):
     file = await replace.run_as(client, opened, folder, path, "rb")
-    with file:  # open is open: the rest needs no rights, and only has to stay off the loop's thread
+    with file:  # reading an open file needs no rights; a worker thread keeps the event loop free
         left = os.fstat(file.fileno()).st_size
         writer.write(b"OK %d\n" % left)
         while left:
@@ -52,7 +54,7 @@ async def get(client, folder, path, reader, writer):
             except OSError:
                 chunk = b""
             if not chunk:
-                raise ConnectionError("shorter than it was, or unreadable; too late for an ERR")
+                raise ConnectionError("the file became shorter or unreadable; it is too late to send ERR")
             left -= len(chunk)
             writer.write(chunk)
             await writer.drain()
@@ -70,9 +72,9 @@ async def put(client, folder, argument, reader, writer):
         while left > 0:
             chunk = await reader.readexactly(min(left, CHUNK))
             left -= len(chunk)
-            if failure is None:  # else the rest is read, and dropped, so that the next line is a request again
+            if failure is None:  # after a failure, read and ignore the rest, up to the next request
                 try:
-                    await replace.run_as(client, file.write, chunk)  # as the client: root is above quotas
+                    await replace.run_as(client, file.write, chunk)  # as the client: root ignores quotas
                 except OSError as error:
                     failure = error
     finally:
@@ -92,7 +94,7 @@ VERBS = {b"GET": get, b"PUT": put, b"LIST": list_}
 
 
 async def serve(folder, reader, writer):
-    """One connection; the coroutine holds no identity, only the worker threads that it awaits do."""
+    """Serve one connection. The coroutine holds no identity; the worker threads that it awaits do."""
     try:
         client = replace.Identity.from_peer(writer.get_extra_info("socket"))
         while line := await reader.readline():
@@ -105,9 +107,9 @@ async def serve(folder, reader, writer):
                 code = getattr(error, "errno", None) or errno.EINVAL
                 writer.write(b"ERR %s\n" % errno.errorcode[code].encode())
             await writer.drain()
-    except (KeyError, replace.IdentityRefused):  # not known, or root
+    except (KeyError, replace.IdentityRefused):  # the client is unknown, or root
         writer.write(b"ERR EPERM\n")
-    except (ConnectionError, EOFError, ValueError):  # gone, in the middle of a PUT perhaps; or a line without end
+    except (ConnectionError, EOFError, ValueError):  # the client has gone, or its line is too long
         pass
     finally:
         writer.close()
@@ -116,7 +118,7 @@ async def serve(folder, reader, writer):
 async def main(path, folder):
     replace.protect_os()
     top = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    os.close(replace.open_beneath(top, ".", os.O_PATH | os.O_DIRECTORY))  # a kernel that cannot do it says so now
+    os.close(replace.open_beneath(top, ".", os.O_PATH | os.O_DIRECTORY))  # fails now if the kernel is too old
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     server = await asyncio.start_unix_server(functools.partial(serve, top), path)
@@ -126,6 +128,6 @@ async def main(path, folder):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as on Ctrl-C
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main(*sys.argv[1:]))

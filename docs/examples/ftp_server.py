@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""An FTP server with a thread a client, in which each thread has the rights of its own client.
+"""An FTP server with one thread for each client. Each thread has the rights of its client.
 
     python3 docs/examples/ftp_server.py --port 2121 ftp-users.txt /srv/ftp
 
-A line of the file is `name:password:home`, where home is a folder below the one that is served. Ids and groups are
-those of the user database. Needs root, Linux 5.6 and pyftpdlib. ../servers.md says why it is written like this.
-Stop it with SIGINT or SIGTERM.
+A line of the users file is `name:password:home`. The home is a folder below the served folder. Ids and groups come
+from the user database. The server needs root, Linux 5.6 and pyftpdlib. Stop it with SIGINT or SIGTERM.
+../servers.md explains the design.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from pyftpdlib.servers import ThreadedFTPServer
 
 import replace
 
-# They compute names, or look up those of users, or are generators that ask lstat(), stat() and readlink() of the same
-# object. They need no rights of their own.
+# These methods need no rights. They compute names, look up user names, or call the wrapped methods lstat(), stat() and
+# readlink() of the same object.
 AS_THE_SERVER = {
     "ftpnorm",
     "ftp2fs",
@@ -40,7 +40,7 @@ AS_THE_SERVER = {
 
 
 def as_the_client(filesystem):
-    """Class decorator: its methods run as the client. Those that it inherits would open paths by themselves."""
+    """Class decorator: run the class's own methods as the client; refuse inherited ones, which open paths."""
 
     def wrapped(function):
         @functools.wraps(function)
@@ -60,7 +60,7 @@ def as_the_client(filesystem):
 
 
 class WrittenFile:
-    """A file that is written as the client, too: root is above quotas and reserved blocks, and keeps set-uid bits."""
+    """A file whose data is written as the client: root ignores quotas and reserved blocks, and keeps set-uid bits."""
 
     def __init__(self, file, client):
         self._file, self._client = file, client
@@ -69,7 +69,7 @@ class WrittenFile:
         with replace.impersonate(self._client):
             return self._file.write(data)
 
-    def close(self):  # writes what is buffered
+    def close(self):  # writes buffered data
         with replace.impersonate(self._client):
             self._file.close()
 
@@ -79,7 +79,7 @@ class WrittenFile:
 
 @as_the_client
 class ClientFilesystem(AbstractedFS):
-    """The folder that is served, seen by the user that this object was made for at the login."""
+    """The served folder, as one user sees it. pyftpdlib makes one object for each login."""
 
     def __init__(self, root, handler):
         super().__init__(root, handler)
@@ -95,7 +95,7 @@ class ClientFilesystem(AbstractedFS):
         return WrittenFile(self.folder.open(name, "xb"), self.client)
 
     def chdir(self, path):
-        # Not os.chdir(): the working directory is the whole process's. This asks the kernel the same question.
+        # Not os.chdir(), which changes the whole process. stat() makes the same permission check.
         self.folder.stat(f"{path}/.")
         self.cwd = path
 
@@ -150,7 +150,7 @@ class ClientFilesystem(AbstractedFS):
             return bool(self.folder.lstat(path))
         return False
 
-    # Where a name leads, the kernel decides when it is opened.
+    # The kernel decides where a name leads, when the file is opened.
 
     def realpath(self, path):
         return path
@@ -166,7 +166,7 @@ def main():
     parser.add_argument("--port", type=int, default=2121)
     options = parser.parse_args()
     if os.fstat(options.users.fileno()).st_mode & 0o077:
-        parser.error(f"{options.users.name} holds passwords; let nobody else read it")
+        parser.error(f"other users have rights on {options.users.name}, which contains passwords; run chmod 600 on it")
 
     authorizer = DummyAuthorizer()
     authorizer.clients = {}
@@ -176,14 +176,14 @@ def main():
         if client.has_root:
             parser.error(f"{name} has uid 0, gid 0 or group 0")
         authorizer.clients[name] = client, home
-        authorizer.add_user(name, password, "/", perm="elradfmwMT")  # the file system says what is permitted
+        authorizer.add_user(name, password, "/", perm="elradfmwMT")  # the file system checks the rights
 
     class Handler(FTPHandler):
         abstracted_fs = ClientFilesystem
         folder = options.folder
 
     Handler.authorizer = authorizer
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as on Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as on Ctrl-C
     replace.protect_os()
     with suppress(KeyboardInterrupt), ThreadedFTPServer(("127.0.0.1", options.port), Handler) as server:
         print("listening on port", server.address[1], flush=True)

@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""N threads create files as N users: with os.seteuid, as people write it, and with replace.impersonate.
+"""Create files as N users in N threads, with os.seteuid and with replace.impersonate.
 
-usage: python seteuid_in_threads.py [THREADS [FILES EACH]]   (as root; 8 and 500)
+usage: python seteuid_in_threads.py [THREADS [FILES_PER_THREAD]]   (default 8 and 500; as root)
 
-Each way runs in a process of its own. Counted: operations that failed, and files that
-belong to somebody else.
+Each way runs in a separate process. The program counts failed operations, and files that belong to the wrong user.
 """
 
 import multiprocessing
@@ -18,8 +17,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import replace
 
 
-def as_people_write_it(uid, gid, create):
-    """Become the user, work, come back: right in a process of one thread."""
+def with_seteuid(uid, gid, create):
+    """Switch to the user, call create(), and switch back. This is correct in a process with one thread."""
     try:
         os.setegid(gid)
         os.seteuid(uid)
@@ -29,17 +28,17 @@ def as_people_write_it(uid, gid, create):
         os.setegid(0)
 
 
-def as_one_thread(uid, gid, create):
-    """The same, for the calling thread alone."""
+def with_impersonate(uid, gid, create):
+    """Do the same for the calling thread only."""
     with replace.impersonate(replace.Identity(uid, gid)):
         return create()
 
 
-WAYS = {"os.seteuid": as_people_write_it, "replace.impersonate": as_one_thread}
+WAYS = {"os.seteuid": with_seteuid, "replace.impersonate": with_impersonate}
 
 
 def count(way, threads, files):
-    """(operations that failed, files with a wrong owner) of threads * files."""
+    """Run threads * files operations; return the numbers of failed operations and of files with a wrong owner."""
     together = threading.Barrier(threads)
 
     def work(number):
@@ -67,9 +66,9 @@ def count(way, threads, files):
 
 
 def main():
-    """Print one line a way, and what they mean."""
+    """Print one line for each way, and the conclusion."""
     if os.geteuid() != 0 or replace.SCOPE != "thread":
-        raise SystemExit("needs root, and a build whose calls change one thread (`libreplace report`)")
+        raise SystemExit("this program needs root and a build whose calls change one thread; see `libreplace report`")
     threads, files = (int(word) for word in (sys.argv[1:] + ["8", "500"][len(sys.argv) - 1 :]))
     print(f"{threads} threads create {files} files each, every thread as its own user")
     print(f"{'':22}{'operations':>12}{'failed':>10}{'wrong owner':>14}")
@@ -77,7 +76,7 @@ def main():
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             failed, wrong = process.submit(count, way, threads, files).result()
         print(f"{way:22}{threads * files:12}{failed:10}{wrong:14}", flush=True)
-    print("os.seteuid changes every thread of the process, so a thread works as whoever called last.")
+    print("os.seteuid changes all threads of the process, so a thread acts for the user that was set last.")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""How long a switch takes while another thread sits in vfork().
+"""Measure how long a switch takes while another thread waits in vfork().
 
-usage: python vfork_stall.py [SECONDS]   (as root; 2)
+usage: python vfork_stall.py [SECONDS]   (default 2; as root)
 
-posix_spawn(3) is vfork in glibc: the calling thread waits, in the kernel and deaf to
-signals, until the child has opened its files and executed its program. Here the child
-opens a FIFO that nobody writes to for so many seconds; a slow network file system or
-disk does the same. Each way runs in a process of its own.
+posix_spawn(3) of glibc uses vfork: the calling thread waits in the kernel, and ignores signals, until the child has
+opened its files and executed its program. Here the child opens a FIFO, and a writer comes only after SECONDS. A slow
+disk or network file system has the same effect. Each way runs in a separate process.
 """
 
 import ctypes
@@ -24,7 +23,7 @@ import replace
 
 
 def spawn_reading(fifo):
-    """posix_spawn("true") with the FIFO as its standard input. (os.posix_spawn would keep the GIL meanwhile.)"""
+    """Call posix_spawn("true") with the FIFO as standard input. (os.posix_spawn would keep the GIL while it waits.)"""
     libc = ctypes.CDLL(None)
     words, nothing = (ctypes.c_char_p * 2)(b"true", None), (ctypes.c_char_p * 1)(None)
     actions = ctypes.create_string_buffer(1024)  # posix_spawn_file_actions_t: 80 bytes in glibc
@@ -36,13 +35,13 @@ def spawn_reading(fifo):
 
 
 def state(thread):
-    """The state of a thread, from the kernel: D is a wait that no signal ends."""
+    """The state of a thread, from the kernel: D means that signals cannot interrupt it."""
     with open(f"/proc/self/task/{thread.native_id}/status") as file:
         return next(line.split()[1] for line in file if line.startswith("State:"))
 
 
 def switch(way, seconds):
-    """Seconds that one switch takes while another thread is in vfork for so many seconds."""
+    """The seconds that one switch takes while another thread waits in vfork for `seconds`."""
     setresuid = {"os.setresuid": os.setresuid, "replace.setresuid": replace.setresuid}[way]
     with tempfile.TemporaryDirectory() as folder:
         os.mkfifo(f"{folder}/fifo")
@@ -50,7 +49,7 @@ def switch(way, seconds):
         stuck.start()
         while state(stuck) != "D":
             time.sleep(0.001)
-        # A process of its own ends it: os.setresuid keeps the GIL, so no thread of this one could.
+        # Another process writes to the FIFO: os.setresuid keeps the GIL, so no thread here could do it.
         with subprocess.Popen(["sh", "-c", f"sleep {seconds}; : > {folder}/fifo"]):
             started = time.monotonic()
             setresuid(-1, 80001, -1)
@@ -61,15 +60,15 @@ def switch(way, seconds):
 
 
 def main():
-    """Print one line a way, and what they mean."""
+    """Print one line for each way, and the conclusion."""
     if os.geteuid() != 0 or replace.SCOPE != "thread":
-        raise SystemExit("needs root, and a build whose calls change one thread (`libreplace report`)")
+        raise SystemExit("this program needs root and a build whose calls change one thread; see `libreplace report`")
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
     print(f"one switch while another thread is in vfork for {seconds:g} s")
     for way in ("os.setresuid", "replace.setresuid"):
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             print(f"{way:20}{process.submit(switch, way, seconds).result():10.6f} s", flush=True)
-    print("libc's call waits until every thread has made it, too; ours concerns no other thread.")
+    print("libc's call waits until every thread has made the call, too. Ours involves no other thread.")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A WebDAV server on a pool of threads, in which each request is carried out with its user's rights.
+"""A WebDAV server on a thread pool. Each request has the rights of its user.
 
     python3 docs/examples/webdav_server.py --port 8080 dav-users.txt /srv/dav
 
-A line of the file is `name:password`; ids and groups are those of the user database.
-Needs root, Linux 5.6, WsgiDAV and cheroot. ../servers.md says why it is written like this; stop it with SIGINT or
-SIGTERM.
+A line of the users file is `name:password`. Ids and groups come from the user database. The server needs root, Linux
+5.6, WsgiDAV and cheroot. Stop it with SIGINT or SIGTERM. ../servers.md explains the design.
 """
 
 import argparse
@@ -32,14 +31,14 @@ import replace
 
 
 class AsTheUser(BaseMiddleware):
-    """What comes after it in the stack runs as the user that HTTPAuthenticator has found."""
+    """Run the rest of the middleware stack as the user that HTTPAuthenticator found."""
 
     def __call__(self, environ, start_response):
         client = self.config["clients"][environ["wsgidav.auth.user_name"]]
         with replace.impersonate(client):
             body = self.next_app(environ, start_response)
-        # WsgiDAV's applications are generators: nothing has run yet.  All of it runs in next() and close(), which
-        # hold the identity; between two chunks, while the client is being waited for, the thread is the server.
+        # WsgiDAV's applications are generators, so no code has run yet. It runs in next() and close(), which hold the
+        # identity. Between two chunks, while the server waits for the client, the thread has the server's ids.
         return replace.impersonated(client, body)
 
 
@@ -47,7 +46,7 @@ NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class Resource:
-    """What a file and a folder have in common. WsgiDAV's own would open paths by themselves."""
+    """The common part of files and folders. WsgiDAV's own classes open paths directly."""
 
     def __init__(self, path, environ, entry):
         super().__init__(path, environ)
@@ -109,7 +108,7 @@ class Collection(Resource, DAVCollection):
         return [member.name for member in self.get_member_list()]
 
     def get_member_list(self):
-        """Without what is no member, was removed meanwhile, or has a name that XML cannot hold."""
+        """The files and folders in this folder, without removed ones and names that XML cannot contain."""
         names = [name for name in self.folder.listdir(self.path) if not NOT_IN_XML.search(name)]
         return [member for member in map(self.get_member, names) if member is not None]
 
@@ -123,8 +122,8 @@ class Collection(Resource, DAVCollection):
     def create_collection(self, name):
         self.folder.mkdir(f"{self.path}/{name}")
 
-    def delete(self):  # after its members
-        for name in self.folder.listdir(self.path):  # links, FIFOs and the like, which are none
+    def delete(self):  # WsgiDAV has deleted the members before
+        for name in self.folder.listdir(self.path):  # links and FIFOs, which are not members
             self.folder.remove(f"{self.path}/{name}")
         self.folder.rmdir(self.path)
 
@@ -134,7 +133,7 @@ class Collection(Resource, DAVCollection):
 
 
 class Provider(DAVProvider):
-    """The folder that is served: regular files and folders. Links lead on in the middle of a path only."""
+    """The regular files and folders below the served folder. A link is followed only in the middle of a path."""
 
     def __init__(self, folder):
         super().__init__()
@@ -151,15 +150,15 @@ class Provider(DAVProvider):
 
 
 def application(users, folder):
-    """The WSGI application, with what is the server's own (sockets, passwords, errors) outside of AsTheUser."""
+    """The WSGI application. Sockets, passwords and errors are handled outside of AsTheUser, by the server itself."""
     return WsgiDAVApp(
         {
             "provider_mapping": {"/": Provider(folder)},
             "clients": {name: replace.Identity.from_user(name) for name in users},
             "simple_dc": {"user_mapping": {"*": {name: {"password": word} for name, word in users.items()}}},
             "middleware_stack": [ErrorPrinter, HTTPAuthenticator, AsTheUser, RequestResolver],
-            # Locks and dead properties are rows in the server's memory, and WsgiDAV asks no permission for them:
-            # who sees a file could lock it, or give it properties.  So there are none.
+            # Locks and dead properties are rows in the server's memory, and WsgiDAV checks no permission for them:
+            # a user who can see a file could lock it, or give it properties. So both are off.
             "lock_storage": None,
             "property_manager": None,
             "verbose": 1,
@@ -174,19 +173,19 @@ def main():
     parser.add_argument("--port", type=int, default=8080)
     options = parser.parse_args()
     if os.fstat(options.users.fileno()).st_mode & 0o077:
-        parser.error(f"{options.users.name} holds passwords; let nobody else read it")
+        parser.error(f"other users have rights on {options.users.name}, which contains passwords; run chmod 600 on it")
     app = application(dict(line.rstrip("\n").split(":", 1) for line in options.users), options.folder)
     for name, client in app.config["clients"].items():
         if client.has_root:
             parser.error(f"{name} has uid 0, gid 0 or group 0")
 
-    mimetypes.init()  # else the first GET would do it, as its user
+    mimetypes.init()  # otherwise the first GET does it, as its user
     replace.protect_os()
-    # An interrupt between two lines of cheroot's queue can lose a thread's wake-up, and stop() waits for it for ever.
+    # An interrupt in cheroot's queue can lose a wake-up of a thread, and stop() then waits forever. So use sigwait().
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     server = Server(("127.0.0.1", options.port), app, numthreads=50)
-    server.max_request_header_size = 1 << 16  # else a line that never ends is kept in memory
+    server.max_request_header_size = 1 << 16  # limits the memory for a line that never ends
     server.prepare()
     loop = threading.Thread(target=server.serve)
     loop.start()

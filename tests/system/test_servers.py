@@ -378,7 +378,7 @@ def test_root_and_a_readable_users_file_are_refused(world, program, fault):
         users.write_text(users.read_text() + ("root:word:/\n" if program == "ftp" else "root:word\n"))
     else:
         users.chmod(0o644)
-    with pytest.raises(AssertionError, match={"root": "root has uid 0", "mode": "nobody else"}[fault]):
+    with pytest.raises(AssertionError, match={"root": "root has uid 0", "mode": "other users have rights"}[fault]):
         server(world, words).__enter__()
 
 
