@@ -34,12 +34,12 @@ ELSEWHERE = {
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
     # parts of programs that are held against the programs
-    "def method(self, *args, **kwargs):": "test_the_page_shows_what_is_in_the_examples",
+    "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
-    "with replace.impersonate(client):\n    body": "test_the_page_shows_what_is_in_the_examples",
-    "return replace.impersonated(client, body)": "test_the_page_shows_what_is_in_the_examples",
-    "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
-    "return open(path, mode, opener=lambda": "test_the_page_shows_what_is_in_the_examples",
+    "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",
+    "return replace.impersonated(client, body)": "test_servers_page_blocks_are_in_the_examples",
+    "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",
+    "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
     # long: each has a short form in the suite
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
     # embedding: the page's blocks are files of projects that are built and run

@@ -202,7 +202,7 @@ def test_long_tests_are_found_without_the_modules_that_they_need(tmp_path):
 def test_long_tests_are_run_if_they_are_named_and_else_not():
     assert not any(test.startswith("tests/system/") for test in collected()[0])
     file = "tests/system/test_interrupts.py"
-    for name in (file, f"{file}::test_a_context_manager_in_python_is_caught"):
+    for name in (file, f"{file}::test_interrupts_script_detects_an_unsafe_context_manager"):
         tests, _ = collected(name)
         assert tests
         assert all(test.startswith(name) for test in tests)

@@ -36,7 +36,7 @@ def found(tmp_path_factory):
     return result
 
 
-def test_every_cell_is_measured(found):
+def test_every_combination_is_measured(found):
     cells = {(row["way"], row["threads"], row["busy"]) for row in found["switches"]}
     assert not found["left_out"]
     assert cells == {(way, n, 0) for way in WAYS for n in (1, 8, 64)} | {
@@ -45,26 +45,26 @@ def test_every_cell_is_measured(found):
     assert all(row["us"] > 0 and row["count"] > 0 for row in found["switches"])
 
 
-def test_os_calls_alone_change_the_other_threads(found):
+def test_only_os_calls_change_other_threads(found):
     crowded = [row for row in found["switches"] if row["threads"] > 5]
     assert {row["way"] for row in crowded if row["others_changed"]} == {"os"}
     assert all(row["others_changed"] for row in crowded if row["way"] == "os")
 
 
-def test_ten_thousand_identities_are_below_ten_megabytes(found):
+def test_ten_thousand_identities_take_less_than_ten_megabytes(found):
     memory = found["identities"]
     assert memory["count"] == 10000
     assert 10000 * 16 * 4 < memory["traced"] < 10_000_000
     assert 10000 * 16 * 4 < memory["grown"] < 10_000_000
 
 
-def test_tasks_of_one_user_change_nothing(found):
+def test_tasks_of_one_user_make_no_id_changes(found):
     same = [row for row in found["executor"]["changes"] if row["who"] == "same"]
     assert [row["changes"] for row in same] == [0, 0, 0]
     assert {row["workers"] for row in same} == {1, 8}
 
 
-def test_tasks_of_random_users_change_less_than_six_times_each(found):
+def test_tasks_of_random_users_make_fewer_than_six_changes_each(found):
     rows = [row for row in found["executor"]["changes"] if row["who"] == "random"]
     assert {row["in_flight"] for row in rows} == {0, 8, 16}
     for row in rows:
@@ -73,11 +73,11 @@ def test_tasks_of_random_users_change_less_than_six_times_each(found):
     assert each["changes"] == 6 * each["tasks"], "the counting is right where the number is known"
 
 
-def test_no_limit_that_no_time_decides_is_exceeded(found):
+def test_no_limit_that_is_independent_of_time_is_exceeded(found):
     assert [row for row in found["limits"] if not row["timed"] and row["seen"] > row["limit"]] == []
 
 
-def test_docs_show_what_was_measured():
+def test_speed_page_shows_the_recorded_measurements():
     """docs/plots/compare.json is one full run; speed.md's tables are that run's, as compare.py prints them."""
     out = run(sys.executable, COMPARE, "--from", PLOTS / "compare.json", cwd="/")
     text = (ROOT / "docs" / "speed.md").read_text()
@@ -90,7 +90,7 @@ def test_docs_show_what_was_measured():
     assert len(list(PLOTS.glob("*.svg"))) == 3
 
 
-def test_plots_without_matplotlib_say_so(tmp_path):
+def test_plots_without_matplotlib_report_the_missing_package(tmp_path):
     # whether it is installed here or not: None in sys.modules is a module that cannot be found
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['matplotlib'] = None\n")
     out = run(sys.executable, COMPARE, "--plots", tmp_path, cwd="/", env={"PYTHONPATH": str(tmp_path)})

@@ -29,12 +29,12 @@ def program(faults):
 
 
 @pytest.mark.parametrize("threads", THREADS)
-def test_ours_loses_no_wake_up_under_the_rule_of_2008(program, threads):
+def test_per_thread_calls_lose_no_wake_up(program, threads):
     seen = program("ours", OPERATIONS, threads)
     assert (seen["ok"], seen["lost"], seen["denied"]) == (OPERATIONS, 0, 0)
 
 
-def test_libcs_loses_them(program):
+def test_libc_calls_lose_wake_ups(program):
     seen = [program("libc", OPERATIONS, threads) for threads in THREADS]
     assert all(one["ok"] + one["lost"] == OPERATIONS for one in seen)
     assert all(one["lost"] == one["denied"] for one in seen), "each loss is a permission that was denied"
@@ -43,11 +43,11 @@ def test_libcs_loses_them(program):
 
 
 @pytest.mark.parametrize("mode", ["ours", "libc"])
-def test_on_this_kernel_that_symptom_is_history(program, mode):
+def test_current_kernel_loses_no_wake_up(program, mode):
     assert program(mode, OPERATIONS, 8, "native")["lost"] == 0
 
 
-def test_interrupted_sleeps_and_wrong_ids(program):
+def test_only_libc_calls_interrupt_sleeps_and_leak_ids(program):
     ours, libcs = (program("bleed", mode, 5000) for mode in ("ours", "libc"))
     assert (ours["poll_eintr"], ours["sleep_eintr"], ours["wrong"]) == (0, 0, 0)
     assert libcs["poll_eintr"] > 1000

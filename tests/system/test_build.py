@@ -52,7 +52,7 @@ def other(source, tmp_path_factory):
 
 
 @pytest.mark.timeout(600)
-def test_suite_on_the_other_back_end(other):
+def test_fast_tests_pass_on_the_other_back_end(other):
     """What switches ids, once more, on a build with the other back end: all fast tests but those of other things."""
     apart = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "snippets", "verdict"}
     apart |= {"start", "environments"}  # the latter: uid_wrapper does not fake libc's initgroups()
@@ -78,7 +78,7 @@ def test_suite_on_the_other_back_end(other):
     assert ask(other, "replace.report()['verdict']['backend']") == OTHER
 
 
-def test_meson_setup_and_test(source, tmp_path):
+def test_meson_setup_prints_every_call_and_meson_test_passes(source, tmp_path):
     out = meson("setup", tmp_path / "b", source, "--werror")
     assert out.returncode == 0, out.stdout + out.stderr
     credentials = out.stdout.split("Credentials\n")[-1]
@@ -90,7 +90,7 @@ def test_meson_setup_and_test(source, tmp_path):
     assert "Fail:              0" in out.stdout or "Fail: 0" in " ".join(out.stdout.split()), out.stdout
 
 
-def test_c_library_alone_without_cffi(source, tmp_path):
+def test_c_library_builds_without_cffi(source, tmp_path):
     """-Dpython=false, with a Python that has nothing installed; then a C program by pkg-config."""
     blocker = tmp_path / "block"
     blocker.mkdir()
@@ -127,7 +127,7 @@ def test_c_library_alone_without_cffi(source, tmp_path):
     assert subprocess.check_output([tmp_path / "program"], text=True).strip() in ("syscall", "libc")
 
 
-def test_headers_without_openat2(source, tmp_path):
+def test_open_beneath_is_enosys_if_headers_lack_openat2(source, tmp_path):
     """open_beneath() is then ENOSYS, whatever the kernel has: numbers come from the headers alone."""
     (tmp_path / "older.h").write_text("#include <sys/syscall.h>\n#undef SYS_openat2\n")
     build = tmp_path / "b"
@@ -142,7 +142,7 @@ def test_headers_without_openat2(source, tmp_path):
     assert not list(build.rglob("*open_beneath_linux.c.o"))
 
 
-def test_missing_cffi_is_a_clear_error(source, tmp_path):
+def test_missing_cffi_error_says_how_to_continue(source, tmp_path):
     (tmp_path / "cffi.py").write_text("raise ImportError('no cffi here')\n")
     out = meson("setup", tmp_path / "b", source, env={"PYTHONPATH": str(tmp_path)})
     assert out.returncode != 0
@@ -150,7 +150,7 @@ def test_missing_cffi_is_a_clear_error(source, tmp_path):
     assert "-Dpython=false" in out.stdout
 
 
-def test_editable(source, tmp_path):
+def test_editable_install_works_and_serves_the_c_library(source, tmp_path):
     """pip install -e . --no-build-isolation, in an environment of its own."""
     needs_package("pip", "meson-python")
     assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv").returncode == 0
@@ -181,7 +181,7 @@ def test_editable(source, tmp_path):
     assert "use --cflags and --libs" in out.stderr
 
 
-def test_sdist_becomes_a_wheel(source, tmp_path):
+def test_wheel_builds_from_the_sdist(source, tmp_path):
     needs_package("build", "meson-python")
     tool("git", "an sdist is made from a commit")
     out = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, source)
@@ -193,7 +193,7 @@ def test_sdist_becomes_a_wheel(source, tmp_path):
     assert ask(tmp_path / "site", "replace.__file__").startswith(str(tmp_path))
 
 
-def test_wheel_holds_the_package_alone_and_is_portable(source, tmp_path):
+def test_wheel_contains_only_the_package_and_no_local_paths(source, tmp_path):
     path = wheel(source, tmp_path)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -205,14 +205,14 @@ def test_wheel_holds_the_package_alone_and_is_portable(source, tmp_path):
     assert "abi3" not in path.name
 
 
-def test_stable_abi_is_opt_in(source, tmp_path):
+def test_stable_abi_wheel_is_built_on_request(source, tmp_path):
     path = wheel(source, tmp_path, "-Csetup-args=-Dpython.allow_limited_api=true")
     assert f"-cp3{sys.version_info.minor}-abi3-" in path.name  # from the oldest Python: one for all
     install(path, tmp_path / "site")
     assert ask(tmp_path / "site", "replace.getresuid()") == str(replace.getresuid())
 
 
-def test_vendored_package_leaves_the_installed_one_alone(source, tmp_path):
+def test_vendored_package_is_independent_of_the_installed_one(source, tmp_path):
     path = wheel(source, tmp_path, "-Csetup-args=-Dpackage=host._vendor.replace", f"-Csetup-args=-Dcredentials={OTHER}")
     install(path, tmp_path / "site")
     (tmp_path / "site" / "host" / "__init__.py").touch()
@@ -233,13 +233,13 @@ def test_vendored_package_leaves_the_installed_one_alone(source, tmp_path):
     ],
     ids=["bad value", "unknown option", "no answers file", "a directory", "no headers at all"],
 )
-def test_clear_errors(source, tmp_path, arguments, env, text):
+def test_bad_setup_input_is_named_in_the_error(source, tmp_path, arguments, env, text):
     out = meson("setup", tmp_path / "b", source, *arguments, env=env)
     assert out.returncode != 0
     assert text in out.stdout + out.stderr
 
 
-def test_a_compiler_without_the_system_headers(source, tmp_path):
+def test_missing_system_headers_are_named_in_the_error(source, tmp_path):
     broken = tmp_path / "include" / "sys"
     broken.mkdir(parents=True)
     (broken / "types.h").write_text("#error no such header\n")
@@ -248,7 +248,7 @@ def test_a_compiler_without_the_system_headers(source, tmp_path):
     assert "are the C library headers installed?" in out.stdout
 
 
-def test_syscall_without_the_numbers_is_refused_with_the_reason(source, tmp_path):
+def test_syscall_back_end_without_call_numbers_is_refused(source, tmp_path):
     broken = tmp_path / "include" / "sys"
     broken.mkdir(parents=True)
     (broken / "syscall.h").write_text("")
@@ -261,7 +261,7 @@ def test_syscall_without_the_numbers_is_refused_with_the_reason(source, tmp_path
     assert "the headers have no SYS_setuid" in out.stdout.replace("\n", " ")
 
 
-def test_answers_file_with_open_questions_stops_after_the_last(source, tmp_path):
+def test_unanswered_questions_are_added_to_the_answers_file(source, tmp_path):
     answers = tmp_path / "answers.txt"
     answers.write_text("Checking something foreign: MAYBE\n")
     cross = tmp_path / "cross.ini"
@@ -280,7 +280,7 @@ def test_answers_file_with_open_questions_stops_after_the_last(source, tmp_path)
     assert "the answers file says NO to thread-specific credentials" in out.stdout
 
 
-def test_cross_compiling_needs_no_answers_and_takes_those_of_the_machine_file(source, tmp_path):
+def test_cross_build_uses_optional_answers_from_the_machine_file(source, tmp_path):
     cross = tmp_path / "cross.ini"
     text = (
         "[binaries]\nc = 'cc'\nar = 'ar'\n[properties]\nneeds_exe_wrapper = true\n%s[host_machine]\n"

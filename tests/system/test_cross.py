@@ -67,14 +67,14 @@ def runs(answers):
     return {key[:-4]: value for key, value in answers.items() if key.endswith(":how") and value != "compiled"}
 
 
-def test_emulator_alone(setup):
+def test_emulator_answers_every_run_question(setup):
     out, answers, _ = setup(EMULATOR)
     assert out.returncode == 0, out.stdout
     assert set(runs(answers).values()) == {"ran under an exe wrapper"}
     assert answers["libreplace_have_linux_thread_credentials"] == "yes"
 
 
-def test_answers_alone(setup):
+def test_completed_answers_file_is_enough_without_an_emulator(setup):
     out, _, answers = setup(text=FOREIGN)
     assert out.returncode != 0
     text = answers.read_text()
@@ -84,7 +84,7 @@ def test_answers_alone(setup):
     assert set(runs(found).values()) == {"answers file"}
 
 
-def test_both_the_emulators_results_are_added_to_the_file(setup):
+def test_emulator_results_are_added_to_the_answers_file(setup):
     needs_root()  # without it, a probe cannot tell whether libc's call reaches the other threads
     out, found, answers = setup(EMULATOR, FOREIGN + "Checking whether seteuid is available: UNKNOWN\n")
     assert out.returncode == 0, out.stdout
@@ -100,7 +100,7 @@ def test_both_the_emulators_results_are_added_to_the_file(setup):
     assert {k: same[k] for k in runs(found)} == {k: found[k] for k in runs(found)}
 
 
-def test_a_files_answer_goes_before_the_emulators(setup):
+def test_answers_file_takes_precedence_over_the_emulator(setup):
     needs_root()
     words = "Checking whether we can use Linux thread-specific credentials"
     out, found, _ = setup(EMULATOR, f"{words}: NO\n{words}: OK\n")
@@ -109,7 +109,7 @@ def test_a_files_answer_goes_before_the_emulators(setup):
     assert "says NO to thread-specific credentials" in " ".join(out.stdout.split())
 
 
-def test_sambas_other_wording(setup):
+def test_samba_wording_of_a_question_is_understood(setup):
     words = "Checking whether we can use Linux thread-specific credentials with 32-bit system calls"
     out, found, answers = setup(EMULATOR, f"{words}: NO\n")
     assert found["libreplace_have_linux_thread_credentials"] == "no", out.stdout
@@ -127,7 +127,7 @@ def test_sambas_other_wording(setup):
     ],
     ids=str,
 )
-def test_the_reports_answers_lead_back_to_the_same_verdict(source, tmp_path, compiler, options, properties):
+def test_exported_answers_give_the_same_verdict(source, tmp_path, compiler, options, properties):
     """A native build's answers, given to a native build again, and to a cross build that can run nothing."""
     tool(compiler, "a C compiler")
     (tmp_path / "native.ini").write_text(f"[binaries]\nc = '{compiler}'\n[properties]\n{properties}\n")
@@ -153,20 +153,20 @@ def test_the_reports_answers_lead_back_to_the_same_verdict(source, tmp_path, com
         assert after["verdict"] == before["verdict"]
 
 
-def test_the_same_answer_through_the_machine_file(setup):
+def test_machine_file_answers_a_question(setup):
     out, found, _ = setup(properties="libreplace_have_linux_thread_credentials = 'NO'")
     assert out.returncode == 0, out.stdout
     assert found["libreplace_have_linux_thread_credentials:how"] == "machine file"
 
 
-def test_a_bad_answer_names_file_and_line(setup):
+def test_bad_answer_error_names_file_and_line(setup):
     out, _, answers = setup(text=FOREIGN + "Checking whether setreuid is available: perhaps\n")
     assert out.returncode != 0
     line = len(FOREIGN.splitlines()) + 1
     assert f"{answers}:{line}: bad answer 'perhaps'" in out.stdout.replace("\n", "")
 
 
-def test_a_read_only_file_is_completed_in_a_copy(source, tmp_path):
+def test_read_only_answers_file_is_completed_in_a_copy(source, tmp_path):
     """Root may write anything, so the file lies on a read-only mount."""
     (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties=""))
     answers = tmp_path / "answers.txt"

@@ -177,12 +177,12 @@ def found():
     return answer
 
 
-def test_files_that_users_create_at_once_are_theirs(found):
+def test_concurrent_tasks_create_files_owned_by_their_users(found):
     assert len(found["files"]) == 64
     assert all(owner == (user.uid, user.gid) for user, _, owner in found["files"])
 
 
-def test_users_were_at_work_in_one_process_at_the_same_time(found):
+def test_tasks_of_different_users_overlap_in_one_process(found):
     """Else the test above would say little."""
     assert len({ran[0] for _, ran, _ in found["files"]}) == 2
     overlaps = [
@@ -195,7 +195,7 @@ def test_users_were_at_work_in_one_process_at_the_same_time(found):
     assert overlaps
 
 
-def test_a_forbidden_read_raises_at_the_client_with_the_remote_traceback(found):
+def test_forbidden_read_raises_at_the_client_with_the_remote_traceback(found):
     assert found["allowed"] == "alice's"
     *forbidden, missing = found["forbidden"]
     for error, functions in forbidden:
@@ -204,14 +204,14 @@ def test_a_forbidden_read_raises_at_the_client_with_the_remote_traceback(found):
     assert type(missing[0]) is FileNotFoundError
 
 
-def test_a_cached_result_is_never_another_users(found):
+def test_cached_result_is_never_given_to_another_user(found):
     """Dask names a pure task after what it is made of, and the identity is a part of that."""
     alice, again, bob = found["keys"]
     assert alice == again != bob
     assert len({alice, bob, *found["keys of groups and level"]}) == 4
 
 
-def test_a_pure_task_answers_after_the_right_is_gone_and_an_impure_one_does_not(found):
+def test_pure_task_returns_cached_data_after_permission_is_revoked(found):
     """Why the page says pure=False."""
     first, second, third = found["cached"]
     assert (first, second, type(third)) == ("alice's", "alice's", PermissionError)
@@ -225,32 +225,32 @@ def test_arguments_and_results_are_pickled_outside_the_identity(found):
     assert [what for what, _ in seen][-1] == "unpickled"
 
 
-def test_a_graph_of_two_users(found):
+def test_graph_runs_tasks_of_two_users(found):
     assert found["graph"] == ("first", 80001)
 
 
-def test_worker_threads_are_clean_afterwards(found):
+def test_worker_threads_are_clean_after_the_tasks(found):
     assert list(found["clean"].values()) == [None, None]
     assert min(found["threads"].values()) > 4
 
 
-def test_spill_folders_belong_to_the_server_alone(found):
+def test_spill_folders_are_accessible_only_to_the_server(found):
     assert len({path for path, _, _ in found["spill"]}) == 2
     assert {(uid, mode) for _, uid, mode in found["spill"]} == {(0, 0o700)}
 
 
-def test_nobody_connects_without_the_clusters_certificate(found):
+def test_client_without_the_cluster_certificate_cannot_connect(found):
     assert found["connects"] == [True, False, False]
 
 
-def test_a_thread_that_secedes_inside_leaves_one_behind_and_protection_refuses(found):
+def test_secede_inside_leaves_a_switched_thread_unless_protected(found):
     assert isinstance(found["seceded"], replace.ThreadsDiffer)
     assert "80001" in str(found["seceded"])
     assert isinstance(found["protected"], replace.IdentityRefused)
     assert list(found["clean again"].values()) == [None, None]
 
 
-def test_the_example_is_right_as_it_is():
+def test_dask_example_runs_without_warnings():
     needs_root()
     needs_package("distributed", "cryptography")
     # the scratch folders that Dask puts into sys.path are its own

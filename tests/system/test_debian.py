@@ -56,7 +56,7 @@ def packages(source, tmp_path_factory):
     return clone
 
 
-def test_lintian_has_nothing_to_say_but_what_is_accepted(packages):
+def test_lintian_reports_only_accepted_tags(packages):
     (changes,) = (packages / "deb").glob("*.changes")
     out = run("lintian", "--allow-root", "-EI", "--display-level", ">=pedantic", changes)
     found = {line.split(": ", 2)[2].split()[0] for line in out.stdout.splitlines() if re.match("[EWIPX]: ", line)}
@@ -65,7 +65,7 @@ def test_lintian_has_nothing_to_say_but_what_is_accepted(packages):
     assert set(ACCEPTED) - found == set(), "accepted, and no longer said"
 
 
-def test_what_is_in_which_package(packages):
+def test_each_debian_package_contains_its_files(packages):
     python, dev = packages / "python3-replace", packages / "libreplace-dev"
     names = [{str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()} for root in (python, dev)]
     assert {"usr/bin/libreplace", f"{DISTS}/replace/__init__.py", "usr/share/man/man1/libreplace.1.gz"} <= names[0]
@@ -82,7 +82,7 @@ def test_what_is_in_which_package(packages):
     assert re.search(r"\blibc6\b", depends)
 
 
-def test_what_autopkgtest_would_run(packages):
+def test_autopkgtest_commands_pass_on_unpacked_packages(packages):
     """The commands of debian/tests/control, each on the unpacked packages."""
     text = (ROOT / "docs" / "examples" / "debian" / "tests" / "control").read_text()
     assert re.findall(r"^(?:Test-Command|Tests): (.*)$", text, re.M) == ["libreplace verify", "c-program"]
@@ -95,7 +95,7 @@ def test_what_autopkgtest_would_run(packages):
     assert (out.returncode, out.stdout) == (0, "syscall\n"), out.stderr
 
 
-def test_building_leaves_nothing_behind(packages):
+def test_debian_rules_clean_restores_the_source_tree(packages):
     """`debian/rules clean` restores the tree: dpkg-source finds no change to the original source."""
     (tree,) = (path for path in (packages / "deb").glob("libreplace-*") if path.is_dir())
     path = f"{packages}/deb/newer/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -105,7 +105,7 @@ def test_building_leaves_nothing_behind(packages):
     assert "local changes" not in out.stdout + out.stderr
 
 
-def test_the_copyright_file_is_the_licence():
+def test_debian_copyright_file_matches_the_license():
     text = (ROOT / "docs" / "examples" / "debian" / "copyright").read_text()
     licence = (ROOT / "LICENSE").read_text()
     plain = " ".join(

@@ -65,7 +65,7 @@ def compiled_files(folder):
 # ---- The Meson subproject
 
 
-def test_subproject_without_cffi_and_python_headers(source, tmp_path):
+def test_subproject_builds_without_cffi_and_python_headers(source, tmp_path):
     """In an environment that has Meson and nothing else."""
     assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare").returncode == 0
     (site,) = (tmp_path / "bare").glob("lib/python3*/site-packages")
@@ -94,13 +94,13 @@ def test_subproject_without_cffi_and_python_headers(source, tmp_path):
     assert run(folder / "build" / "program").stdout.strip() == PROGRAM
 
 
-def test_subproject(source, tmp_path):
+def test_subproject_program_switches_one_thread(source, tmp_path):
     needs_root()
     assert build("subproject", tmp_path / "p", env=offline(source)).endswith(PROGRAM + "\n")
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_strict_parent(source, tmp_path, compiler):
+def test_subproject_builds_under_a_strict_parent(source, tmp_path, compiler):
     """The parent's own options, its own config.h, and every warning an error, in the subproject, too."""
     out = build("strict-parent", tmp_path / "p", env={**offline(source), "CC": tool(compiler, "C compiler")})
     assert out.endswith(("syscall, HAVE_SETGROUPS 2\n", "libc, HAVE_SETGROUPS 2\n"))
@@ -143,14 +143,14 @@ def links_with_shared(program):
 @pytest.mark.parametrize(
     ("kind", "script"), [("static", "build.sh"), ("shared", "build.sh"), ("both", "build.sh"), ("both", "static.sh")]
 )
-def test_pkg_config(installed, tmp_path, kind, script):
+def test_pkg_config_program_links_and_switches_one_thread(installed, tmp_path, kind, script):
     needs_root()
     assert build("pkg-config", tmp_path / "p", script, found_in(installed / kind)).strip() == PROGRAM
     assert links_with_shared(tmp_path / "p/program") == (kind != "static" and script == "build.sh")
 
 
 @pytest.mark.parametrize("kind", ["static", "shared"])
-def test_cmake(installed, tmp_path, kind):
+def test_cmake_program_links_and_switches_one_thread(installed, tmp_path, kind):
     needs_root()
     tool("cmake", "builds a project")
     assert build("cmake", tmp_path / "p", env=found_in(installed / kind)).endswith(PROGRAM + "\n")
@@ -158,7 +158,7 @@ def test_cmake(installed, tmp_path, kind):
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
-def test_cxx(installed, tmp_path, compiler):
+def test_cxx_program_links_and_switches_one_thread(installed, tmp_path, compiler):
     needs_root()
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/c++").symlink_to(tool(compiler, "C++ compiler"))
@@ -166,7 +166,7 @@ def test_cxx(installed, tmp_path, compiler):
     assert build("cxx", tmp_path / "p", env=env).strip() == PROGRAM
 
 
-def test_override(installed, tmp_path):
+def test_override_header_makes_server_calls_per_thread(installed, tmp_path):
     """The same source of a server, once as it is and once with one include."""
     needs_root()
     tool("make", "builds a project")
@@ -194,7 +194,7 @@ def symbols(*arguments):
     return {line.split()[2] for line in out.stdout.splitlines() if len(line.split()) == 3}
 
 
-def test_every_public_symbol_is_visible_and_no_other(installed):
+def test_shared_library_exports_exactly_the_public_symbols(installed):
     names = public_names()
     assert {"libreplace_enter", "libreplace_check", "libreplace_build_info"} < names
     assert symbols("-D", installed / "shared/lib/libreplace.so") == names
@@ -203,7 +203,7 @@ def test_every_public_symbol_is_visible_and_no_other(installed):
     assert all(name.startswith("libreplace_") for name in static)
 
 
-def test_extension_modules_export_nothing_but_their_start():
+def test_extension_module_exports_only_its_init_functions():
     from replace import _native
 
     assert symbols("-D", _native.__file__) == {"PyInit__native", "PyInit__cffi"}
@@ -235,7 +235,7 @@ def test_each_installed_header_compiles_alone(installed, development, tmp_path, 
             assert out.returncode == 0, out.stderr
 
 
-def test_a_guard_has_the_same_size_in_cxx(installed, tmp_path):
+def test_guard_has_the_same_size_in_c_and_cxx(installed, tmp_path):
     (tmp_path / "size.c").write_text(
         "#include <libreplace/replace.h>\n#include <stdio.h>\n"
         "int main(void) { LIBREPLACE_GUARD(g, 64); "
@@ -295,7 +295,7 @@ def built(folder):
     return path, folder / "site"
 
 
-def test_own_extension(source, tmp_path):
+def test_project_builds_its_extension_with_the_subproject(source, tmp_path):
     needs_package("pip", "meson-python")
     build("own-extension", tmp_path, env=offline(source))
     path, site = built(tmp_path)
@@ -328,7 +328,7 @@ def required(site):
         ("wheel-cython", "whoami_cython", ["whoami_cython.so"]),
     ],
 )
-def test_wheel_as_build_requirement(development, tmp_path, name, module, files):
+def test_extension_builds_with_the_wheel_as_requirement(development, tmp_path, name, module, files):
     needs_package("setuptools", "cython", "pkgconf", "meson-python")
     build(name, tmp_path, env=required(development))
     path, site = built(tmp_path)
@@ -341,7 +341,7 @@ def config(site, *options):
     return run(sys.executable, "-m", "replace", "config", *options, env=required(site), cwd="/")
 
 
-def test_config_says_what_pkg_config_says(development):
+def test_config_command_prints_the_pkg_config_flags(development):
     package = development / "replace"
     env = {**required(development), "PKG_CONFIG_PATH": config(development, "--pkgconfigdir").stdout.strip()}
     assert env["PKG_CONFIG_PATH"] == str(package / "lib/pkgconfig")
@@ -359,7 +359,7 @@ def test_config_says_what_pkg_config_says(development):
     ]
 
 
-def test_config_without_options_or_files(development, tmp_path):
+def test_config_command_without_options_or_files_is_an_error(development, tmp_path):
     out = config(development)
     assert (out.returncode, out.stdout) == (2, "")
     assert "--pkgconfigdir" in out.stderr
@@ -371,14 +371,14 @@ def test_config_without_options_or_files(development, tmp_path):
     assert config(tmp_path, "--version").returncode == 0
 
 
-def test_entry_point_leads_to_the_pc_file(development):
+def test_pkgconf_entry_point_finds_the_pc_file(development):
     needs_package("pkgconf")
     """As pkgconf-pypi follows it: the value is the dotted name of the folder."""
     out = run("pkgconf-pypi", "--variable=pcfiledir", "libreplace", env=required(development), cwd="/")
     assert (out.stdout.strip(), out.stderr) == (str(development / "replace/lib/pkgconfig"), "")
 
 
-def test_wheel_moves(development, tmp_path):
+def test_moved_wheel_contains_no_old_path(development, tmp_path):
     """Nothing in it remembers where it was installed, or built."""
     shutil.move(shutil.copytree(development, tmp_path / "before"), tmp_path / "a b")
     out = config(tmp_path / "a b", "--libs")
@@ -388,7 +388,7 @@ def test_wheel_moves(development, tmp_path):
     assert set(re.findall(r"^(?:backend|scope|system|libc)=\w+$", text, re.M)) >= {"scope=thread"}
 
 
-def test_wheel_holds_the_c_library_inside_the_package(development):
+def test_wheel_contains_the_c_library_inside_the_package(development):
     found = [
         p.relative_to(development / "replace")
         for part in ("include", "lib")
@@ -506,7 +506,7 @@ def beside(source, tmp_path_factory):
 
 
 @pytest.mark.parametrize("imports", ["import host\nimport replace", "import replace\nimport host"])
-def test_vendored_package_beside_another_version(source, beside, imports):
+def test_vendored_package_works_beside_another_version(source, beside, imports):
     path, site = beside
     (version,) = re.findall(r"version: '([\d.]+)'", (source / "meson.build").read_text().split("license")[0])
     assert version != "0.0.9"
@@ -519,7 +519,7 @@ def test_vendored_package_beside_another_version(source, beside, imports):
     assert look("host", site) == LOOKED
 
 
-def test_vendored_package_is_the_package_without_c_files(beside, development):
+def test_vendored_package_contains_everything_but_c_files(beside, development):
     path, site = beside
     assert {name.split("/")[0] for name in contents(path)} == {"host"}
 
@@ -536,7 +536,7 @@ def test_vendored_package_is_the_package_without_c_files(beside, development):
     assert "a larger project" in out.stderr
 
 
-def test_page_shows_what_is_in_the_projects():
+def test_embedding_page_blocks_are_project_files():
     """Every block of docs/embedding.md is a file of a project, but for its licence lines."""
 
     def bare(text):

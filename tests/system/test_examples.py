@@ -31,7 +31,7 @@ def figures(name, *arguments):
     return {first: [float(n) for n in re.findall(r"[\d.]+", rest)] for first, rest in rows}
 
 
-def test_seteuid_in_threads_makes_files_of_others_and_ours_none():
+def test_seteuid_in_threads_gives_wrong_owners_and_impersonate_none():
     found = figures("seteuid_in_threads.py", 8, 100)
     if found:
         operations, failed, wrong = found["os.seteuid"]
@@ -40,7 +40,7 @@ def test_seteuid_in_threads_makes_files_of_others_and_ours_none():
         assert found["replace.impersonate"] == [800, 0, 0]
 
 
-def test_the_cost_grows_with_threads_and_ours_does_not():
+def test_libc_call_costs_more_than_ours_with_64_threads():
     found = figures("cost_of_threads.py", 1, 64)
     if found:
         assert set(found) == {"1", "64"}
@@ -48,7 +48,7 @@ def test_the_cost_grows_with_threads_and_ours_does_not():
         assert libc > ours, "seen: 300 times; 64 threads against one can hardly be cheaper"
 
 
-def test_a_switch_waits_for_a_thread_in_vfork_and_ours_does_not():
+def test_only_the_os_call_waits_for_a_thread_in_vfork():
     found = figures("vfork_stall.py", 4)
     if found:
         assert found["os.setresuid"][0] > 1, "it waited for most of the 4 seconds"
@@ -56,7 +56,7 @@ def test_a_switch_waits_for_a_thread_in_vfork_and_ours_does_not():
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
-def test_every_example_is_on_a_page_and_says_how_to_run_it(path):
+def test_every_example_is_on_a_page_and_shows_its_command(path):
     pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
     if "__main__" not in path.read_text():  # what others import
         assert f"docs/examples/{path.name}" in pages

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     [("cc", []), ("cc", ["credentials=libc"]), ("musl-gcc", []), ("musl-gcc", ["credentials=syscall"])],
     ids=str,
 )
-def test_every_face_tells_the_same(source, tmp_path, compiler, options):
+def test_every_interface_reports_the_same_facts(source, tmp_path, compiler, options):
     env = {"CC": tool(compiler, "a C compiler"), "DESTDIR": str(tmp_path / "d")}
     build, root = tmp_path / "b", tmp_path / "d" / "usr"
     asked = [f"-D{option}" for option in ["python=false", *options]]
@@ -108,7 +108,7 @@ def without_version(facts: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in facts.items() if name != "version"}
 
 
-def test_one_list_of_facts():
+def test_build_info_header_documents_every_fact():
     """What the header promises is what is told."""
     header = (Path(__file__).parent.parent.parent / "replace/core/libreplace/build_info.h").read_text()
     assert set(re.findall(r'"(\w+)"', header)) - {"C"} == {"version", *FACTS}

@@ -141,7 +141,7 @@ def stage(request, monkeypatch):
         yield stage
 
 
-def test_the_client_finds_what_a_careless_server_gives():
+def test_attacks_find_the_secrets_of_a_careless_server():
     """The control. The server acts as its clients, and nothing more."""
     found = []
     with staged(*CONTROL) as stage:
@@ -161,7 +161,7 @@ def test_the_client_finds_what_a_careless_server_gives():
     assert not [name for name in found if name.startswith(("private", "closed", "notes"))], "the kernel asks who it is"
 
 
-def test_no_name_is_a_way_to_more(stage):
+def test_no_file_name_gives_extra_access(stage):
     """All names, while another user slowly downloads two files out of a closed folder, and uploads one into it."""
     paths = [f"{OWNER}/closed/{name}" for name in ("draft", "writable")]
     slow = [stage.adapter.begin(OWNER, path.encode()) for path in paths]
@@ -182,7 +182,7 @@ def test_no_name_is_a_way_to_more(stage):
     (stage.world / "served" / OWNER / "closed" / "upload").unlink(missing_ok=True)
 
 
-def test_a_name_changes_while_it_is_resolved(stage):
+def test_name_swapped_during_resolution_gives_no_extra_access(stage):
     served = stage.world / "served"
     with subprocess.Popen([sys.executable, hostile.__file__, served], stdout=subprocess.PIPE, text=True) as swapper:
         try:
@@ -206,7 +206,7 @@ def test_a_name_changes_while_it_is_resolved(stage):
         (stage.world / "outside" / "drop" / "inner").rename(served / ATTACKER / "left")
 
 
-def test_fifos_keep_nobody_waiting(stage):
+def test_fifos_do_not_block_other_clients(stage):
     with hostile.fifos(stage.home) as names, contextlib.ExitStack() as waiting:
         for name in names:
             waiting.enter_context(stage.adapter.begin(ATTACKER, name))
@@ -216,13 +216,13 @@ def test_fifos_keep_nobody_waiting(stage):
     stage.ordinary()
 
 
-def test_devices_and_sockets_are_no_files(stage):
+def test_devices_and_sockets_are_not_served(stage):
     for name, path in hostile.special_files(stage.home):
         stage.attack(Attack(name, path, write=True))
         stage.ordinary()
 
 
-def test_clients_that_never_read_keep_nobody_waiting(stage):
+def test_clients_that_never_read_do_not_block_other_clients(stage):
     """They are still there when the server is told to end."""
     before, paths = stage.memory(), [f"{OWNER}/closed/draft".encode()] * MANY
     for path in paths:
@@ -233,7 +233,7 @@ def test_clients_that_never_read_keep_nobody_waiting(stage):
     assert grown < MANY * LARGE / 2, f"{grown >> 20} MiB more: each client holds a whole file"
 
 
-def test_clients_that_leave_half_way(stage):
+def test_clients_that_disconnect_early_leave_no_open_files(stage):
     for _ in range(MANY):
         with stage.adapter.begin(OWNER, f"{OWNER}/closed/draft".encode()) as connection:
             assert connection.recv(1000)
@@ -249,7 +249,7 @@ def test_clients_that_leave_half_way(stage):
         wait_until(lambda: len(replace.thread_credentials(stage.pid)) == 1, "the threads to end")
 
 
-def test_a_line_that_never_ends(stage):
+def test_endless_line_uses_little_memory(stage):
     """Many that wait, and one that sends on and on: the server keeps little of it."""
     before = stage.memory()
     for _ in range(MANY):

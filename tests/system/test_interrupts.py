@@ -26,20 +26,20 @@ def check(out):
     assert all(case["caught"] > 0 for case in answer["cases"].values())
 
 
-def test_ten_thousand_interrupts_here():
+def test_ten_thousand_interrupts_leave_no_thread_switched():
     needs_root()
     if replace.SCOPE == "thread":
         check(run(sys.executable, SCRIPT, cwd="/"))
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_ten_thousand_interrupts_elsewhere(python, everywhere):
+def test_interrupts_on_other_pythons_leave_no_thread_switched(python, everywhere):
     needs_root()
     check(run(python, SCRIPT, env={"PYTHONPATH": str(everywhere)}, cwd="/"))
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_same_wheel_elsewhere(python, everywhere, tmp_path):
+def test_stable_abi_wheel_works_on_other_pythons(python, everywhere, tmp_path):
     """One stable-ABI wheel for all: the live checks, and that interpreter's own tests of os with ours in its place."""
     needs_root()
     env = {"PYTHONPATH": str(everywhere)}
@@ -50,7 +50,7 @@ def test_the_same_wheel_elsewhere(python, everywhere, tmp_path):
         assert out.returncode == 0, out.stderr
 
 
-def test_a_context_manager_in_python_is_caught():
+def test_interrupts_script_detects_an_unsafe_context_manager():
     """The script can fail: what it looks for does happen to a naive one."""
     needs_root()
     out = run(sys.executable, SCRIPT, "naive", cwd="/")

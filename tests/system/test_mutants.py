@@ -14,7 +14,7 @@ from support.mutations import functions
 
 
 @pytest.mark.timeout(1800)
-def test_every_mutant_is_noticed():
+def test_every_mutant_is_detected():
     needs_root()
     if os.uname().machine != "x86_64":
         pytest.skip("needs x86_64: the mutated module is that of its golden file")
@@ -29,7 +29,7 @@ def test_every_mutant_is_noticed():
     assert ", 0 not noticed" in out.stdout
 
 
-def test_every_function_has_mutants():
+def test_every_c_function_has_mutants():
     texts = {name: (mutants.CORE / name).read_text() for name in mutants.SOURCES if name not in mutants.APART}
     texts["replace_calls.c"] = (mutants.golden.GOLDEN / "linux-glibc-x86_64" / "replace_calls.c").read_text()
     mutated = {name.split(": ")[0] for name, _, _ in mutants.all_mutants(texts)}
@@ -41,7 +41,7 @@ def test_every_function_has_mutants():
     assert len([name for name in mutated if name.startswith("replace_calls.c")]) == 17
 
 
-def test_the_rules():
+def test_each_mutation_rule_makes_its_change():
     """Each rule on one function; what is text or a comment is left alone."""
     text = """static int f(int a)
 {

@@ -14,7 +14,7 @@ numpy = pytest.importorskip("numpy")
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_a_float_is_refused(name):
+def test_numpy_float_is_refused(name):
     kind, message, _, unchanged = attempt(name, *[numpy.float64(1)] * IDS[name])
     assert (kind, message, unchanged) == (TypeError, f"{KIND[name]} should be integer, not float64", True)
 
@@ -23,7 +23,7 @@ def test_a_float_is_refused(name):
     "value", [numpy.uint32(2**31 + 5), numpy.int64(80001), numpy.uint16(9)], ids=lambda value: type(value).__name__
 )
 @pytest.mark.parametrize("kind", ["uid", "gid"])
-def test_an_integer_arrives_whole(kind, value):
+def test_numpy_integer_keeps_its_value(kind, value):
     needs_root()
 
     def body():
@@ -33,7 +33,7 @@ def test_an_integer_arrives_whole(kind, value):
     assert in_child(body) == (int(value), int(value), 0)
 
 
-def test_an_array_of_groups():
+def test_numpy_array_of_groups_is_accepted():
     needs_root()
 
     def body():

@@ -45,7 +45,7 @@ def wheelhouse(source, tmp_path_factory):
     return folder / "wheelhouse", texts
 
 
-def test_the_page_s_commands_give_one_wheel_for_each_c_library(wheelhouse):
+def test_page_commands_build_one_wheel_per_c_library(wheelhouse):
     folder, (glibc, _) = wheelhouse
     names = sorted(path.name for path in folder.iterdir())
     assert len(names) == 2
@@ -54,7 +54,7 @@ def test_the_page_s_commands_give_one_wheel_for_each_c_library(wheelhouse):
     assert re.search(r'platform tag: "manylinux_2_(5|12|17)_x86_64"', " ".join(glibc.split()))
 
 
-def test_abi3audit_finds_nothing_and_has_looked_at_the_module(wheelhouse):
+def test_abi3audit_checks_the_module_and_reports_no_error(wheelhouse):
     folder, _ = wheelhouse
     for wheel in folder.iterdir():
         out = run("abi3audit", "--strict", "--report", wheel)
@@ -81,7 +81,7 @@ def test_each_wheel_has_the_back_end_of_its_tag(wheelhouse):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_smoke_test_on_the_glibc_wheel(wheelhouse, python, tmp_path):
+def test_smoke_test_passes_with_the_glibc_wheel(wheelhouse, python, tmp_path):
     (wheel,) = wheelhouse[0].glob("*manylinux*")
     out = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
     assert out.returncode == 0, out.stderr
@@ -91,7 +91,7 @@ def test_the_smoke_test_on_the_glibc_wheel(wheelhouse, python, tmp_path):
     assert "cp310-abi3-manylinux" in out.stdout
 
 
-def test_the_smoke_test_notices_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_path):
+def test_smoke_test_rejects_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_path):
     """The good wheel, under the tag of a platform where something else is expected."""
     (wheel,) = wheelhouse[0].glob("*manylinux*")
     out = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
@@ -106,7 +106,7 @@ def test_the_smoke_test_notices_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_
 # ---- cibuildwheel's configuration
 
 
-def test_cibuildwheel_s_own_schema_accepts_the_configuration():
+def test_cibuildwheel_schema_accepts_the_configuration():
     needs_package("cibuildwheel")
     import cibuildwheel
 
@@ -121,7 +121,7 @@ def test_cibuildwheel_s_own_schema_accepts_the_configuration():
         jsonschema.validate({**table, "credentials": "syscall"}, schema)
 
 
-def test_cibuildwheel_builds_the_oldest_python_and_the_free_threaded_one():
+def test_cibuildwheel_builds_the_oldest_and_the_free_threaded_python():
     needs_package("cibuildwheel")
     command = [sys.executable, "-m", "cibuildwheel", "--print-build-identifiers", "--archs", "x86_64", ROOT]
     for platform, systems in (("linux", ("manylinux", "musllinux")), ("macos", ("macosx",))):
@@ -142,7 +142,7 @@ def test_cibuildwheel_builds_the_oldest_python_and_the_free_threaded_one():
         ("cp314t-macosx_arm64", ["-Dpython.allow_limited_api=false"]),
     ],
 )
-def test_what_cibuildwheel_makes_of_it(identifier, options, monkeypatch):
+def test_cibuildwheel_resolves_the_expected_options(identifier, options, monkeypatch):
     """Asked of cibuildwheel itself: the options of this build, and the images."""
     needs_package("cibuildwheel")
     from cibuildwheel import options as options_

@@ -12,7 +12,7 @@ PLATFORMS = {platform.name: platform for platform in platforms.PLATFORMS}
 
 
 @pytest.mark.parametrize("name", PLATFORMS)
-def test_platform(name):
+def test_platform_matches_its_row_on_the_page(name):
     needs_root()
     result = platforms.attempt(PLATFORMS[name])
     if result.verdict.startswith("NOT TRIED"):

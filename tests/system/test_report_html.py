@@ -78,7 +78,7 @@ def of_platform(name, **options):
     return valid(build_side.build({**answers, **{f"option:{k}": v for k, v in options.items()}}, False))
 
 
-def test_a_question_unfolds(show):
+def test_question_opens_by_mouse_and_keyboard(show):
     """By mouse and by key, to the source of its probe, the command and what came of it; without a script."""
     browser = show()
     question = next(q for q in replace.report()["questions"] if q["id"] == PROBE)
@@ -100,7 +100,7 @@ def test_a_question_unfolds(show):
     assert requests(browser) == []
 
 
-def test_a_link_from_the_decision_unfolds_its_question(show):
+def test_link_from_the_decision_opens_its_question(show):
     browser = show()
     target = browser.find_element(By.ID, "libreplace_have_syscall")
     assert not target.is_displayed()
@@ -112,7 +112,7 @@ def test_a_link_from_the_decision_unfolds_its_question(show):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 400, 800, 1280])
-def test_fits_with_everything_unfolded(show, width, scheme):
+def test_page_fits_the_window_with_everything_open(show, width, scheme):
     """No scrolling to the side, and what is to be read stands out from its ground (WCAG 2, AA)."""
     browser = show(of_platform("macos-aarch64"), width, scheme)
     for closed in (True, False):
@@ -145,7 +145,7 @@ return [...poor];
 
 @pytest.mark.parametrize("option", ["auto", "libc"])
 @pytest.mark.parametrize("platform", platforms())
-def test_the_way_that_was_taken_is_marked(show, platform, option):
+def test_decision_path_is_marked(show, platform, option):
     document = of_platform(platform, credentials=option)
     browser = show(document)
     taken = [e.text for e in browser.find_elements(By.CSS_SELECTOR, ".way .took")]
@@ -156,7 +156,7 @@ def test_the_way_that_was_taken_is_marked(show, platform, option):
     assert len(skipped) == sum(not s["answer"] for s in document["decision"])
 
 
-def test_hostile_texts_stay_texts(show):
+def test_markup_in_report_values_is_shown_as_text(show):
     """Names and outputs that are markup: shown, neither run nor obeyed."""
     document = hostile()
     browser = show(document)
@@ -193,7 +193,7 @@ class Outline(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("platform", platforms())
-def test_the_page_is_sound_and_needs_nothing(platform):
+def test_page_is_well_formed_and_loads_nothing(platform):
     text = page_maker.as_html(of_platform(platform))
     page = Outline(text)
     assert page.open == []
@@ -208,7 +208,7 @@ def test_the_page_is_sound_and_needs_nothing(platform):
     assert len(text.encode()) < 200_000
 
 
-def test_a_page_on_paper(show):
+def test_printed_page_is_black_on_white(show):
     """It prints: black on white even where the system is dark, with what was unfolded."""
     browser = show(scheme="dark")
     browser.find_element(By.ID, PROBE).find_element(By.XPATH, "../summary").click()

@@ -80,25 +80,25 @@ def members(path):
         return [(i.name, oct(i.mode), i.mtime, i.uid, i.uname, i.size) for i in archive.getmembers()]
 
 
-def test_another_folder(source, first, tmp_path):
+def test_build_in_another_folder_gives_equal_packages(source, first, tmp_path):
     (tmp_path / "a" / "deeper one").mkdir(parents=True)
     same(first, packages(source, tmp_path / "a" / "deeper one"))
 
 
-def test_an_ordinary_user(source, first, shared):
+def test_build_by_an_ordinary_user_gives_equal_packages(source, first, shared):
     needs_root()
     tool("setpriv", "another user")
     same(first, packages(source, shared, AS_NOBODY, owner=NOBODY))
 
 
 @pytest.mark.parametrize("words", [[], AS_NOBODY], ids=["root", "an ordinary user"])
-def test_fakeroot(source, first, shared, words):
+def test_build_under_fakeroot_gives_equal_packages(source, first, shared, words):
     needs_root()
     fakeroot = [tool("fakeroot", "wraps a build"), "--"]
     same(first, packages(source, shared, [*words, *fakeroot], owner=NOBODY if words else None))
 
 
-def test_the_umask_shows_in_the_modes_of_built_files_alone(source, first, tmp_path):
+def test_umask_changes_only_the_modes_of_built_files(source, first, tmp_path):
     """meson-python copies the modes of built files (pip ignores them): build with umask 022, as Debian does."""
     wheel, sdist = packages(source, tmp_path, umask="027")
     same(first[1:], [sdist])
@@ -109,7 +109,7 @@ def test_the_umask_shows_in_the_modes_of_built_files_alone(source, first, tmp_pa
     assert not [name for name in changed if (source / name).exists()], "what is copied keeps its mode"
 
 
-def test_the_c_library(source, tmp_path):
+def test_c_library_builds_in_different_folders_are_equal(source, tmp_path):
     """What `meson install` puts into place, from two sources with their build folders elsewhere, and inside."""
     trees = []
     for name, build in (("one", "build"), ("two", "../far/away/build"), ("three", "../elsewhere")):
@@ -140,7 +140,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_no_installed_file_tells_a_folder_or_a_host(source, tmp_path, place, compiler):
+def test_installed_files_contain_no_folder_or_host_name(source, tmp_path, place, compiler):
     """Also without SOURCE_DATE_EPOCH. A compiler writes $PWD into debug information if it names the folder."""
     needs_root()
     tool("unshare", "another name of the host")
@@ -164,7 +164,7 @@ def test_no_installed_file_tells_a_folder_or_a_host(source, tmp_path, place, com
     assert [(path.name, word) for path in installed for word in words if word in path.read_bytes()] == []
 
 
-def test_the_installed_report_keeps_what_the_probes_found(source, tmp_path):
+def test_installed_report_omits_run_results_only_in_reproducible_builds(source, tmp_path):
     needs_root()
     for name, env in (("kept", {}), ("left", EPOCH)):
         assert meson("setup", tmp_path / name, source, env=env).returncode == 0

@@ -30,7 +30,7 @@ def clean(*command):
 
 
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_sanitizers(source, tmp_path, sanitizers):
+def test_c_tests_pass_under_sanitizers(source, tmp_path, sanitizers):
     needs_root()
     tool("clang", "has the sanitizers")
     options = [f"-Db_sanitize={sanitizers}", "-Db_lundef=false", "-Doptimization=1"]
@@ -41,7 +41,7 @@ def test_sanitizers(source, tmp_path, sanitizers):
             clean(tests / program)
 
 
-def test_a_sanitizer_would_tell(tmp_path):
+def test_sanitizer_detects_an_out_of_bounds_read(tmp_path):
     compiler = tool("clang", "has the sanitizers")
     program = tmp_path / "wrong"
     text = "int main(int c, char **v) { int a[2] = {0}; (void)v; return a[c + 1]; }"
@@ -51,7 +51,7 @@ def test_a_sanitizer_would_tell(tmp_path):
         clean(program)
 
 
-def test_valgrind(source, tmp_path):
+def test_c_tests_pass_under_valgrind(source, tmp_path):
     needs_root()
     valgrind = tool("valgrind", "finds leaks")
     tests = build(source, tmp_path / "b", compiler="gcc")
@@ -60,6 +60,6 @@ def test_valgrind(source, tmp_path):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_no_warnings(source, tmp_path, compiler):
+def test_build_has_no_compiler_warnings(source, tmp_path, compiler):
     tool(compiler, "a C compiler")
     build(source, tmp_path / "b", "--werror", "-Dwarning_level=3", compiler=compiler)

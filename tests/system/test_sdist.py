@@ -41,13 +41,13 @@ def unpacked(built, tmp_path_factory):
     return tree
 
 
-def test_build_makes_both(built):
+def test_build_creates_a_wheel_and_an_sdist(built):
     wheel, sdist = sorted(path.name for path in built.iterdir())
     assert re.fullmatch(rf"libreplace-{VERSION}-cp3\d+-cp3\d+-linux_\w+\.whl", wheel)
     assert sdist == f"libreplace-{VERSION}.tar.gz"
 
 
-def test_the_sdist_is_the_clone_without_what_only_a_clone_needs(source, unpacked):
+def test_sdist_contains_all_tracked_files_except_clone_only_ones(source, unpacked):
     tracked = run("git", "ls-files", cwd=source).stdout.splitlines()
     expected = {name for name in tracked if not name.startswith(CLONE_ONLY)} | {"PKG-INFO"}
     found = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
@@ -57,7 +57,7 @@ def test_the_sdist_is_the_clone_without_what_only_a_clone_needs(source, unpacked
     assert {"replace/report.schema.json", "tests/cross/macos-aarch64.ini", "docs/packaging.md"} <= found
 
 
-def test_the_tests_of_an_unpacked_sdist_start(unpacked, tmp_path):
+def test_tests_run_in_an_unpacked_sdist(unpacked, tmp_path):
     """All are found, and some that need the tree (golden modules, the table, questions) pass there."""
     unpacked = shutil.copytree(unpacked, tmp_path / "copy")  # they leave bytecode, and other tests look at this tree
     path = os.pathsep.join(["/usr/bin", "/bin", os.path.dirname(sys.executable)])
@@ -70,7 +70,7 @@ def test_the_tests_of_an_unpacked_sdist_start(unpacked, tmp_path):
     assert out.returncode == 0, out.stdout[-2000:]
 
 
-def test_the_version_is_in_one_place():
+def test_version_is_written_in_one_place():
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest.group(1) == VERSION
     for path in [
@@ -83,7 +83,7 @@ def test_the_version_is_in_one_place():
             assert VERSION not in path.read_text(), path
 
 
-def test_all_name_the_same_version():
+def test_package_metadata_and_changelog_have_the_same_version():
     import replace
 
     assert replace.report()["version"] == replace.__version__ == metadata.version("libreplace") == VERSION

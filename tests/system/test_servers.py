@@ -55,7 +55,7 @@ def world():
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("name", ["ftp_server.py", "webdav_server.py", "file_service.py"])
-def test_every_server_ends_well(world, name, stop):
+def test_every_server_stops_cleanly(world, name, stop):
     words = {
         "ftp_server.py": ftp_command,
         "webdav_server.py": dav_command,
@@ -65,7 +65,7 @@ def test_every_server_ends_well(world, name, stop):
         assert clean(pid) >= 0
 
 
-def test_the_page_shows_what_is_in_the_examples():
+def test_servers_page_blocks_are_in_the_examples():
     def lines(text):
         return "\n".join(map(str.strip, text.splitlines()))
 
@@ -76,7 +76,7 @@ def test_the_page_shows_what_is_in_the_examples():
         assert any(lines(block) in example for example in examples), block
 
 
-def test_what_is_open_can_be_opened_again_by_proc_and_not_with_open_beneath(world):
+def test_open_file_reopens_through_proc_but_not_with_open_beneath(world):
     """The kernel lets all threads of a process pass, and asks no folder on the way: docs/limits.md."""
 
     def body():
@@ -120,7 +120,7 @@ def refused(function, *arguments):
         function(*arguments)
 
 
-def test_ftp_eight_users_at_once(world):
+def test_ftp_serves_eight_users_at_once(world):
 
     def session(name, barrier):
         other = NAMES[NAMES.index(name) - 1]
@@ -164,7 +164,7 @@ def test_ftp_eight_users_at_once(world):
     assert not list(world.glob("*/planted"))
 
 
-def test_ftp_appending_takes_the_set_uid_bit_away(world):
+def test_ftp_append_clears_the_set_user_id_bit(world):
     """The kernel does so unless root writes: so the data is written as the user, and not only the file opened."""
     with server(world, ftp_command(world)) as (_, port), ftp_login(port, "alice") as client:
         client.storbinary("STOR program", io.BytesIO(b"x"))
@@ -174,7 +174,7 @@ def test_ftp_appending_takes_the_set_uid_bit_away(world):
         assert stat.S_IMODE(os.stat(world / "alice" / "program").st_mode) == 0o755
 
 
-def test_ftp_every_command_stays_below_the_folder(world):
+def test_ftp_commands_stay_below_the_served_folder(world):
     """Those that the eight users do not use; each is asked for what is there, and beside the folder."""
     outside = world.parent / f"{world.name}-outside"
     with server(world, ftp_command(world)) as (_, port), ftp_login(port, "alice") as client:
@@ -232,7 +232,7 @@ with ThreadedFTPServer(("127.0.0.1", 0), FTPHandler) as server:
 """
 
 
-def test_ftp_with_seteuid_in_threads_goes_wrong(world):
+def test_ftp_with_seteuid_in_threads_fails_or_gives_wrong_owners(world):
     needs_package("pyftpdlib")
     """The control: the same uploads, with libc's process-wide calls, fail or get a wrong owner."""
 
@@ -254,7 +254,7 @@ def test_ftp_with_seteuid_in_threads_goes_wrong(world):
     assert failed + wrong > 0
 
 
-def test_ftp_with_seteuid_alone_has_no_groups_and_too_many_rights(world):
+def test_ftp_with_seteuid_alone_lacks_groups_and_keeps_extra_rights(world):
     needs_package("pyftpdlib")
     """One client of the control: the team's notes are closed to a member, and a closed folder is not."""
     with (
@@ -290,7 +290,7 @@ def dav_command(world):
     return command("webdav_server.py", {"8080": 0, "dav-users.txt": users_file(world), "/srv/dav": world})
 
 
-def test_webdav_eight_users_at_once(world):
+def test_webdav_serves_eight_users_at_once(world):
     def session(name, barrier):
         with contextlib.closing(Dav(port, name)) as client:
             rounds(client, name, NAMES[NAMES.index(name) - 1], barrier)
@@ -344,7 +344,7 @@ def test_webdav_eight_users_at_once(world):
     assert not list(world.glob("*/planted"))
 
 
-def test_webdav_folders_are_copied_moved_and_deleted(world):
+def test_webdav_copies_moves_and_deletes_folders(world):
     home = world / "alice"
     with server(world, dav_command(world)) as (_, port), contextlib.closing(Dav(port, "alice")) as client:
         for folder in ("tree", "tree/below"):
@@ -371,7 +371,7 @@ def test_webdav_folders_are_copied_moved_and_deleted(world):
 
 @pytest.mark.parametrize("fault", ["root", "mode"])
 @pytest.mark.parametrize("program", ["ftp", "webdav"])
-def test_root_and_a_readable_users_file_are_refused(world, program, fault):
+def test_root_user_and_readable_users_file_are_refused(world, program, fault):
     words = ftp_command(world) if program == "ftp" else dav_command(world)
     users = world / "users"
     if fault == "root":
@@ -382,7 +382,7 @@ def test_root_and_a_readable_users_file_are_refused(world, program, fault):
         server(world, words).__enter__()
 
 
-def test_webdav_a_body_is_sent_lazily_while_others_switch(world):
+def test_webdav_streams_a_body_while_other_users_are_served(world):
     size = 64 << 20
     block = os.urandom(1 << 20)
     with open(world / "alice" / "large", "wb") as file:
@@ -421,7 +421,7 @@ def service_command(world):
     return command("file_service.py", {"/run/files.socket": world / "socket", "/srv/files": world})
 
 
-def test_file_service_eight_users_at_once(world):
+def test_file_service_serves_eight_users_at_once(world):
     words = service_command(world)
     seen, done = set(), threading.Event()
 

@@ -18,7 +18,7 @@ import replace
 SCRIPT = ROOT / "tests" / "programs" / "soak.py"
 
 
-def test_nobody_is_ever_somebody_else():
+def test_soak_finds_no_wrong_identity():
     if os.geteuid() != 0:
         pytest.skip("needs root: real ids are switched")
     if replace.SCOPE != "thread":
@@ -102,11 +102,11 @@ def what_is_wrong_with(control):
         (that_keeps_memory, "memory grew"),
     ],
 )
-def test_a_worse_way_is_noticed(control, what):
+def test_soak_detects_a_faulty_switch(control, what):
     wrong = what_is_wrong_with(control)
     assert wrong is None or any(name.startswith(what) for name in wrong), wrong
 
 
-def test_the_right_way_alone_is_right():
+def test_soak_accepts_impersonate():
     """What the controls are compared with."""
     assert what_is_wrong_with(replace.impersonate) in ({}, None)

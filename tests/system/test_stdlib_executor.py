@@ -30,7 +30,7 @@ def stdlib_tests(*pythons):
             yield python
 
 
-def test_cpythons_own_executor_tests(request):
+def test_cpython_executor_tests_pass_with_identity_executor(request):
     """As far as they apply is: all of those for ThreadPoolExecutor."""
     needs_root()
     if replace.SCOPE != "thread":

@@ -38,14 +38,14 @@ def staged(folder, target, *options):
     return sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file() or path.is_symlink())
 
 
-def test_every_file_has_a_tag_of_the_page(build):
+def test_every_installed_file_has_a_documented_tag(build):
     _, _, tags = build
     on_page = set(re.findall(r"^\| `([a-z-]+)` \| ", PAGE.split("meson install --tags")[1].split("##")[0], re.M))
     assert tags
     assert set(tags.values()) <= on_page
 
 
-def test_the_tags_share_out_what_is_installed(build, tmp_path):
+def test_install_tags_divide_all_installed_files(build, tmp_path):
     folder, python, tags = build
     everything = staged(folder, tmp_path / "all")
     parts = {tag: staged(folder, tmp_path / tag, "--tags", tag) for tag in ("devel", "runtime", "python-runtime")}
@@ -62,7 +62,7 @@ def test_the_tags_share_out_what_is_installed(build, tmp_path):
         assert any(name.endswith("libreplace.a") for name in parts["devel"])
 
 
-def test_a_staged_file_does_not_know_where_it_was_staged(build, tmp_path):
+def test_staged_files_do_not_contain_the_staging_path(build, tmp_path):
     folder, python, _ = build
     target = tmp_path / "staged here"
     names = staged(folder, target)
