@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""tests/benchmarks/compare.py: what cannot depend on the machine's pace; and docs/speed.md says what was measured."""
+"""compare.py of tests/benchmarks/: the results that do not depend on speed, and the tables in docs/speed.md."""
 
 import json
 import sys
@@ -18,10 +18,10 @@ WAYS = {"impersonate", "os", "ctypes", "pyprctl", "worker", "pool"}
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What the quick form measures here."""
+    """The results of compare.py --quick on this machine."""
     needs_root()
     needs_package("pyprctl")
-    tool("strace", "counts the changes")
+    tool("strace", "counts the id changes")
     path = tmp_path_factory.mktemp("compare") / "found.json"
     out = run(sys.executable, COMPARE, "--quick", "--json", path, cwd="/")
     if replace.SCOPE != "thread":
@@ -46,9 +46,9 @@ def test_every_combination_is_measured(found):
 
 
 def test_only_os_calls_change_other_threads(found):
-    crowded = [row for row in found["switches"] if row["threads"] > 5]
-    assert {row["way"] for row in crowded if row["others_changed"]} == {"os"}
-    assert all(row["others_changed"] for row in crowded if row["way"] == "os")
+    many_threads = [row for row in found["switches"] if row["threads"] > 5]
+    assert {row["way"] for row in many_threads if row["others_changed"]} == {"os"}
+    assert all(row["others_changed"] for row in many_threads if row["way"] == "os")
 
 
 def test_ten_thousand_identities_take_less_than_ten_megabytes(found):
@@ -70,7 +70,7 @@ def test_tasks_of_random_users_make_fewer_than_six_changes_each(found):
     for row in rows:
         assert 0 < row["changes"] < 6 * row["tasks"]
     (each,) = [row for row in found["executor"]["changes"] if row["who"] == "each"]
-    assert each["changes"] == 6 * each["tasks"], "the counting is right where the number is known"
+    assert each["changes"] == 6 * each["tasks"], "acting_as makes exactly six changes for each task"
 
 
 def test_no_limit_that_is_independent_of_time_is_exceeded(found):
@@ -78,7 +78,7 @@ def test_no_limit_that_is_independent_of_time_is_exceeded(found):
 
 
 def test_speed_page_shows_the_recorded_measurements():
-    """docs/plots/compare.json is one full run; speed.md's tables are that run's, as compare.py prints them."""
+    """docs/plots/compare.json records one full run. docs/speed.md contains its tables as compare.py prints them."""
     out = run(sys.executable, COMPARE, "--from", PLOTS / "compare.json", cwd="/")
     text = (ROOT / "docs" / "speed.md").read_text()
     tables = out.stdout.strip().split("\n\n")
@@ -91,7 +91,7 @@ def test_speed_page_shows_the_recorded_measurements():
 
 
 def test_plots_without_matplotlib_report_the_missing_package(tmp_path):
-    # whether it is installed here or not: None in sys.modules is a module that cannot be found
+    # None in sys.modules makes the import fail, even if matplotlib is installed.
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['matplotlib'] = None\n")
     out = run(sys.executable, COMPARE, "--plots", tmp_path, cwd="/", env={"PYTHONPATH": str(tmp_path)})
     assert out.returncode == 1

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What libc's broadcast does to other threads, and ours does not: wake-ups lost, sleeps interrupted, ids that bleed."""
+"""libc's id changes lose wake-ups, interrupt sleeps and show wrong ids in other threads. Per-thread calls do not."""
 
 import json
 import os
@@ -15,10 +15,10 @@ OPERATIONS = 300
 
 @pytest.fixture
 def program(faults):
-    """lost_wakeup, from the same build of the C library as the faults."""
+    """Runs the program lost_wakeup from the build that also contains the program faults."""
     needs_root()
     if os.uname().machine != "x86_64":
-        pytest.skip("needs x86_64: a filter of its system call numbers")
+        pytest.skip("needs x86_64: its seccomp filter uses the system call numbers of x86_64")
 
     def call(*arguments):
         out = run(faults.with_name("lost_wakeup"), *arguments, cwd="/")
@@ -30,27 +30,30 @@ def program(faults):
 
 @pytest.mark.parametrize("threads", THREADS)
 def test_per_thread_calls_lose_no_wake_up(program, threads):
+    """The program applies the permission rule for signals of Linux before 2.6.35."""
     seen = program("ours", OPERATIONS, threads)
     assert (seen["ok"], seen["lost"], seen["denied"]) == (OPERATIONS, 0, 0)
 
 
 def test_libc_calls_lose_wake_ups(program):
+    """The program applies the permission rule for signals of Linux before 2.6.35."""
     seen = [program("libc", OPERATIONS, threads) for threads in THREADS]
     assert all(one["ok"] + one["lost"] == OPERATIONS for one in seen)
-    assert all(one["lost"] == one["denied"] for one in seen), "each loss is a permission that was denied"
+    assert all(one["lost"] == one["denied"] for one in seen), "each lost wake-up is a signal that was denied"
     assert seen[-1]["lost"] > OPERATIONS / 10, seen
-    assert seen[-1]["lost"] > seen[0]["lost"], "the more threads, the longer the window"
+    assert seen[-1]["lost"] > seen[0]["lost"], "more threads make the window longer"
 
 
 @pytest.mark.parametrize("mode", ["ours", "libc"])
 def test_current_kernel_loses_no_wake_up(program, mode):
+    """Without the old rule, Linux permits signals between threads of one process."""
     assert program(mode, OPERATIONS, 8, "native")["lost"] == 0
 
 
 def test_only_libc_calls_interrupt_sleeps_and_leak_ids(program):
-    ours, libcs = (program("bleed", mode, 5000) for mode in ("ours", "libc"))
+    ours, libc = (program("bleed", mode, 5000) for mode in ("ours", "libc"))
     assert (ours["poll_eintr"], ours["sleep_eintr"], ours["wrong"]) == (0, 0, 0)
-    assert libcs["poll_eintr"] > 1000
-    assert libcs["sleep_eintr"] > 1000
-    assert libcs["wrong"] > libcs["readings"] / 100
+    assert libc["poll_eintr"] > 1000
+    assert libc["sleep_eintr"] > 1000
+    assert libc["wrong"] > libc["readings"] / 100
     assert ours["readings"] > 1000

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The ways in, each from a fresh copy: meson, pip, editable, wheel, sdist, C only; and clear refusals."""
+"""Each way to build and install, from a fresh copy (Meson, pip, editable, wheel, sdist, C only), and its errors."""
 
 import os
 import re
@@ -14,9 +14,8 @@ from support.builds import ROOT, needs_package, report_of, run, tool
 
 import replace
 
-# Without it, each build would fetch its build requirements; they are installed with the tests.
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-OTHER = "libc" if replace.report()["verdict"]["backend"] == "syscall" else "syscall"
+OTHER_BACK_END = "libc" if replace.report()["verdict"]["backend"] == "syscall" else "syscall"
 
 
 def meson(*arguments, env=None):
@@ -26,6 +25,7 @@ def meson(*arguments, env=None):
 
 def wheel(source, target, *arguments, env=None):
     needs_package("pip", "meson-python")
+    # The build requirements are installed with the tests, so isolation would only download them again.
     out = run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", target, source, *arguments, env=env)
     assert out.returncode == 0, out.stdout + out.stderr
     return next(target.glob("*.whl"))
@@ -44,19 +44,19 @@ def ask(target, expression, module="replace"):
 
 
 @pytest.fixture(scope="session")
-def other(source, tmp_path_factory):
-    """The package built with the other back end, in a directory of its own."""
+def other_back_end(source, tmp_path_factory):
+    """The package built with the other back end, in a separate folder."""
     folder = tmp_path_factory.mktemp("other")
-    install(wheel(source, folder, f"-Csetup-args=-Dcredentials={OTHER}"), folder / "site")
+    install(wheel(source, folder, f"-Csetup-args=-Dcredentials={OTHER_BACK_END}"), folder / "site")
     return folder / "site"
 
 
 @pytest.mark.timeout(600)
-def test_fast_tests_pass_on_the_other_back_end(other):
-    """What switches ids, once more, on a build with the other back end: all fast tests but those of other things."""
-    apart = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "snippets", "verdict"}
-    apart |= {"start", "environments"}  # the latter: uid_wrapper does not fake libc's initgroups()
-    suites = [path for path in (ROOT / "tests").glob("test_*.py") if path.stem.removeprefix("test_") not in apart]
+def test_fast_tests_pass_on_the_other_back_end(other_back_end):
+    """Run the fast tests again on a build with the other back end, without the tests that switch no ids."""
+    excluded = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "snippets", "verdict"}
+    excluded |= {"start", "environments"}  # environments: uid_wrapper does not replace libc's initgroups()
+    suites = [path for path in (ROOT / "tests").glob("test_*.py") if path.stem.removeprefix("test_") not in excluded]
     suites.append(ROOT / "tests" / "system" / "test_interrupts.py")
     out = run(
         sys.executable,
@@ -70,12 +70,12 @@ def test_fast_tests_pass_on_the_other_back_end(other):
         ROOT,
         "-c",
         ROOT / "pyproject.toml",
-        env={"PYTHONPATH": str(other), "LIBREPLACE_PYTHONS": sys.executable},
+        env={"PYTHONPATH": str(other_back_end), "LIBREPLACE_PYTHONS": sys.executable},
         cwd="/",
         timeout=590,
     )
     assert out.returncode == 0, out.stdout[-4000:]
-    assert ask(other, "replace.report()['verdict']['backend']") == OTHER
+    assert ask(other_back_end, "replace.report()['verdict']['backend']") == OTHER_BACK_END
 
 
 def test_meson_setup_prints_every_call_and_meson_test_passes(source, tmp_path):
@@ -91,7 +91,7 @@ def test_meson_setup_prints_every_call_and_meson_test_passes(source, tmp_path):
 
 
 def test_c_library_builds_without_cffi(source, tmp_path):
-    """-Dpython=false, with a Python that has nothing installed; then a C program by pkg-config."""
+    """Build with -Dpython=false and a Python without cffi. Then build a C program with pkg-config."""
     blocker = tmp_path / "block"
     blocker.mkdir()
     (blocker / "cffi.py").write_text("raise ImportError('no cffi here')\n")
@@ -128,7 +128,7 @@ def test_c_library_builds_without_cffi(source, tmp_path):
 
 
 def test_open_beneath_is_enosys_if_headers_lack_openat2(source, tmp_path):
-    """open_beneath() is then ENOSYS, whatever the kernel has: numbers come from the headers alone."""
+    """System call numbers come only from the headers, so the kernel's own support does not matter."""
     (tmp_path / "older.h").write_text("#include <sys/syscall.h>\n#undef SYS_openat2\n")
     build = tmp_path / "b"
     env = {"CFLAGS": f"-include {tmp_path}/older.h"}
@@ -151,7 +151,7 @@ def test_missing_cffi_error_says_how_to_continue(source, tmp_path):
 
 
 def test_editable_install_works_and_serves_the_c_library(source, tmp_path):
-    """pip install -e . --no-build-isolation, in an environment of its own."""
+    """pip install -e . --no-build-isolation, in a new environment."""
     needs_package("pip", "meson-python")
     assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv").returncode == 0
     python = tmp_path / "venv" / "bin" / "python"
@@ -167,7 +167,7 @@ def test_editable_install_works_and_serves_the_c_library(source, tmp_path):
     assert out.returncode == 0, out.stderr
     assert str(source) in out.stdout
 
-    # the C library, too, from the build directory; but for its .pc file, which leads nowhere there
+    # The C library is used from the build folder. Only its .pc file is not available there.
     (tmp_path / "program.c").write_text(
         "#include <libreplace/replace.h>\nint main(void) { return libreplace_setegid(-1) + 1; }\n"
     )
@@ -183,7 +183,7 @@ def test_editable_install_works_and_serves_the_c_library(source, tmp_path):
 
 def test_wheel_builds_from_the_sdist(source, tmp_path):
     needs_package("build", "meson-python")
-    tool("git", "an sdist is made from a commit")
+    tool("git", "makes the sdist from a commit")
     out = run(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", tmp_path, source)
     assert out.returncode == 0, out.stdout + out.stderr
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
@@ -207,18 +207,20 @@ def test_wheel_contains_only_the_package_and_no_local_paths(source, tmp_path):
 
 def test_stable_abi_wheel_is_built_on_request(source, tmp_path):
     path = wheel(source, tmp_path, "-Csetup-args=-Dpython.allow_limited_api=true")
-    assert f"-cp3{sys.version_info.minor}-abi3-" in path.name  # from the oldest Python: one for all
+    assert f"-cp3{sys.version_info.minor}-abi3-" in path.name  # a wheel for this Python version and later
     install(path, tmp_path / "site")
     assert ask(tmp_path / "site", "replace.getresuid()") == str(replace.getresuid())
 
 
 def test_vendored_package_is_independent_of_the_installed_one(source, tmp_path):
-    path = wheel(source, tmp_path, "-Csetup-args=-Dpackage=host._vendor.replace", f"-Csetup-args=-Dcredentials={OTHER}")
+    path = wheel(
+        source, tmp_path, "-Csetup-args=-Dpackage=host._vendor.replace", f"-Csetup-args=-Dcredentials={OTHER_BACK_END}"
+    )
     install(path, tmp_path / "site")
     (tmp_path / "site" / "host" / "__init__.py").touch()
     (tmp_path / "site" / "host" / "_vendor" / "__init__.py").touch()
     both = "(replace.SCOPE, __import__('replace').SCOPE, __import__('replace').lib is not replace.lib)"
-    scopes = ("thread", "process") if OTHER == "syscall" else ("process", "thread")
+    scopes = ("thread", "process") if OTHER_BACK_END == "syscall" else ("process", "thread")
     assert ask(tmp_path / "site", both, "host._vendor.replace") == str((*scopes, True))
 
 

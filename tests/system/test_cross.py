@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Answers for a cross build, in all of Samba's ways: a file alone, an emulator alone, both; and a machine file."""
+"""Answers for a cross build: from a file, an emulator or both, as in Samba's build, and from a machine file."""
 
 import json
 import os
@@ -40,7 +40,7 @@ no colon here
 
 @pytest.fixture
 def setup(source, tmp_path):
-    """setup(wrapper, answers' text, properties): the run of meson, its answers, and the file afterwards."""
+    """setup(wrapper, text of the answers file, properties) -> the run of Meson, its answers, the answers file."""
     counter = iter(range(9))
 
     def configure(wrapper="", text=None, properties=""):
@@ -63,14 +63,14 @@ def write(path, text):
     return path
 
 
-def runs(answers):
+def run_questions(answers):
     return {key[:-4]: value for key, value in answers.items() if key.endswith(":how") and value != "compiled"}
 
 
 def test_emulator_answers_every_run_question(setup):
     out, answers, _ = setup(EMULATOR)
     assert out.returncode == 0, out.stdout
-    assert set(runs(answers).values()) == {"ran under an exe wrapper"}
+    assert set(run_questions(answers).values()) == {"ran under an exe wrapper"}
     assert answers["libreplace_have_linux_thread_credentials"] == "yes"
 
 
@@ -78,26 +78,26 @@ def test_completed_answers_file_is_enough_without_an_emulator(setup):
     out, _, answers = setup(text=FOREIGN)
     assert out.returncode != 0
     text = answers.read_text()
-    assert text.startswith(FOREIGN), "what is not ours stays as it is"
+    assert text.startswith(FOREIGN), "lines of other projects are unchanged"
     out, found, _ = setup(text=text.replace("UNKNOWN", "OK"))
     assert out.returncode == 0, out.stdout
-    assert set(runs(found).values()) == {"answers file"}
+    assert set(run_questions(found).values()) == {"answers file"}
 
 
 def test_emulator_results_are_added_to_the_answers_file(setup):
-    needs_root()  # without it, a probe cannot tell whether libc's call reaches the other threads
+    needs_root()  # only root can find out whether libc's call changes the other threads
     out, found, answers = setup(EMULATOR, FOREIGN + "Checking whether seteuid is available: UNKNOWN\n")
     assert out.returncode == 0, out.stdout
     text = answers.read_text()
-    assert text.startswith(FOREIGN + "Checking whether seteuid is available: OK\n"), "answered where it stands"
+    assert text.startswith(FOREIGN + "Checking whether seteuid is available: OK\n"), "UNKNOWN is replaced"
     assert text.count("Checking whether") == 6
     assert "UNKNOWN" not in text
     assert "Checking whether setuidx is available: NO\n" in text
-    again, same, _ = setup(text=text)  # the same verdict without the emulator
+    again, same, _ = setup(text=text)  # without the emulator, the verdict is the same
     assert again.returncode == 0, again.stdout
     verdict = re.compile(r"^ +(\w+|decided by) +: .*$", re.M)
     assert [m.group(0) for m in verdict.finditer(again.stdout)] == [m.group(0) for m in verdict.finditer(out.stdout)]
-    assert {k: same[k] for k in runs(found)} == {k: found[k] for k in runs(found)}
+    assert {k: same[k] for k in run_questions(found)} == {k: found[k] for k in run_questions(found)}
 
 
 def test_answers_file_takes_precedence_over_the_emulator(setup):
@@ -113,7 +113,7 @@ def test_samba_wording_of_a_question_is_understood(setup):
     words = "Checking whether we can use Linux thread-specific credentials with 32-bit system calls"
     out, found, answers = setup(EMULATOR, f"{words}: NO\n")
     assert found["libreplace_have_linux_thread_credentials"] == "no", out.stdout
-    assert answers.read_text().count("thread-specific") == 1, "the question has its answer"
+    assert answers.read_text().count("thread-specific") == 1, "the question is not added again"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_samba_wording_of_a_question_is_understood(setup):
     ids=str,
 )
 def test_exported_answers_give_the_same_verdict(source, tmp_path, compiler, options, properties):
-    """A native build's answers, given to a native build again, and to a cross build that can run nothing."""
+    """A native build exports its answers. Another native build and a cross build without an emulator use them."""
     tool(compiler, "a C compiler")
     (tmp_path / "native.ini").write_text(f"[binaries]\nc = '{compiler}'\n[properties]\n{properties}\n")
     (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties="").replace("'cc'", f"'{compiler}'"))
@@ -146,7 +146,7 @@ def test_exported_answers_give_the_same_verdict(source, tmp_path, compiler, opti
     given = f"-Dcross_answers={tmp_path / 'answers.txt'}"
     native = build("native", "--native-file", write(tmp_path / "n.ini", f"[binaries]\nc = '{compiler}'\n"), given)
     cross = build("cross", "--cross-file", tmp_path / "cross.ini", given)
-    assert (tmp_path / "answers.txt").read_text() == text.stdout, "no question was open"
+    assert (tmp_path / "answers.txt").read_text() == text.stdout, "every question had an answer"
     for after in (native, cross):
         assert len(after["overrides"]["used"]) == 6
         after["verdict"]["rule"] = after["verdict"]["rule"].replace("answers file says", "machine file says")
@@ -167,7 +167,7 @@ def test_bad_answer_error_names_file_and_line(setup):
 
 
 def test_read_only_answers_file_is_completed_in_a_copy(source, tmp_path):
-    """Root may write anything, so the file lies on a read-only mount."""
+    """Root can write to read-only files, so the test uses a read-only mount."""
     (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties=""))
     answers = tmp_path / "answers.txt"
     answers.write_text(FOREIGN)

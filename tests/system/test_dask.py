@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""acting_as on a distributed engine: Dask, a real cluster of two processes of four threads (docs/dask.md).
+"""acting_as with Dask, on a real cluster of two processes with four threads each (docs/dask.md).
 
-One cluster serves the whole file: a child process (the cluster starts threads) does what
-is to be looked at, and each test looks at one part of what it found.
+A child process starts one cluster, runs all tasks and returns the results, because the cluster starts threads.
+Each test checks one part of the results.
 """
 
 import itertools
@@ -27,11 +27,11 @@ EXAMPLES = ROOT / "docs" / "examples"
 USERS = [Identity(81000 + number, 82000 + number, [83000 + number]) for number in range(4)]
 
 
-# ---- What runs in the workers
+# ---- Functions that run in the workers
 
 
 def create(path):
-    """Slow enough that others run meanwhile; returns where and when it ran."""
+    """Take long enough that other tasks run meanwhile. Returns the process, the thread and the times."""
     started = time.monotonic()
     with open(path, "x") as file:
         file.write(str(os.geteuid()))
@@ -51,8 +51,8 @@ def write(path):
     return path
 
 
-class Travels:
-    """Tells who pickled and unpickled it."""
+class PickleRecorder:
+    """Records the effective uid at creation, pickling and unpickling."""
 
     def __init__(self):
         self.seen = [("made", os.geteuid())]
@@ -69,13 +69,13 @@ def receive(argument):
 
 
 def secede():
-    """Leave the pool; Dask then starts another thread in its place, from here."""
+    """Leave the pool. Dask then starts a replacement thread, from this thread."""
     import distributed
 
     distributed.secede()
 
 
-# ---- What is done with them
+# ---- The process that uses the cluster
 
 
 def connects(address, security):
@@ -89,25 +89,25 @@ def connects(address, security):
 
 
 def outcome(function, *arguments):
-    """What it returned or raised, and the traceback's functions."""
+    """The result or exception of a call, and the function names of the traceback."""
     try:
         return function(*arguments), []
     except Exception as error:
         return error, [frame.name for frame in traceback.extract_tb(error.__traceback__)]
 
 
-def look(folder, spill):
-    """Everything that needs the cluster; in a process of its own, which alone imports Dask (and so asyncio)."""
-    signal.alarm(240)  # its end, should the cluster hang
+def run_cluster(folder, spill):
+    """Run everything that needs the cluster. Only this child process imports Dask, and so asyncio."""
+    signal.alarm(240)  # ends this process if the cluster hangs
     os.makedirs(folder)
     os.chmod(folder, 0o777)
-    sys.path.append(str(EXAMPLES))  # the workers get this path, and so find what travels by name
+    sys.path.append(str(EXAMPLES))  # workers inherit this path and can import dask_files
     import dask
     import dask_files
     import distributed
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failing tasks and refused clients are wanted here
-    os.environ["DASK_LOGGING__DISTRIBUTED"] = "critical"  # the workers'
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # hides expected errors
+    os.environ["DASK_LOGGING__DISTRIBUTED"] = "critical"  # for the workers
     found = {}
     with dask_files.cluster(spill) as cluster, distributed.Client(cluster) as client:
 
@@ -128,7 +128,7 @@ def look(folder, spill):
         found["forbidden"] = [
             outcome(submit(BOB, read, path).result, 60) for path in (secret, "/etc/shadow", f"{folder}/none")
         ]
-        # of another file than the cached result below: Dask may be releasing these keys while that one is asked for
+        # Not the file of the cached result below: Dask may still release these keys when that task is submitted.
         found["keys"] = [submit(who, read, "/etc/passwd", pure=True).key for who in (ALICE, ALICE, BOB)]
         found["keys of groups and level"] = [
             client.submit(acting_as(Identity(ALICE.uid, ALICE.gid), read, **options), secret).key
@@ -140,8 +140,8 @@ def look(folder, spill):
         found["cached"] += [outcome(submit(ALICE, read, secret, pure=pure).result, 60)[0] for pure in (True, False)]
         os.chown(secret, ALICE.uid, ALICE.gid)
 
-        found["result"] = submit(ALICE, Travels).result(HANG).seen
-        found["argument"] = submit(ALICE, receive, Travels()).result(HANG)
+        found["result"] = submit(ALICE, PickleRecorder).result(HANG).seen
+        found["argument"] = submit(ALICE, receive, PickleRecorder()).result(HANG)
         graph = dask.delayed(acting_as(BOB, read), pure=False)(
             dask.delayed(acting_as(ALICE, write), pure=False)(f"{folder}/chain")
         )
@@ -170,10 +170,10 @@ def look(folder, spill):
 def found():
     needs_package("distributed", "cryptography")
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
-        os.chmod(folder, 0o755)  # the users go through, which pytest's own folders do not let them
-        answer = as_root(look, f"{folder}/shared", f"{folder}/spill")
+        os.chmod(folder, 0o755)  # pytest's own folders are closed to other users
+        answer = as_root(run_cluster, f"{folder}/shared", f"{folder}/spill")
     if answer is None:
-        pytest.skip("a build whose calls change the whole process has no identities")
+        pytest.skip("needs a build whose calls change one thread")
     return answer
 
 
@@ -183,7 +183,7 @@ def test_concurrent_tasks_create_files_owned_by_their_users(found):
 
 
 def test_tasks_of_different_users_overlap_in_one_process(found):
-    """Else the test above would say little."""
+    """Without overlapping tasks, the test of the owners would prove little."""
     assert len({ran[0] for _, ran, _ in found["files"]}) == 2
     overlaps = [
         (one, other)
@@ -200,19 +200,19 @@ def test_forbidden_read_raises_at_the_client_with_the_remote_traceback(found):
     *forbidden, missing = found["forbidden"]
     for error, functions in forbidden:
         assert type(error) is PermissionError
-        assert functions[-2:] == ["_eager", "read"], "acting_as, and the function in the worker"
+        assert functions[-2:] == ["_eager", "read"], "the traceback ends with acting_as and the function in the worker"
     assert type(missing[0]) is FileNotFoundError
 
 
 def test_cached_result_is_never_given_to_another_user(found):
-    """Dask names a pure task after what it is made of, and the identity is a part of that."""
+    """Dask makes the key of a pure task from its function and arguments, and these include the identity."""
     alice, again, bob = found["keys"]
     assert alice == again != bob
     assert len({alice, bob, *found["keys of groups and level"]}) == 4
 
 
 def test_pure_task_returns_cached_data_after_permission_is_revoked(found):
-    """Why the page says pure=False."""
+    """So docs/dask.md recommends pure=False: such a task runs again and fails."""
     first, second, third = found["cached"]
     assert (first, second, type(third)) == ("alice's", "alice's", PermissionError)
 
@@ -253,7 +253,7 @@ def test_secede_inside_leaves_a_switched_thread_unless_protected(found):
 def test_dask_example_runs_without_warnings():
     needs_root()
     needs_package("distributed", "cryptography")
-    # the scratch folders that Dask puts into sys.path are its own
+    # Dask adds its private scratch folders to sys.path, so ignore the warning about them.
     silent = ["-W", "error", "-W", "ignore:users cannot read:RuntimeWarning"]
     out = run(sys.executable, *silent, EXAMPLES / "dask_files.py", 5, cwd="/", timeout=HANG)
     assert (out.returncode, out.stderr) == (0, "")

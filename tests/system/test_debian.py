@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The Debian package of docs/examples/debian/: built by the page's commands, looked at by lintian, and used.
+"""The Debian packages of docs/examples/debian/: built by the page's commands, checked by lintian, and used.
 
-Nothing is installed: the packages are unpacked into a folder, and what autopkgtest would run is run from there.
+Nothing is installed. The packages are unpacked into a folder, and the autopkgtest commands run there.
 """
 
 import os
@@ -12,29 +12,29 @@ import sys
 import pytest
 from support.builds import ROOT, needs_package, run, tool
 
-#: What lintian says of it, and why that stays.
+#: lintian's tags for these packages, and why each is accepted.
 ACCEPTED = {
-    "initial-upload-closes-no-bugs": "an example closes no bug of Debian's (its ITP)",
-    "hardening-no-fortify-functions": "built with -D_FORTIFY_SOURCE=2; no call in these modules has a fortified form",
-    "package-contains-documentation-outside-usr-share-doc": "a template, for `libreplace report --html`",
-    "repeated-path-segment": "replace/lib/: what `libreplace config` and get_include() promise to extension modules",
-    "upstream-metadata-missing-bug-tracking": "an example's addresses are invented; the fewer the better",
-    "application-in-library-section": "the command checks the library; a package of its own would be for one file",
-    "library-package-name-for-application": "the same",
-    "debian-watch-does-not-check-openpgp-signature": "PyPI has no signatures of that kind",
+    "initial-upload-closes-no-bugs": "an example has no bug to close (ITP) in Debian",
+    "hardening-no-fortify-functions": "built with -D_FORTIFY_SOURCE=2; no call here has a fortified version",
+    "package-contains-documentation-outside-usr-share-doc": "a template for `libreplace report --html`",
+    "repeated-path-segment": "`libreplace config` and get_include() promise the folder replace/lib/",
+    "upstream-metadata-missing-bug-tracking": "the addresses of an example are invented, so it has few",
+    "application-in-library-section": "the command checks the library; a separate package would contain one file",
+    "library-package-name-for-application": "same reason as application-in-library-section",
+    "debian-watch-does-not-check-openpgp-signature": "PyPI has no OpenPGP signatures",
 }
 DISTS = "usr/lib/python3/dist-packages"
 
 
-def block():
-    """The page's commands for Debian 12, whose tools are too old."""
+def debian_12_commands():
+    """The page's commands for Debian 12. They install newer build tools first."""
     (text,) = re.findall(r"^```sh\n(# Debian 12\n.*?)^```", (ROOT / "docs" / "packaging.md").read_text(), re.M | re.S)
     return text
 
 
 @pytest.fixture(scope="session")
 def packages(source, tmp_path_factory):
-    """The folder with the packages, and what comes out of each, unpacked."""
+    """The clone that holds the built packages in deb/ and the contents of each, unpacked."""
     if not os.environ.get("CI") and not os.path.exists("/etc/debian_version"):
         pytest.skip("needs Debian")
     needs_package("build", "meson-python")
@@ -43,10 +43,10 @@ def packages(source, tmp_path_factory):
         tool(name, "builds a Debian package")
     clone = tmp_path_factory.mktemp("debian") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
-    # `python` is the one with the build requirements, until the page's commands set the path themselves
+    # `python` has the build requirements. The page's commands then set PATH themselves.
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
-    out = run("bash", "-euo", "pipefail", "-c", block(), cwd=clone, env=env)
+    out = run("bash", "-euo", "pipefail", "-c", debian_12_commands(), cwd=clone, env=env)
     if out.returncode and "No matching distribution" in out.stderr and not os.environ.get("CI"):
         pytest.skip("needs the network: newer build tools")
     assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
@@ -62,7 +62,7 @@ def test_lintian_reports_only_accepted_tags(packages):
     found = {line.split(": ", 2)[2].split()[0] for line in out.stdout.splitlines() if re.match("[EWIPX]: ", line)}
     assert found - set(ACCEPTED) == set(), out.stdout
     assert not re.search("^E: ", out.stdout, re.M)
-    assert set(ACCEPTED) - found == set(), "accepted, and no longer said"
+    assert set(ACCEPTED) - found == set(), "lintian no longer reports these accepted tags"
 
 
 def test_each_debian_package_contains_its_files(packages):
@@ -83,7 +83,7 @@ def test_each_debian_package_contains_its_files(packages):
 
 
 def test_autopkgtest_commands_pass_on_unpacked_packages(packages):
-    """The commands of debian/tests/control, each on the unpacked packages."""
+    """Run each command of debian/tests/control on the unpacked packages."""
     text = (ROOT / "docs" / "examples" / "debian" / "tests" / "control").read_text()
     assert re.findall(r"^(?:Test-Command|Tests): (.*)$", text, re.M) == ["libreplace verify", "c-program"]
     site = os.pathsep.join([str(packages / "python3-replace" / DISTS), str(packages / "deb" / "newer")])
@@ -96,7 +96,7 @@ def test_autopkgtest_commands_pass_on_unpacked_packages(packages):
 
 
 def test_debian_rules_clean_restores_the_source_tree(packages):
-    """`debian/rules clean` restores the tree: dpkg-source finds no change to the original source."""
+    """dpkg-source finds no difference from the original source after `debian/rules clean`."""
     (tree,) = (path for path in (packages / "deb").glob("libreplace-*") if path.is_dir())
     path = f"{packages}/deb/newer/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     env = {"PATH": path, "PYTHONPATH": f"{packages}/deb/newer", "HOME": "/nonexistent"}

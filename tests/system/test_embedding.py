@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Those who build on top: every project of tests/projects/ is built by its own build.sh, and run.
+"""Projects that use libreplace: each project of tests/projects/ is built by its own build.sh, and run.
 
-docs/embedding.md shows pieces of these projects, and `test_page_*` holds it against them.  The
-programs switch real ids, so that part wants root.  `pytest tests/system/test_embedding.py`
+docs/embedding.md shows files of these projects, and a test compares them. The programs switch real ids, so
+running them needs root.
 """
 
 import json
@@ -21,22 +21,22 @@ from support.children import needs_root
 from test_build import install, meson, wheel
 
 PROJECTS = ROOT / "tests" / "projects"
-SHARED = ("main.c", "_whoami.c", "subprojects/libreplace.wrap")  # what several of them are made of
+SHARED = ("main.c", "_whoami.c", "subprojects/libreplace.wrap")  # files that several projects use
 PROGRAM = "the thread is 80001, main is 0, then 0"
 
 
 def build(name, folder, script="build.sh", env=None):
-    """A copy of the project, built and run by its own script; returns what that printed."""
+    """Build and run a copy of the project with its own script. Returns the script's output."""
     shutil.copytree(PROJECTS / name, folder, dirs_exist_ok=True)
     for path in SHARED:
         (folder / path).parent.mkdir(exist_ok=True)
         shutil.copy(PROJECTS / path, folder / path)
-    # `meson` and `python` are those of the tests, wherever they are
+    # `meson` and `python` are the ones that run the tests.
     (folder / "bin").mkdir()
     for command, words in (("python", ""), ("meson", "-m mesonbuild.mesonmain")):
         (folder / "bin" / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         (folder / "bin" / command).chmod(0o755)
-    # 0 is right: pip takes the variable for the option's default, which is whether to isolate
+    # 0 turns isolation off: pip reads the variable as the setting "build_isolation".
     env = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", **(env or {})}
     env["PATH"] = os.pathsep.join([str(folder / "bin"), env.get("PATH", os.environ["PATH"])])
     out = run("sh", "-eu", script, cwd=folder, env=env)
@@ -45,7 +45,7 @@ def build(name, folder, script="build.sh", env=None):
 
 
 def offline(source):
-    """git takes the source that the .wrap file names from here; the file stays as it is."""
+    """An environment in which git clones `source` instead of the URL in the .wrap file."""
     tool("git", "a .wrap file names a repository")
     (url,) = re.findall(r"^url = (.*)$", (PROJECTS / "subprojects/libreplace.wrap").read_text(), re.M)
     settings = {f"url.file://{source}.insteadOf": url, "safe.directory": "*"}
@@ -56,7 +56,7 @@ def offline(source):
 
 
 def compiled_files(folder):
-    """Every file that the compiler read, as it told ninja."""
+    """Every file that the compiler read, from ninja's dependency records."""
     out = run(sys.executable, "-m", "ninja", "-C", folder, "-t", "deps")
     assert out.returncode == 0, out.stderr
     return {line.strip() for line in out.stdout.splitlines() if line.startswith("    ")}
@@ -66,7 +66,7 @@ def compiled_files(folder):
 
 
 def test_subproject_builds_without_cffi_and_python_headers(source, tmp_path):
-    """In an environment that has Meson and nothing else."""
+    """The environment has only Meson."""
     assert run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare").returncode == 0
     (site,) = (tmp_path / "bare").glob("lib/python3*/site-packages")
     mesonbuild = run(sys.executable, "-c", "import mesonbuild; print(*mesonbuild.__path__)", cwd="/").stdout.strip()
@@ -101,7 +101,7 @@ def test_subproject_program_switches_one_thread(source, tmp_path):
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_subproject_builds_under_a_strict_parent(source, tmp_path, compiler):
-    """The parent's own options, its own config.h, and every warning an error, in the subproject, too."""
+    """The parent has options of the same names and its own config.h. In both projects, every warning is an error."""
     out = build("strict-parent", tmp_path / "p", env={**offline(source), "CC": tool(compiler, "C compiler")})
     assert out.endswith(("syscall, HAVE_SETGROUPS 2\n", "libc, HAVE_SETGROUPS 2\n"))
     options = json.loads((tmp_path / "p/build/meson-info/intro-buildoptions.json").read_text())
@@ -110,7 +110,7 @@ def test_subproject_builds_under_a_strict_parent(source, tmp_path, compiler):
     assert (values["libreplace:credentials"], values["libreplace:package"]) == ("auto", "replace")
     plan = json.loads((tmp_path / "p/build/meson-info/intro-install_plan.json").read_text())
     installed = [target["destination"] for section in plan.values() for target in section.values()]
-    assert installed == ["{bindir}/strict"], "nothing of the subproject's"
+    assert installed == ["{bindir}/strict"], "no file of the subproject is installed"
 
 
 # ---- The installed library
@@ -118,7 +118,7 @@ def test_subproject_builds_under_a_strict_parent(source, tmp_path, compiler):
 
 @pytest.fixture(scope="session")
 def installed(source, tmp_path_factory):
-    """The C library alone, installed: a folder for each -Ddefault_library."""
+    """A folder with an installed C library for each value of -Ddefault_library."""
     folder = tmp_path_factory.mktemp("installed")
     for kind in ("static", "shared", "both"):
         words = [f"--prefix={folder / kind}", "--libdir=lib", "-Dpython=false", f"-Ddefault_library={kind}"]
@@ -131,7 +131,7 @@ def installed(source, tmp_path_factory):
     return folder
 
 
-def found_in(prefix):
+def environment_for(prefix):
     tool("pkg-config", "finds libraries")
     return {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"), "LD_LIBRARY_PATH": str(prefix / "lib")}
 
@@ -145,7 +145,7 @@ def links_with_shared(program):
 )
 def test_pkg_config_program_links_and_switches_one_thread(installed, tmp_path, kind, script):
     needs_root()
-    assert build("pkg-config", tmp_path / "p", script, found_in(installed / kind)).strip() == PROGRAM
+    assert build("pkg-config", tmp_path / "p", script, environment_for(installed / kind)).strip() == PROGRAM
     assert links_with_shared(tmp_path / "p/program") == (kind != "static" and script == "build.sh")
 
 
@@ -153,7 +153,7 @@ def test_pkg_config_program_links_and_switches_one_thread(installed, tmp_path, k
 def test_cmake_program_links_and_switches_one_thread(installed, tmp_path, kind):
     needs_root()
     tool("cmake", "builds a project")
-    assert build("cmake", tmp_path / "p", env=found_in(installed / kind)).endswith(PROGRAM + "\n")
+    assert build("cmake", tmp_path / "p", env=environment_for(installed / kind)).endswith(PROGRAM + "\n")
     assert links_with_shared(tmp_path / "p/build/program") == (kind == "shared")
 
 
@@ -162,16 +162,16 @@ def test_cxx_program_links_and_switches_one_thread(installed, tmp_path, compiler
     needs_root()
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/c++").symlink_to(tool(compiler, "C++ compiler"))
-    env = {**found_in(installed / "static"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    env = {**environment_for(installed / "static"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     assert build("cxx", tmp_path / "p", env=env).strip() == PROGRAM
 
 
 def test_override_header_makes_server_calls_per_thread(installed, tmp_path):
-    """The same source of a server, once as it is and once with one include."""
+    """Build one server source without and with the include of the override header."""
     needs_root()
     tool("make", "builds a project")
     worker = "the worker is 80001\n"
-    out = build("override", tmp_path / "p", env=found_in(installed / "static"))
+    out = build("override", tmp_path / "p", env=environment_for(installed / "static"))
     assert out.endswith(worker + "main is 0, its group 0, with 0 more\n")
     (tmp_path / "p/server").unlink()
     assert run("make", "-C", tmp_path / "p").returncode == 0
@@ -182,13 +182,13 @@ def test_override_header_makes_server_calls_per_thread(installed, tmp_path):
 
 
 def public_names():
-    """What the headers declare: the calls of the table, and the functions of those written by hand."""
+    """The names that the headers declare: the calls of calls.py, and the functions in hand-written headers."""
     text = "".join(path.read_text() for path in (ROOT / "replace/core/libreplace").glob("*.h"))
     return {call.symbol for call in CALLS} | set(re.findall(r"^\w[\w *]*?(libreplace_\w+)\([^)]*\);", text, re.M))
 
 
 def symbols(*arguments):
-    """Names that a library defines for others."""
+    """The global names that a library defines."""
     out = run(tool("nm", "lists symbols"), "-g", "--defined-only", *arguments)
     assert out.returncode == 0, out.stderr
     return {line.split()[2] for line in out.stdout.splitlines() if len(line.split()) == 3}
@@ -252,44 +252,44 @@ def test_guard_has_the_same_size_in_c_and_cxx(installed, tmp_path):
 # ---- Python projects
 
 
-LOOK = """
+WATCH = """
 import os, sys, threading
 from {module} import who
 
-inside, looked, answers = threading.Event(), threading.Event(), []
+inside, released, answers = threading.Event(), threading.Event(), []
 
-def look():
+def wait_inside():
     inside.set()
-    assert looked.wait(20)
+    assert released.wait(20)
 
-thread = threading.Thread(target=lambda: answers.extend(who(80001, look)))
+thread = threading.Thread(target=lambda: answers.extend(who(80001, wait_inside)))
 thread.start()
 assert inside.wait(20)
 print("main is", os.geteuid(), end=", ")
-looked.set()
+released.set()
 thread.join()
 print("the thread was %d, then %d" % tuple(answers))
 """
 
 
-def look(module, site):
-    """Main's euid while a thread is in the project's who(), and what that says."""
-    out = run(sys.executable, "-c", LOOK.format(module=module), env={"PYTHONPATH": str(site)}, cwd="/")
+def watch_thread(module, site):
+    """The main thread's euid while another thread is in the project's who(), and the result of who()."""
+    out = run(sys.executable, "-c", WATCH.format(module=module), env={"PYTHONPATH": str(site)}, cwd="/")
     assert out.returncode == 0, out.stderr
     return out.stdout.strip()
 
 
-LOOKED = "main is 0, the thread was 80001, then 0"
+WATCHED = "main is 0, the thread was 80001, then 0"
 
 
 def contents(path):
-    """The files of a wheel, without its metadata and what a platform adds to the names of modules."""
+    """The file names in a wheel, without metadata and without the ABI tag in module names."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")]
     return sorted(re.sub(r"\.(?:cpython|abi3)[^/]*\.so$", ".so", name) for name in names)
 
 
-def built(folder):
+def built_wheel(folder):
     (path,) = (folder / "dist").glob("*.whl")
     install(path, folder / "site")
     return path, folder / "site"
@@ -298,24 +298,24 @@ def built(folder):
 def test_project_builds_its_extension_with_the_subproject(source, tmp_path):
     needs_package("pip", "meson-python")
     build("own-extension", tmp_path, env=offline(source))
-    path, site = built(tmp_path)
+    path, site = built_wheel(tmp_path)
     assert contents(path) == ["whoami/__init__.py", "whoami/_whoami.so"]
     (module,) = site.glob("whoami/_whoami*.so")
     assert symbols("-D", module) == {"PyInit__whoami"}
     needs_root()
-    assert look("whoami", site) == LOOKED
+    assert watch_thread("whoami", site) == WATCHED
 
 
 @pytest.fixture(scope="session")
 def development(source, tmp_path_factory):
-    """A folder with the package from a wheel, as a build requirement of others."""
+    """A folder where the wheel is installed, for projects that require it at build time."""
     folder = tmp_path_factory.mktemp("development")
     install(wheel(source, folder), folder / "site")
     return folder / "site"
 
 
 def required(site):
-    """The environment of a build that has the package among its requirements."""
+    """Environment variables for a build that requires the package."""
     path = [str(site / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]]
     return {"PYTHONPATH": str(site), "PATH": os.pathsep.join(path), "VIRTUAL_ENV": sys.prefix}
 
@@ -331,10 +331,10 @@ def required(site):
 def test_extension_builds_with_the_wheel_as_requirement(development, tmp_path, name, module, files):
     needs_package("setuptools", "cython", "pkgconf", "meson-python")
     build(name, tmp_path, env=required(development))
-    path, site = built(tmp_path)
+    path, site = built_wheel(tmp_path)
     assert contents(path) == files
     needs_root()
-    assert look(module, site) == LOOKED
+    assert watch_thread(module, site) == WATCHED
 
 
 def config(site, *options):
@@ -346,9 +346,9 @@ def test_config_command_prints_the_pkg_config_flags(development):
     env = {**required(development), "PKG_CONFIG_PATH": config(development, "--pkgconfigdir").stdout.strip()}
     assert env["PKG_CONFIG_PATH"] == str(package / "lib/pkgconfig")
     out = run(tool("pkg-config", "finds libraries"), "--cflags", "--libs", "libreplace", env=env)
-    said = [re.sub(r"^(-[IL])(.*)", lambda m: m[1] + os.path.realpath(m[2]), word) for word in out.stdout.split()]
-    assert said == config(development, "--libs", "--cflags").stdout.split()
-    assert said == [f"-I{package}/include", f"-L{package}/lib", "-lreplace", "-pthread"]
+    flags = [re.sub(r"^(-[IL])(.*)", lambda m: m[1] + os.path.realpath(m[2]), word) for word in out.stdout.split()]
+    assert flags == config(development, "--libs", "--cflags").stdout.split()
+    assert flags == [f"-I{package}/include", f"-L{package}/lib", "-lreplace", "-pthread"]
     out = config(development, "--cflags", "--includedir", "--pkgconfigdir", "--version")
     version = run("pkg-config", "--modversion", "libreplace", env=env).stdout.strip()
     assert out.stdout.splitlines() == [
@@ -373,13 +373,13 @@ def test_config_command_without_options_or_files_is_an_error(development, tmp_pa
 
 def test_pkgconf_entry_point_finds_the_pc_file(development):
     needs_package("pkgconf")
-    """As pkgconf-pypi follows it: the value is the dotted name of the folder."""
+    """pkgconf-pypi reads the entry point, whose value is the dotted name of the folder."""
     out = run("pkgconf-pypi", "--variable=pcfiledir", "libreplace", env=required(development), cwd="/")
     assert (out.stdout.strip(), out.stderr) == (str(development / "replace/lib/pkgconfig"), "")
 
 
 def test_moved_wheel_contains_no_old_path(development, tmp_path):
-    """Nothing in it remembers where it was installed, or built."""
+    """No file contains the folder of the build or of the installation."""
     shutil.move(shutil.copytree(development, tmp_path / "before"), tmp_path / "a b")
     out = config(tmp_path / "a b", "--libs")
     assert f"'-L{tmp_path}/a b/replace/lib'" in out.stdout
@@ -426,7 +426,7 @@ try:
 except TypeError:
     pass
 else:
-    raise AssertionError("another copy's identity was taken")
+    raise AssertionError("impersonate() accepted an identity of the other copy")
 
 for name in own.__all__:
     assert getattr(getattr(own, name), "__module__", own.__name__) == own.__name__, name
@@ -457,7 +457,7 @@ for thread in threads:
     thread.start()
 barrier.wait()
 assert (os.getresuid(), _native.active(), own_native.active()) == ((0, 0, 0), 1, 1)
-for module in (replace, own):  # each sees, in the kernel, whom the other has switched
+for module in (replace, own):  # each copy reads the ids from the kernel, so it sees the other copy's threads
     assert {t.uids[1] for t in module.thread_credentials()} == {0, 80001, 80002}
     for refuses in (module.assert_clean, lambda: module.drop_privileges(module.Identity(80003, 80013))):
         try:
@@ -465,7 +465,7 @@ for module in (replace, own):  # each sees, in the kernel, whom the other has sw
         except (module.ThreadsDiffer, module.IdentityRefused):
             pass
         else:
-            raise AssertionError("not seen")
+            raise AssertionError("the other copy's switched thread was not noticed")
 barrier.wait()
 barrier.wait()
 for thread in threads:
@@ -473,7 +473,7 @@ for thread in threads:
 a, b = (4294967293, 80001, 0), (4294967293, 80002, 0)
 assert answers == {80001: (a, 1, 0, a, a), 80002: (b, 0, 1, b, b)}, answers
 
-for outer, inner, first, second in ((replace, own, alice, bob), (own, replace, bob, alice)):  # one inside the other
+for outer, inner, first, second in ((replace, own, alice, bob), (own, replace, bob, alice)):  # nested
     with outer.impersonate(first):
         before = os.getresuid(), os.getresgid(), os.getgroups()
         try:
@@ -492,11 +492,11 @@ assert os.getresuid() == (80002, 80002, 80002)
 
 @pytest.fixture(scope="session")
 def beside(source, tmp_path_factory):
-    """A folder with the host project's wheel, and the package in an older version."""
+    """The host project's wheel, and a folder where it and an older version of the package are installed."""
     needs_package("pip", "meson-python")
     folder = tmp_path_factory.mktemp("beside")
     build("vendored-package", folder / "host", env=offline(source))
-    path, _ = built(folder / "host")
+    path, _ = built_wheel(folder / "host")
     shutil.copytree(source, folder / "older", ignore=shutil.ignore_patterns(".git"))
     recipe = folder / "older" / "meson.build"
     recipe.write_text(re.sub(r"version: '[\d.]+'", "version: '0.0.9'", recipe.read_text(), count=1))
@@ -516,7 +516,7 @@ def test_vendored_package_works_beside_another_version(source, beside, imports):
     out = run(sys.executable, "-c", code, env={"PYTHONPATH": str(site)}, cwd="/")
     assert out.returncode == 0, out.stderr
     needs_root()
-    assert look("host", site) == LOOKED
+    assert watch_thread("host", site) == WATCHED
 
 
 def test_vendored_package_contains_everything_but_c_files(beside, development):
@@ -524,7 +524,7 @@ def test_vendored_package_contains_everything_but_c_files(beside, development):
     assert {name.split("/")[0] for name in contents(path)} == {"host"}
 
     def files(folder):
-        """By name; an extension module's without the tag of its ABI."""
+        """The file names, without the ABI tag of extension modules."""
         names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
         return {re.sub(r"\..*\.so$", ".so", name) for name in names if not name.startswith(("include/", "lib/"))}
 
@@ -537,7 +537,7 @@ def test_vendored_package_contains_everything_but_c_files(beside, development):
 
 
 def test_embedding_page_blocks_are_project_files():
-    """Every block of docs/embedding.md is a file of a project, but for its licence lines."""
+    """Each code block of docs/embedding.md is a project file without its license lines."""
 
     def bare(text):
         return "\n".join(line for line in text.splitlines() if not re.match(r"# SPDX|#$", line)).strip()

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The programs of docs/examples/ that show the problem: each in a short form, and what its figures must say.
+"""The programs of docs/examples/ that show the problem: each runs for a short time, and its figures are checked.
 
-Their figures at full length, measured, are on docs/problem.md.
+docs/problem.md shows the figures of full runs.
 """
 
 import re
@@ -18,7 +18,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 
 def figures(name, *arguments):
-    """The lines of numbers that the program prints: the first word -> the numbers after it."""
+    """The table that the program prints: the first word of each line -> the numbers after it."""
     needs_root()
     out = run(sys.executable, EXAMPLES / name, *arguments, cwd="/", timeout=HANG)
     if replace.SCOPE != "thread":
@@ -45,20 +45,20 @@ def test_libc_call_costs_more_than_ours_with_64_threads():
     if found:
         assert set(found) == {"1", "64"}
         ours, _, libc, _ = found["64"]
-        assert libc > ours, "seen: 300 times; 64 threads against one can hardly be cheaper"
+        assert libc > ours, "64 threads must cost more than one (measured: 300 times)"
 
 
 def test_only_the_os_call_waits_for_a_thread_in_vfork():
     found = figures("vfork_stall.py", 4)
     if found:
-        assert found["os.setresuid"][0] > 1, "it waited for most of the 4 seconds"
+        assert found["os.setresuid"][0] > 1, "it must wait for most of the 4 seconds"
         assert found["replace.setresuid"][0] < found["os.setresuid"][0] / 2
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_every_example_is_on_a_page_and_shows_its_command(path):
     pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    if "__main__" not in path.read_text():  # what others import
+    if "__main__" not in path.read_text():  # a module that other examples import
         assert f"docs/examples/{path.name}" in pages
         return
     assert re.search(rf"^( {{4}})?python3? docs/examples/{path.name}", pages, re.M)

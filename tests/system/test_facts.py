@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The same facts on every face of one build: console, JSON, HTML, .pc, the Meson dependency, and C as it runs."""
+"""One build reports the same facts everywhere: console, JSON, HTML, .pc file, Meson dependency and C at run time."""
 
 import os
 import re
@@ -63,9 +63,9 @@ def test_every_interface_reports_the_same_facts(source, tmp_path, compiler, opti
     text = console.stdout
     assert dict(re.findall(rf"^ +({'|'.join(FACTS)}) *: (\w+)$", text, re.M)) == without_version(facts)
     assert re.search(rf"^libreplace {re.escape(facts['version'])}$|Project version: {facts['version']}$", text, re.M)
-    told = {name: row.split() for name, row in re.findall(r"^ +(\w+) *: (.+)$", text, re.M)}
+    console_calls = {name: row.split() for name, row in re.findall(r"^ +(\w+) *: (.+)$", text, re.M)}
     for call in document["verdict"]["calls"]:
-        assert told[call["name"]] == f"{call['backend']} {call['symbol']} {call['scope']}".split()
+        assert console_calls[call["name"]] == f"{call['backend']} {call['symbol']} {call['scope']}".split()
 
     page = run(sys.executable, "-m", "replace", "report", "--html", build / "replace/build_report.json", cwd="/").stdout
     shown = dict(re.findall(r"<dt>(\w+)</dt><dd><code>(\w+)</code></dd>", page[page.index("<h3>Verdict</h3>") :]))
@@ -76,8 +76,8 @@ def test_every_interface_reports_the_same_facts(source, tmp_path, compiler, opti
     assert rows == [" ".join(str(call[key]) for key in wanted).split() for call in document["verdict"]["calls"]]
 
     def pkg_config(*arguments: str) -> str:
-        told = {"PKG_CONFIG_PATH": str(root / "lib/pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": str(tmp_path / "d")}
-        found = run(tool("pkg-config", "finds libraries"), *arguments, "libreplace", env=told)
+        environment = {"PKG_CONFIG_PATH": str(root / "lib/pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": str(tmp_path / "d")}
+        found = run(tool("pkg-config", "finds libraries"), *arguments, "libreplace", env=environment)
         assert found.returncode == 0, found.stderr
         return str(found.stdout.strip())
 
@@ -109,6 +109,6 @@ def without_version(facts: dict[str, str]) -> dict[str, str]:
 
 
 def test_build_info_header_documents_every_fact():
-    """What the header promises is what is told."""
+    """build_info.h names exactly the facts that are reported."""
     header = (Path(__file__).parent.parent.parent / "replace/core/libreplace/build_info.h").read_text()
     assert set(re.findall(r'"(\w+)"', header)) - {"C"} == {"version", *FACTS}
