@@ -372,8 +372,8 @@ def test_config_command_without_options_or_files_is_an_error(development, tmp_pa
 
 
 def test_pkgconf_entry_point_finds_the_pc_file(development):
-    needs_package("pkgconf")
     """pkgconf-pypi reads the entry point, whose value is the dotted name of the folder."""
+    needs_package("pkgconf")
     out = run("pkgconf-pypi", "--variable=pcfiledir", "libreplace", env=required(development), cwd="/")
     assert (out.stdout.strip(), out.stderr) == (str(development / "replace/lib/pkgconfig"), "")
 

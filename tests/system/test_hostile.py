@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""One hostile client against README's server and every server of docs/examples/: support/hostile.py has its attacks.
+"""A hostile client attacks README's server and every server of docs/examples/, with the attacks of support/hostile.py.
 
-Whatever it asks for, no answer holds a secret, nothing changes that is not its own, nobody else has to wait for it,
-no thread keeps an identity, and the server ends well.
+No answer may contain a secret, and no file of another user may change. Other clients must not wait.
+No thread may keep an identity, and the server must stop cleanly.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def start_readme(world, change=("", "")):
 
 
 def start_careless(world):
-    """README's server without open_beneath(): the control."""
+    """README's server without open_beneath(): the control, where path attacks succeed."""
     opens = "replace.open_beneath(folder, path, os.O_RDONLY)", "os.open(os.fsencode(sys.argv[2]) + b'/' + path, 0)"
     return start_readme(world, opens)
 
@@ -68,15 +68,15 @@ CONTROL = (start_careless, Readme)
 
 
 class Stage:
-    """A server that runs, the folder that it serves, and who asks it."""
+    """A running server, the folder that it serves, and an adapter that sends requests."""
 
     def __init__(self, world: Path, pid: int, adapter: Adapter) -> None:
         self.world, self.pid, self.adapter = world, pid, adapter
         self.home = Home(world)
         self._count = 0
 
-    def ordinary(self) -> None:
-        """What everybody asks for is answered, and rightly."""
+    def check_ordinary_requests(self) -> None:
+        """Check that ordinary requests of other clients get the right answers."""
         ask, self._count = self.adapter, self._count + 1
         assert ask.read(BYSTANDER, f"{OWNER}/notes".encode()) == NOTES
         assert ask.read(BYSTANDER, b"public") == NOTES
@@ -92,7 +92,7 @@ class Stage:
             assert names - {b"upload"} == {b"draft", b"small", b"writable", SECRET}
 
     def attack(self, attack: Attack) -> None:
-        """Every request for one name, judged by what comes back."""
+        """Send every kind of request for one name and check the answers."""
         ask, found = self.adapter, self.adapter.read(ATTACKER, attack.path)
         assert not found or found in (*attack.may, PLANTED), f"{attack.name}: read {found[:100]!r}"
         if ask.lists:
@@ -107,7 +107,7 @@ class Stage:
         ask.refusals.clear()
 
     def memory(self) -> int:
-        """Bytes that the server has in memory."""
+        """The server's memory in bytes."""
         (kib,) = re.findall(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{self.pid}/status").read_text(), re.M)
         return int(kib) << 10
 
@@ -122,27 +122,28 @@ def staged(start, adapter):
         users_file(world)
         before = hostile.snapshot(world)
         with contextlib.ExitStack() as clients, start(world) as (pid, address):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (4 << 30, 4 << 30))  # a device has no end; a stack has 8 MiB
+            # Stops reads from endless devices. Each thread's stack takes 8 MiB of this limit.
+            resource.prlimit(pid, resource.RLIMIT_DATA, (4 << 30, 4 << 30))
             stage = Stage(world, pid, clients.enter_context(contextlib.closing(adapter(address))))
-            stage.ordinary()
+            stage.check_ordinary_requests()
             yield stage
-            stage.ordinary()
+            stage.check_ordinary_requests()
             terminal = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
-            assert terminal == "0", "the server has got a terminal"
+            assert terminal == "0", "the server now has a controlling terminal"
             clean(pid)
-            # The server ends now, while there are clients.
+            # The server stops while clients are still connected.
         assert hostile.snapshot(world) == before
 
 
 @pytest.fixture(params=SERVERS)
 def stage(request, monkeypatch):
-    monkeypatch.setenv("LIBREPLACE_TEST_SECRET", SECRET.decode())  # for /proc/self/environ
+    monkeypatch.setenv("LIBREPLACE_TEST_SECRET", SECRET.decode())  # attacks read it from /proc/self/environ
     with staged(*SERVERS[request.param]) as stage:
         yield stage
 
 
 def test_attacks_find_the_secrets_of_a_careless_server():
-    """The control. The server acts as its clients, and nothing more."""
+    """Control: a server that only impersonates its clients and does not use open_beneath()."""
     found = []
     with staged(*CONTROL) as stage:
         path = f"{OWNER}/closed/draft"
@@ -158,11 +159,11 @@ def test_attacks_find_the_secrets_of_a_careless_server():
             assert f"{target}, {road}" in found
     assert "/etc/passwd, link" in found
     assert "up, many dots" in found
-    assert not [name for name in found if name.startswith(("private", "closed", "notes"))], "the kernel asks who it is"
+    assert not [name for name in found if name.startswith(("private", "closed", "notes"))], "permissions protect them"
 
 
 def test_no_file_name_gives_extra_access(stage):
-    """All names, while another user slowly downloads two files out of a closed folder, and uploads one into it."""
+    """Meanwhile another user slowly downloads two files from a closed folder and uploads one into it."""
     paths = [f"{OWNER}/closed/{name}" for name in ("draft", "writable")]
     slow = [stage.adapter.begin(OWNER, path.encode()) for path in paths]
     if stage.adapter.writes:
@@ -172,13 +173,13 @@ def test_no_file_name_gives_extra_access(stage):
     for number, attack in enumerate(hostile.attacks(stage.world, stage.pid, numbers)):
         stage.attack(attack)
         if number % 100 == 0:
-            stage.ordinary()
-            for connection in slow:  # cheroot closes one on which nothing moves for 10 s
+            stage.check_ordinary_requests()
+            for connection in slow:  # cheroot closes a connection that is idle for 10 s
                 assert connection.recv(1 << 16)
             if stage.adapter.writes:
                 upload.sendall(bytes(1000))
     for path in paths:
-        assert f"{stage.world}/served/{path}" in open_files(stage.pid), "it was open all the time"
+        assert f"{stage.world}/served/{path}" in open_files(stage.pid), "the server must keep it open"
     (stage.world / "served" / OWNER / "closed" / "upload").unlink(missing_ok=True)
 
 
@@ -187,7 +188,7 @@ def test_name_swapped_during_resolution_gives_no_extra_access(stage):
     with subprocess.Popen([sys.executable, hostile.__file__, served], stdout=subprocess.PIPE, text=True) as swapper:
         try:
             assert swapper.stdout.readline() == "swapping\n"
-            for path in hostile.SWAPPED:  # the control: who opens the path as it is gets either
+            for path in hostile.SWAPPED:  # control: a plain open() sees both files
                 seen = set()
                 deadline = time.monotonic() + HANG
                 while not {True, False} <= seen:
@@ -199,10 +200,10 @@ def test_name_swapped_during_resolution_gives_no_extra_access(stage):
                     stage.attack(Attack(f"{path[:20]!r} swapped", path, (PLAIN,)))
                     if stage.adapter.writes:
                         stage.adapter.write(ATTACKER, path, PLANTED)
-            stage.ordinary()
+            stage.check_ordinary_requests()
         finally:
             swapper.kill()
-    with contextlib.suppress(FileNotFoundError):  # it was outside at that moment
+    with contextlib.suppress(FileNotFoundError):  # if the folder is outside at this moment, move it back
         (stage.world / "outside" / "drop" / "inner").rename(served / ATTACKER / "left")
 
 
@@ -210,27 +211,27 @@ def test_fifos_do_not_block_other_clients(stage):
     with hostile.fifos(stage.home) as names, contextlib.ExitStack() as waiting:
         for name in names:
             waiting.enter_context(stage.adapter.begin(ATTACKER, name))
-        stage.ordinary()
+        stage.check_ordinary_requests()
         for name in names[:3]:
             stage.attack(Attack("a FIFO", name, write=True))
-    stage.ordinary()
+    stage.check_ordinary_requests()
 
 
 def test_devices_and_sockets_are_not_served(stage):
     for name, path in hostile.special_files(stage.home):
         stage.attack(Attack(name, path, write=True))
-        stage.ordinary()
+        stage.check_ordinary_requests()
 
 
 def test_clients_that_never_read_do_not_block_other_clients(stage):
-    """They are still there when the server is told to end."""
+    """The clients are still connected when the server is stopped."""
     before, paths = stage.memory(), [f"{OWNER}/closed/draft".encode()] * MANY
     for path in paths:
         stage.adapter.begin(OWNER, path)
     until_open(stage.pid, f"{stage.world}/served/{OWNER}/closed/draft")
-    stage.ordinary()
+    stage.check_ordinary_requests()
     grown = stage.memory() - before
-    assert grown < MANY * LARGE / 2, f"{grown >> 20} MiB more: each client holds a whole file"
+    assert grown < MANY * LARGE / 2, f"{grown >> 20} MiB more: the server keeps a whole file for each client"
 
 
 def test_clients_that_disconnect_early_leave_no_open_files(stage):
@@ -242,7 +243,7 @@ def test_clients_that_disconnect_early_leave_no_open_files(stage):
             stage.adapter.begin_write(ATTACKER, f"{ATTACKER}/half".encode()).close()
         with stage.adapter.begin_line(ATTACKER) as connection:
             connection.sendall(b"half a line")
-    stage.ordinary()
+    stage.check_ordinary_requests()
     stage.adapter.close()
     wait_until(lambda: not any("/served/" in path for path in open_files(stage.pid)), "the server to close the files")
     if stage.adapter.starts_threads:
@@ -250,14 +251,14 @@ def test_clients_that_disconnect_early_leave_no_open_files(stage):
 
 
 def test_endless_line_uses_little_memory(stage):
-    """Many that wait, and one that sends on and on: the server keeps little of it."""
+    """Many clients send half a line and wait. One sends a line that never ends."""
     before = stage.memory()
     for _ in range(MANY):
         stage.adapter.begin_line(ATTACKER).sendall(b"half a line")
     with stage.adapter.begin_line(ATTACKER) as connection, contextlib.suppress(ConnectionError, TimeoutError):
-        connection.settimeout(2)  # to take no more is also an end
+        connection.settimeout(2)  # the server may also stop reading
         for _ in range(1500):
             connection.sendall(b"n" * (1 << 16))
     grown = stage.memory() - before
     assert grown < 50 << 20, f"{grown >> 20} MiB more"
-    stage.ordinary()
+    stage.check_ordinary_requests()

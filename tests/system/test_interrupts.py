@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""interrupts.py on each CPython to be had: 10 000 interrupts, and nobody is left switched.
+"""Run interrupts.py on each CPython: after 10 000 interrupts, no thread is left switched.
 
-The other interpreters are conftest.py's PYTHONS.
+The other interpreters come from the variable LIBREPLACE_PYTHONS.
 """
 
 import json
@@ -40,18 +40,18 @@ def test_interrupts_on_other_pythons_leave_no_thread_switched(python, everywhere
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_stable_abi_wheel_works_on_other_pythons(python, everywhere, tmp_path):
-    """One stable-ABI wheel for all: the live checks, and that interpreter's own tests of os with ours in its place."""
+    """Run `libreplace verify`, and the interpreter's own tests of os with our calls in place of its own."""
     needs_root()
     env = {"PYTHONPATH": str(everywhere)}
     out = run(python, "-m", "replace", "verify", env=env, cwd="/")
     assert out.returncode == 0, out.stdout + out.stderr
-    if run(python, "-c", "import test.test_posix", cwd="/").returncode == 0:  # Debian's ships without
+    if run(python, "-c", "import test.test_posix", cwd="/").returncode == 0:  # Debian's Python does not contain it
         out = run(python, "-c", DRIVER, env=env, cwd=tmp_path)
         assert out.returncode == 0, out.stderr
 
 
 def test_interrupts_script_detects_an_unsafe_context_manager():
-    """The script can fail: what it looks for does happen to a naive one."""
+    """Control: the script must fail for a context manager that is written in Python."""
     needs_root()
     out = run(sys.executable, SCRIPT, "naive", cwd="/")
     assert out.returncode == 1, out.stdout + out.stderr

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""mutants.py: every wrong body and every missing step is noticed by a test."""
+"""mutants.py: a test detects every wrong or missing step in the C code."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from support.mutations import functions
 def test_every_mutant_is_detected():
     needs_root()
     if os.uname().machine != "x86_64":
-        pytest.skip("needs x86_64: the mutated module is that of its golden file")
+        pytest.skip("needs x86_64: the mutated module is the golden file of that platform")
     tool("strace", "makes system calls fail")
     compiler = [tool("cc", "compiles the mutants"), "-m32", "-x", "c", "-", "-o", "/dev/null"]
     if subprocess.run(
@@ -35,14 +35,14 @@ def test_every_c_function_has_mutants():
     mutated = {name.split(": ")[0] for name, _, _ in mutants.all_mutants(texts)}
     written = {f"{file} {function}" for file, text in texts.items() for function in functions(text)}
     assert mutated <= written
-    # what has neither a step nor a result of its own
+    # These functions have no step and no result that a rule could change.
     plain = {"shape", "end", "sort", "libreplace_drop_end", "libreplace_count_out", "libreplace_watch_forks", "start"}
     assert {name.split()[1] for name in written - mutated} <= plain
     assert len([name for name in mutated if name.startswith("replace_calls.c")]) == 17
 
 
 def test_each_mutation_rule_makes_its_change():
-    """Each rule on one function; what is text or a comment is left alone."""
+    """Apply each rule to one function. Strings and comments stay unchanged."""
     text = """static int f(int a)
 {
 	/* ask(a); */

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""numpy's numbers and arrays in the place of ids, as tests/test_input.py has it of Python's own."""
+"""NumPy numbers and arrays as ids. tests/test_input.py tests Python's own types."""
 
 import pytest
 from support.builds import needs_package

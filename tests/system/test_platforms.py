@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Every platform that can be built for from here; ten of them run every transition."""
+"""Every platform that this machine can build for. Ten of them also run every transition."""
 
 import platforms
 import pytest

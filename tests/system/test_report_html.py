@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The page, in Debian's Chromium: it unfolds, fits a telephone, follows the system's colours, asks nobody for anything.
+"""The HTML report in Debian's Chromium: it opens, fits a phone, follows the system's colours and loads nothing.
 
-needs: chromium and chromium-driver (apt), selenium (PyPI; it is told where both lie, and fetches nothing)
+needs: chromium and chromium-driver (apt), selenium (PyPI; it gets both paths and downloads nothing)
 """
 
 import html.parser
@@ -44,7 +44,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def show(browser, tmp_path_factory):
-    """show(document, width, scheme): the browser with that report's page."""
+    """show(document, width, scheme) -> the browser with the page of that report."""
     path = tmp_path_factory.mktemp("page") / "report.html"
 
     def load(document=None, width=1280, scheme="light"):
@@ -54,7 +54,7 @@ def show(browser, tmp_path_factory):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
         for log in ("browser", "performance"):
-            browser.get_log(log)  # what was said before
+            browser.get_log(log)  # drops earlier entries
         browser.get(path.as_uri())
         return browser
 
@@ -62,10 +62,10 @@ def show(browser, tmp_path_factory):
 
 
 def requests(browser):
-    """What was asked for, but the page itself and what it carries."""
-    told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in told if m["method"] == "Network.requestWillBeSent"]
-    assert any(url.startswith("file:") and url.endswith("/report.html") for url in urls), "the log sees requests"
+    """The URLs that the page requested, without the page itself and its data: URLs."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert any(url.startswith("file:") and url.endswith("/report.html") for url in urls), "the page is in the log"
     return [url for url in urls if not url.startswith("data:") and not url.endswith("/report.html")]
 
 
@@ -79,7 +79,7 @@ def of_platform(name, **options):
 
 
 def test_question_opens_by_mouse_and_keyboard(show):
-    """By mouse and by key, to the source of its probe, the command and what came of it; without a script."""
+    """It then shows the source of its probe, the command and the result. The page uses no script."""
     browser = show()
     question = next(q for q in replace.report()["questions"] if q["id"] == PROBE)
     inside = browser.find_element(By.ID, PROBE)
@@ -113,7 +113,7 @@ def test_link_from_the_decision_opens_its_question(show):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 400, 800, 1280])
 def test_page_fits_the_window_with_everything_open(show, width, scheme):
-    """No scrolling to the side, and what is to be read stands out from its ground (WCAG 2, AA)."""
+    """The page never scrolls sideways, and its texts have enough contrast (WCAG 2, AA)."""
     browser = show(of_platform("macos-aarch64"), width, scheme)
     for closed in (True, False):
         if not closed:
@@ -148,8 +148,8 @@ return [...poor];
 def test_decision_path_is_marked(show, platform, option):
     document = of_platform(platform, credentials=option)
     browser = show(document)
-    taken = [e.text for e in browser.find_elements(By.CSS_SELECTOR, ".way .took")]
-    assert [text.split()[-1] for text in taken] == [s["answer"] for s in document["decision"] if s["answer"]]
+    marked_answers = [e.text for e in browser.find_elements(By.CSS_SELECTOR, ".way .took")]
+    assert [text.split()[-1] for text in marked_answers] == [s["answer"] for s in document["decision"] if s["answer"]]
     (outcome,) = browser.find_elements(By.CSS_SELECTOR, ".way .outcome")
     assert document["verdict"]["backend"] in outcome.get_attribute("class").split()
     skipped = browser.find_elements(By.CSS_SELECTOR, ".way .skipped")
@@ -157,7 +157,7 @@ def test_decision_path_is_marked(show, platform, option):
 
 
 def test_markup_in_report_values_is_shown_as_text(show):
-    """Names and outputs that are markup: shown, neither run nor obeyed."""
+    """Names and outputs that contain markup are shown and have no effect."""
     document = hostile()
     browser = show(document)
     assert browser.execute_script("return document.scripts.length + document.querySelectorAll('b, img').length") == 0
@@ -168,7 +168,7 @@ def test_markup_in_report_values_is_shown_as_text(show):
 
 
 class Outline(html.parser.HTMLParser):
-    """Headings in order, ids, links, and every element that could fetch something."""
+    """The headings in order, the ids, the links, and every element that could load something."""
 
     def __init__(self, text):
         super().__init__()
@@ -209,7 +209,7 @@ def test_page_is_well_formed_and_loads_nothing(platform):
 
 
 def test_printed_page_is_black_on_white(show):
-    """It prints: black on white even where the system is dark, with what was unfolded."""
+    """Also under a dark colour scheme. Open questions are printed."""
     browser = show(scheme="dark")
     browser.find_element(By.ID, PROBE).find_element(By.XPATH, "../summary").click()
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Two builds of one commit, with one SOURCE_DATE_EPOCH, are equal byte for byte, whoever makes them and where.
+"""Two builds of one commit with the same SOURCE_DATE_EPOCH are equal byte for byte, for any user and folder.
 
-All are made with -g, since debug information is what would tell the folders.
+All builds use -g, because debug information could contain the folders.
 """
 
 import json
@@ -21,13 +21,13 @@ from test_build import meson
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000", "CFLAGS": "-g"}
 NOBODY = 65534
-#: Nobody, who may read what is closed to others (the interpreter may lie in root's home) and nothing more.
+#: Runs a command as nobody. It may read closed folders, because the interpreter may be in root's home.
 AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all,+dac_read_search",
     "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]  # fmt: skip
 
 
 def packages(source, folder, words=(), umask="022", owner=None):
-    """python -m build in a clone of its own: the wheel and the sdist."""
+    """Run python -m build in a new clone. Returns the wheel and the sdist."""
     tool("git", "a clone")
     needs_package("build", "meson-python")
     assert run("git", "clone", "-q", source, folder / "clone").returncode == 0
@@ -35,7 +35,7 @@ def packages(source, folder, words=(), umask="022", owner=None):
     if owner:
         assert run("chown", "-R", f"{owner}:{owner}", folder).returncode == 0
     build = [sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check", "--outdir", "dist", "clone"]
-    # meson-python takes the first meson and ninja of PATH: the ones that belong to this Python
+    # meson-python uses the first meson and ninja in PATH, so the folder of this Python comes first.
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     env = {**EPOCH, "HOME": str(folder / "tmp"), "TMPDIR": str(folder / "tmp"), "PATH": path}
     out = run(*words, "sh", "-c", f'umask {umask}; exec "$@"', "sh", *build, env=env, cwd=folder)
@@ -48,7 +48,7 @@ def packages(source, folder, words=(), umask="022", owner=None):
 
 @pytest.fixture
 def shared():
-    """A folder that others may reach: git asks access(2), which knows no capabilities."""
+    """A folder that every user can reach. git uses access(2), which ignores capabilities."""
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -61,8 +61,8 @@ def first(source, tmp_path_factory):
     return packages(source, tmp_path_factory.mktemp("first"))
 
 
-def same(first, second):
-    """Each file equal; where not, the assertion shows which member."""
+def assert_equal(first, second):
+    """Check that each file is equal. If not, the assertion shows the member that differs."""
     for one, other in zip(first, second, strict=True):
         assert one.name == other.name
         if one.read_bytes() != other.read_bytes():
@@ -82,35 +82,35 @@ def members(path):
 
 def test_build_in_another_folder_gives_equal_packages(source, first, tmp_path):
     (tmp_path / "a" / "deeper one").mkdir(parents=True)
-    same(first, packages(source, tmp_path / "a" / "deeper one"))
+    assert_equal(first, packages(source, tmp_path / "a" / "deeper one"))
 
 
 def test_build_by_an_ordinary_user_gives_equal_packages(source, first, shared):
     needs_root()
     tool("setpriv", "another user")
-    same(first, packages(source, shared, AS_NOBODY, owner=NOBODY))
+    assert_equal(first, packages(source, shared, AS_NOBODY, owner=NOBODY))
 
 
 @pytest.mark.parametrize("words", [[], AS_NOBODY], ids=["root", "an ordinary user"])
 def test_build_under_fakeroot_gives_equal_packages(source, first, shared, words):
     needs_root()
     fakeroot = [tool("fakeroot", "wraps a build"), "--"]
-    same(first, packages(source, shared, [*words, *fakeroot], owner=NOBODY if words else None))
+    assert_equal(first, packages(source, shared, [*words, *fakeroot], owner=NOBODY if words else None))
 
 
 def test_umask_changes_only_the_modes_of_built_files(source, first, tmp_path):
     """meson-python copies the modes of built files (pip ignores them): build with umask 022, as Debian does."""
     wheel, sdist = packages(source, tmp_path, umask="027")
-    same(first[1:], [sdist])
+    assert_equal(first[1:], [sdist])
     ours, theirs = members(first[0]), members(wheel)
     assert [row[:1] + row[2:] for row in ours] == [row[:1] + row[2:] for row in theirs]
     changed = {a[0] for a, b in zip(ours, theirs, strict=True) if a[1] != b[1]}
     assert changed
-    assert not [name for name in changed if (source / name).exists()], "what is copied keeps its mode"
+    assert not [name for name in changed if (source / name).exists()], "copied files must keep their modes"
 
 
 def test_c_library_builds_in_different_folders_are_equal(source, tmp_path):
-    """What `meson install` puts into place, from two sources with their build folders elsewhere, and inside."""
+    """`meson install` from three copies of the source, with build folders inside and outside of it."""
     trees = []
     for name, build in (("one", "build"), ("two", "../far/away/build"), ("three", "../elsewhere")):
         shutil.copytree(source, tmp_path / name / "src")
@@ -128,7 +128,7 @@ def test_c_library_builds_in_different_folders_are_equal(source, tmp_path):
         assert [name for name in tree if tree[name] != trees[0][name]] == []
 
 
-#: Where the shell stands, from there the source and the build folder; `link` leads to the folder that holds them.
+#: The shell's folder, and from there the source and build folders. `link` is a symbolic link to their parent.
 PLACES = {
     "a source behind a link": ("link/source", ".", "build"),
     "a build folder behind a link": ("link/build", "../source", "."),
@@ -141,18 +141,18 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_installed_files_contain_no_folder_or_host_name(source, tmp_path, place, compiler):
-    """Also without SOURCE_DATE_EPOCH. A compiler writes $PWD into debug information if it names the folder."""
+    """Also without SOURCE_DATE_EPOCH. A compiler writes $PWD into debug information if $PWD is the current folder."""
     needs_root()
-    tool("unshare", "another name of the host")
-    tool("hostname", "another name of the host")
+    tool("unshare", "changes the host name")
+    tool("hostname", "changes the host name")
     folder = tmp_path / "secretfolder"
     (folder / "real").mkdir(parents=True)
     (folder / "link").symlink_to("real")
     shutil.copytree(source, folder / "real" / "source")
     (folder / "real" / "build").mkdir()
-    here, its_source, build = PLACES[place]
+    shell_folder, source_folder, build = PLACES[place]
     command = (
-        f"cd {here} && meson setup {build} {its_source} && cd {build} && ninja && "
+        f"cd {shell_folder} && meson setup {build} {source_folder} && cd {build} && ninja && "
         f"DESTDIR={tmp_path}/installed meson install --no-rebuild"
     )
     env = {"CC": tool(compiler, "C compiler"), "CFLAGS": "-g"}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Our C under AddressSanitizer and UndefinedBehaviorSanitizer, ThreadSanitizer, and valgrind."""
+"""The C tests under AddressSanitizer with UndefinedBehaviorSanitizer, under ThreadSanitizer, and under Valgrind."""
 
 import subprocess
 
@@ -20,9 +20,9 @@ def build(source, folder, *options, compiler="clang"):
     return folder / "tests" / "c"
 
 
-def clean(*command):
-    """The command ends with 0, and nothing was reported."""
-    # A case that ends as another user cannot be searched for leaks (ptrace is denied); valgrind looks for them.
+def assert_clean(*command):
+    """Check that the command exits with 0 and reports nothing."""
+    # LeakSanitizer needs ptrace, which fails after a case that ends as another user. Valgrind searches for leaks.
     out = run(*command, env={"ASAN_OPTIONS": "detect_leaks=0"})
     assert out.returncode == 0, out.stdout + out.stderr
     for word in ("ERROR: ", "WARNING: ", "runtime error", "definitely lost"):
@@ -36,9 +36,9 @@ def test_c_tests_pass_under_sanitizers(source, tmp_path, sanitizers):
     options = [f"-Db_sanitize={sanitizers}", "-Db_lundef=false", "-Doptimization=1"]
     tests = build(source, tmp_path / "b", *options)
     for program in PROGRAMS:
-        # TSan is not for what forks with threads, and it delays the signal that takes a lease back.
+        # TSan does not support forks with threads, and it delays the signal that breaks a lease.
         if program not in ("guard", "edges", "open_beneath") or sanitizers != "thread":
-            clean(tests / program)
+            assert_clean(tests / program)
 
 
 def test_sanitizer_detects_an_out_of_bounds_read(tmp_path):
@@ -48,7 +48,7 @@ def test_sanitizer_detects_an_out_of_bounds_read(tmp_path):
     flags = ["-fsanitize=address,undefined", "-x", "c", "-", "-o", program]
     subprocess.run([compiler, *flags], input=text, text=True, check=True)
     with pytest.raises(AssertionError):
-        clean(program)
+        assert_clean(program)
 
 
 def test_c_tests_pass_under_valgrind(source, tmp_path):
@@ -56,7 +56,7 @@ def test_c_tests_pass_under_valgrind(source, tmp_path):
     valgrind = tool("valgrind", "finds leaks")
     tests = build(source, tmp_path / "b", compiler="gcc")
     for program, *arguments in (["conformance"], ["guard"], ["edges"], ["threads", "5"]):
-        clean(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", tests / program, *arguments)
+        assert_clean(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", tests / program, *arguments)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The sdist: made from a fresh clone, with all that is needed and nothing else; and the version in one place."""
+"""The sdist, made from a fresh clone, contains all needed files and no others. The version is in one place."""
 
 import os
 import re
@@ -12,14 +12,14 @@ from importlib import metadata
 import pytest
 from support.builds import ROOT, needs_package, run, tool
 
-#: What a clone has and an sdist has not (.gitattributes).
+#: Files that a clone has and an sdist does not have (.gitattributes).
 CLONE_ONLY = (".ci/", ".clang-format", ".gitattributes", ".gitignore")
 VERSION = re.search(r"version: '([\d.]+)'", (ROOT / "meson.build").read_text()).group(1)
 
 
 @pytest.fixture(scope="session")
 def built(source, tmp_path_factory):
-    """python -m build in a fresh clone, as README of any project says: with build requirements of its own."""
+    """Run python -m build in a fresh clone. It installs the build requirements into an isolated environment."""
     needs_package("build")
     folder = tmp_path_factory.mktemp("build") / "clone"
     assert run(tool("git", "a clone"), "clone", "-q", source, folder).returncode == 0
@@ -27,7 +27,7 @@ def built(source, tmp_path_factory):
     if out.returncode and "No matching distribution" in out.stdout + out.stderr and not os.environ.get("CI"):
         pytest.skip("needs the network: build requirements")
     assert out.returncode == 0, out.stdout + out.stderr
-    assert run("git", "status", "--porcelain", cwd=folder).stdout == "", "nothing is left in the tree but dist/"
+    assert run("git", "status", "--porcelain", cwd=folder).stdout == "", "the build may leave only dist/"
     return folder / "dist"
 
 
@@ -52,14 +52,14 @@ def test_sdist_contains_all_tracked_files_except_clone_only_ones(source, unpacke
     expected = {name for name in tracked if not name.startswith(CLONE_ONLY)} | {"PKG-INFO"}
     found = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
     assert found == expected
-    # and that is really everything: each of these has been forgotten in some project's sdist
+    # Some projects forgot these kinds of files in their sdists.
     assert {"LICENSE", "CHANGELOG.md", "meson.options", "detect/probes/thread_credentials.c"} <= found
     assert {"replace/report.schema.json", "tests/cross/macos-aarch64.ini", "docs/packaging.md"} <= found
 
 
 def test_tests_run_in_an_unpacked_sdist(unpacked, tmp_path):
-    """All are found, and some that need the tree (golden modules, the table, questions) pass there."""
-    unpacked = shutil.copytree(unpacked, tmp_path / "copy")  # they leave bytecode, and other tests look at this tree
+    """pytest collects all of them. Some that need the source tree (golden, table, verdict) also pass."""
+    unpacked = shutil.copytree(unpacked, tmp_path / "copy")  # the tests write bytecode, and other tests check this tree
     path = os.pathsep.join(["/usr/bin", "/bin", os.path.dirname(sys.executable)])
     pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
     out = run(*pytest_, "--collect-only", cwd=unpacked, env={"PATH": path, "CI": ""})

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The servers of docs/servers.md, each started by the page's own command and asked by eight real clients at once."""
+"""The servers of docs/servers.md: each is started by the page's command and serves eight real clients at once."""
 
 import base64
 import contextlib
@@ -77,7 +77,7 @@ def test_servers_page_blocks_are_in_the_examples():
 
 
 def test_open_file_reopens_through_proc_but_not_with_open_beneath(world):
-    """The kernel lets all threads of a process pass, and asks no folder on the way: docs/limits.md."""
+    """The kernel checks no folder if a thread opens /proc/self/fd/N of its own process (docs/limits.md)."""
 
     def body():
         (world / "alice" / "private" / "draft").write_text("draft of alice")
@@ -85,7 +85,7 @@ def test_open_file_reopens_through_proc_but_not_with_open_beneath(world):
         with replace.impersonate(alice):
             os.chmod(world / "alice" / "private", 0o700)
             number = os.open(world / "alice" / "private" / "draft", os.O_RDONLY)
-        top = os.open("/", os.O_PATH | os.O_DIRECTORY)  # even if /proc lies in the folder that is served
+        top = os.open("/", os.O_PATH | os.O_DIRECTORY)  # even if the served folder contains /proc
         with replace.impersonate(bob):
             with pytest.raises(PermissionError):
                 os.open(world / "alice" / "private" / "draft", os.O_RDONLY)
@@ -137,7 +137,7 @@ def test_ftp_serves_eight_users_at_once(world):
             refused(client.storbinary, f"STOR /{other}/planted", io.BytesIO(data))
             refused(client.retrlines, f"LIST /{other}/private", read.append)
             refused(client.cwd, f"/{other}/private")
-            for verb in ("MLST", "SIZE", "MDTM"):  # of what is in there, not even that it is there
+            for verb in ("MLST", "SIZE", "MDTM"):  # must not reveal that the file exists
                 refused(client.sendcmd, f"{verb} /{other}/private/hidden")
             refused(client.retrlines, f"LIST /{other}/private/hidden", read.append)
             refused(client.delete, f"/{other}/secret")
@@ -158,14 +158,14 @@ def test_ftp_serves_eight_users_at_once(world):
 
     with server(world, ftp_command(world)) as (pid, port):
         clients = all_at_once(session)
-        assert clean(pid) == len(NAMES), "a thread a client, and they are still connected"
+        assert clean(pid) == len(NAMES), "each connected client has one thread"
         for client in clients:
             client.quit()
     assert not list(world.glob("*/planted"))
 
 
 def test_ftp_append_clears_the_set_user_id_bit(world):
-    """The kernel does so unless root writes: so the data is written as the user, and not only the file opened."""
+    """The kernel clears the bit unless root writes. So the server must write the data as the user."""
     with server(world, ftp_command(world)) as (_, port), ftp_login(port, "alice") as client:
         client.storbinary("STOR program", io.BytesIO(b"x"))
         client.sendcmd("SITE CHMOD 4755 program")
@@ -175,7 +175,7 @@ def test_ftp_append_clears_the_set_user_id_bit(world):
 
 
 def test_ftp_commands_stay_below_the_served_folder(world):
-    """Those that the eight users do not use; each is asked for what is there, and beside the folder."""
+    """The commands that the test of eight users does not use, for files inside and outside the folder."""
     outside = world.parent / f"{world.name}-outside"
     with server(world, ftp_command(world)) as (_, port), ftp_login(port, "alice") as client:
         client.storbinary("STOR file", io.BytesIO(b"12345"))
@@ -204,7 +204,7 @@ def test_ftp_commands_stay_below_the_served_folder(world):
         client.delete("/alice/link")
 
 
-# What pyftpdlib's UnixAuthorizer does; the class itself is gone where Python has no crypt and spwd (3.13).
+# A server like pyftpdlib's UnixAuthorizer. The class needs the modules crypt and spwd, which Python 3.13 removed.
 CLIENT = ROOT / "tests" / "support" / "file_client.py"
 STOCK = """
 import os, pwd, sys
@@ -233,8 +233,8 @@ with ThreadedFTPServer(("127.0.0.1", 0), FTPHandler) as server:
 
 
 def test_ftp_with_seteuid_in_threads_fails_or_gives_wrong_owners(world):
+    """Control: with libc's process-wide calls, the same uploads fail or get a wrong owner."""
     needs_package("pyftpdlib")
-    """The control: the same uploads, with libc's process-wide calls, fail or get a wrong owner."""
 
     def session(name, barrier):
         failed = wrong = 0
@@ -255,8 +255,8 @@ def test_ftp_with_seteuid_in_threads_fails_or_gives_wrong_owners(world):
 
 
 def test_ftp_with_seteuid_alone_lacks_groups_and_keeps_extra_rights(world):
+    """Control: one client. A team member cannot read the team's notes, but can list a file in a closed folder."""
     needs_package("pyftpdlib")
-    """One client of the control: the team's notes are closed to a member, and a closed folder is not."""
     with (
         server(world, [sys.executable, "-c", STOCK, users_file(world, str(world))], signal.SIGINT) as (_, port),
         ftp_login(port, "alice") as client,
@@ -358,7 +358,7 @@ def test_webdav_copies_moves_and_deletes_folders(world):
         assert client.ask("GET", "/alice/moved/below/file", Range="bytes=1-2")[1] == b"or"
         os.mkfifo(home / "moved" / "fifo")
         (home / "moved" / "link").symlink_to(world / "bob")
-        for name in (b"\xff", b"\x01", b"\n", b"\xef\xbf\xbf"):  # anybody can put these into a shared folder
+        for name in (b"\xff", b"\x01", b"\n", b"\xef\xbf\xbf"):  # every user can create these in a shared folder
             Path(os.fsdecode(bytes(home / "moved") + b"/" + name)).touch()
         status, listing = client.ask("PROPFIND", "/alice/moved", Depth="infinity")
         assert (status, b"fifo" in listing, b"link" in listing) == (207, False, False)
@@ -394,7 +394,7 @@ def test_webdav_streams_a_body_while_other_users_are_served(world):
         clients = {name: stack.enter_context(contextlib.closing(Dav(port, name))) for name in NAMES}
         answer = clients.pop("alice").start("GET", "/alice/large")
         digest = hashlib.sha256(answer.read(1000))
-        # The server waits for this client now, its socket being full; the others go on, and nobody is anybody.
+        # The server now waits for this client, whose socket is full. Other clients work, and no thread is switched.
         for number in range(5):
             for name, client in clients.items():
                 assert client.ask("PUT", f"/{name}/file{number}", b"x")[0] == 201
@@ -405,11 +405,11 @@ def test_webdav_streams_a_body_while_other_users_are_served(world):
         while chunk := answer.read(1 << 20):
             digest.update(chunk)
         assert digest.digest() == hashlib.sha256(block * (size >> 20)).digest()
-        with contextlib.closing(Dav(port, "alice")) as dropped:  # hangs up: the generator is closed, as alice
+        with contextlib.closing(Dav(port, "alice")) as dropped:  # the server closes the generator as alice
             dropped.start("GET", "/alice/large").read(1000)
         deadline = time.monotonic() + HANG
         while f"{world}/alice/large" in open_files(pid):
-            assert time.monotonic() < deadline, "the file is still open"
+            assert time.monotonic() < deadline, "the server must close the file"
             time.sleep(0.05)
         assert clean(pid) >= 10
 
@@ -426,7 +426,7 @@ def test_file_service_serves_eight_users_at_once(world):
     seen, done = set(), threading.Event()
 
     def watch(pid):
-        """The loop's thread, as often as can be: other threads are somebody else meanwhile, it never is."""
+        """Read the ids of all threads again and again. Only workers may switch, never the event loop's thread."""
         while not done.is_set():
             for thread in replace.thread_credentials(pid):
                 seen.add((thread.tid == pid, thread.ids))
@@ -450,7 +450,7 @@ def test_file_service_serves_eight_users_at_once(world):
             for client in clients:
                 client.kill()
         assert {ids for main, ids in seen if main} == {loop.ids}
-        assert {ids for main, ids in seen if not main} > {loop.ids}, "workers were seen as users"
+        assert {ids for main, ids in seen if not main} > {loop.ids}, "workers must be seen with users' ids"
         assert clean(pid) > 0
 
         def as_root():

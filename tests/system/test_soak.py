@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""soak.py in its short form, and that it would notice."""
+"""A short run of soak.py, and controls that it must reject."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ def test_soak_finds_no_wrong_identity():
     assert all(figures[kind] > 0 for kind in kinds), figures
 
 
-# ---- Controls: ways to switch that are wrong, each for another reason
+# ---- Controls: faulty ways to switch, each with another fault
 
 
 @contextlib.contextmanager
@@ -45,8 +45,8 @@ def without_groups(one, level):
 
 
 @contextlib.contextmanager
-def of_libc(one, level):
-    """All that there is to do, in the right order; but libc changes every thread."""
+def process_wide(one, level):
+    """Make all calls in the right order, but with libc, which changes every thread."""
     os.setgroups(one.groups)
     os.setegid(one.gid)
     os.seteuid(one.uid)
@@ -59,12 +59,12 @@ def of_libc(one, level):
 
 
 @contextlib.contextmanager
-def for_show(one, level):
+def without_switch(one, level):
     yield
 
 
 @contextlib.contextmanager
-def not_quite_back(one, level):
+def keeping_groups(one, level):
     with replace.impersonate(one, level=level, across_yield=True):
         yield
     replace.setgroups(one.groups)
@@ -74,14 +74,14 @@ kept = []
 
 
 @contextlib.contextmanager
-def that_keeps_memory(one, level):
+def leaking_memory(one, level):
     kept.append(b"x" * (1 << 14))
     with replace.impersonate(one, level=level, across_yield=True):
         yield
 
 
-def what_is_wrong_with(control):
-    """The whole soak, in eight threads, with that way to switch; None on a process-wide build."""
+def find_faults(control):
+    """The faults that a soak in eight threads finds with this way to switch. None on a process-wide build."""
 
     def body(folder):
         sys.setswitchinterval(0.0005)
@@ -93,20 +93,20 @@ def what_is_wrong_with(control):
 
 
 @pytest.mark.parametrize(
-    ("control", "what"),
+    ("control", "fault"),
     [
         (without_groups, "wrong owner"),
-        (of_libc, "base ids drifted"),
-        (for_show, "a forbidden open succeeded"),
-        (not_quite_back, "base ids drifted"),
-        (that_keeps_memory, "memory grew"),
+        (process_wide, "base ids drifted"),
+        (without_switch, "a forbidden open succeeded"),
+        (keeping_groups, "base ids drifted"),
+        (leaking_memory, "memory grew"),
     ],
 )
-def test_soak_detects_a_faulty_switch(control, what):
-    wrong = what_is_wrong_with(control)
-    assert wrong is None or any(name.startswith(what) for name in wrong), wrong
+def test_soak_detects_a_faulty_switch(control, fault):
+    wrong = find_faults(control)
+    assert wrong is None or any(name.startswith(fault) for name in wrong), wrong
 
 
 def test_soak_accepts_impersonate():
-    """What the controls are compared with."""
-    assert what_is_wrong_with(replace.impersonate) in ({}, None)
+    """The same short run with the correct switch finds nothing."""
+    assert find_faults(replace.impersonate) in ({}, None)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Install tags, and staged installs: each build installs what docs/packaging.md says, where it says it."""
+"""Install tags and staged installs: each build installs the files of docs/packaging.md in the right places."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from support.builds import ROOT, run
 from test_build import meson
 
 PAGE = (ROOT / "docs" / "packaging.md").read_text()
-WITH = {
+OPTIONS = {
     "with Python": ["-Dpython=true"],
     "C alone": ["-Dpython=false"],
     "C, shared": ["-Dpython=false", "-Ddefault_library=both"],
 }
 
 
-@pytest.fixture(scope="session", params=WITH)
+@pytest.fixture(scope="session", params=OPTIONS)
 def build(request, source, tmp_path_factory):
-    """A build folder, built, and the tags of what it installs."""
+    """A build folder after `meson compile`, whether it has Python, and the tag of each installed file."""
     folder = tmp_path_factory.mktemp("tags") / "b"
-    options = [*WITH[request.param], "--prefix=/usr", "-Dpython.install_env=prefix"]
+    options = [*OPTIONS[request.param], "--prefix=/usr", "-Dpython.install_env=prefix"]
     for words in (["setup", folder, source, *options], ["compile", "-C", folder]):
         out = meson(*words)
         assert out.returncode == 0, out.stdout + out.stderr
@@ -32,7 +32,7 @@ def build(request, source, tmp_path_factory):
     return folder, request.param == "with Python", tags
 
 
-def staged(folder, target, *options):
+def stage(folder, target, *options):
     out = meson("install", "-C", folder, "--no-rebuild", *options, env={"DESTDIR": str(target)})
     assert out.returncode == 0, out.stdout + out.stderr
     return sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file() or path.is_symlink())
@@ -47,8 +47,8 @@ def test_every_installed_file_has_a_documented_tag(build):
 
 def test_install_tags_divide_all_installed_files(build, tmp_path):
     folder, python, tags = build
-    everything = staged(folder, tmp_path / "all")
-    parts = {tag: staged(folder, tmp_path / tag, "--tags", tag) for tag in ("devel", "runtime", "python-runtime")}
+    everything = stage(folder, tmp_path / "all")
+    parts = {tag: stage(folder, tmp_path / tag, "--tags", tag) for tag in ("devel", "runtime", "python-runtime")}
     assert sorted(sum(parts.values(), [])) == everything
     files = [name for name in everything if not name.endswith(".pyc") and not (tmp_path / "all" / name).is_symlink()]
     assert len(files) == len(tags)
@@ -65,7 +65,7 @@ def test_install_tags_divide_all_installed_files(build, tmp_path):
 def test_staged_files_do_not_contain_the_staging_path(build, tmp_path):
     folder, python, _ = build
     target = tmp_path / "staged here"
-    names = staged(folder, target)
+    names = stage(folder, target)
     assert not any(str(target).encode() in (target / name).read_bytes() for name in names)
     if not python:
         (pc,) = [name for name in names if name.endswith(".pc")]
