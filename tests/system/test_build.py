@@ -53,7 +53,7 @@ def other_back_end(source, tmp_path_factory):
 
 @pytest.mark.timeout(600)
 def test_fast_tests_pass_on_the_other_back_end(other_back_end):
-    """Run the fast tests again on a build with the other back end, without the tests that switch no ids."""
+    """Run the fast tests on a build with the other back end. Tests that switch no ids are left out."""
     excluded = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "snippets", "verdict"}
     excluded |= {"start", "environments"}  # environments: uid_wrapper does not replace libc's initgroups()
     suites = [path for path in (ROOT / "tests").glob("test_*.py") if path.stem.removeprefix("test_") not in excluded]
@@ -167,7 +167,7 @@ def test_editable_install_works_and_serves_the_c_library(source, tmp_path):
     assert out.returncode == 0, out.stderr
     assert str(source) in out.stdout
 
-    # The C library is used from the build folder. Only its .pc file is not available there.
+    # A C program can use the library from the build folder, but not through the .pc file.
     (tmp_path / "program.c").write_text(
         "#include <libreplace/replace.h>\nint main(void) { return libreplace_setegid(-1) + 1; }\n"
     )

@@ -3,7 +3,8 @@
 """Wheels for distribution: the documented commands give the right tags, and the smoke test rejects a wrong wheel.
 
 These tests cannot run cibuildwheel's containers. cibuildwheel only resolves its configuration, and the commands of
-docs/packaging.md build the same wheels. The musl wheel is built and audited, but not run, for lack of a musl CPython.
+docs/packaging.md build the same wheels. The musl wheel is built and audited. It is not run, because
+no CPython for musl is available.
 """
 
 import json

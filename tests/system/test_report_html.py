@@ -209,7 +209,7 @@ def test_page_is_well_formed_and_loads_nothing(platform):
 
 
 def test_printed_page_is_black_on_white(show):
-    """Also under a dark colour scheme. Open questions are printed."""
+    """Even under a dark colour scheme. Questions that are open on screen are printed, too."""
     browser = show(scheme="dark")
     browser.find_element(By.ID, PROBE).find_element(By.XPATH, "../summary").click()
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
