@@ -23,7 +23,7 @@ ROOT_LINE = "root:x:0:0::/root:/bin/sh"
 ALICE_LINE = "alice:x:80001:80011:Alice A.,room 1:/home/alice:/bin/zsh"
 
 
-def test_an_account_is_an_immutable_record():
+def test_account_is_immutable_hashable_and_picklable():
     account = Account("alice", 80001, 80011, (80011, 80021), "/home/alice", "/bin/sh", "Alice")
     assert account.identity == Identity(80001, 80011, (80011, 80021))
     assert pickle.loads(pickle.dumps(account)) == account
@@ -34,7 +34,7 @@ def test_an_account_is_an_immutable_record():
             setattr(account, name, 0)
 
 
-def test_a_look_up_is_what_pwd_says_and_an_identity_is_its():
+def test_lookup_agrees_with_pwd_and_identity():
     for user in ("root", "daemon", 1):
         account = Account.lookup(user)
         entry = pwd.getpwuid(account.uid)
@@ -66,7 +66,7 @@ def test_a_look_up_is_what_pwd_says_and_an_identity_is_its():
     ],
     ids=repr,
 )
-def test_what_is_no_user_is_refused(look_up, user, exception, words):
+def test_unknown_or_invalid_user_raises(look_up, user, exception, words):
     with pytest.raises(exception, match=words) as caught:
         look_up(user)
     assert type(caught.value) is exception
@@ -85,14 +85,14 @@ def told(tmp_path, passwd, group, users):
     return with_users(tmp_path, [ROOT_LINE, *passwd], ["root:x:0:", *group], TELL.format(users)).splitlines()
 
 
-def test_every_field_is_the_databases(tmp_path):
+def test_lookup_returns_every_field_of_the_database(tmp_path):
     groups = ["team:x:80300:bob,alice", "alice:x:80011:", "again:x:80300:alice", "other:x:80301:bob"]
     (text,) = told(tmp_path, [ALICE_LINE], groups, ["alice"])
     wanted = Account("alice", 80001, 80011, (80011, 80300), "/home/alice", "/bin/zsh", "Alice A.,room 1")
     assert eval(text) == wanted
 
 
-def test_entries_may_be_empty_and_two_names_may_have_one_uid(tmp_path):
+def test_lookup_accepts_empty_fields_and_a_shared_uid(tmp_path):
     lines = told(tmp_path, ["toor:x:0:0:::", ALICE_LINE], ["wheel:x:10:toor"], ["toor", "root", 0])
     toor, root, zero = map(eval, lines)
     assert toor == Account("toor", 0, 0, (0, 10), "", "", "")
@@ -113,27 +113,27 @@ def test_entries_may_be_empty_and_two_names_may_have_one_uid(tmp_path):
     ],
     ids=["uid", "gid", "group", "65537 groups"],
 )
-def test_a_database_that_is_wrong_about_a_user_is_refused(tmp_path, entry, groups, words):
+def test_invalid_database_entry_raises_value_error(tmp_path, entry, groups, words):
     users = ["eve", ALICE_LINE.split(":")[0]]
     first, second = told(tmp_path, [entry, ALICE_LINE], groups, users)
     assert first == f"ValueError the database is wrong about user 'eve': {words}"
     assert second.startswith("Account(name='alice'"), "others are not concerned"
 
 
-def test_65536_groups_are_found_and_none_is_cut(tmp_path):
+def test_lookup_finds_all_65536_groups(tmp_path):
     groups = [f"g{number}:x:{100000 + number}:eve" for number in range(65535)]
     code = "from replace import Account; print(len(Account.lookup('eve').identity.groups))"
     assert with_users(tmp_path, ["eve:x:900:900::/:/x"], groups, code) == "65536\n"
 
 
-def test_a_name_of_digits_in_the_database_does_not_become_the_user_with_that_uid(tmp_path):
+def test_numeric_user_name_is_not_taken_for_a_uid(tmp_path):
     """And is found by its own uid."""
     lines = told(tmp_path, ["80001:x:80002:80002::/:/x", ALICE_LINE], [], ["80001", 80001, 80002])
     assert lines[0].startswith("ValueError '80001' is a number in a str")
     assert [eval(line).name for line in lines[1:]] == ["alice", "80001"]
 
 
-def test_a_change_of_the_groups_is_seen_by_the_next_look_up(tmp_path):
+def test_next_lookup_sees_changed_groups(tmp_path):
     """Nothing is cached here."""
     code = (
         "import os, sys; from replace import Account\n"
@@ -147,7 +147,7 @@ def test_a_change_of_the_groups_is_seen_by_the_next_look_up(tmp_path):
     assert text.splitlines() == ["(80011,)", "(80011, 80300)"]
 
 
-def test_it_is_loaded_when_it_is_asked_for():
+def test_account_module_is_loaded_on_first_use():
     code = (
         "import sys, replace; print('replace._account' in sys.modules, 'pwd' in sys.modules)\n"
         "print(replace.Account.__module__, 'replace._account' in sys.modules)"
@@ -177,7 +177,7 @@ def shown_cache():
     return names["account_of"]
 
 
-def test_the_cache_of_the_page_asks_once_for_a_name_at_a_time_and_again_when_it_is_old(monkeypatch):
+def test_documented_cache_looks_up_each_name_once_until_it_expires(monkeypatch):
     account_of, getpwnam = shown_cache(), pwd.getpwnam
     account_of.cache.clear()
     asked, lock, all_here = [], threading.Lock(), threading.Event()
@@ -214,7 +214,7 @@ def test_the_cache_of_the_page_asks_once_for_a_name_at_a_time_and_again_when_it_
     assert asked == ["daemon"], "old, and asked for again"
 
 
-def test_the_cache_of_the_page_keeps_no_failure():
+def test_documented_cache_does_not_keep_failures():
     account_of = shown_cache()
     for _ in range(2):
         with pytest.raises(KeyError, match="no user has the name 'no-such-user'"):

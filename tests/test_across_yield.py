@@ -55,7 +55,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_what_can_stop_in_the_middle_does_not_enter(kind):
+def test_generator_or_coroutine_cannot_enter(kind):
     def body():
         names = {"impersonate": impersonate, "ALICE": ALICE, "G": impersonate(ALICE)}
         exec(BODIES[kind], names)
@@ -69,7 +69,7 @@ def test_what_can_stop_in_the_middle_does_not_enter(kind):
 
 
 @pytest.mark.parametrize("options", [{}, {"across_yield": False}])
-def test_the_message_says_what_to_use(options):
+def test_refusal_in_generator_or_coroutine_names_alternatives(options):
     def generator():
         with impersonate(ALICE, **options):
             yield
@@ -87,7 +87,7 @@ def test_the_message_says_what_to_use(options):
     as_root(body)
 
 
-def test_across_yield_is_for_a_helper_in_one_thread():
+def test_across_yield_lets_a_context_manager_helper_enter():
     @contextlib.contextmanager
     def helper(who):
         with impersonate(who, across_yield=True):
@@ -101,7 +101,7 @@ def test_across_yield_is_for_a_helper_in_one_thread():
     as_root(body)
 
 
-def test_a_plain_function_enters_wherever_it_is_called():
+def test_plain_function_can_enter_inside_generators_and_coroutines():
     def plain():
         with impersonate(ALICE), contextlib.ExitStack() as stack:
             stack.enter_context(impersonate(BOB))
@@ -123,7 +123,7 @@ def test_a_plain_function_enters_wherever_it_is_called():
     as_root(body)
 
 
-def test_the_right_ways_are_right_in_generators_and_coroutines():
+def test_acting_as_and_impersonated_work_in_generators_and_coroutines():
     def items():
         for _ in range(2):
             yield os.geteuid()
@@ -147,7 +147,7 @@ def test_the_right_ways_are_right_in_generators_and_coroutines():
     as_root(body)
 
 
-def test_a_dependency_with_yield_in_a_pool_of_threads_serves_nobody():
+def test_fastapi_dependency_with_yield_cannot_enter():
     """As FastAPI runs it: what is before the yield, and what is after it, in whichever thread is free."""
 
     def dependency(who):
@@ -171,7 +171,7 @@ def test_a_dependency_with_yield_in_a_pool_of_threads_serves_nobody():
 # ---- Event loops
 
 
-def test_a_plain_function_acts_as_somebody_on_the_thread_of_a_loop():
+def test_acting_as_works_in_the_event_loop_thread():
     seen = []
 
     async def watch():
@@ -197,7 +197,7 @@ def test_a_plain_function_acts_as_somebody_on_the_thread_of_a_loop():
     as_root(body)
 
 
-def test_what_is_lazy_is_refused_on_the_thread_of_a_loop_too():
+def test_acting_as_refuses_lazy_results_in_the_event_loop_thread():
     closed = []
 
     def items():
@@ -227,7 +227,7 @@ def test_what_is_lazy_is_refused_on_the_thread_of_a_loop_too():
     as_root(lambda: asyncio.run(main()))
 
 
-def test_with_stays_refused_on_the_thread_of_a_loop():
+def test_with_statement_is_refused_in_the_event_loop_thread():
     def plain():
         with impersonate(ALICE):
             raise AssertionError("entered")
@@ -290,7 +290,7 @@ def test_eventlet_in_a_green_thread_is_refused():
 
 
 @pytest.mark.per_thread
-def test_eventlet_elsewhere_does_not_matter():
+def test_thread_without_eventlet_hub_can_enter():
     """The hub is another thread's; this one has none."""
     out = python_of(
         "eventlet",
@@ -303,7 +303,7 @@ def test_eventlet_elsewhere_does_not_matter():
 
 
 @pytest.mark.per_thread
-def test_twisteds_inline_callbacks_and_reactor_are_refused():
+def test_twisted_inline_callbacks_and_reactor_are_refused():
     out = python_of(
         "twisted",
         """

@@ -33,7 +33,7 @@ def fail():
 # ---- acting_as
 
 
-def test_acting_as_hands_on_arguments_results_and_exceptions():
+def test_acting_as_passes_arguments_results_and_exceptions():
     def body():
         assert acting_as(ALICE, add)(1, two=2, three=3) == (6, 80001)
         with pytest.raises(KeyError, match="80001"):
@@ -56,7 +56,7 @@ def test_acting_as_is_picklable_and_runs_in_another_process():
     assert as_root(body) in (80001, None)
 
 
-def test_acting_as_nests_and_is_used_again():
+def test_acting_as_can_be_nested_and_reused():
     def body():
         inner = acting_as(BOB, who)
         outer = acting_as(ALICE, lambda: (who(), inner(), who()))
@@ -83,12 +83,12 @@ class Callable:
     [generates, awaits, functools.partial(generates), Callable()],
     ids=["generator", "coroutine", "partial", "callable"],
 )
-def test_lazy_functions_are_refused_at_once(function):
+def test_generator_and_coroutine_functions_are_refused_at_once(function):
     with pytest.raises(TypeError, match="generator or coroutine function"):
         acting_as(ALICE, function)
 
 
-def test_a_lazy_result_is_refused_and_closed():
+def test_lazy_result_is_refused():
     def body():
         for function in (lambda: generates(), lambda: awaits()):
             with pytest.raises(TypeError, match="its body would run as the server"):
@@ -97,7 +97,7 @@ def test_a_lazy_result_is_refused_and_closed():
     as_root(body)
 
 
-def test_wrong_arguments_are_found_before_the_call():
+def test_acting_as_checks_arguments_before_the_call():
     for arguments, options, kind in (
         ((ALICE, 5), {}, TypeError),
         (("alice", who), {}, TypeError),
@@ -110,7 +110,7 @@ def test_wrong_arguments_are_found_before_the_call():
             acting_as(*arguments, **options)
 
 
-def test_a_failed_leave_has_the_functions_exception_as_its_context():
+def test_leave_error_has_the_function_exception_as_context():
     def body():
         def tamper():
             os.seteuid(0)
@@ -130,7 +130,7 @@ def test_a_failed_leave_has_the_functions_exception_as_its_context():
 # ---- run_as
 
 
-def test_run_as_never_runs_on_the_loops_thread():
+def test_run_as_runs_outside_the_event_loop_thread():
     variable = contextvars.ContextVar("variable")
 
     def work(word):
@@ -154,7 +154,7 @@ def test_run_as_never_runs_on_the_loops_thread():
     as_root(body)
 
 
-def test_run_as_is_refused_where_its_workers_would_inherit():
+def test_run_as_is_refused_in_a_switched_thread():
     def body():
         with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="new worker would inherit"):
             asyncio.run(run_as(BOB, who))
@@ -168,7 +168,7 @@ def test_run_as_is_refused_where_its_workers_would_inherit():
 # ---- Audit events
 
 
-def test_a_lazy_result_is_closed_as_the_user():
+def test_lazy_result_is_closed_as_the_user():
     """Its body has begun inside: what is left of it does not run as the server."""
     seen = []
 
@@ -191,7 +191,7 @@ def test_a_lazy_result_is_closed_as_the_user():
     assert as_root(body) in ([ALICE.uid], None)
 
 
-def test_run_as_refuses_a_worker_that_somebody_left_switched():
+def test_run_as_refuses_a_worker_that_is_still_switched():
     """Each later task of that worker would run as the user, also those that ask for nobody."""
 
     async def main():
@@ -207,7 +207,7 @@ def test_run_as_refuses_a_worker_that_somebody_left_switched():
     as_root(lambda: asyncio.run(main()))
 
 
-def test_run_as_on_a_tainted_thread_says_so():
+def test_run_as_is_refused_in_a_tainted_thread():
     async def main():
         guard = impersonate(BOB)
         await asyncio.to_thread(guard.__enter__)
@@ -220,6 +220,6 @@ def test_run_as_on_a_tainted_thread_says_so():
     as_root(lambda: asyncio.run(main()))
 
 
-def test_a_keyword_argument_of_the_function_is_no_option():
+def test_acting_as_refuses_keyword_arguments_of_the_function():
     with pytest.raises(TypeError, match="encoding: not an option of impersonate.*functools.partial"):
         replace.acting_as(ALICE, open, encoding="utf-8")

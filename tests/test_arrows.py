@@ -57,13 +57,13 @@ def place(name):
     return ORDER.index(part if part in ORDER else "__init__")
 
 
-def test_every_file_has_its_place():
+def test_every_file_is_in_the_import_order():
     files = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
     assert files == set(ORDER) - {"_native"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_what_comes_before_it_and_the_standard_library(path):
+def test_file_imports_only_earlier_files_and_the_standard_library(path):
     own = place(".".join(path.relative_to(ROOT).with_suffix("").parts))
     for name in Imports(path).found:
         if name.split(".")[0] != "replace":
@@ -72,7 +72,7 @@ def test_a_file_imports_only_what_comes_before_it_and_the_standard_library(path)
             assert place(name) < own, name
 
 
-def test_the_c_library_knows_nothing_of_python_nor_of_the_extension():
+def test_c_library_includes_no_python_or_extension_header():
     for path in (PACKAGE / "core").rglob("*.[ch]"):
         for header in re.findall(r'#\s*include\s*[<"]([^>"]+)', path.read_text()):
             assert "Python" not in header

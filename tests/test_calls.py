@@ -22,7 +22,7 @@ CHECKS = checks.all_checks(replace.report())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_live_check(check, tmp_path, folder):
+def test_live_check_passes(check, tmp_path, folder):
     needs_root()
     tmp_path.chmod(0o777)
     in_child(check.run, folder)
@@ -34,7 +34,7 @@ def test_every_setter_has_a_check():
     assert setters <= {check.name for check in CHECKS}
 
 
-def test_a_check_fails_when_the_claim_is_false(tmp_path, folder):
+def test_check_fails_if_its_claim_is_false(tmp_path, folder):
     """The opposite claim must not pass: verify can fail."""
     needs_root()
     tmp_path.chmod(0o777)
@@ -43,7 +43,7 @@ def test_a_check_fails_when_the_claim_is_false(tmp_path, folder):
         in_child(checks._setter, "seteuid", wrong, folder)
 
 
-def test_drop_in_getters():
+def test_getters_agree_with_os():
     assert replace.getresuid() == os.getresuid()
     assert replace.getresgid() == os.getresgid()
     assert replace.getgroups() == os.getgroups()
@@ -51,7 +51,7 @@ def test_drop_in_getters():
     assert replace.getfsgid() == os.getegid()
 
 
-def test_many_groups():
+def test_setgroups_and_getgroups_handle_65536_groups():
     needs_root()
 
     def body():
@@ -62,7 +62,7 @@ def test_many_groups():
     in_child(body)
 
 
-def test_initgroups_is_what_the_database_says():
+def test_initgroups_agrees_with_getgrouplist():
     needs_root()
 
     def body(name, gid):
@@ -74,7 +74,7 @@ def test_initgroups_is_what_the_database_says():
         assert in_child(body, name, 4711) == sorted(set(os.getgrouplist(text, 4711)))
 
 
-def test_setfsuid_says_when_it_did_not_take():
+def test_setfsuid_raises_if_the_kernel_ignores_it():
     needs_root()
 
     def body():
@@ -128,7 +128,7 @@ def _switch_loop():
     return turns
 
 
-def test_the_gil_is_kept_on_the_raw_back_end_alone():
+def test_only_the_syscall_back_end_keeps_the_gil():
     # A GIL dropped and retaken at once need not be taken by the other thread, hence "many", not "all".
     sys_gil = getattr(sys, "_is_gil_enabled", lambda: True)
     if not sys_gil():
@@ -155,7 +155,7 @@ t = threading.Thread(target=work); t.start(); t.join(); stop.set()
 """
 
 
-def test_strace_shows_raw_calls_and_not_one_tgkill():
+def test_strace_shows_raw_calls_and_no_tgkill():
     needs_root()
     if replace.report()["verdict"]["backend"] != "syscall":
         calls = run(tool("strace", "counts system calls"), "-f", "-c", sys.executable, "-c", SCRIPT, cwd="/").stderr
@@ -180,7 +180,7 @@ void stall(int ready, int go)
 """
 
 
-def test_a_vfork_stall_elsewhere_does_not_delay_a_switch(tmp_path):
+def test_vfork_in_another_thread_does_not_delay_a_switch(tmp_path):
     """Another thread is in vfork() until it is told to go on. Libc's call waits for it, a raw one does not."""
     needs_root()
     compiler = [tool("cc", "compiles a call of vfork()"), "-w", "-shared", "-fPIC", "-x", "c", "-"]
@@ -204,5 +204,5 @@ def test_a_vfork_stall_elsewhere_does_not_delay_a_switch(tmp_path):
     assert in_child(body) == (replace.SCOPE != "thread", True)
 
 
-def test_status_fields_are_those_of_the_asking_thread():
+def test_status_fields_belong_to_the_calling_thread():
     assert explain.status_fields(threading.get_native_id())["Pid"] == str(threading.get_native_id())

@@ -60,7 +60,7 @@ def warned(path, *options):
 
 @pytest.mark.per_thread
 @pytest.mark.parametrize("how", HOW)
-def test_protect_os_warns_once_of_a_closed_folder_where_it_is_called(place, how):
+def test_protect_os_warns_once_about_a_closed_folder(place, how):
     entry, closing = closed_folder(place, how)
     text = warned([place, "relative", entry, "/nowhere"])
     assert text.startswith(f"<string>:5: RuntimeWarning: users cannot read {closing}; imports under an identity"), text
@@ -69,11 +69,11 @@ def test_protect_os_warns_once_of_a_closed_folder_where_it_is_called(place, how)
         assert "RuntimeWarning: users cannot read" in warned([entry], "-W", "error::RuntimeWarning")
 
 
-def test_protect_os_says_nothing_where_all_is_open(place):
+def test_protect_os_is_silent_if_every_folder_is_readable(place):
     assert warned([place]) == ""
 
 
-def test_an_acl_or_a_group_is_not_guessed_at(place):
+def test_folder_readable_by_one_group_counts_as_closed(place):
     """The kernel answers, not the mode: what only a group may read is closed to users in general."""
     if replace.SCOPE == "thread":
         (place / "entry").mkdir()
@@ -82,7 +82,7 @@ def test_an_acl_or_a_group_is_not_guessed_at(place):
         assert f"cannot read {place}/entry;" in warned([place / "entry"])
 
 
-def test_without_the_right_to_switch_nobody_is_warned(place):
+def test_protect_os_is_silent_without_the_right_to_switch(place):
     entry, _ = closed_folder(place, "above")
     entry.parent.chmod(0o700)
     script = "import os, replace, sys\nreplace.preload('warnings')\n"
@@ -107,7 +107,7 @@ def verify(*arguments, path="", code=""):
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_verify_names_the_entry_and_the_folder_that_closes_it(place, how):
+def test_verify_as_names_the_entry_and_the_closing_folder(place, how):
     entry, closing = closed_folder(place, how)
     out = verify("--as", "nobody", path=entry)
     assert out.returncode == 1, out.stdout + out.stderr
@@ -118,7 +118,7 @@ def test_verify_names_the_entry_and_the_folder_that_closes_it(place, how):
     assert "replace.preload()" in out.stdout.splitlines()[-1]
 
 
-def test_verify_as_a_user_with_the_users_groups(place):
+def test_verify_as_uses_the_groups_of_the_user(place):
     """daemon is of group daemon (1) by the database; the child has that group."""
     (place / "entry").mkdir()
     os.chown(place / "entry", 0, replace.Identity.from_user("daemon").gid)
@@ -143,7 +143,7 @@ def test_verify_as_root_finds_nothing_closed(place):
         assert f"ok   {name}" in out.stdout
 
 
-def test_verify_in_json_and_tap(place):
+def test_verify_as_reports_closed_folders_in_json_and_tap(place):
     entry, closing = closed_folder(place, "above")
     document = json.loads(verify("--as", "nobody", "--json", path=entry).stdout)
     (check,) = [check for check in document["checks"] if str(entry) in check["claim"]]
@@ -155,13 +155,13 @@ def test_verify_in_json_and_tap(place):
 
 
 @pytest.mark.parametrize("user", ["no-such-user", "4000000001", "99999999999999", "9" * 5000, "-1", "", "²"], ids=len)
-def test_verify_of_an_unknown_user(user):
+def test_verify_as_an_unknown_user_exits_with_2(user):
     out = verify(f"--as={user}")
     assert (out.returncode, out.stdout) == (2, "")
     assert out.stderr == f"libreplace verify: there is no user {user!r} here; give a name or a uid\n"
 
 
-def test_verify_without_root_cannot_tell():
+def test_verify_as_without_root_exits_with_2():
     code = "import os, replace; from replace._cli import verify; document = replace.report(); replace.preload()"
     # the user may be unable to read the report
     code += "; verify.report = main.__globals__['report'] = lambda: document; sys.path[0] = '/'"
@@ -173,14 +173,14 @@ def test_verify_without_root_cannot_tell():
     assert "it cannot be told here" in out.stdout
 
 
-def test_a_relative_entry_is_dangerous():
+def test_verify_as_calls_a_relative_entry_dangerous():
     for entry, what in (("", "an empty entry means"), ("lib", "'lib' is below")):
         out = verify("--as", "root", code=f"sys.path[0] = {entry!r}")
         assert out.returncode == 1
         assert f"FAIL sys.path[0]              the entry is absolute (DANGEROUS: {what} the working" in out.stdout
 
 
-def test_the_way_to_a_path_ends_where_its_links_lead(place):
+def test_way_to_follows_symbolic_links(place):
     (place / "target").mkdir()
     (place / "link").symlink_to("target")
     way = way_to(str(place / "link"))

@@ -38,7 +38,7 @@ def cells(markdown):
     return rows
 
 
-def test_platforms_by_calls_and_what_differs_is_marked(files):
+def test_compare_marks_the_calls_that_differ(files):
     text = command("compare", *files)
     assert text.returncode == 1, text.stderr
     lines = {line.split()[0]: re.split(r"  +", line) for line in text.stdout.splitlines() if line.strip()}
@@ -59,14 +59,14 @@ def test_platforms_by_calls_and_what_differs_is_marked(files):
         assert bold[call["name"]] == plain[call["name"]]
 
 
-def test_names_are_as_short_as_tells_them_apart(tmp_path):
+def test_compare_uses_the_shortest_distinct_names(tmp_path):
     assert compare.names(["/a/one.json", "/b/two.json"]) == ["one", "two"]
     paths = ["/m1/b/build_report.json", "/m2/b/build_report.json"]
     assert compare.names(paths) == ["m1/b/build_report", "m2/b/build_report"]
     assert compare.names(["x.json", "x.json"]) == ["x.json", "x.json"]
 
 
-def test_reports_of_other_versions_side_by_side(files):
+def test_compare_accepts_reports_of_other_versions(files):
     """A question or call that one of them does not know, a field that this reader does not."""
     document = json.loads(files[0].read_text())
     document["later"] = {"field": 1}
@@ -79,7 +79,7 @@ def test_reports_of_other_versions_side_by_side(files):
     assert rows["later"][1:] == ["not asked"] * (len(files) - 1)
 
 
-def test_hostile_texts_stay_in_their_cells(tmp_path):
+def test_markup_in_reports_stays_in_its_cell(tmp_path):
     paths = [tmp_path / "a|b.json", tmp_path / "c.json"]
     paths[0].write_text(json.dumps(hostile()))
     paths[1].write_text(json.dumps(replace.report()))
@@ -100,7 +100,7 @@ def test_hostile_texts_stay_in_their_cells(tmp_path):
     ids=str,
 )
 @pytest.mark.parametrize("markdown", [[], ["--markdown"]], ids=str)
-def test_a_file_that_is_no_report(files, tmp_path, change, why, markdown):
+def test_compare_refuses_a_file_that_is_no_report(files, tmp_path, change, why, markdown):
     bad = tmp_path / "bad.json"
     if isinstance(change, dict):
         bad.write_text(json.dumps({**replace.report(), **change}))
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_report(files, tmp_path, change, why, markdown):
     assert re.search(why, out.stderr), out.stderr
 
 
-def test_reports_that_say_the_same(files):
+def test_compare_of_equal_reports_exits_with_0(files):
     out = command("compare", files[0], files[0])
     assert out.returncode == 0, out.stderr
     assert "no answer differs" in out.stdout
@@ -120,7 +120,7 @@ def test_reports_that_say_the_same(files):
     assert json.loads(command("compare", "--json", files[0], files[0]).stdout)["same"] is True
 
 
-def test_json_has_every_cell(files):
+def test_compare_json_has_every_cell(files):
     out = command("compare", "--json", *files)
     assert out.returncode == 1, out.stderr
     document = json.loads(out.stdout)
@@ -136,7 +136,7 @@ def test_json_has_every_cell(files):
 
 
 @pytest.mark.parametrize("names", [[], ["one.json"]], ids=str)
-def test_usage(names):
+def test_compare_without_two_files_exits_with_2(names):
     out = command("compare", *names)
     assert out.returncode == 2
     assert "FILE" in out.stderr

@@ -32,7 +32,7 @@ ALICES = ((80001,) * 3, (80011,) * 3, [80011, 80021], 80001, 80011)
 # ---- drop_privileges
 
 
-def test_drop_is_for_every_thread_and_for_good():
+def test_drop_changes_every_thread_permanently():
     def body():
         leave, seen = threading.Event(), []
 
@@ -62,7 +62,7 @@ def test_drop_is_for_every_thread_and_for_good():
     as_plain_root(body)
 
 
-def test_drop_with_as_many_groups_as_there_can_be():
+def test_drop_works_with_65536_groups():
     needs_root()
 
     def body():
@@ -84,7 +84,7 @@ def test_drop_is_refused_while_a_thread_is_switched():
     as_root(body)
 
 
-def test_drop_is_refused_where_threads_differ_since_libc_would_abort():
+def test_drop_is_refused_if_the_ids_of_threads_differ():
     def body():
         leave, inside = threading.Event(), threading.Event()
 
@@ -105,7 +105,7 @@ def test_drop_is_refused_where_threads_differ_since_libc_would_abort():
     as_root(body)
 
 
-def test_nobody_enters_while_a_drop_is_under_way():
+def test_entry_is_refused_during_a_drop():
     def body():
         refused = []
 
@@ -136,7 +136,7 @@ def test_drop_refuses_root_and_wrong_types():
         drop_privileges("alice")
 
 
-def test_drop_that_may_not_is_rolled_back():
+def test_failed_drop_is_rolled_back():
     """setuid is refused after setgroups and setgid went through: root without CAP_SETUID."""
 
     def body():
@@ -151,7 +151,7 @@ def test_drop_that_may_not_is_rolled_back():
     as_plain_root(body)
 
 
-def test_drop_of_a_server_with_capabilities_alone():
+def test_drop_of_a_server_with_only_capabilities_needs_one_thread():
     def body():
         bits = 1 << 7 | 1 << 6
         assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS

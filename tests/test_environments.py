@@ -62,7 +62,7 @@ alice = replace.Identity(80001, 80011, [80021])
 # ---- User namespaces
 
 
-def test_user_namespace_with_setgroups_denied():
+def test_entry_is_rolled_back_if_the_namespace_denies_setgroups():
     needs_root()
     script = TRY + "attempt('setgroups', []); attempt('initgroups', 'root', 0); enter(alice)"
     text = python(script, tool("unshare", "a user namespace"), "--user", "--map-root-user")
@@ -73,7 +73,7 @@ def test_user_namespace_with_setgroups_denied():
     )
 
 
-def test_an_unmapped_id_is_einval():
+def test_unmapped_id_fails_with_einval():
     needs_root()
     script = TRY + (
         "attempt('setresuid', -1, 80001, -1); attempt('setresgid', -1, 80001, -1); attempt('setuid', 80001)\n"
@@ -93,7 +93,7 @@ def test_an_unmapped_id_is_einval():
 
 
 @pytest.mark.parametrize(("bit", "step"), [(7, "setting the uid"), (6, "setgroups")])
-def test_without_one_capability(bit, step):
+def test_entry_without_cap_setuid_or_cap_setgid_is_rolled_back(bit, step):
     def body():
         change_capabilities(lambda sets: sets.__setitem__(slice(2), [word & ~(1 << bit) for word in sets[:2]]))
         name = "setresuid" if bit == 7 else "setresgid"
@@ -108,7 +108,7 @@ def test_without_one_capability(bit, step):
     as_root(body)
 
 
-def test_no_new_privs_changes_nothing():
+def test_no_new_privs_does_not_prevent_entry():
     def body():
         assert LIBC.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
         with impersonate(ALICE):
@@ -127,7 +127,7 @@ STEP = {"setresuid": "setting the uid", "setgroups": "setgroups", "setresgid": "
 @X86_64
 @pytest.mark.parametrize("action", ["EPERM", "ENOSYS", "false 0"])
 @pytest.mark.parametrize("call", CALLS)
-def test_a_seccomp_filter(call, action):
+def test_entry_is_rolled_back_if_seccomp_refuses_a_call(call, action):
     def body():
         number = 0 if action == "false 0" else getattr(errno, action)
         install_filter(CALLS[call], number)
@@ -152,7 +152,7 @@ def test_a_seccomp_filter(call, action):
 # ---- Fakes
 
 
-def test_fakeroot_fakes_libcs_calls_and_the_error_says_so():
+def test_error_under_fakeroot_names_fakeroot():
     needs_root()
     if replace.SCOPE != "thread":
         return
@@ -181,7 +181,7 @@ def test_fakeroot_fakes_libcs_calls_and_the_error_says_so():
     ],
     ids=["fakeroot", "a child that runs without its library", "its variable alone"],
 )
-def test_fakeroot_is_known_by_its_library(prefix, preloaded, loaded):
+def test_fakeroot_is_detected_by_its_loaded_library(prefix, preloaded, loaded):
     tool("fakeroot", "fakes libc's calls")
     script = "import os; from replace import _native; print('LD_PRELOAD' in os.environ, _native.fakeroot_is_loaded())"
     out = run(*prefix, sys.executable, "-c", script, cwd="/")
@@ -195,7 +195,7 @@ def uid_wrapper():
     pytest.skip("needs uid_wrapper (Debian: libuid-wrapper)")
 
 
-def test_ids_and_groups_under_uid_wrapper():
+def test_uid_wrapper_fakes_raw_calls_in_each_thread():
     """Without privilege: raw calls go through libc's syscall(), so uid_wrapper follows them, thread by thread."""
     needs_root()
     script = """
@@ -219,7 +219,7 @@ print(replace.SCOPE, replace.getresuid() == (0, 0, 0))
     assert text == ("thread True\n" if replace.SCOPE == "thread" else "process False\n")
 
 
-def test_the_suite_under_uid_wrapper():
+def test_suite_passes_under_uid_wrapper():
     """What of it is about ids and groups: fs ids are not faked, lists are not sorted, and -1 in one is accepted."""
     needs_root()
     environment = {"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
@@ -232,7 +232,7 @@ def test_the_suite_under_uid_wrapper():
     assert int(out.stdout.rsplit(" passed", 1)[0].split()[-1]) > 150, out.stdout[-500:]
 
 
-def test_the_c_program_under_uid_wrapper_as_an_ordinary_user(faults):
+def test_c_program_passes_under_uid_wrapper_without_root(faults):
     needs_root()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
@@ -268,7 +268,7 @@ def test_rlimit_nproc_is_counted_for_the_real_uid():
 # ---- After fork and exec, in threads of C's, in a subinterpreter, at shutdown
 
 
-def test_after_fork_and_exec():
+def test_entry_works_after_fork_and_exec():
     def body():
         with impersonate(ALICE):
             pass
@@ -283,7 +283,7 @@ def test_after_fork_and_exec():
     assert as_root(body) in ("inside\n(0, 0, 0)\n", None)
 
 
-def test_in_a_thread_started_by_c(tmp_path):
+def test_entry_works_in_a_thread_started_by_c(tmp_path):
     text = """
 #include <pthread.h>
 static void *start(void *body) { ((void (*)(void))body)(); return 0; }
@@ -308,7 +308,7 @@ void run(void (*body)(void)) { pthread_t t; pthread_create(&t, 0, start, body); 
     as_root(body)
 
 
-def test_in_a_subinterpreter():
+def test_entry_works_in_a_subinterpreter():
     needs_root()
     if replace.SCOPE != "thread":
         return
@@ -323,7 +323,7 @@ def test_in_a_subinterpreter():
     assert python(script) == f"80001\n(0, 0, 0)\n({SHIELD}, 80002, 0)\n"
 
 
-def test_at_shutdown():
+def test_entry_works_at_interpreter_shutdown():
     needs_root()
     script = TRY + "import atexit\natexit.register(lambda: (enter(alice), attempt('setresuid', -1, -1, -1)))\n"
     assert python(script) == "inside\nsetresuid ok unchanged\n"
@@ -351,7 +351,7 @@ for name, arguments in (
 
 
 @pytest.mark.parametrize("error", ["EPERM", "EAGAIN", "EINVAL", "ENOMEM", "ENOSYS"])
-def test_every_call_fails(error):
+def test_failed_system_call_reaches_the_caller_and_changes_nothing(error):
     """The error reaches the caller, and nothing has changed."""
     needs_root()
     names = ["setuid", "setreuid", "setresuid", "setgid", "setregid", "setresgid", "setgroups", "setfsuid", "setfsgid"]

@@ -82,7 +82,7 @@ def test_tasks_run_as_their_identity(level):
     as_root(body)
 
 
-def test_the_same_user_again_changes_nothing():
+def test_next_task_of_the_same_user_needs_no_switch():
     def body():
         count_entries()
         with IdentityExecutor(1) as pool:
@@ -96,7 +96,7 @@ def test_the_same_user_again_changes_nothing():
     as_root(body)
 
 
-def test_a_task_goes_to_the_idle_worker_that_is_its_user_already():
+def test_task_goes_to_the_idle_worker_of_its_user():
     def body():
         count_entries()
         with IdentityExecutor(2) as pool:
@@ -112,7 +112,7 @@ def test_a_task_goes_to_the_idle_worker_that_is_its_user_already():
     as_root(body)
 
 
-def test_nobody_waits_behind_all_of_somebody_elses_tasks():
+def test_users_take_turns_in_a_backlog():
     def body():
         order, gate = [], threading.Event()
         with IdentityExecutor(1) as pool:
@@ -127,7 +127,7 @@ def test_nobody_waits_behind_all_of_somebody_elses_tasks():
     as_root(body)
 
 
-def test_random_users_in_a_backlog_change_less_than_once_a_task():
+def test_backlog_of_many_users_needs_fewer_switches_than_tasks():
     def body():
         count_entries()
         people = [Identity(80100 + n, 80100 + n) for n in range(64)]
@@ -139,7 +139,7 @@ def test_random_users_in_a_backlog_change_less_than_once_a_task():
     as_root(body)
 
 
-def test_a_worker_that_became_root_is_replaced():
+def test_worker_that_became_root_is_replaced():
     def become_root():
         replace.setresuid(-1, 0, -1)
         return thread_id()
@@ -156,7 +156,7 @@ def test_a_worker_that_became_root_is_replaced():
     as_root(body)
 
 
-def test_a_worker_that_took_capabilities_back_is_replaced():
+def test_worker_that_regained_capabilities_is_replaced():
     def take_back():
         change_capabilities(lambda sets: sets.__setitem__(0, sets[1]))
         os.close(os.open("/etc/shadow", os.O_RDONLY))  # that is what they are good for
@@ -173,7 +173,7 @@ def test_a_worker_that_took_capabilities_back_is_replaced():
     as_root(body)
 
 
-def test_an_identity_left_open_by_a_task_retires_its_worker():
+def test_worker_is_replaced_if_a_task_leaves_a_guard_open():
     def keep():
         guard = impersonate(BOB)
         guard.__enter__()
@@ -190,7 +190,7 @@ def test_an_identity_left_open_by_a_task_retires_its_worker():
     as_root(body)
 
 
-def test_the_function_s_own_exception_is_the_context():
+def test_exception_of_the_task_is_the_context_of_identity_changed():
     def both():
         replace.setresuid(-1, 0, -1)
         raise KeyError("mine")
@@ -204,7 +204,7 @@ def test_the_function_s_own_exception_is_the_context():
     as_root(body)
 
 
-def test_a_done_callback_that_became_root_is_noticed_before_the_next_task():
+def test_done_callback_that_becomes_root_does_not_affect_the_next_task():
     def body():
         gate = threading.Event()
         with IdentityExecutor(1) as pool:
@@ -219,7 +219,7 @@ def test_a_done_callback_that_became_root_is_noticed_before_the_next_task():
     as_root(body)
 
 
-def test_who_a_done_callback_runs_as():
+def test_done_callback_runs_as_the_user_or_the_server():
     """As the user after an outcome of the function's own, else as the server: docs/pools.md."""
 
     def fail():
@@ -246,7 +246,7 @@ def test_who_a_done_callback_runs_as():
     as_root(body)
 
 
-def test_libcs_call_while_workers_are_idle_is_noticed_before_the_next_task():
+def test_libc_seteuid_does_not_make_the_next_task_root():
     """seteuid(0) of libc's makes idle workers root; a task must not find that."""
 
     def body():
@@ -265,7 +265,7 @@ def test_libcs_call_while_workers_are_idle_is_noticed_before_the_next_task():
     as_root(body)
 
 
-def test_workers_start_clean_whoever_submits():
+def test_workers_start_with_the_ids_of_the_server():
     def body():
         seen, base = [], ids()
         with IdentityExecutor(4, initializer=lambda: seen.append(ids())) as pool:
@@ -293,7 +293,7 @@ def test_an_initializer_that_leaves_the_worker_switched_breaks_the_pool():
     as_root(body)
 
 
-def test_a_switched_thread_makes_no_pool():
+def test_switched_thread_cannot_create_a_pool():
     def body():
         with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="workers would inherit"):
             IdentityExecutor(1)
@@ -302,7 +302,7 @@ def test_a_switched_thread_makes_no_pool():
     as_root(body)
 
 
-def test_a_thread_that_was_started_under_an_identity_makes_no_pool():
+def test_thread_started_under_an_identity_cannot_create_a_pool():
     """It holds none itself, and is the user all the same."""
 
     def body():
@@ -325,7 +325,7 @@ def test_a_thread_that_was_started_under_an_identity_makes_no_pool():
     as_root(body)
 
 
-def test_a_slow_start_keeps_no_task_from_a_worker_that_is_idle():
+def test_idle_worker_takes_a_task_while_another_worker_starts():
     def body():
         order, gate, slow = [], threading.Event(), threading.Event()
         starts = iter([lambda: None, lambda: slow.wait(HANG)])
@@ -344,7 +344,7 @@ def test_a_slow_start_keeps_no_task_from_a_worker_that_is_idle():
     as_root(body)
 
 
-def test_what_is_cancelled_is_told_so_although_no_worker_starts():
+def test_cancelled_task_is_done_if_no_worker_starts():
     def body():
         gate = threading.Event()
 
@@ -361,7 +361,7 @@ def test_what_is_cancelled_is_told_so_although_no_worker_starts():
     as_root(body)
 
 
-def test_bad_input_is_refused_at_once():
+def test_executor_refuses_bad_arguments_at_once():
     def generator():
         yield 1
 
@@ -400,13 +400,13 @@ def test_bad_input_is_refused_at_once():
     as_root(body)
 
 
-def test_without_threads_of_their_own_ids_there_is_no_pool():
+def test_process_wide_build_cannot_create_a_pool():
     if replace.SCOPE != "thread":
         with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
             IdentityExecutor(1)
 
 
-def test_what_cannot_be_taken_on_is_the_task_s_exception():
+def test_failed_switch_is_the_exception_of_the_task():
     """A server without privileges: each task says so, and the pool lives."""
 
     def body():
@@ -419,7 +419,7 @@ def test_what_cannot_be_taken_on_is_the_task_s_exception():
     as_root(body)
 
 
-def test_an_exception_has_its_traceback():
+def test_exception_of_a_task_has_its_traceback():
     def fails_here():
         raise LookupError("gone")
 
@@ -431,7 +431,7 @@ def test_an_exception_has_its_traceback():
     as_root(body)
 
 
-def test_results_and_arguments_are_let_go():
+def test_pool_does_not_keep_results_and_arguments():
     class Thing:
         pass
 
@@ -456,7 +456,7 @@ def throw_into(thread):
     assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stop)) == 1
 
 
-def test_an_exception_thrown_into_a_task_is_its_outcome():
+def test_exception_thrown_into_a_task_is_its_outcome():
     def body():
         with IdentityExecutor(1) as pool:
             for _ in range(200):
@@ -477,7 +477,7 @@ def test_an_exception_thrown_into_a_task_is_its_outcome():
     as_root(body)
 
 
-def test_an_exception_thrown_into_an_idle_worker_loses_no_task():
+def test_exception_thrown_into_an_idle_worker_loses_no_task():
     def body():
         with IdentityExecutor(1) as pool:
             for round in range(200):
@@ -493,7 +493,7 @@ def test_an_exception_thrown_into_an_idle_worker_loses_no_task():
     as_root(body)
 
 
-def test_a_directory_and_umask_of_their_own():
+def test_private_fs_gives_each_task_the_directory_and_umask_of_the_pool():
     def body(folder):
         os.umask(0o027)
         os.chmod(folder, 0o755)
@@ -538,14 +538,14 @@ def test_a_directory_and_umask_of_their_own():
         as_root(body, os.path.realpath(folder))
 
 
-def test_the_main_thread_keeps_the_process_s_directory():
+def test_private_fs_is_refused_in_the_main_thread():
     from replace import _native
 
     with pytest.raises(OSError, match="Invalid argument" if sys.platform == "linux" else None):
         in_child(_native.private_fs)
 
 
-def test_where_private_directories_are_forbidden_the_pool_says_so(tmp_path):
+def test_pool_raises_if_private_fs_is_forbidden(tmp_path):
     """A seccomp filter as containers have: the constructor raises, no thread stays."""
     needs_root()
     if replace.SCOPE != "thread":
@@ -559,7 +559,7 @@ def test_where_private_directories_are_forbidden_the_pool_says_so(tmp_path):
     assert out.stdout.split() == [str(errno.EPERM), "1"], out.stderr
 
 
-def test_a_forked_child_has_no_workers():
+def test_pool_is_refused_in_a_forked_child():
     def child(pool):
         with pytest.raises(RuntimeError, match="forked"):
             pool.submit(ALICE, os.getpid)
@@ -576,7 +576,7 @@ def test_a_forked_child_has_no_workers():
     as_root(body)
 
 
-def test_asyncio_takes_a_bound_one():
+def test_bound_executor_works_with_asyncio():
     async def main(pool):
         loop = asyncio.get_running_loop()
         views = {who: pool.bound(who) for who in (ALICE, BOB)}
@@ -594,7 +594,7 @@ def test_asyncio_takes_a_bound_one():
     as_root(body)
 
 
-def test_dropping_privileges_waits_for_the_end_of_the_pool():
+def test_drop_is_refused_until_the_pool_is_shut_down():
     def body():
         pool = IdentityExecutor(1)
         pool.submit(ALICE, os.getpid).result()
@@ -607,7 +607,7 @@ def test_dropping_privileges_waits_for_the_end_of_the_pool():
     as_root(body)
 
 
-def test_a_worker_waits_not_for_itself():
+def test_shutdown_in_a_worker_raises_instead_of_waiting():
     def body():
         with IdentityExecutor(1) as pool, pytest.raises(RuntimeError, match="its own end"):
             pool.submit(ALICE, pool.shutdown).result(HANG)
@@ -620,7 +620,7 @@ def alone():
     return 1_000_000 + os.getpid()
 
 
-def test_no_more_threads_is_said():
+def test_pool_breaks_if_no_worker_can_start():
     """The kernel refuses every thread after the supervisor (RLIMIT_NPROC): a task says so, and does not wait."""
 
     def body():
@@ -635,7 +635,7 @@ def test_no_more_threads_is_said():
     as_root(body)
 
 
-def test_fewer_threads_than_asked_for_do_the_work():
+def test_pool_works_with_fewer_threads_than_requested():
     """The kernel permits one worker of four, which is idle as somebody else: it does what the others were to do."""
 
     def body():
@@ -657,7 +657,7 @@ def test_fewer_threads_than_asked_for_do_the_work():
 
 
 @pytest.mark.parametrize("handler", [True, False])
-def test_what_a_worker_finds_when_it_leaves_is_logged_and_never_under_an_identity(handler, capfd):
+def test_worker_logs_changed_ids_after_it_has_left_the_identity(handler, capfd):
     """An idle worker was made root by a stray call of libc's: nobody waits for it, so nobody is raised to."""
 
     def body():
@@ -716,7 +716,7 @@ def interrupted(line, function):
     return left[0] < 0
 
 
-def test_an_interrupt_at_any_two_lines_of_submit_leaves_a_pool_that_works():
+def test_pool_works_after_two_interrupts_in_submit():
     def body():
         first, reached = 0, True
         while reached:
@@ -737,7 +737,7 @@ def test_an_interrupt_at_any_two_lines_of_submit_leaves_a_pool_that_works():
     as_root(body)
 
 
-def test_an_exception_thrown_into_a_worker_ends_that_worker_and_its_task_at_most():
+def test_exception_thrown_into_a_worker_ends_at_most_one_task():
     def body():
         names, line, reached, ended = ("take", "run", "stop_being"), 0, True, 0
         while reached:

@@ -51,7 +51,7 @@ def inject(program, level, *faults, mode=()):
     return lines(out.stdout)
 
 
-def test_no_fault(faults):
+def test_enter_and_leave_work_without_a_fault(faults):
     seen = inject(faults, EFFECTIVE, "fork:error=ENOSYS")
     assert seen["enter"][:4] == (0, 0, 0, ENTERED)
     assert seen["enter"].ids[:3] == ("0 80001 0 80001", "80011 80011 0 80011", "80011 80021")
@@ -78,7 +78,7 @@ ON_ENTER = [
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(("level", "call", "when", "step"), ON_ENTER)
-def test_entering_fails_and_nothing_has_changed(faults, level, call, when, step, error):
+def test_failed_entry_leaves_the_ids_unchanged(faults, level, call, when, step, error):
     seen = inject(faults, level, f"{call}:error={error}:when={when}")
     number = getattr(errno, error)
     if call == "getgroups" and error == "EINVAL":
@@ -97,14 +97,14 @@ def test_entering_fails_and_nothing_has_changed(faults, level, call, when, step,
         (FILESYSTEM, "setgroups", 1),
     ],
 )
-def test_a_call_that_says_it_worked_and_did_nothing_is_caught(faults, level, call, when):
+def test_false_success_of_a_call_is_detected(faults, level, call, when):
     seen = inject(faults, level, f"{call}:retval=0:when={when}")
     assert seen["enter"] == (-1, errno.EPERM, VERIFY, ROLLED_BACK, seen["before"].ids)
     assert seen["tainted"] == (False, 0)
 
 
 @pytest.mark.parametrize(("call", "step"), [("setfsgid", 5), ("setfsuid", 6)])
-def test_fs_ids_that_did_not_take(faults, call, step):
+def test_ignored_setfs_call_is_rolled_back(faults, call, step):
     """The second call (the first one reads) does nothing; the kernel's never reports an error."""
     seen = inject(faults, FILESYSTEM, f"{call}:retval=0:when=2")
     assert seen["enter"] == (-1, errno.EPERM, step, ROLLED_BACK, seen["before"].ids)
@@ -112,7 +112,7 @@ def test_fs_ids_that_did_not_take(faults, call, step):
 
 @pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
 @pytest.mark.parametrize("call", ["setresuid", "setresgid", "setgroups"])
-def test_one_failure_on_the_way_out_is_overcome(faults, call, fault):
+def test_leave_succeeds_after_one_failed_call(faults, call, fault):
     seen = inject(faults, EFFECTIVE, f"{call}:{fault}:when=2")
     assert seen["enter"].state == ENTERED
     assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
@@ -122,14 +122,14 @@ def test_one_failure_on_the_way_out_is_overcome(faults, call, fault):
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("when", [3, 4])
 @pytest.mark.parametrize("call", ["getgroups", "getresuid", "getresgid"])
-def test_one_failed_reading_on_the_way_out_is_overcome(faults, call, when, error):
+def test_leave_succeeds_after_one_failed_read(faults, call, when, error):
     seen = inject(faults, EFFECTIVE, f"{call}:error={error}:when={when}")
     assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
 
 
 @pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
 @pytest.mark.parametrize("call", ["setresuid", "setresgid", "setgroups"])
-def test_what_cannot_be_restored_taints_the_thread(faults, call, fault):
+def test_failed_restore_taints_the_thread(faults, call, fault):
     seen = inject(faults, EFFECTIVE, f"{call}:{fault}:when=2+")
     assert seen["leave"].result == -1
     assert seen["leave"].state == TAINTED
@@ -140,7 +140,7 @@ def test_what_cannot_be_restored_taints_the_thread(faults, call, fault):
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_a_failed_entry_that_cannot_be_rolled_back_taints_the_thread(faults, error):
+def test_failed_rollback_taints_the_thread(faults, error):
     seen = inject(faults, EFFECTIVE, f"setresuid:error={error}", f"setresgid:error={error}:when=2+")
     assert seen["enter"].state == TAINTED
     assert seen["enter"].error == getattr(errno, error)
@@ -152,7 +152,7 @@ def test_a_failed_entry_that_cannot_be_rolled_back_taints_the_thread(faults, err
 #: in, and what on the way out: 2 raise, 3 put down, 4 raise, 5 take up.
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(("when", "step"), [(2, 3), (3, CAPABILITIES)])
-def test_a_server_without_root_whose_capabilities_cannot_be_set(faults, when, step, error):
+def test_failed_capset_rolls_back_the_entry_without_root(faults, when, step, error):
     seen = inject(faults, EFFECTIVE, f"capset:error={error}:when={when}", mode=["capabilities"])
     assert seen["enter"] == (-1, getattr(errno, error), step, ROLLED_BACK, seen["before"].ids)
     assert seen["tainted"] == (False, 0)
@@ -160,23 +160,23 @@ def test_a_server_without_root_whose_capabilities_cannot_be_set(faults, when, st
 
 @pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
 @pytest.mark.parametrize("when", [4, 5])
-def test_a_server_without_root_overcomes_one_failure_on_the_way_out(faults, when, fault):
+def test_leave_without_root_succeeds_after_one_failed_capset(faults, when, fault):
     seen = inject(faults, EFFECTIVE, f"capset:{fault}:when={when}", mode=["capabilities"])
     assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
 
 
-def test_capabilities_that_were_said_to_be_put_down(faults):
+def test_false_success_of_capset_is_detected(faults):
     seen = inject(faults, EFFECTIVE, "capset:retval=0:when=3", mode=["capabilities"])
     assert seen["enter"] == (-1, errno.EPERM, CAPABILITIES, ROLLED_BACK, seen["before"].ids)
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_ambient_capabilities_that_cannot_be_raised_again(faults, error):
+def test_leave_succeeds_after_one_failed_prctl(faults, error):
     seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when=5", mode=["capabilities"])
     assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
 
 
-def test_no_step_was_forgotten(faults, tmp_path):
+def test_enter_and_leave_make_only_the_tested_system_calls(faults, tmp_path):
     """The system calls of an entry and an exit are those that the tests above make fail."""
     log = tmp_path / "log"
     calls = "getgroups,getresuid,getresgid,setfsuid,setfsgid,capget,capset,prctl,setgroups,setresgid,setresuid"
@@ -212,7 +212,7 @@ except replace.IdentityError as error: print(type(error).__name__, error.state)
         ),
     ],
 )
-def test_in_python_it_is_an_exception_with_everything_in_it(fault, text):
+def test_python_exception_reports_errno_step_and_state(fault, text):
     needs_root()
     if replace.SCOPE != "thread":
         return

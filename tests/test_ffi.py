@@ -19,7 +19,7 @@ from replace import ffi, lib
 from replace._threads import status_fields
 
 
-def test_importing_the_package_loads_no_cffi():
+def test_import_loads_no_cffi():
     code = (
         "import replace, sys; print('_cffi_backend' in sys.modules); replace.lib; print('_cffi_backend' in sys.modules)"
     )
@@ -56,7 +56,7 @@ def test_ffi_has_every_struct_with_its_fields_and_every_enum():
         assert ffi.typeof("enum " + name).relements == values
 
 
-def test_constants_are_the_compilers():
+def test_constants_agree_with_the_build():
     assert (replace.SCOPE == "thread") == lib.LIBREPLACE_THREAD_SCOPE
     assert lib.LIBREPLACE_SHIELD_UID == 2**32 - 3
     assert ffi.string(lib.LIBREPLACE_BACKEND).decode() == replace.report()["verdict"]["backend"]
@@ -64,7 +64,7 @@ def test_constants_are_the_compilers():
     assert lib.libreplace_build_info(b"no such fact") == ffi.NULL
 
 
-def test_a_call_is_that_of_the_package():
+def test_lib_calls_agree_with_the_package():
     ids = ffi.new("uid_t[3]")
     assert lib.libreplace_getresuid(ids, ids + 1, ids + 2) == 0
     assert tuple(ids) == replace.getresuid()
@@ -119,7 +119,7 @@ def test_enter_and_leave_change_one_thread():
     as_root(body)
 
 
-def test_a_failed_entry_says_its_step():
+def test_failed_entry_reports_its_step():
     def body():
         replace.setgroups(range(10))
         guard, identity, groups = entry(room=2)
@@ -130,7 +130,7 @@ def test_a_failed_entry_says_its_step():
     as_root(body)
 
 
-def test_a_process_wide_build_says_enosys():
+def test_enter_fails_with_enosys_on_a_process_wide_build():
     needs_root()
     if replace.SCOPE == "thread":
         return
@@ -143,7 +143,7 @@ def test_a_process_wide_build_says_enosys():
     in_child(body)
 
 
-def test_lib_and_the_package_know_of_each_other():
+def test_lib_and_the_package_count_the_same_switched_threads():
     """One copy of the C library in the process, so one count of those who are switched."""
 
     def body():
@@ -203,7 +203,7 @@ void x_end(void);
 """
 
 
-def test_a_header_is_read_as_a_c_compiler_reads_it():
+def test_header_parser_finds_every_declaration():
     found = headers.parse(SAMPLE, {"other.h": "int other(int);\n#ifdef X_H\nint also(int a);\n#endif\n"}.__getitem__)
     assert found.constants == {"X_NUMBER": "3", "X_TEXT": '"a /* not a comment */ b"', "X_LONG": "((uid_t)4294967293U)"}
     assert found.enums == (("x_kind", ("X_A", "X_B")),)
@@ -217,12 +217,12 @@ def test_a_header_is_read_as_a_c_compiler_reads_it():
     "text",
     ["#if X > 1\n#endif\n", "typedef int x;\n", "static inline int f(void) { return 1; }\n", "union x { int a; };\n"],
 )
-def test_a_form_that_is_not_known_is_refused(text):
+def test_header_parser_refuses_unknown_declarations(text):
     with pytest.raises(headers.Unknown):
         headers.parse(text, {}.__getitem__)
 
 
-def test_no_public_header_is_left_out():
+def test_every_public_header_is_parsed():
     """Every header by hand is read, but for those that are not included by replace.h (they only define macros)."""
     included = re.findall(r"<libreplace/(\w+\.h)>", (ROOT / "replace/core/libreplace/replace.h").read_text())
     files = {path.name for path in (ROOT / "replace/core/libreplace").glob("*.h")}

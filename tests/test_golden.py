@@ -11,7 +11,7 @@ from support.builds import run, tool
 
 
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
-def test_golden_is_not_stale(platform):
+def test_golden_files_are_up_to_date(platform):
     for name, text in golden.generated(platform).items():
         assert (platform / name).read_text() == text, f"{platform.name}/{name}: python tests/programs/golden.py update"
 
@@ -22,7 +22,7 @@ def test_golden_answers_every_question(platform):
     assert golden.complete(answers) == answers, "python tests/programs/golden.py update"
 
 
-def test_the_families_are_there():
+def test_every_platform_family_has_golden_files():
     wanted = {
         "linux-glibc-x86_64",
         "linux-glibc-i386",
@@ -36,13 +36,13 @@ def test_the_families_are_there():
 
 
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
-def test_no_if_forest(platform):
+def test_generated_c_has_at_most_one_preprocessor_condition(platform):
     text = (platform / "replace_calls.c").read_text()
     assert len(re.findall(r"^#if", text, re.M)) <= 1
 
 
 @pytest.mark.parametrize("name", ["linux-glibc-x86_64", "linux-musl-x86_64", "nothing"])
-def test_golden_compiles_here(name, tmp_path):
+def test_golden_c_compiles_without_warnings(name, tmp_path):
     platform = golden.GOLDEN / name
     include = tmp_path / "libreplace"
     include.mkdir()
@@ -55,7 +55,7 @@ def test_golden_compiles_here(name, tmp_path):
         assert out.returncode == 0, out.stderr
 
 
-def test_no_unprefixed_macro_in_the_public_header():
+def test_macros_of_the_public_header_have_the_prefix():
     for platform in golden.platforms():
         for macro in re.findall(r"#define (\w+)", (platform / "calls.h").read_text()):
             assert macro.startswith("LIBREPLACE_"), macro

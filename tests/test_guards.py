@@ -54,7 +54,7 @@ def child_after_regain(program):
 # ---- Generators, greenlets, event loops
 
 
-def test_greenlets_are_refused():
+def test_entry_is_refused_in_a_greenlet():
     greenlet = pytest.importorskip("greenlet")
 
     def body():
@@ -71,7 +71,7 @@ def test_greenlets_are_refused():
     as_root(body)
 
 
-def test_two_greenlets_interleaved_behind_the_guards_back():
+def test_leaving_in_wrong_order_from_a_greenlet_taints_the_thread():
     """Entered where it was allowed, left from a greenlet in the wrong order: nobody becomes root."""
     greenlet = pytest.importorskip("greenlet")
 
@@ -88,7 +88,7 @@ def test_two_greenlets_interleaved_behind_the_guards_back():
     as_root(body)
 
 
-def test_gevent_hub_is_refused():
+def test_entry_is_refused_under_a_gevent_hub():
     pytest.importorskip("gevent")
     if replace.SCOPE != "thread":
         return
@@ -101,7 +101,7 @@ def test_gevent_hub_is_refused():
     assert "greenlets switch in this thread" in out.stdout, out.stderr
 
 
-def test_trio_is_refused():
+def test_entry_is_refused_in_trio():
     trio = pytest.importorskip("trio")
 
     def body():
@@ -115,7 +115,7 @@ def test_trio_is_refused():
     assert as_root(body) in (80001, None)
 
 
-def test_other_tasks_never_see_the_identity():
+def test_other_asyncio_tasks_never_see_the_identity():
     def body():
         seen = set()
 
@@ -139,7 +139,7 @@ def test_other_tasks_never_see_the_identity():
 # ---- Threads and children
 
 
-def test_a_pool_grown_inside_is_found():
+def test_assert_clean_finds_a_thread_started_inside():
     def body():
         with impersonate(ALICE):
             pool = ThreadPoolExecutor(1)
@@ -157,7 +157,7 @@ def test_a_pool_grown_inside_is_found():
     as_root(body)
 
 
-def test_a_thread_started_inside_gets_no_more_rights_from_impersonate():
+def test_thread_started_inside_gains_no_rights_by_impersonate():
     def body():
         def work():
             before = ids()
@@ -184,7 +184,7 @@ EXEC = {
 }
 
 
-def test_a_child_that_execs_inside_cannot_become_root_unless_a_level_is_named(regain):
+def test_exec_child_cannot_become_root_at_the_default_level(regain):
     def body():
         with impersonate(ALICE):
             return child_after_regain(regain)
@@ -193,7 +193,7 @@ def test_a_child_that_execs_inside_cannot_become_root_unless_a_level_is_named(re
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_an_exec_child_tries_to_become_root(level, regain):
+def test_exec_child_can_become_root_only_at_the_documented_levels(level, regain):
     def body():
         with impersonate(ALICE, level=level):
             return child_after_regain(regain)
@@ -201,7 +201,7 @@ def test_an_exec_child_tries_to_become_root(level, regain):
     assert as_root(body) in (EXEC[level], None)
 
 
-def test_no_handler_of_the_servers_runs_in_a_forked_child():
+def test_signal_handlers_of_the_server_do_not_run_in_a_forked_child():
     """Its user may send it signals: a handler would write to the pipe that wakes the server's event loop."""
 
     def body():
@@ -223,7 +223,7 @@ def test_no_handler_of_the_servers_runs_in_a_forked_child():
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_forked_child_is_the_user_for_good(level):
+def test_forked_child_cannot_become_root(level):
     def body():
         with impersonate(ALICE, level=level):
             reader, writer = os.pipe()
@@ -250,7 +250,7 @@ def test_a_forked_child_is_the_user_for_good(level):
     assert as_root(body) in ([user, "no", "no", "no", 0], None)
 
 
-def test_leaving_in_a_forked_child_says_so():
+def test_leaving_in_a_forked_child_raises():
     def body():
         reader, writer = os.pipe()
         try:
@@ -268,7 +268,7 @@ def test_leaving_in_a_forked_child_says_so():
     assert as_root(body) in ("for good (80001, 80001, 80001)", None)
 
 
-def test_fork_while_another_thread_is_switched():
+def test_forked_child_is_clean_if_another_thread_is_switched():
     def body():
         with switched_elsewhere(ALICE):
             assert _native.active() == 1
@@ -286,7 +286,7 @@ def test_fork_while_another_thread_is_switched():
 
 
 @pytest.mark.parametrize(("level", "may"), [("effective", 0), ("shielded", 0), ("real", 1), ("filesystem", 0)])
-def test_may_the_user_kill_the_server(level, may):
+def test_user_can_signal_the_server_only_at_level_real(level, may):
     """tgkill(server, worker, 0): the permission check of SIGKILL without the signal (kernel/signal.c)."""
 
     def body():
@@ -309,7 +309,7 @@ def test_may_the_user_kill_the_server(level, may):
         ("filesystem", True, 0, True),
     ],
 )
-def test_access_and_what_peers_and_signals_see(level, access, peer, signalled):
+def test_access_peer_credentials_and_sigio_depend_on_the_level(level, access, peer, signalled):
     def body():
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
         reader, writer = os.pipe()
@@ -330,13 +330,13 @@ def test_access_and_what_peers_and_signals_see(level, access, peer, signalled):
 # ---- libc's calls from elsewhere
 
 
-def test_setgroups_elsewhere_aborts_the_process_without_protect_os():
+def test_libc_setgroups_in_another_thread_aborts_without_protect_os():
     if replace.SCOPE == "thread":
         with pytest.raises(InChild, match=str(-signal.SIGABRT)):
             attacked(lambda: os.setgroups([7]), protect=False)
 
 
-def test_seteuid_elsewhere_is_noticed_on_leaving():
+def test_libc_seteuid_in_another_thread_raises_on_leaving():
     if replace.SCOPE == "thread":
         with pytest.raises(replace.IdentityChanged) as caught:
             attacked(lambda: os.seteuid(0), protect=False)
@@ -346,7 +346,7 @@ def test_seteuid_elsewhere_is_noticed_on_leaving():
 # ---- Capabilities and groups
 
 
-def test_group_0_is_not_left_behind(tmp_path, folder):
+def test_groups_of_root_are_removed_inside(tmp_path, folder):
     tmp_path.chmod(0o755)
     secret = tmp_path / "secret"
     secret.write_text("of the group root")
@@ -378,7 +378,7 @@ def without_root(ambient):
 
 @pytest.mark.parametrize("ambient", [True, False], ids=["ambient", "permitted"])
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_server_with_capabilities_alone(level, ambient, regain):
+def test_server_with_only_capabilities_loses_them_inside(level, ambient, regain):
     def body():
         without_root(ambient)
         before, caps = ids(), replace.thread_credentials()[0].effective
@@ -399,7 +399,7 @@ def test_a_server_with_capabilities_alone(level, ambient, regain):
     as_root(body)
 
 
-def test_root_whose_children_would_inherit_capabilities(regain):
+def test_exec_child_does_not_inherit_ambient_capabilities(regain):
     """Ambient capabilities of a server that is root: a shielded thread's child must not have them."""
 
     def body():
@@ -412,7 +412,7 @@ def test_root_whose_children_would_inherit_capabilities(regain):
     as_root(body)
 
 
-def test_reduced_effective_set_is_not_enlarged():
+def test_leaving_does_not_enlarge_a_reduced_effective_set():
     def body():
         change_capabilities(lambda sets: sets.__setitem__(slice(0, 4, 3), [1 << CAP_SETUID | 1 << CAP_SETGID, 0]))
         with impersonate(ALICE):
@@ -425,7 +425,7 @@ def test_reduced_effective_set_is_not_enlarged():
 # ---- Ends
 
 
-def test_thread_death_while_switched():
+def test_end_of_a_switched_thread_does_not_change_other_threads():
     def body():
         kept, complaints = [], []
         sys.unraisablehook = lambda problem: complaints.append(problem.exc_value)
@@ -448,7 +448,7 @@ def test_thread_death_while_switched():
     as_root(body)
 
 
-def test_interpreter_shutdown_while_switched():
+def test_interpreter_shutdown_while_switched_is_silent():
     if replace.SCOPE != "thread" or os.geteuid() != 0:
         return
     script = (
@@ -463,7 +463,7 @@ def test_interpreter_shutdown_while_switched():
     assert (out.returncode, out.stdout, out.stderr) == (0, "atexit 80001\n", "")
 
 
-def test_abort_instead_of_a_tainted_thread():
+def test_on_restore_failure_abort_ends_the_process():
     def body():
         with impersonate(ALICE, on_restore_failure="abort"):
             LIBC.syscall(117, 80001, 80001, 80001)  # setresuid: nothing is left to come back with
@@ -473,7 +473,7 @@ def test_abort_instead_of_a_tainted_thread():
             as_root(body)
 
 
-def test_a_thread_that_cannot_come_back_is_tainted():
+def test_thread_that_cannot_restore_its_ids_is_tainted():
     def body():
         with pytest.raises(replace.ThreadTainted, match="end this thread") as caught, impersonate(ALICE):
             LIBC.syscall(117, 80001, 80001, 80001)
@@ -487,7 +487,7 @@ def test_a_thread_that_cannot_come_back_is_tainted():
         as_root(body)
 
 
-def test_a_user_deleted_meanwhile(tmp_path):
+def test_identity_of_a_deleted_user_still_works(tmp_path):
     """An identity is numbers: it goes on working, and only a new look-up says that the user is gone."""
     if replace.SCOPE != "thread" or os.geteuid() != 0:
         return
@@ -505,7 +505,7 @@ def test_a_user_deleted_meanwhile(tmp_path):
     assert out.stdout == "80077 80078\n\"no user has the name 'eve'\"\n", out.stderr
 
 
-def test_setfsuid_inside_is_noticed_where_leaving_would_not_undo_it():
+def test_setfsuid_inside_raises_at_level_filesystem():
     def body():
         with pytest.raises(replace.IdentityChanged), impersonate(ALICE, level="filesystem"):
             replace.setfsuid(0)
@@ -520,7 +520,7 @@ def test_setfsuid_inside_is_noticed_where_leaving_would_not_undo_it():
 # ---- The way back, and other hands on a guard
 
 
-def test_a_guard_that_another_thread_tried_to_leave_is_left_by_its_own():
+def test_guard_is_left_by_its_thread_after_another_thread_tried():
     def body():
         told = []
         sys.addaudithook(lambda event, args: told.append(event) if event == "replace.leave" else None)
@@ -545,7 +545,7 @@ def test_a_guard_that_another_thread_tried_to_leave_is_left_by_its_own():
 
 @pytest.mark.parametrize("base", [(0, 0, 1000), (1000, 0, 1000), (1000, 0, 0)])
 @pytest.mark.parametrize("level", LEVELS)
-def test_nobody_enters_who_could_not_come_back(base, level):
+def test_entry_is_refused_if_the_thread_could_not_restore_root(base, level):
     """Root by its effective id alone: some levels leave it no way back, which is said before and not after."""
 
     def body():
@@ -562,7 +562,7 @@ def test_nobody_enters_who_could_not_come_back(base, level):
     as_root(body)
 
 
-def test_a_child_that_became_the_user_enters_no_more():
+def test_forked_child_cannot_enter_again():
     def body():
         with impersonate(Identity(0, 0), allow_root=True):
             child = os.fork()
@@ -577,7 +577,7 @@ def test_a_child_that_became_the_user_enters_no_more():
     assert as_root(body) in (0, None)
 
 
-def test_entering_beside_the_import_of_an_event_loop():
+def test_entry_works_while_an_event_loop_module_is_being_imported():
     """A module that is only being imported has no attributes yet, and runs nothing."""
 
     def body():

@@ -31,7 +31,7 @@ WITHOUT_ALICE, WITHOUT_80021, EVERYTHING = "0 0 70000", "0 0 80021", "0 0 429496
 # ---- Identity
 
 
-def test_identity_is_sorted_hashable_immutable_and_pastes():
+def test_identity_is_sorted_hashable_immutable_and_picklable():
     assert ALICE.groups == (80011, 80021)
     assert Identity(80001, 80011, (80011, 80021, 80021)) == ALICE
     assert len({ALICE, Identity(80001, 80011, [80011, 80021]), BOB}) == 2
@@ -60,19 +60,19 @@ def test_identity_is_sorted_hashable_immutable_and_pastes():
         ((1, 1, range(65537)), ValueError),
     ],
 )
-def test_bad_identity(arguments, exception):
+def test_invalid_identity_raises(arguments, exception):
     with pytest.raises(exception):
         Identity(*arguments)
 
 
-def test_the_groups_are_counted_after_duplicates_are_one_and_never_cut():
+def test_groups_are_counted_without_duplicates():
     assert Identity(1, 1, [7] * 70000).groups == (7,)
     assert len(Identity(1, 1, [*range(65536), 5]).groups) == 65536
     with pytest.raises(ValueError, match="too many groups: 65537, and the kernel takes at most 65536"):
         Identity(1, 1, range(65537))
 
 
-def test_from_user_and_current():
+def test_from_user_and_current_agree_with_the_system():
     daemon = Identity.from_user("daemon")
     assert daemon == Identity.from_user(daemon.uid)
     assert daemon.groups == tuple(sorted(set(os.getgrouplist("daemon", daemon.gid))))
@@ -87,7 +87,7 @@ def test_from_user_and_current():
 @LINUX
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET], ids=["stream", "seqpacket"])
 @pytest.mark.parametrize("count", [0, 1, 17, 64, 65, 300, 65536])
-def test_the_peer_has_its_real_ids_and_all_its_groups(kind, count):
+def test_from_peer_returns_the_ids_and_all_groups(kind, count):
     needs_root()
     groups = range(90000, 90000 + count)
     with connected(become(80001, 80011, groups), kind) as connection:
@@ -95,7 +95,7 @@ def test_the_peer_has_its_real_ids_and_all_its_groups(kind, count):
 
 
 @LINUX
-def test_the_peers_groups_are_its_own_and_not_the_databases(tmp_path):
+def test_from_peer_uses_the_groups_of_the_process_not_the_database(tmp_path):
     """alice has dropped `team`, of which she is a member in the database; bob has a group that lists nobody."""
     needs_root()
     code = (
@@ -111,7 +111,7 @@ def test_the_peers_groups_are_its_own_and_not_the_databases(tmp_path):
 
 
 @LINUX
-def test_the_effective_ids_count():
+def test_from_peer_uses_the_effective_ids():
     needs_root()
 
     def start():
@@ -124,7 +124,7 @@ def test_the_effective_ids_count():
 
 
 @LINUX
-def test_who_connected_counts_and_not_what_became_of_it_nor_who_has_the_socket_now():
+def test_from_peer_returns_the_ids_at_the_time_of_connect():
     needs_root()
 
     def after(end):
@@ -140,7 +140,7 @@ def test_who_connected_counts_and_not_what_became_of_it_nor_who_has_the_socket_n
 
 
 @LINUX
-def test_a_peer_that_has_hung_up_is_still_known():
+def test_from_peer_works_after_the_peer_has_closed():
     needs_root()
     with connected(become(80001, 80011), after=lambda end: end.close()) as connection:
         assert connection.recv(1) == b""
@@ -148,7 +148,7 @@ def test_a_peer_that_has_hung_up_is_still_known():
 
 
 @LINUX
-def test_a_client_finds_who_listened():
+def test_from_peer_in_a_client_returns_the_listener():
     needs_root()
 
     def body():
@@ -166,14 +166,14 @@ def test_a_client_finds_who_listened():
 
 
 @LINUX
-def test_a_pair_is_of_its_maker():
+def test_from_peer_of_a_socketpair_returns_its_creator():
     one, other = socket.socketpair()
     with one, other:
         assert Identity.from_peer(one) == Identity.from_peer(other) == Identity.current()
 
 
 @LINUX
-def test_an_asyncio_server_asks_by_the_socket_of_its_writer():
+def test_from_peer_accepts_the_socket_of_an_asyncio_writer():
     needs_root()
     found = []
 
@@ -202,7 +202,7 @@ def test_an_asyncio_server_asks_by_the_socket_of_its_writer():
 
 
 @LINUX
-def test_trios_sockets_are_sockets_too():
+def test_from_peer_accepts_a_trio_socket():
     import trio
 
     one, other = trio.socket.socketpair()
@@ -265,14 +265,14 @@ def disguised():
         *("disguised", "closed", "a file", "no socket"),
     ],
 )
-def test_a_socket_without_a_known_peer_is_refused(make, exception, words):
+def test_from_peer_refuses_a_socket_without_a_known_peer(make, exception, words):
     with make() as one, pytest.raises(exception, match=words):
         Identity.from_peer(one)
 
 
 @LINUX
 @pytest.mark.parametrize("thing", [0, True, -1, "socket", b"socket", None], ids=repr)
-def test_what_is_no_socket_is_refused(thing):
+def test_from_peer_refuses_an_object_that_is_no_socket(thing):
     with pytest.raises(TypeError, match="socket should be a socket, not <class"):
         Identity.from_peer(thing)
 
@@ -296,7 +296,7 @@ def refuse_peergroups(number):
 
 @LINUX
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
-def test_a_kernel_without_peergroups_takes_the_databases_groups_and_says_so_once():
+def test_from_peer_without_peergroups_warns_once_and_uses_the_database():
     needs_root()
     daemon = Identity.from_user("daemon")
 
@@ -320,7 +320,7 @@ def test_a_kernel_without_peergroups_takes_the_databases_groups_and_says_so_once
 
 @LINUX
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
-def test_a_question_for_groups_that_fails_is_an_error():
+def test_from_peer_raises_if_peergroups_fails():
     def body():
         refuse_peergroups(errno.EPERM)
         with half_of() as one:
@@ -335,14 +335,14 @@ def test_a_question_for_groups_that_fails_is_an_error():
 
 @LINUX
 @pytest.mark.parametrize("count", [0, 1, 17, 300, 65536])
-def test_a_process_has_its_ids_and_all_its_groups(count):
+def test_of_process_returns_the_ids_and_all_groups(count):
     needs_root()
     groups = range(4294900000, 4294900000 + count)
     with other_process(become(80001, 80011, groups)) as process:
         assert Identity.of_process(process) == Identity(80001, 80011, groups)
 
 
-def test_a_thread_has_its_own_ids():
+def test_of_process_accepts_a_thread_id():
     def body():
         with held_elsewhere(impersonate(ALICE, level="filesystem")) as thread:
             assert Identity.of_process(thread.native_id) == ALICE
@@ -351,7 +351,7 @@ def test_a_thread_has_its_own_ids():
     as_root(body)
 
 
-def test_the_ids_for_files_count_and_not_the_effective_ones():
+def test_of_process_uses_the_file_system_ids():
     def body():
         replace.setfsgid(80011)
         replace.setfsuid(80001)
@@ -363,7 +363,7 @@ def test_the_ids_for_files_count_and_not_the_effective_ones():
 
 @LINUX
 @pytest.mark.parametrize("name", [b"a) R 0 0 0 (b", b"a\nUid:\t1 1 1 1", b"\xff\x00", b")", b""], ids=repr)
-def test_a_process_may_choose_its_name(name):
+def test_of_process_is_not_confused_by_the_process_name(name):
     needs_root()
 
     def start():
@@ -388,13 +388,13 @@ def test_a_process_may_choose_its_name(name):
         (None, TypeError, "should be integer, not NoneType"),
     ],
 )
-def test_what_is_no_process_is_refused(number, exception, words):
+def test_of_process_refuses_an_invalid_process_id(number, exception, words):
     with pytest.raises(exception, match=words):
         Identity.of_process(number)
 
 
 @LINUX
-def test_a_zombie_asks_for_nothing():
+def test_of_process_refuses_a_zombie():
     child = os.fork()
     if child == 0:
         os._exit(0)
@@ -412,14 +412,14 @@ def is_kernel_thread(number):
 
 
 @LINUX
-def test_a_kernel_thread_works_for_others():
+def test_of_process_refuses_a_kernel_thread():
     if not os.path.exists("/proc/2/stat") or not is_kernel_thread(2):
         return  # a container, which sees none
     with pytest.raises(IdentityRefused, match="a thread of the kernel's"):
         Identity.of_process(2)
 
 
-def test_a_worker_of_io_uring_has_ids_that_proc_does_not_show():
+def test_of_process_refuses_an_io_uring_worker():
     def body():
         parameters = (ctypes.c_uint32 * 30)()  # struct io_uring_params
         parameters[2] = 2  # flags: IORING_SETUP_SQPOLL
@@ -466,14 +466,14 @@ assert not hooked
 
 @LINUX
 @pytest.mark.parametrize("when", ["stat", "status"])
-def test_a_process_is_not_taken_for_the_next_one_with_its_number(when):
+def test_of_process_detects_a_reused_process_id(when):
     needs_root()
     command = [tool("unshare", "a pid namespace"), "-pfm", "--mount-proc", "--kill-child"]
     out = run(*command, sys.executable, "-c", REPLACED, when, cwd="/")
     assert "it has ended" in out.stdout, out.stdout + out.stderr
 
 
-def test_ids_that_change_while_they_are_read_are_refused(monkeypatch):
+def test_of_process_refuses_ids_that_change_during_the_read(monkeypatch):
     def body():
         change, changed, end = threading.Event(), threading.Event(), threading.Event()
         calls, pread = [], os.pread
@@ -528,7 +528,7 @@ WITHOUT_PTRACE = ["setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptra
     ],
     ids=["none", "hidepid=1", "hidepid=2", "hidepid=2 for root"],
 )
-def test_where_proc_is_missing_or_hides_processes(mount, before, words):
+def test_of_process_reports_a_missing_or_restricted_proc(mount, before, words):
     needs_root()
     if before:
         tool(before[0], "drops a capability")
@@ -572,7 +572,7 @@ def in_user_namespace(uids, gids, function):
     ],
     ids=["uid", "gid", "group", "all of hers", "all", "all, in three parts", "other numbers"],
 )
-def test_an_id_that_the_namespace_lacks_is_refused(uids, gids, words):
+def test_id_that_the_user_namespace_does_not_map_is_refused(uids, gids, words):
     """It would be shown as 65534, which may be somebody's."""
     needs_root()
     change = become(ALICE.uid, ALICE.gid, ALICE.groups)
@@ -583,7 +583,7 @@ def test_an_id_that_the_namespace_lacks_is_refused(uids, gids, words):
 
 
 @LINUX
-def test_somebody_who_is_65534_is_told_from_nobody():
+def test_uid_65534_is_accepted_only_if_every_id_is_mapped():
     needs_root()
     nobody = Identity(65534, 65534, [65534])
     with connected(become(65534, 65534, [65534])) as connection:
@@ -594,7 +594,7 @@ def test_somebody_who_is_65534_is_told_from_nobody():
 
 
 @LINUX
-def test_the_overflow_id_is_the_kernels_setting_and_without_proc_nobody_is_refused(tmp_path):
+def test_overflow_uid_is_the_kernel_setting_or_65534_without_proc(tmp_path):
     needs_root()
     setting = tmp_path / "overflowuid"
     setting.write_text("80001\n")

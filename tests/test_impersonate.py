@@ -21,7 +21,7 @@ from replace import Identity, _native, impersonate
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_level_takes_on_and_gives_back(level, tmp_path, folder):
+def test_every_level_changes_and_restores_the_ids(level, tmp_path, folder):
     tmp_path.chmod(0o777)
     secret = tmp_path / "secret"
     secret.write_text("root's")
@@ -44,7 +44,7 @@ def test_every_level_takes_on_and_gives_back(level, tmp_path, folder):
     assert as_root(body) in (True, None)
 
 
-def test_eight_threads_as_eight_users_at_once(tmp_path, folder):
+def test_eight_threads_act_as_eight_users_at_once(tmp_path, folder):
     tmp_path.chmod(0o777)
 
     def work(number):
@@ -66,7 +66,7 @@ def test_eight_threads_as_eight_users_at_once(tmp_path, folder):
     assert as_root(body) in (True, None)
 
 
-def test_nested_a_in_b_in_a():
+def test_nested_identities_are_restored_in_order():
     def body():
         with impersonate(ALICE):
             with impersonate(BOB, level="real"):
@@ -94,7 +94,7 @@ def test_root_is_refused_unless_allowed(who):
     as_root(body)
 
 
-def test_wrong_arguments():
+def test_impersonate_refuses_wrong_arguments():
     with pytest.raises(TypeError, match="should be Identity"):
         impersonate("alice")
     with pytest.raises(ValueError, match="shielded, effective, real, filesystem"):
@@ -102,7 +102,7 @@ def test_wrong_arguments():
 
 
 @pytest.mark.parametrize(("size", "shield"), [(2**32 - 1, SHIELD), (65536, 65535), (65535, None)])
-def test_the_default_level_has_a_real_uid_that_nobody_has_or_is_refused(size, shield):
+def test_default_level_uses_an_unused_real_uid_or_is_refused(size, shield):
     def body():
         enter_user_namespace(f"0 0 {size}", f"0 0 {size}")
         if shield is None:
@@ -120,7 +120,7 @@ def test_the_default_level_has_a_real_uid_that_nobody_has_or_is_refused(size, sh
     as_root(body)
 
 
-def test_await_inside_is_refused():
+def test_entry_is_refused_in_asyncio():
     async def use():
         with pytest.raises(replace.IdentityRefused, match="asyncio"), impersonate(ALICE):
             raise AssertionError("entered")
@@ -137,7 +137,7 @@ def generator(who):
         yield os.geteuid()
 
 
-def test_generator_closed_in_another_thread():
+def test_generator_closed_in_another_thread_raises_and_keeps_the_ids():
     """The other thread gets an error and keeps its own ids; nobody has more rights than before."""
 
     def body():
@@ -155,7 +155,7 @@ def test_generator_closed_in_another_thread():
     as_root(body)
 
 
-def test_two_generators_interleaved():
+def test_interleaved_generators_taint_the_thread():
     def body():
         first, second = generator(ALICE), generator(BOB)
         assert (next(first), next(second)) == (80001, 80002)
@@ -170,7 +170,7 @@ def test_two_generators_interleaved():
     as_root(body)
 
 
-def test_dropping_the_guard_restores():
+def test_deleting_the_guard_restores_the_ids():
     def body():
         manager = impersonate(ALICE)
         manager.__enter__()
@@ -182,7 +182,7 @@ def test_dropping_the_guard_restores():
     as_root(body)
 
 
-def test_seteuid_inside_is_noticed_on_leaving():
+def test_libc_seteuid_inside_raises_on_leaving():
     def body():
         with pytest.raises(replace.IdentityChanged, match="libc") as caught, impersonate(ALICE):
             os.seteuid(0)
@@ -192,7 +192,7 @@ def test_seteuid_inside_is_noticed_on_leaving():
     as_root(body)
 
 
-def test_capabilities_that_would_remain_are_refused():
+def test_entry_is_rolled_back_if_capabilities_remain():
     def body():
         assert ctypes.CDLL(None).prctl(28, 4, 0, 0, 0) == 0  # PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP
         with pytest.raises(replace.CapabilitiesRemain) as caught, impersonate(ALICE):
@@ -203,7 +203,7 @@ def test_capabilities_that_would_remain_are_refused():
     as_root(body)
 
 
-def test_without_privilege_the_step_is_named():
+def test_entry_without_privilege_names_the_failed_step():
     def body():
         replace.setresgid(80005, 80005, 80005)
         replace.setresuid(80005, 80005, 80005)
@@ -217,7 +217,7 @@ def test_without_privilege_the_step_is_named():
     as_root(body)
 
 
-def test_many_groups_and_a_manager_used_twice():
+def test_guard_sets_65536_groups_and_can_be_entered_once():
     def body():
         many = Identity(80001, 80011, range(1, 65537))
         manager = impersonate(many)
@@ -230,7 +230,7 @@ def test_many_groups_and_a_manager_used_twice():
     as_root(body)
 
 
-def test_allow_process_is_for_one_thread():
+def test_allow_process_is_refused_with_a_second_thread():
     needs_root()
     if replace.SCOPE == "thread":
         return
@@ -254,7 +254,7 @@ def test_allow_process_is_for_one_thread():
     in_child(body)
 
 
-def test_audit_events_and_the_veto():
+def test_audit_hooks_see_each_event_and_can_veto_it():
     def body():
         seen, veto = [], []
 

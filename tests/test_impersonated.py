@@ -35,7 +35,7 @@ class Body:
         self.seen.append(("close", os.geteuid()))
 
 
-def test_impersonated_holds_the_identity_inside_next_and_close_alone():
+def test_impersonated_holds_the_identity_only_inside_next_and_close():
     def body():
         source = Body()
         items = impersonated(ALICE, source)
@@ -49,7 +49,7 @@ def test_impersonated_holds_the_identity_inside_next_and_close_alone():
     as_root(body)
 
 
-def test_impersonated_generators_interleave_and_change_threads():
+def test_impersonated_iterators_can_interleave_and_change_threads():
     def lazily(note):
         try:
             while True:
@@ -73,12 +73,12 @@ def test_impersonated_generators_interleave_and_change_threads():
     as_root(body)
 
 
-def test_impersonated_checks_at_once():
+def test_impersonated_checks_its_arguments_at_once():
     with pytest.raises((replace.IdentityRefused, TypeError)):
         impersonated("alice", [])
 
 
-def test_impersonated_dropped_where_an_event_loop_runs_is_closed_as_the_user():
+def test_impersonated_deleted_in_asyncio_is_closed_as_the_user():
     def body():
         seen, closed = [], threading.Event()
 

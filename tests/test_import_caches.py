@@ -74,21 +74,21 @@ def closed(request, place):
 
 
 @pytest.mark.parametrize("before", ["", "import latest; importlib.invalidate_caches()"], ids=["never asked", "asked"])
-def test_a_module_that_the_user_could_not_import_is_imported_by_the_server(place, closed, before):
+def test_server_imports_a_module_after_the_user_failed(place, closed, before):
     script = f"sys.path.append({str(closed)!r}); {before}\n"
     script += "print(as_alice(importlib.import_module, 'late'))\nimport late; print(late.__name__)\n"
     script += "print(as_alice(importlib.import_module, 'later'))\nimport later; print(later.__name__)"
     assert python(place, script) == ["ModuleNotFoundError", "late", "ModuleNotFoundError", "later"]
 
 
-def test_an_import_that_succeeds_leaves_nothing_about_the_folders_before_it(place, closed):
+def test_import_by_the_user_does_not_cache_closed_folders(place, closed):
     write(place / "open", other="import os; euid = os.geteuid()")
     script = f"sys.path[:] = [{str(closed)!r}, {str(place / 'open')!r}] + sys.path\n"
     script += "print(as_alice(importlib.import_module, 'other').euid)\nimport late; print(late.__name__)"
     assert python(place, script) == ["80001", "late"]
 
 
-def test_the_server_imports_while_another_thread_holds_the_identity_and_fails(place, closed):
+def test_server_imports_while_a_switched_thread_fails(place, closed):
     script = f"""
 sys.path.append({str(closed)!r})
 turns, answers = [threading.Semaphore(0) for _ in range(2)], []
@@ -113,7 +113,7 @@ print(*answers)
     assert python(place, script) == ["ModuleNotFoundError", "late", "ModuleNotFoundError", "later"]
 
 
-def test_a_codec_that_the_user_could_not_load_is_there_for_the_server(place):
+def test_server_finds_a_codec_after_the_user_failed(place):
     codecs = write(place / "codecs", x_late="from encodings.latin_1 import *", x_fail="")
     codecs.chmod(0o700)
     script = f"""
@@ -129,7 +129,7 @@ for again in range(2):
 
 
 @pytest.mark.parametrize("first", ["", "import space\n"], ids=["made by the user", "made by the server"])
-def test_a_namespace_package_has_its_closed_folders_again(place, first):
+def test_server_finds_the_closed_folders_of_a_namespace_package(place, first):
     write(place / "open" / "space", one="")
     write(place / "closed" / "space", two="")
     (place / "closed").chmod(0o700)
@@ -139,7 +139,7 @@ def test_a_namespace_package_has_its_closed_folders_again(place, first):
     assert python(place, script) == ["space.one", "ModuleNotFoundError", "space.two"]
 
 
-def test_a_package_whose_import_failed_half_way_is_whole_afterwards(place):
+def test_server_imports_a_whole_package_after_a_partial_import_failed(place):
     """Python keeps the submodules of a package whose import fails; a second import would not make them attributes."""
     write(place / "half", __init__="from .a import x\nfrom . import closed", a="x = []", closed="")
     (place / "half" / "closed.py").chmod(0o600)
@@ -152,7 +152,7 @@ print(half.a.x is half.x, half.closed.__name__, sys.modules["half.a"] is half.a)
     assert python(place, script) == ["PermissionError", "False", "True", "half.closed", "True"]
 
 
-def test_a_distribution_that_the_user_could_not_see_is_there_for_the_server(place):
+def test_server_finds_a_distribution_after_the_user_failed(place):
     """importlib.metadata remembers listings."""
     information = place / "closed" / "late-1.0.dist-info"
     information.mkdir(parents=True)
@@ -165,14 +165,14 @@ def test_a_distribution_that_the_user_could_not_see_is_there_for_the_server(plac
     assert python(place, script) == ["PackageNotFoundError", "1.0"]
 
 
-def test_no_import_steps_out_to_the_ids_of_the_server(place):
+def test_import_under_an_identity_runs_with_the_ids_of_the_user(place):
     """With an empty entry in sys.path the working directory may be the user's."""
     write(place, evil="import os; print(os.geteuid(), os.getresuid()[1])")
     script = f"os.chdir({str(place)!r}); sys.path[:] = ['', *sys.path]\n"
     assert python(place, script + "as_alice(importlib.import_module, 'evil')") == ["80001", "80001"]
 
 
-def test_a_server_without_imports_under_an_identity_keeps_its_caches():
+def test_import_cache_works_as_usual_without_an_identity():
     """Every cache is as before for the server itself."""
     cache = _import_caches.forgetful(_import_caches.forgetful({"a": 1}))  # as with a second copy of the package
     cache["b"] = 2
@@ -180,7 +180,7 @@ def test_a_server_without_imports_under_an_identity_keeps_its_caches():
     assert ("a" in cache, dict(cache)) == (True, {"a": 1, "b": 2})
 
 
-def test_under_an_identity_a_cache_is_empty_and_stays_as_it_is(place):
+def test_import_cache_is_empty_and_unchanged_under_an_identity(place):
     script = """
 from replace._import_caches import forgetful
 cache = forgetful(forgetful({"a": 1}))
@@ -193,7 +193,7 @@ print(as_alice(use), cache)
     assert python(place, script) == ["KeyError", "{'a':", "1}"]
 
 
-def test_the_package_imported_anew_does_not_hook_twice():
+def test_second_import_of_the_package_adds_no_second_hook():
     script = """
 import sys, replace
 def hooks(): return [f for f in sys.meta_path if f.__module__ == "replace._import_caches"]
@@ -208,7 +208,7 @@ print(len(hooks()), sys.meta_path.index(hooks()[0]), type(sys.path_importer_cach
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_process_pool_imports_as_ever(place, method):
+def test_workers_of_a_process_pool_can_import(place, method):
     write(place, late="def answer(): return 42", pool=POOL)
     out = run(sys.executable, place / "pool.py", method, cwd="/")
     assert (out.stdout, out.returncode) == ("42\n", 0), out.stderr

@@ -78,7 +78,7 @@ BAD = [
 
 @pytest.mark.parametrize(("value", "exception", "text"), BAD, ids=lambda v: str(v)[:20])
 @pytest.mark.parametrize("name", IDS)
-def test_bad_id_in_every_place(name, value, exception, text):
+def test_bad_id_is_refused_at_every_position(name, value, exception, text):
     for place in range(IDS[name]):
         arguments = [-1] * IDS[name]
         arguments[place] = value
@@ -89,7 +89,7 @@ def test_bad_id_in_every_place(name, value, exception, text):
 
 
 @pytest.mark.parametrize("name", ONE)
-def test_minus_one_where_it_does_not_mean_unchanged(name):
+def test_minus_one_is_einval_for_a_setter_of_one_id(name):
     kind, _, number, unchanged = attempt(name, -1)
     assert issubclass(kind, OSError)
     assert number == errno.EINVAL
@@ -97,13 +97,13 @@ def test_minus_one_where_it_does_not_mean_unchanged(name):
 
 
 @pytest.mark.parametrize("name", MANY)
-def test_minus_one_where_it_means_unchanged(name):
+def test_minus_one_leaves_the_ids_unchanged(name):
     assert attempt(name, *[-1] * IDS[name]) == (None, "", None, True)
 
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("count", [-1, 1])
-def test_wrong_number_of_arguments(name, count):
+def test_wrong_number_of_arguments_raises_type_error(name, count):
     kind, _, _, unchanged = attempt(name, *[0] * (IDS[name] + count))
     assert kind is TypeError
     assert unchanged
@@ -122,7 +122,7 @@ def test_wrong_number_of_arguments(name, count):
     ids=repr,
 )
 @pytest.mark.parametrize("name", IDS)
-def test_good_id_arrives_whole(name, value):
+def test_good_id_is_set_without_truncation(name, value):
     needs_root()
     number = int(value.__index__())
 
@@ -168,7 +168,7 @@ class Raises(list):
     ],
     ids=lambda v: str(v)[:30],
 )
-def test_bad_groups(groups, exception, text):
+def test_bad_groups_are_refused(groups, exception, text):
     kind, message, _, unchanged = attempt("setgroups", groups)
     assert kind is exception
     assert message == text
@@ -199,7 +199,7 @@ def test_group_minus_one_is_refused_by_the_kernel():
     ],
     ids=lambda g: str(g)[:20],
 )
-def test_good_groups(groups):
+def test_good_groups_are_set(groups):
     needs_root()
 
     def body():
@@ -221,12 +221,12 @@ def test_good_groups(groups):
         (("root",), TypeError),
     ],
 )
-def test_bad_initgroups(arguments, exception):
+def test_bad_arguments_of_initgroups_are_refused(arguments, exception):
     kind, _, _, unchanged = attempt("initgroups", *arguments)
     assert kind is exception
     assert unchanged
 
 
-def test_initgroups_minus_one():
+def test_initgroups_with_gid_minus_one_fails_with_einval():
     kind, _, number, unchanged = attempt("initgroups", "root", -1)
     assert (kind, number, unchanged) == (OSError, errno.EINVAL, True)

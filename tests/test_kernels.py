@@ -78,7 +78,7 @@ class Machine:
 
 @pytest.mark.parametrize("kind", ["uid", "gid"])
 @pytest.mark.parametrize("platform", KERNELS)
-def test_an_emulation_is_exactly_linux_or_enosys(platform, kind, tmp_path):
+def test_emulation_equals_linux_or_fails_with_enosys(platform, kind, tmp_path):
     machine = Machine(platform, kind, tmp_path)
     done = tried = 0
     for state in states():
@@ -96,7 +96,7 @@ def test_an_emulation_is_exactly_linux_or_enosys(platform, kind, tmp_path):
     assert done > 27 * 5, "it is of some use"
 
 
-def test_what_the_emulations_are_for():
+def test_emulations_support_the_calls_that_servers_make():
     """The calls that servers make are among those that are done: seteuid's meaning, and becoming somebody for good."""
     for platform, kernel in KERNELS.items():
         text = (GOLDEN / platform / "replace_calls.c").read_text()
@@ -110,7 +110,7 @@ def test_what_the_emulations_are_for():
                     assert kernel.sete(state, state.e == 0, new) == wanted
 
 
-def test_freebsd_has_the_calls_and_the_same_meaning():
+def test_setresuid_of_freebsd_equals_that_of_linux():
     for state in reachable(FreeBSD, {**CALLS, "setres": 3}):
         for args in arguments(3):
             assert FreeBSD.setres(state, state.e == 0, *args) == Linux.setres(state, state.e == 0, *args)
@@ -118,7 +118,7 @@ def test_freebsd_has_the_calls_and_the_same_meaning():
     assert "return setresuid(ruid, euid, suid);" in text
 
 
-def test_the_kernels_differ_where_we_say_so():
+def test_kernel_models_differ_as_documented():
     """setuid of an unprivileged process: FreeBSD sets all three to the effective id, NetBSD wants the real one."""
     state = State(80001, 80002, 0)
     assert Linux.set(state, False, 80002)[0] == errno.EPERM

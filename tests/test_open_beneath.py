@@ -109,24 +109,24 @@ def refused(number, *arguments, **options):
     "flags", [os.O_RDONLY, os.O_WRONLY | os.O_APPEND, os.O_RDWR, os.O_RDONLY | os.O_NONBLOCK, os.O_PATH], ids=hex
 )
 @pytest.mark.parametrize("name", ["file", "link", "./dir/../file", b"file", Path("file")], ids=repr)
-def test_a_regular_file_has_the_flags_that_were_asked_for(place, name, flags, regular):
+def test_regular_file_has_the_requested_flags(place, name, flags, regular):
     assert flags_of(open_beneath(place, name, flags, regular=regular)) == flags
 
 
 @pytest.mark.parametrize("name", ["two\nlines", " ", "-", "\udcff", "ä", "*", "a" * 255, "..."], ids=ascii)
-def test_a_name_is_bytes_to_the_kernel(place, name):
+def test_unusual_name_reaches_the_kernel_unchanged(place, name):
     os.close(open_beneath(place, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     assert name in os.listdir(place)
     refused(errno.EEXIST, place, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
 
-def test_a_name_may_be_as_long_as_the_kernel_says(place):
+def test_too_long_name_fails_with_enametoolong(place):
     os.close(open_beneath(place, "./" * 2040 + "file", os.O_RDONLY))
     refused(errno.ENAMETOOLONG, place, "./" * 2050 + "file", os.O_RDONLY)
     refused(errno.ENAMETOOLONG, place, "a" * 256, os.O_RDONLY)
 
 
-def test_new_files(place):
+def test_new_file_has_the_requested_mode(place):
     def body():
         os.umask(0o027)
 
@@ -150,7 +150,7 @@ def test_new_files(place):
     in_child(body)
 
 
-def test_a_file_without_a_name(place):
+def test_tmpfile_is_created_without_a_name(place):
     try:
         descriptor = open_beneath(place, "dir", os.O_RDWR | os.O_TMPFILE, 0o604)
     except OSError as error:
@@ -161,7 +161,7 @@ def test_a_file_without_a_name(place):
     assert flags_of(descriptor) == os.O_RDWR
 
 
-def test_a_file_is_cut_and_appended_to(place):
+def test_file_is_truncated_and_appended_to(place):
     os.close(open_beneath(place, "file", os.O_WRONLY | os.O_TRUNC))
     for word in (b"one ", b"two"):
         descriptor = open_beneath(place, "file", os.O_WRONLY | os.O_APPEND)
@@ -178,11 +178,11 @@ def test_a_file_is_cut_and_appended_to(place):
 )
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_PATH, os.O_WRONLY | os.O_CREAT], ids=hex)
 @pytest.mark.parametrize("regular", [True, False])
-def test_a_name_that_leads_out(place, name, flags, regular):
+def test_name_that_leads_out_fails_with_exdev(place, name, flags, regular):
     refused(errno.EXDEV, place, name, flags, regular=regular)
 
 
-def test_a_link_that_another_process_exchanges(place, tmp_path):
+def test_link_swapped_by_another_process_never_leads_out(place, tmp_path):
     """A folder becomes a symbolic link that leads out, and a folder again, all the time."""
     put(place, "dir/file", b"inside")
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
@@ -221,7 +221,7 @@ def test_a_link_that_another_process_exchanges(place, tmp_path):
     assert found <= {b"inside", errno.EXDEV, errno.ENOENT, errno.EAGAIN}
 
 
-def test_a_magic_link(place):
+def test_magic_link_of_proc_is_refused(place):
     """A name in /proc leads to what the server has open for bob, in a folder that is closed to all users."""
 
     def body():
@@ -244,7 +244,7 @@ def test_a_magic_link(place):
     as_root(body)
 
 
-def test_resolve_is_the_kernels(place):
+def test_resolve_flags_act_as_in_openat2(place):
     put(place, "dir/file", b"in the folder")
     for name in ("/dir/file", "out/dir/file", "../../dir/file", "out/../dir/file"):
         assert content(open_beneath(place, name, os.O_RDONLY, resolve=Resolve.IN_ROOT)) == b"in the folder"
@@ -263,7 +263,7 @@ def test_resolve_is_the_kernels(place):
     refused(errno.EINVAL, place, "file", os.O_PATH | os.O_WRONLY)
 
 
-def test_the_numbers_are_the_kernels():
+def test_resolve_flags_equal_the_kernel_header():
     header = Path("/usr/include/linux/openat2.h")
     if not header.exists():
         pytest.skip("needs the kernel's headers (Debian: linux-libc-dev)")
@@ -276,7 +276,7 @@ def test_the_numbers_are_the_kernels():
     assert inspect.signature(open_beneath).parameters["resolve"].default == SAFE
 
 
-def test_the_folder(place):
+def test_dir_fd_accepts_only_a_folder_or_the_working_directory(place):
     def body():
         os.fchdir(place)
         assert content(open_beneath(-100, "file", os.O_RDONLY)) == b"of the server", "AT_FDCWD"
@@ -300,21 +300,21 @@ def test_the_folder(place):
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_PATH, os.O_WRONLY | os.O_CREAT], ids=hex)
 @pytest.mark.parametrize("name", ["fifo", "socket", "null"])
-def test_what_is_not_a_regular_file(place, name, flags):
+def test_fifo_socket_and_device_fail_with_enxio(place, name, flags):
     if name not in os.listdir(place):
         pytest.skip("needs the right to make device nodes")
     refused(errno.ENXIO, place, name, flags)
     refused(errno.ENXIO, place, name, flags | (0 if flags & os.O_PATH else os.O_NONBLOCK))
 
 
-def test_a_fifo_with_somebody_at_the_other_end(place):
+def test_fifo_with_an_open_other_end_fails_with_enxio(place):
     with open(os.open("fifo", os.O_RDWR, dir_fd=place), "rb"):
         for flags in (os.O_RDONLY, os.O_WRONLY):
             refused(errno.ENXIO, place, "fifo", flags)
             assert flags_of(open_beneath(place, "fifo", flags, regular=False)) == flags
 
 
-def test_a_link_itself(place):
+def test_link_itself_opens_only_with_regular_false(place):
     refused(errno.ELOOP, place, "link", os.O_RDONLY | os.O_NOFOLLOW)
     refused(errno.ELOOP, place, "link", os.O_PATH | os.O_NOFOLLOW)
     link = open_beneath(place, "link", os.O_PATH | os.O_NOFOLLOW, regular=False)
@@ -322,7 +322,7 @@ def test_a_link_itself(place):
     os.close(link)
 
 
-def test_a_folder(place):
+def test_folder_opens_only_with_o_directory_or_regular_false(place):
     for flags in (os.O_RDONLY, os.O_PATH, os.O_WRONLY, os.O_RDWR | os.O_CREAT):
         refused(errno.EISDIR, place, "dir", flags)
     for flags in (os.O_RDONLY, os.O_PATH):
@@ -333,7 +333,7 @@ def test_a_folder(place):
     os.close(open_beneath(place, "dir", os.O_RDONLY, regular=False))
 
 
-def test_a_lease(place):
+def test_leased_file_fails_with_eagain(place):
     """Another process holds one and does not give it up.  With O_NONBLOCK the kernel does not wait for it."""
 
     def lease():
@@ -351,7 +351,7 @@ def test_a_lease(place):
 
 
 @pytest.mark.parametrize(("failures", "status"), [(16, 0), (17, errno.EAGAIN)])
-def test_a_rename_elsewhere_is_tried_17_times(tmp_path, failures, status):
+def test_openat2_is_tried_at_most_17_times(tmp_path, failures, status):
     code = (
         "import os, sys; from replace import open_beneath; folder = os.open('/etc', os.O_RDONLY)\n"
         "try: open_beneath(folder, 'passwd', os.O_RDONLY)\n"
@@ -368,7 +368,7 @@ def test_a_rename_elsewhere_is_tried_17_times(tmp_path, failures, status):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_kernel_asks_who_the_thread_is(place, level):
+def test_open_beneath_uses_the_identity_of_the_thread(place, level):
     def body():
         os.umask(0o022)
         with impersonate(ALICE, level=level):
@@ -392,7 +392,7 @@ def test_the_kernel_asks_who_the_thread_is(place, level):
     as_root(body)
 
 
-def test_a_fifo_of_alices_holds_no_worker(place):
+def test_fifo_does_not_block_a_worker(place):
     def body():
         with replace.IdentityExecutor(1) as pool:
             pool.submit(ALICE, os.mkfifo, "trap", dir_fd=place).result()
@@ -407,7 +407,7 @@ def test_a_fifo_of_alices_holds_no_worker(place):
 
 
 @pytest.mark.parametrize("answer", ["EPERM", "ENOSYS"])
-def test_a_filter_that_refuses_the_call(place, answer):
+def test_call_refused_by_seccomp_fails_with_enosys(place, answer):
     def body():
         install_filter(OPENAT2, getattr(errno, answer))
         for regular in (True, False):
@@ -418,7 +418,7 @@ def test_a_filter_that_refuses_the_call(place, answer):
 
 
 @pytest.mark.parametrize("fault", ["error=ENOSYS", "error=EPERM"])
-def test_nothing_weaker_is_tried(tmp_path, fault):
+def test_open_beneath_has_no_weaker_fallback(tmp_path, fault):
     code = (
         "import os, sys; from replace import open_beneath; folder = os.open('/etc', os.O_RDONLY)\n"
         "try: open_beneath(folder, 'no-such-name', os.O_RDONLY)\n"
@@ -442,7 +442,7 @@ int main(void)
 """
 
 
-def test_another_system_says_enosys(tmp_path):
+def test_open_beneath_fails_with_enosys_on_other_systems(tmp_path):
     (tmp_path / "libreplace").mkdir()
     (tmp_path / "libreplace" / "calls.h").write_text((golden.GOLDEN / "nothing" / "calls.h").read_text())
     (tmp_path / "main.c").write_text(NONE)
@@ -459,7 +459,7 @@ def test_another_system_says_enosys(tmp_path):
 
 @pytest.mark.parametrize("wrong", [True, False, 1.0, "1", None, b"1", [1]], ids=repr)
 @pytest.mark.parametrize("name", ["dir_fd", "flags", "mode", "resolve"])
-def test_what_is_no_integer(place, name, wrong):
+def test_argument_that_is_no_integer_raises_type_error(place, name, wrong):
     arguments = {"dir_fd": place, "path": "new", "flags": os.O_CREAT, name: wrong}
     with pytest.raises(TypeError, match="integer"):
         open_beneath(**arguments)
@@ -468,7 +468,7 @@ def test_what_is_no_integer(place, name, wrong):
 
 @pytest.mark.parametrize("wrong", [2**31, -(2**31) - 1, 2**64, -(2**64)])
 @pytest.mark.parametrize("name", ["dir_fd", "flags", "mode"])
-def test_what_is_out_of_range(place, name, wrong):
+def test_argument_out_of_range_raises_overflow_error(place, name, wrong):
     with pytest.raises(OverflowError, match=f"{name} is out of range"):
         open_beneath(**{"dir_fd": place, "path": "new", "flags": os.O_CREAT, name: wrong})
     for number in (-1, 2**64):
@@ -477,7 +477,7 @@ def test_what_is_out_of_range(place, name, wrong):
     assert "new" not in os.listdir(place)
 
 
-def test_what_is_no_path(place):
+def test_invalid_path_raises(place):
     for wrong in (None, 5, 1.0, ["file"], bytearray(b"file")):
         with pytest.raises(TypeError):
             open_beneath(place, wrong, os.O_RDONLY)
@@ -486,7 +486,7 @@ def test_what_is_no_path(place):
             open_beneath(place, wrong, os.O_RDONLY)
 
 
-def test_arguments_by_name_and_by_place(place):
+def test_arguments_are_accepted_by_name_and_by_position(place):
     os.close(open_beneath(flags=os.O_RDONLY, path="file", dir_fd=place, mode=0, regular=True, resolve=SAFE))
     for wrong in ((), (place,), (place, "file"), (place, "file", 0, 0, SAFE), (place, "file", 0, 0, SAFE, True)):
         with pytest.raises(TypeError):
@@ -495,7 +495,7 @@ def test_arguments_by_name_and_by_place(place):
         open_beneath(place, "file", 0, regularly=False)
 
 
-def test_what_an_argument_raises_is_raised(place):
+def test_exception_raised_by_an_argument_is_passed_on(place):
     class Wrong:
         def __index__(self):
             raise LookupError("of the argument")
@@ -510,7 +510,7 @@ def test_what_an_argument_raises_is_raised(place):
         open_beneath(place, "file", 0, resolve=Wrong())
 
 
-def test_hooks_are_told_what_os_open_tells(place):
+def test_audit_event_equals_that_of_os_open(place):
     def body():
         seen = []
         sys.addaudithook(lambda event, arguments: seen.append(arguments) if event == "open" else None)
@@ -533,7 +533,7 @@ def test_hooks_are_told_what_os_open_tells(place):
     in_child(body)
 
 
-def test_c_and_python_say_the_same(place):
+def test_c_and_python_fail_with_the_same_errno(place):
     for name, number in (("fifo", errno.ENXIO), ("out", errno.EXDEV), ("dir", errno.EISDIR), ("no", errno.ENOENT)):
         refused(number, place, name, os.O_RDONLY)
         assert lib.libreplace_open_beneath(place, name.encode(), os.O_RDONLY, 0, SAFE, 1) == -1
@@ -546,7 +546,7 @@ def waits_in_the_call(thread):
     return Path(f"/proc/self/task/{thread}/syscall").read_text().startswith(f"{OPENAT2} ")
 
 
-def test_while_it_waits_other_threads_run(place):
+def test_other_threads_run_while_open_beneath_waits(place):
     """A FIFO, with regular=False."""
     found, opened = [], threading.Event()
 
@@ -567,7 +567,7 @@ def test_while_it_waits_other_threads_run(place):
 
 
 @pytest.mark.parametrize("raises", [True, False])
-def test_a_signal_while_it_waits(place, raises):
+def test_signal_handler_runs_while_open_beneath_waits(place, raises):
     """As os.open() does: the handler runs; what it raises is raised, else the call goes on (PEP 475)."""
 
     def body():

@@ -36,7 +36,7 @@ sys.exit(not result.wasSuccessful())
 """
 
 
-def test_cpythons_own_tests_pass(tmp_path):
+def test_tests_of_cpython_pass(tmp_path):
     if importlib.util.find_spec("test.test_posix") is None:
         pytest.skip("this interpreter does not ship its tests (Debian: libpython3-testsuite)")
     out = run(sys.executable, "-c", DRIVER, cwd=tmp_path)  # they write files

@@ -42,6 +42,6 @@ ONE_DROPPED = "main 80001, worker 0\n" if replace.SCOPE == "thread" else ALL_DRO
     ],
     ids=["setuid", "setuid that is mapped, too", "setresuid", "setresuid of libc's"],
 )
-def test_a_drop_for_good_while_a_worker_runs(compiled, call, options, printed):
+def test_drop_changes_one_or_all_threads_as_documented(compiled, call, options, printed):
     needs_root()
     assert run(compiled(*options), call).stdout == printed

@@ -32,7 +32,7 @@ def objects(schema):
             yield from objects(value)
 
 
-def test_every_field_is_explained_typed_and_on_the_page():
+def test_every_report_field_has_a_type_and_a_description():
     page = (pages.DOCS / "report.md").read_text()
     found = list(objects(SCHEMA))
     assert len(found) == len(pages.fields(SCHEMA)) == 7
@@ -47,7 +47,7 @@ def test_every_field_is_explained_typed_and_on_the_page():
         assert f"\n## {name}\n" in page
 
 
-def test_only_what_is_not_always_there_is_optional():
+def test_only_cross_answer_is_optional():
     """Of one version the reports are all alike, but for what belongs to run questions."""
     optional = [set(place["properties"]) - set(place["required"]) for place in objects(SCHEMA)]
     assert set.union(*optional) == {"cross_answer"}
@@ -55,7 +55,7 @@ def test_only_what_is_not_always_there_is_optional():
         assert ("cross_answer" in question) == (question["kind"] == "run")
 
 
-def test_versions_agree():
+def test_schema_versions_agree():
     import report as build_side
 
     version = SCHEMA["properties"]["schema_version"]["const"]
@@ -63,7 +63,7 @@ def test_versions_agree():
     assert f"`schema_version` is {version}." in pages.REPORT
 
 
-def test_every_face_of_the_page_is_there_and_the_other_way_round():
+def test_report_page_lists_exactly_the_options_of_the_command():
     (report,) = [a.choices["report"] for a in _parser()._actions if a.choices and "report" in a.choices]
     faces = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
     assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == faces
@@ -73,7 +73,7 @@ def test_every_face_of_the_page_is_there_and_the_other_way_round():
         assert f"`{name}`" in pages.REPORT or f"'{name}'" in pages.REPORT
 
 
-def test_a_report_that_does_not_satisfy_the_schema_is_found(tmp_path):
+def test_invalid_report_is_found_at_the_end(tmp_path):
     """What conftest.py does at the end of the tests, with every report that lies about."""
     folder = tmp_path / "some" / "build"
     folder.mkdir(parents=True)

@@ -13,7 +13,7 @@ import replace
 from replace import Identity, impersonate, popen_as
 
 
-def test_popen_as_starts_the_user_for_good(regain):
+def test_popen_as_child_cannot_become_root(regain):
     def body():
         child = popen_as(ALICE, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
         assert child.communicate()[0].strip() == "(80001, 80001, 80001)"
@@ -31,7 +31,7 @@ def test_popen_as_starts_the_user_for_good(regain):
     as_plain_root(body)
 
 
-def test_popen_as_another_user_while_switched(regain):
+def test_popen_as_can_start_another_user_while_switched(regain):
     def body():
         with impersonate(ALICE):
             child = popen_as(BOB, [regain], stdout=subprocess.PIPE, text=True, cwd="/")
@@ -48,7 +48,7 @@ def session(**options):
     return int(child.communicate()[0]), child.pid
 
 
-def test_the_child_cannot_type_into_the_terminal_of_the_server_unless_it_is_asked_for():
+def test_popen_as_child_has_its_own_session_by_default():
     def body():
         own, child = session()
         assert own == child
@@ -57,7 +57,7 @@ def test_the_child_cannot_type_into_the_terminal_of_the_server_unless_it_is_aske
     as_plain_root(body)
 
 
-def test_popen_as_stops_no_event_loop(regain):
+def test_popen_as_is_refused_in_the_event_loop_thread(regain):
     """Whose child is stopped before it runs its program keeps the thread that waits for it."""
 
     async def main():

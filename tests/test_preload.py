@@ -28,7 +28,7 @@ def later(path):
                     yield node.module
 
 
-def test_what_this_package_imports_inside_functions_is_loaded():
+def test_preload_loads_every_module_imported_inside_functions():
     wanted = {name for path in (ROOT / "replace").glob("*.py") for name in later(path)} - IMPORTED_BEFORE
     assert {"subprocess", "pwd", "functools"} <= wanted
     code = f"import replace, sys; print(replace.preload()); print({wanted!r} - set(sys.modules), "
@@ -37,7 +37,7 @@ def test_what_this_package_imports_inside_functions_is_loaded():
     assert out.stdout.splitlines() == ["None", "set() set()"], out.stderr
 
 
-def test_after_it_nothing_is_imported_under_an_identity():
+def test_nothing_is_imported_under_an_identity_after_preload():
     script = """
 import datetime, logging, os, subprocess, sys, threading
 import replace
@@ -71,7 +71,7 @@ print(asked)
     assert out is None or out.stdout == "[]\n", out.stdout + out.stderr
 
 
-def test_a_module_of_the_program_that_users_cannot_read(tmp_path):
+def test_preloaded_module_of_a_closed_folder_can_be_used(tmp_path):
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:  # mode 0700
         with open(f"{folder}/late.py", "w") as file:
             file.write("euid = __import__('os').geteuid()")
@@ -81,7 +81,7 @@ def test_a_module_of_the_program_that_users_cannot_read(tmp_path):
     assert out is None or out.stdout == "0\n", out.stderr
 
 
-def test_it_is_refused_under_an_identity():
+def test_preload_is_refused_under_an_identity():
     def body():
         with replace.impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="call preload"):
             replace.preload("colorsys")
@@ -91,7 +91,7 @@ def test_it_is_refused_under_an_identity():
 
 
 @pytest.mark.parametrize("name", ["no_such_module", "os.no_such_module", "broken", "half"])
-def test_what_cannot_be_imported_is_named(name, tmp_path):
+def test_preload_names_the_module_that_failed(name, tmp_path):
     (tmp_path / "broken.py").write_text("syntax error")
     (tmp_path / "half.py").write_text("1 / 0")
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_imported_is_named(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "error"), [(os, TypeError), (b"os", TypeError), ("", ValueError), (".os", ValueError), ("a b", ValueError)]
 )
-def test_what_is_no_name_imports_nothing(name, error):
+def test_preload_with_an_invalid_name_imports_nothing(name, error):
     def body():
         with pytest.raises(error):
             replace.preload("colorsys", name)

@@ -26,14 +26,14 @@ from replace._drop_privileges import OS_CALLS
 
 
 @pytest.mark.parametrize("name", ["setgroups", "seteuid", "setresuid", "setgid"])
-def test_protect_os_turns_them_into_exceptions(name):
+def test_os_call_raises_while_a_thread_is_switched(name):
     arguments = {"setgroups": ([7],), "setresuid": (0, 0, 0)}.get(name, (0,))
     if replace.SCOPE == "thread":
         with pytest.raises(replace.IdentityRefused, match=f"os.{name} changes every thread, and 1 of them"):
             attacked(lambda: getattr(os, name)(*arguments), protect=True)
 
 
-def test_protected_os_works_while_nobody_is_switched():
+def test_os_calls_work_while_no_thread_is_switched():
     def body():
         replace.protect_os()
         replace.protect_os()
@@ -84,17 +84,17 @@ def hear_no_events():
 
 
 @pytest.mark.parametrize("name", starters.STARTERS)
-def test_what_starts_a_thread_or_a_process_is_refused_under_an_identity(name, tmp_path):
+def test_starting_a_thread_or_process_is_refused_under_an_identity(name, tmp_path):
     tried(name, str(tmp_path))
 
 
 @pytest.mark.parametrize("name", starters.STARTERS)
-def test_what_starts_something_is_refused_where_no_event_tells_of_it(name, tmp_path):
+def test_starting_is_refused_without_audit_events(name, tmp_path):
     tried(name, str(tmp_path), deaf=True)
 
 
 @pytest.mark.parametrize("name", starters.STARTERS)
-def test_a_thread_without_identity_starts_what_it_likes_meanwhile(name, tmp_path):
+def test_thread_without_identity_can_start_threads_and_processes(name, tmp_path):
     def body():
         starters.prepare(name, str(tmp_path))
         replace.protect_os()
@@ -104,7 +104,7 @@ def test_a_thread_without_identity_starts_what_it_likes_meanwhile(name, tmp_path
     as_root(body)
 
 
-def test_no_function_that_starts_something_has_come_without_a_test():
+def test_every_starting_function_of_this_python_is_known():
     """Built-in functions alone: everything else in the library calls one of these."""
     known = {name.rpartition(".")[2] for name in _starts.STARTERS}
     new = {
@@ -127,7 +127,7 @@ NOT_STARTING = {
 }
 
 
-def test_names_that_no_audit_event_tells_of_are_replaced_everywhere():
+def test_functions_without_an_audit_event_are_replaced_everywhere():
     """Also what a module of the program has imported before, and on PyPy, which has no events, all of them."""
 
     def body():
@@ -148,7 +148,7 @@ def test_names_that_no_audit_event_tells_of_are_replaced_everywhere():
     as_root(body)
 
 
-def test_modules_that_are_imported_later_get_what_is_guarded_and_lazy_ones_stay_unloaded():
+def test_later_imports_are_guarded_and_lazy_modules_stay_unloaded():
     code = """
 import importlib.util, sys
 
@@ -172,12 +172,12 @@ print(*{type(function).__name__ for function in (setuid, start, faulthandler.dum
     assert (out.returncode, out.stdout) == (0, "StandIn\n"), out.stderr
 
 
-def test_on_pypy_every_starter_is_replaced(monkeypatch):
+def test_every_starting_function_is_replaced_on_pypy(monkeypatch):
     monkeypatch.setattr(sys, "implementation", type(sys.implementation)(**{**vars(sys.implementation), "name": "pypy"}))
     assert _starts._unheard() == list(_starts.STARTERS)
 
 
-def test_inherit_is_the_old_way_and_can_be_tightened_but_not_loosened():
+def test_children_inherit_can_be_tightened_but_not_loosened():
     def body():
         with pytest.raises(ValueError, match="children should be refuse or inherit, not 'no'"):
             replace.protect_os(children="no")
@@ -195,7 +195,7 @@ def test_inherit_is_the_old_way_and_can_be_tightened_but_not_loosened():
     as_root(body)
 
 
-def test_shared_memory_in_a_task_starts_nothing_and_imports_nothing_of_the_users():
+def test_shared_memory_in_a_task_runs_no_code_of_the_user():
     """The resource tracker is `python -c` in the working directory, which was alice's: root ran her files."""
     needs_root()
     with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +221,7 @@ with replace.IdentityExecutor(1) as pool:
 # ---- popen_as() alone is let through
 
 
-def test_popen_as_works_inside_and_outside(regain):
+def test_popen_as_is_allowed_under_an_identity(regain):
     def body():
         replace.protect_os()
         for who in (ALICE, BOB):
@@ -232,7 +232,7 @@ def test_popen_as_works_inside_and_outside(regain):
     as_root(body)
 
 
-def test_what_runs_in_the_thread_while_popen_as_is_at_work_is_refused():
+def test_other_starts_during_popen_as_are_refused():
     def body():
         refused = []
 
@@ -265,7 +265,7 @@ def test_what_runs_in_the_thread_while_popen_as_is_at_work_is_refused():
     as_root(body)
 
 
-def test_an_iterator_of_the_arguments_that_starts_something_is_refused():
+def test_argument_iterator_cannot_start_a_process():
     """It is C that calls os.system, so the caller seems to be Popen itself."""
 
     def body():
@@ -279,7 +279,7 @@ def test_an_iterator_of_the_arguments_that_starts_something_is_refused():
     as_root(body)
 
 
-def test_a_finalizer_that_starts_something_is_refused():
+def test_finalizer_cannot_start_a_thread_during_popen_as():
     def body():
         refused = []
 
@@ -302,7 +302,7 @@ def test_a_finalizer_that_starts_something_is_refused():
     as_root(body)
 
 
-def test_a_subclass_of_popen_starts_one_process_and_nothing_else():
+def test_subclass_of_popen_can_start_only_one_process():
     def body():
         refused = []
 
@@ -326,7 +326,7 @@ def test_a_subclass_of_popen_starts_one_process_and_nothing_else():
     as_root(body)
 
 
-def test_a_preexec_fn_starts_what_it_likes_as_the_user_for_good(regain):
+def test_preexec_fn_can_start_processes_as_the_user(regain):
     """It runs in the child, which has become the user before."""
 
     def body():
@@ -339,7 +339,7 @@ def test_a_preexec_fn_starts_what_it_likes_as_the_user_for_good(regain):
     as_root(body)
 
 
-def test_a_process_that_a_hook_starts_before_the_entry_is_not_the_one_of_popen_as():
+def test_audit_hook_can_start_a_process_before_popen_as_enters():
     def body():
         def hook(event, args):
             if event == "replace.enter":
@@ -352,7 +352,7 @@ def test_a_process_that_a_hook_starts_before_the_entry_is_not_the_one_of_popen_a
     as_root(body)
 
 
-def test_popen_as_may_be_called_while_popen_as_is_at_work():
+def test_popen_as_can_be_nested():
     def body():
         inner = []
 
@@ -383,7 +383,7 @@ UNHEARD = [f"{function.__module__}.{function.__name__}" for function in _starts.
 
 
 @pytest.mark.parametrize("name", [*OS_CALLS, *UNHEARD])
-def test_what_stands_in_its_place_looks_the_same(name):
+def test_stand_in_has_the_attributes_of_the_original(name):
     def body():
         from importlib import import_module
 
@@ -417,7 +417,7 @@ def test_what_stands_in_its_place_looks_the_same(name):
 
 
 @pytest.mark.parametrize("protected", [False, True])
-def test_a_plain_function_on_the_thread_of_a_loop_starts_no_thread(protected):
+def test_acting_as_in_the_event_loop_thread_cannot_start_a_thread(protected):
     """Without protect_os(), too: a worker of the loop's executor would be the user for ever."""
 
     async def main():
@@ -445,7 +445,7 @@ def test_a_plain_function_on_the_thread_of_a_loop_starts_no_thread(protected):
     as_root(body)
 
 
-def test_a_hook_that_vetoes_ours_is_noticed():
+def test_protect_os_raises_if_its_audit_hook_is_vetoed():
     code = """
 import sys
 import replace

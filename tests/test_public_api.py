@@ -68,14 +68,14 @@ def public_api() -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_public_api_is_the_list():
+def test_public_api_equals_the_list():
     wanted, found = LIST.read_text().splitlines(), public_api().splitlines()
     changes = "\n".join(difflib.unified_diff(wanted, found, "the list", "the package", n=0, lineterm=""))
     assert not changes, f"{changes}\nIf this is meant: python tests/test_public_api.py > tests/public_api.txt"
 
 
 @pytest.mark.parametrize("name", replace.__all__)
-def test_a_public_name_is_of_the_package_itself(name):
+def test_public_name_belongs_to_the_package_itself(name):
     thing = getattr(replace, name)
     assert getattr(thing, "__module__", "replace") == "replace"
     assert not any(kind.__module__.startswith("replace._") for kind in getattr(thing, "__mro__", ()))
@@ -99,7 +99,7 @@ def error_kinds(kind: type) -> list[type]:
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_a_pickle_names_no_private_file(protocol):
+def test_pickle_names_no_private_module(protocol):
     for thing in pickled():
         data = pickle.dumps(thing, protocol)
         names = [argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str)]
@@ -107,13 +107,13 @@ def test_a_pickle_names_no_private_file(protocol):
         assert type(pickle.loads(data)) is type(thing)
 
 
-def test_a_guard_is_not_pickled():
+def test_guard_cannot_be_pickled():
     """It is an entry of this process; acting_as() is what is sent to others."""
     with pytest.raises(TypeError, match="cannot pickle"):
         pickle.dumps(replace.impersonate(ALICE, allow_process=True))
 
 
-def test_what_protect_os_puts_in_place_of_oss_calls_is_pickled_by_their_names():
+def test_guarded_os_call_is_pickled_by_its_name():
     script = (
         "import os, pickle, replace; plain = pickle.dumps(os.setuid); replace.protect_os()\n"
         "print(pickle.dumps(os.setuid) == plain, pickle.loads(plain) is os.setuid)"

@@ -44,13 +44,13 @@ def test_installed_report_satisfies_the_schema():
 
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
-def test_every_platform_satisfies_the_schema(platform, installed):
+def test_report_of_every_platform_satisfies_the_schema(platform, installed):
     document = valid(build_side.build(full_answers(platform), installed))
     assert ("builder" in json.dumps(document)) == (not installed)
     assert document["left_out"] == (["paths and host names"] if installed else [])
 
 
-def test_results_of_runs_are_installed_unless_the_build_must_be_the_same_everywhere():
+def test_reproducible_build_leaves_out_results_of_run_probes():
     answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
     other = dict(answers)
     for key in list(other):
@@ -67,7 +67,7 @@ def test_results_of_runs_are_installed_unless_the_build_must_be_the_same_everywh
     assert "asked by euid 0" in json.dumps(build_side.build({**other, **reproducible}, False)), "of the build folder"
 
 
-def test_the_installed_copy_has_no_evidence_in_others_words():
+def test_installed_report_leaves_out_foreign_evidence():
     """The name of an answers file, and whatever an exe wrapper prints, can be names of hosts and folders."""
     answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
     first, second, *_ = cross_answers.asked().values()
@@ -81,7 +81,7 @@ def test_the_installed_copy_has_no_evidence_in_others_words():
     assert (evidence[first], evidence[second]) == ("line 7", "exit status 0")
 
 
-def test_a_reader_lets_unknown_fields_pass_and_misses_known_ones():
+def test_schema_allows_unknown_fields_and_requires_known_ones():
     document = replace.report()
     document["verdict"]["new"] = document["new"] = 1
     jsonschema.validate(document, SCHEMA)
@@ -110,7 +110,7 @@ def test_a_reader_lets_unknown_fields_pass_and_misses_known_ones():
     ids=str,
 )
 @pytest.mark.parametrize("face", [[], ["--json"], ["--answers"], ["--markdown"], ["--html"]], ids=str)
-def test_a_file_that_is_no_report(tmp_path, face, text, why):
+def test_report_command_refuses_an_invalid_file(tmp_path, face, text, why):
     path = tmp_path / "file.json"
     if isinstance(text, dict):
         text = json.dumps({**replace.report(), **text})
@@ -123,7 +123,7 @@ def test_a_file_that_is_no_report(tmp_path, face, text, why):
     assert out.stderr.count("\n") == 1
 
 
-def test_another_builds_report(tmp_path):
+def test_report_command_reads_the_report_of_another_build(tmp_path):
     answers = full_answers(golden.GOLDEN / "netbsd-x86_64")
     (tmp_path / "netbsd.json").write_text(json.dumps(build_side.build(answers, False)))
     assert "system netbsd" in command("report", tmp_path / "netbsd.json").stdout
@@ -132,7 +132,7 @@ def test_another_builds_report(tmp_path):
 # ---- Each question as a program, and the answers as a file
 
 
-def test_asked_by_hand_the_questions_have_the_same_answers(tmp_path):
+def test_commands_in_the_report_give_the_same_answers(tmp_path):
     """Every command of the report, with its source, in an empty folder."""
     tool("cc", "the compiler that the report names")
     document = replace.report()
@@ -157,7 +157,7 @@ def test_asked_by_hand_the_questions_have_the_same_answers(tmp_path):
 @pytest.mark.parametrize("given", ["yes", "no", ""])
 @pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
-def test_answers_lead_back_to_the_same_verdict(platform, option, given, run_says, tmp_path):
+def test_answers_of_a_report_give_the_same_verdict(platform, option, given, run_says, tmp_path):
     """Whatever was found, given or asked for; also of a copy that does not know what was found."""
     answers = {**full_answers(platform), "option:credentials": option}
     for question in cross_answers.asked().values():
@@ -183,25 +183,25 @@ def test_answers_lead_back_to_the_same_verdict(platform, option, given, run_says
         assert cross_answers.complete(str(path), found) == [], "no question is open"
 
 
-def test_report_is_a_fresh_copy():
+def test_report_returns_a_fresh_copy():
     replace.report()["verdict"]["scope"] = "changed"
     assert replace.report()["verdict"]["scope"] == replace.SCOPE
 
 
-def test_version_is_in_one_place():
+def test_version_is_the_same_everywhere():
     from importlib.metadata import version
 
     assert replace.__version__ == replace.report()["version"] == version("libreplace")
     assert replace.__version__ in command("--version").stdout
 
 
-def test_json_is_the_document():
+def test_report_json_is_the_document():
     out = command("report", "--json")
     assert out.returncode == 0
     assert json.loads(out.stdout) == replace.report()
 
 
-def test_text_has_the_verdict_first_then_why_then_each_question():
+def test_report_text_has_verdict_then_reason_then_questions():
     text = command("report").stdout
     document = replace.report()
     places = [
@@ -232,7 +232,7 @@ def hostile():
 
 
 @pytest.mark.parametrize("make", [replace.report, hostile], ids=["this one", "hostile"])
-def test_markdown_is_what_it_says(make):
+def test_report_markdown_has_every_call_and_question(make):
     """By a parser of its own: a table of calls, a table of questions, every cell whole."""
     document = make()
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown.as_markdown(document))
@@ -263,13 +263,13 @@ def test_markdown_is_what_it_says(make):
     ]  # fmt: skip
 
 
-def test_answers_say_how_to_use_them():
+def test_exported_answers_explain_their_use():
     text = command("report", "--answers").stdout
     assert f"-Dcredentials={replace.report()['options']['credentials']} -Dcross_answers=" in text
     assert [line for line in text.splitlines() if not line.startswith(("#", "Checking "))] == []
 
 
-def test_usage_errors():
+def test_wrong_usage_exits_with_2():
     out = command("reports")
     assert out.returncode == 2
     assert "invalid choice" in out.stderr

@@ -28,7 +28,7 @@ ELSEWHERE = {
     "import os, shutil, socketserver, sys": "test_the_threaded_server_is_right_as_copied",
     "client = replace.Identity.from_peer(writer": "test_the_asyncio_lines_open_a_file_as_the_client",
     # who it is
-    "import threading\n\nimport cachetools": "test_the_cache_of_the_page_keeps_no_failure",
+    "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
     # examples: each by the command of its page
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",

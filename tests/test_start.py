@@ -70,7 +70,7 @@ def core_dumps():
     [ignored, blocked, few_files, small_stack, core_dumps, lambda: os.umask(0o777), lambda: os.close(0)],
     ids=["signals ignored", "signals blocked", "64 files", "1 MB of stack", "core dumps", "umask 777", "no stdin"],
 )
-def test_whatever_is_inherited_the_start_is_the_same(spoil):
+def test_inherited_process_state_does_not_change_the_start(spoil):
     assert found(spoil) == found(None)
 
 
@@ -86,16 +86,16 @@ def test_whatever_is_inherited_the_start_is_the_same(spoil):
     ],
     ids=lambda variables: " ".join(variables),
 )
-def test_whatever_variables_are_set_the_start_is_the_same(variables):
+def test_environment_variables_do_not_change_the_start(variables):
     assert found(None, **variables) == found(None)
 
 
-def test_files_are_made_where_every_user_can_reach_them():
+def test_private_tmpdir_is_replaced():
     with tempfile.TemporaryDirectory() as folder:  # mode 0700
         assert found(None, TMPDIR=folder) == found(None)
 
 
-def test_a_copy_of_the_tree_made_without_git_is_whole(tmp_path):
+def test_source_copy_without_git_is_complete(tmp_path):
     git = [tool("git", "lists the files"), "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files"]
     names = [name for name in run(*git).stdout.splitlines() if (ROOT / name).exists()]
     shutil.copytree(ROOT, tmp_path / "copy", ignore=no_source)
@@ -149,7 +149,7 @@ def spoil_ids():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_a_test_leaves_is_found_and_put_back(spoil, words, tmp_path, monkeypatch):
+def test_changed_process_state_is_found_and_restored(spoil, words, tmp_path, monkeypatch):
     if spoil is spoil_ids:
         needs_root()
     monkeypatch.chdir(tmp_path)
@@ -165,7 +165,7 @@ def test_what_a_test_leaves_is_found_and_put_back(spoil, words, tmp_path, monkey
     assert (second, same) == ([], True)
 
 
-def test_a_thread_that_a_test_leaves_is_found():
+def test_leftover_thread_is_found():
     def body():
         import support.start
 
@@ -188,7 +188,7 @@ def collected(*arguments, **variables):
     return [line for line in out.stdout.splitlines() if "::" in line], out.stdout
 
 
-def test_long_tests_are_found_without_the_modules_that_they_need(tmp_path):
+def test_long_tests_are_collected_without_optional_packages(tmp_path):
     """Whether they are installed or not: an interpreter that finds no package but those of the extra `test`."""
     code = "from importlib import metadata\ndef none(name): raise metadata.PackageNotFoundError(name)\n"
     (tmp_path / "sitecustomize.py").write_text(f"{code}metadata.distribution = none\n")
@@ -199,7 +199,7 @@ def test_long_tests_are_found_without_the_modules_that_they_need(tmp_path):
         assert f"needs {name} (pip install" in text
 
 
-def test_long_tests_are_run_if_they_are_named_and_else_not():
+def test_long_tests_are_collected_only_if_they_are_named():
     assert not any(test.startswith("tests/system/") for test in collected()[0])
     file = "tests/system/test_interrupts.py"
     for name in (file, f"{file}::test_interrupts_script_detects_an_unsafe_context_manager"):

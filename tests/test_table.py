@@ -21,13 +21,13 @@ import replace
 from replace import _native
 
 
-def test_generated_parts_of_the_sources_are_not_stale():
+def test_generated_parts_of_the_sources_are_up_to_date():
     out = run(sys.executable, ROOT / "detect" / "sources.py", "--check")
     assert (out.returncode, out.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("path", sources.PARTS)
-def test_a_line_that_is_missing_makes_a_source_stale(path):
+def test_missing_line_in_a_generated_part_is_found(path):
     text = (ROOT / path).read_text()
     for match in re.finditer(r"# generated: begin \w+\n.*\n", text):
         shorter = text[: match.end()] + text[match.end() :].split("\n", 1)[1]
@@ -36,7 +36,7 @@ def test_a_line_that_is_missing_makes_a_source_stale(path):
         sources.written(text.replace("# generated: end", "# generated: fin"), sources.PARTS[path])
 
 
-def test_stub_of_the_native_module_is_what_there_is():
+def test_native_stub_lists_every_function():
     body = ast.parse((ROOT / "replace" / "_native.pyi").read_text()).body
     functions = {f.name: f for f in body if isinstance(f, ast.FunctionDef)}
     for function in functions.values():
@@ -45,7 +45,7 @@ def test_stub_of_the_native_module_is_what_there_is():
     assert set(functions) == {n for n in dir(_native) if callable(getattr(_native, n)) and n[:2] != "__"} - {"Guard"}
 
 
-def test_stub_of_the_cffi_module_is_what_there_is():
+def test_cffi_stub_lists_every_name():
     classes = {
         n.name: n.body
         for n in ast.parse((ROOT / "replace" / "_replace.pyi").read_text()).body
@@ -58,13 +58,13 @@ def test_stub_of_the_cffi_module_is_what_there_is():
     assert names["_FFI"] <= set(dir(replace.ffi))
 
 
-def test_constants_of_the_native_module_are_those_of_its_stub():
+def test_native_stub_lists_every_constant():
     body = ast.parse((ROOT / "replace" / "_native.pyi").read_text()).body
     declared = {node.target.id for node in body if isinstance(node, ast.AnnAssign)}
     assert declared == {name for name in dir(_native) if name.isupper()}
 
 
-def test_levels_for_the_type_checker_are_those_of_c():
+def test_level_literal_equals_the_levels_of_c():
     text = (ROOT / "replace" / "_impersonate.py").read_text()
     assert re.findall(r'"(\w+)"', re.search(r"Level = Literal\[(.*)\]", text)[1]) == list(_native.LEVELS)
 
@@ -73,14 +73,14 @@ def test_compiled_module_has_every_call():
     assert {call.name for call in CALLS} <= set(dir(_native))
 
 
-def test_all_names_the_calls():
+def test_dunder_all_lists_every_call():
     calls = {call.name for call in CALLS}
     assert calls <= set(replace.__all__)
     assert all(hasattr(replace, name) for name in replace.__all__)
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_docstring_and_signature(call):
+def test_call_has_a_docstring_and_a_signature(call):
     function = getattr(replace, call.name)
     text = " ".join(inspect.getdoc(function).split())
     assert "Source:" in text
@@ -92,14 +92,14 @@ def test_docstring_and_signature(call):
 
 
 @pytest.mark.parametrize("name", [call.name for call in CALLS if hasattr(os, call.name)])
-def test_signature_is_that_of_os(name):
+def test_signature_equals_that_of_os(name):
     def shape(function):
         return [p.kind for p in inspect.signature(function).parameters.values()]
 
     assert shape(getattr(replace, name)) == shape(getattr(os, name))
 
 
-def test_every_row_names_what_there_is():
+def test_every_row_of_the_call_table_is_consistent():
     assert {call.shape for call in CALLS} == set(SHAPES)
     assert {call.emulation for call in CALLS} - {""} == set(EMULATIONS)
     assert all((call.proof is None) == (call.kind == "getter") for call in CALLS)
@@ -107,20 +107,20 @@ def test_every_row_names_what_there_is():
     assert all(call.source and call.doc.endswith(".") for call in CALLS)
 
 
-def test_an_emulation_names_the_setters_that_it_calls():
+def test_emulation_lists_the_setters_that_it_calls():
     for call in CALLS:
         for system in EMULATIONS.get(call.emulation, {}):
             calls, text = emulation(call, system)
             assert sorted(calls) == sorted(set(re.findall(r"\bset\w+(?=\((?!\)))", text))), (call.name, system)
 
 
-def test_the_seven_calls_are_sambas():
+def test_wide_calls_are_the_seven_that_samba_uses():
     kinds = [f"set{kind}{x}" for x in ("uid", "gid") for kind in ("", "re", "res")]
     assert sorted(WIDE) == sorted([*kinds, "setgroups"])
     assert set(WIDE) <= set(SYSTEM_CALLS)
 
 
-def test_install_list_is_the_tree():
+def test_install_list_equals_the_tree():
     text = (ROOT / "replace" / "meson.build").read_text()
     block = text[text.index("py.install_sources(") :]
     listed = set(re.findall(r"'([^'/]+\.\w+)'", block[: block.index("subdir:")]))
@@ -128,7 +128,7 @@ def test_install_list_is_the_tree():
     assert listed == tree
 
 
-def test_every_probe_has_a_question_and_says_what_yes_means():
+def test_every_probe_has_a_question_and_explains_yes():
     probes = {p.name for p in (ROOT / "detect" / "probes").glob("*.c")}
     assert probes == {q.subject for q in questions() if q.subject.endswith(".c")}
     for name in probes:
@@ -137,7 +137,7 @@ def test_every_probe_has_a_question_and_says_what_yes_means():
         assert re.search(r"libreplace_\w+", comment), name
 
 
-def test_ids_are_unique_and_prefixed():
+def test_question_ids_are_unique_and_prefixed():
     ids = [q.id for q in questions()]
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch(r"libreplace_[a-z0-9_]+", i) for i in ids)
@@ -177,7 +177,7 @@ def test_each_header_compiles_alone_as_c_and_cxx(tmp_path):
                 assert out.returncode == 0, out.stderr
 
 
-def test_importing_is_light():
+def test_import_loads_no_heavy_module():
     heavy = ["asyncio", "argparse", "subprocess", "concurrent.futures", "typing", "logging", "threading", "inspect"]
     code = f"import replace, sys; print(sorted(set({heavy}) & set(sys.modules)))"
     assert run(sys.executable, "-c", code, cwd="/").stdout.strip() == "[]"

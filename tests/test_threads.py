@@ -52,7 +52,7 @@ def status(pid, tid):
     return Path(f"/proc/{pid}/task/{tid}/status").read_text()
 
 
-def test_a_process_of_one_thread_is_alike():
+def test_process_with_one_thread_has_no_marked_thread():
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
             out = threads(child.pid)
@@ -64,7 +64,7 @@ def test_a_process_of_one_thread_is_alike():
     assert "*" not in row
 
 
-def test_a_thread_that_holds_an_identity_is_marked():
+def test_thread_that_holds_an_identity_is_marked():
     def body():
         with switched_elsewhere(ALICE, "shielded") as worker:
             out = threads(os.getpid())
@@ -83,7 +83,7 @@ def test_a_thread_that_holds_an_identity_is_marked():
     as_root(body)
 
 
-def test_json_agrees_with_proc():
+def test_threads_json_agrees_with_proc():
     def body():
         with switched_elsewhere(ALICE, "filesystem") as worker:
             found = document(os.getpid())
@@ -107,7 +107,7 @@ def test_json_agrees_with_proc():
     as_root(body)
 
 
-def test_a_thread_with_other_capabilities_alone_is_marked():
+def test_thread_that_differs_only_in_capabilities_is_marked():
     def body():
         stop, ready = threading.Event(), threading.Event()
 
@@ -129,7 +129,7 @@ def test_a_thread_with_other_capabilities_alone_is_marked():
     as_root(body)
 
 
-def test_long_group_lists_are_short_in_text_and_whole_in_json():
+def test_long_group_list_is_shortened_only_in_text():
     needs_root()
 
     def body():
@@ -142,7 +142,7 @@ def test_long_group_lists_are_short_in_text_and_whole_in_json():
     in_child(body)
 
 
-def test_the_number_of_a_thread_stands_for_its_process():
+def test_thread_id_is_accepted_for_its_process():
     def body():
         stop = threading.Event()
         worker = threading.Thread(target=stop.wait)
@@ -158,7 +158,7 @@ def test_the_number_of_a_thread_stands_for_its_process():
     in_child(body)
 
 
-def test_a_name_cannot_write_to_the_terminal():
+def test_thread_name_cannot_send_terminal_escapes():
     def body():
         assert LIBC.prctl(15, b"\x1b[2Jhidden", 0, 0, 0) == 0  # PR_SET_NAME
         out = threads(os.getpid())
@@ -180,11 +180,11 @@ def cannot(out, reason):
 
 
 @pytest.mark.parametrize("pid", [2**22 + 1, 0, -1])
-def test_no_such_process(pid):
+def test_unknown_process_exits_with_2(pid):
     cannot(threads(pid), f"there is no process {pid}")
 
 
-def test_a_process_that_ends_between_listing_and_reading():
+def test_process_that_ends_between_listing_and_reading_raises():
     """Killed at the very first status file that is opened, after its threads were listed."""
 
     def body():
@@ -204,7 +204,7 @@ def test_a_process_that_ends_between_listing_and_reading():
     in_child(body)
 
 
-def test_a_thread_that_ends_between_listing_and_reading_is_left_out():
+def test_thread_that_ends_between_listing_and_reading_is_left_out():
     def body():
         stop = threading.Event()
         worker = threading.Thread(target=stop.wait)
@@ -226,7 +226,7 @@ def test_a_thread_that_ends_between_listing_and_reading_is_left_out():
     in_child(body)
 
 
-def test_no_permission():
+def test_hidden_process_exits_with_2():
     """/proc mounted with hidepid=1 (proc(5)), asked without CAP_SYS_PTRACE."""
     needs_root()
     command = (
@@ -237,13 +237,13 @@ def test_no_permission():
     cannot(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "as root")
 
 
-def test_no_proc():
+def test_missing_proc_exits_with_2():
     needs_root()
     command = 'mount -t tmpfs none /proc && exec "$0" -m replace threads 1'
     cannot(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "no /proc")
 
 
-def test_a_closed_pipe_does_not_change_the_exit_status():
+def test_closed_pipe_does_not_change_the_exit_status():
     def body():
         with switched_elsewhere(ALICE):
             reader, writer = os.pipe()
@@ -255,7 +255,7 @@ def test_a_closed_pipe_does_not_change_the_exit_status():
     as_root(body)
 
 
-def test_help_says_the_exit_status():
+def test_help_explains_the_exit_status():
     text = " ".join(threads("--help").stdout.split())
     assert "0 every thread is as the main thread; 1 some differ; 2 they cannot be read" in text
     assert threads("alice").returncode == 2
@@ -271,7 +271,7 @@ def set_up_ring():
     return LIBC.syscall(425, 4, parameters)
 
 
-def test_a_kernel_worker_of_io_uring_keeps_the_identity_and_is_named():
+def test_io_uring_worker_keeps_the_identity_and_is_marked():
     """Where io_uring is refused (sysctl io_uring_disabled, seccomp), on what the kernel's status file would say."""
 
     def body():
@@ -304,13 +304,13 @@ def test_a_kernel_worker_of_io_uring_keeps_the_identity_and_is_named():
 @pytest.mark.parametrize(
     ("name", "kernel"), [("iou-sqp-1", True), ("iou-wrk-1", True), ("iou-other", False), ("python", False)]
 )
-def test_the_rule_for_kernel_workers(name, kernel):
+def test_io_uring_workers_are_recognized_by_name(name, kernel):
     thread = ThreadCredentials(7, {**status_fields(), "Name": name})
     assert thread.of_io_uring is kernel
     assert ("of io_uring" in repr(thread)) is kernel
 
 
-def test_thread_credentials_of_this_and_of_another_process():
+def test_thread_credentials_reads_this_and_another_process():
     mine = replace.thread_credentials()
     assert mine[0].tid == os.getpid()
     assert mine[0].uids[:2] == (os.getuid(), os.geteuid())

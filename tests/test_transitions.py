@@ -48,14 +48,14 @@ def all_of(todo):
 
 @pytest.mark.parametrize("privileged", [True, False], ids=["privileged", "unprivileged"])
 @pytest.mark.parametrize("kind", ["uid", "gid"])
-def test_every_transition_from_python(kind, privileged):
+def test_every_transition_from_python_equals_the_model(kind, privileged):
     needs_root()
     todo = [t for t in transitions.everything() if t[0] == kind and t[1] == privileged]
     assert len(todo) == transitions.ALL / 4
     assert transitions.wrong(in_child(all_of, todo), todo) == []
 
 
-def test_the_model_can_be_wrong():
+def test_wrong_or_missing_transition_is_found():
     """A wrong errno, a wrong next state and a missing line are each found."""
     transition = ("uid", False, State(*IDS), "set", (UNSET,))
     error, after, fs = transitions.expected(transition)

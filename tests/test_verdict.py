@@ -37,7 +37,7 @@ def given(value):
         ("nothing", "libc", "only Linux"),
     ],
 )
-def test_auto(platform, backend, rule):
+def test_auto_chooses_a_back_end_for_each_platform(platform, backend, rule):
     verdict = decide(answers(platform))
     assert verdict.backend == backend
     assert rule in verdict.rule
@@ -45,7 +45,7 @@ def test_auto(platform, backend, rule):
 
 @pytest.mark.parametrize("result", ["yes", "no", "unknown"])
 @pytest.mark.parametrize("platform", ["linux-glibc-x86_64", "linux-musl-x86_64"])
-def test_a_run_never_decides(platform, result):
+def test_result_of_a_run_probe_never_decides(platform, result):
     ran = {THREAD: result, THREAD + ":how": "ran"}
     assert decide({**answers(platform), **ran}).backend == decide(answers(platform)).backend
 
@@ -56,13 +56,13 @@ def test_evidence_against_the_decision_is_a_warning():
     assert "ENOSYS" in verdict.warnings[0]
 
 
-def test_options_are_honoured():
+def test_credentials_option_overrides_auto():
     assert decide(answers(option__credentials="libc")).backend == "libc"
     assert decide(answers("linux-musl-x86_64", option__credentials="syscall")).backend == "syscall"
 
 
 @pytest.mark.parametrize(("platform", "why"), [("macos-aarch64", "only Linux"), ("nothing", "only Linux")])
-def test_syscall_is_refused_with_the_reason(platform, why):
+def test_option_syscall_is_refused_with_the_reason(platform, why):
     with pytest.raises(Refused, match=why):
         decide(answers(platform, option__credentials="syscall"))
 
@@ -88,7 +88,7 @@ def expected(found):
 @pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
 @pytest.mark.parametrize("lack", ["", "libreplace_sys_setgroups", "libreplace_sys_setgroups32", SYSCALL])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
-def test_every_decision_and_the_way_to_it(platform, lack, option, given_answer):
+def test_every_decision_follows_the_rules_and_lists_its_steps(platform, lack, option, given_answer):
     found = {**answers(platform.name, option__credentials=option), **(given(given_answer) if given_answer else {})}
     found.update({lack: "no"} if lack else {})
     wanted = expected({**found, "platform": platform.name})
@@ -108,7 +108,7 @@ def test_every_decision_and_the_way_to_it(platform, lack, option, given_answer):
     assert answered == [True] * decided + [False] * (len(way) - decided)
 
 
-def test_missing_numbers():
+def test_missing_system_call_number_excludes_syscall():
     without = answers(libreplace_sys_setgroups="no")
     assert decide(without).backend == "libc"
     with pytest.raises(Refused, match="no SYS_setgroups"):
@@ -117,37 +117,37 @@ def test_missing_numbers():
         decide({**without, **given("yes")})
 
 
-def test_no_is_honoured_and_ok_confirms():
+def test_given_answer_no_excludes_syscall_and_yes_confirms_it():
     assert decide({**answers(), **given("no")}).backend == "libc"
     assert decide({**answers(), **given("yes")}).backend == "syscall"
     with pytest.raises(Refused, match="says NO"):
         decide({**answers(option__credentials="syscall"), **given("no")})
 
 
-def test_a_mixture_of_16_and_32_bit_calls_is_refused():
+def test_mixture_of_16_and_32_bit_calls_is_refused():
     with pytest.raises(Refused, match="mixture.*truncate"):
         decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no"))
     libc = decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no", option__credentials="libc"))
     assert (libc.backend, libc.wide) == ("libc", False), "as the message says"
 
 
-def test_wide_numbers_everywhere():
+def test_32_bit_numbers_are_used_for_every_call():
     symbols = {c.symbol for c in decide(answers("linux-glibc-i386")).calls if c.backend == "syscall"}
     assert symbols
     assert all(symbol.endswith("32") for symbol in symbols)
 
 
-def test_uclibc_is_not_glibc():
+def test_uclibc_is_not_taken_for_glibc():
     verdict = decide(answers(libreplace_define_uclibc="1"))
     assert (verdict.libc, verdict.backend) == ("uclibc", "libc")
 
 
-def test_narrow_ids_are_refused():
+def test_16_bit_ids_are_refused():
     with pytest.raises(Refused, match="2 bytes"):
         decide(answers(libreplace_sizeof_uid_t="2"))
 
 
-def test_without_getgrouplist_initgroups_never_becomes_process_wide():
+def test_initgroups_without_getgrouplist_has_no_back_end():
     calls = {c.call.name: c for c in decide(answers(libreplace_have_getgrouplist="no")).calls}
     assert calls["initgroups"].backend == "none"
 
@@ -166,7 +166,7 @@ Checking whether setuidx is available: (1, "no")
 """
 
 
-def test_a_file_made_for_samba_is_read(tmp_path):
+def test_answers_file_of_samba_is_read(tmp_path):
     path = tmp_path / "answers.txt"
     path.write_text(SAMBA)
     found = {k: v[0] for k, v in cross_answers.read(str(path)).items()}
@@ -178,7 +178,7 @@ def test_a_file_made_for_samba_is_read(tmp_path):
     }
 
 
-def test_a_bad_answer_of_ours_names_file_and_line(tmp_path):
+def test_bad_answer_names_file_and_line(tmp_path):
     path = tmp_path / "answers.txt"
     path.write_text("something else: perhaps\nChecking whether seteuid is available: perhaps\n")
     with pytest.raises(cross_answers.BadAnswer, match=r"answers.txt:2: bad answer 'perhaps'"):

@@ -29,7 +29,7 @@ def run_verify(form):
     return command.run(argparse.Namespace(user=None, **forms))
 
 
-def test_as_root_all_is_proved_and_the_callers_ids_stay():
+def test_verify_by_root_proves_everything_and_keeps_the_ids():
     needs_root()
     before = (replace.getresuid(), replace.getresgid(), replace.getgroups())
     out = verify()
@@ -43,7 +43,7 @@ def test_as_root_all_is_proved_and_the_callers_ids_stay():
     assert (replace.getresuid(), replace.getresgid(), replace.getgroups()) == before
 
 
-def test_json():
+def test_verify_json_lists_every_check():
     needs_root()
     document = json.loads(verify("--json").stdout)
     assert document["exit_status"] == 0
@@ -51,7 +51,7 @@ def test_json():
     assert document["scope"] == replace.SCOPE
 
 
-def test_tap():
+def test_verify_tap_numbers_every_check():
     needs_root()
     lines = verify("--tap").stdout.splitlines()
     assert lines[0] == "TAP version 14"
@@ -59,7 +59,7 @@ def test_tap():
     assert [line.split(" - ")[0] for line in lines[2:]] == [f"ok {n}" for n in range(1, count + 1)]
 
 
-def test_not_root_proves_what_it_can_and_says_what_needs_root():
+def test_verify_without_root_names_the_checks_that_need_root():
     if os.geteuid() == 0:
         document = replace.report()  # a private directory of root's is closed to the user
 
@@ -82,7 +82,7 @@ def test_not_root_proves_what_it_can_and_says_what_needs_root():
     assert re.search(r"^5 proved, 0 contradicted", text, re.M)
 
 
-def test_user_namespace_says_what_it_allows():
+def test_verify_explains_the_limits_of_a_user_namespace():
     out = verify("--explain", prefix=(tool("unshare", "user namespace"), "-Ur"))
     if "unshare failed" in out.stderr:
         import pytest
@@ -95,7 +95,7 @@ def test_user_namespace_says_what_it_allows():
     assert "setgroups is denied in this namespace" in out.stdout
 
 
-def test_without_openat2_it_says_so_and_nothing_is_contradicted():
+def test_verify_without_openat2_contradicts_nothing():
     needs_root()
 
     def body():
@@ -110,13 +110,13 @@ def test_without_openat2_it_says_so_and_nothing_is_contradicted():
     assert re.search(r"^ok +open_beneath .*ENOSYS: the kernel or a filter lacks openat2", text, re.M)
 
 
-def test_fakeroot_is_named():
+def test_verify_names_fakeroot():
     out = verify("--explain", prefix=(tool("fakeroot", "fakes root"),))
     assert out.returncode in (1, 2)
     assert "fakeroot" in out.stdout
 
 
-def test_a_contradiction_is_exit_status_1(monkeypatch, capsys):
+def test_verify_exits_with_1_on_a_contradiction(monkeypatch, capsys):
     def lies(folder):
         raise AssertionError("seen otherwise")
 
@@ -138,7 +138,7 @@ def test_a_contradiction_is_exit_status_1(monkeypatch, capsys):
     assert "do not rely on this build" in text
 
 
-def test_nothing_to_run_is_exit_status_2(monkeypatch, capsys):
+def test_verify_exits_with_2_if_nothing_can_run(monkeypatch, capsys):
     monkeypatch.setattr(checks, "all_checks", lambda document: [])
     assert run_verify("json") == 2
     assert json.loads(capsys.readouterr().out)["exit_status"] == 2
