@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Hooks and fixtures; what the tests share otherwise is in support/."""
+"""Hooks and fixtures. Other shared code is in support/."""
 
 import os
 import shutil
@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-# The package under test is the installed one: the source tree, which `python -m pytest`
-# would put first, has no built module.
+# Test the installed package. `python -m pytest` would put the source tree first, which has no built module.
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEM = ROOT / "tests" / "system"
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
@@ -30,7 +29,7 @@ import replace  # noqa: E402
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What lies in tests/system/ is long, and is collected if it is asked for: by `-m long`, or by its name."""
+    """Collect the long tests in tests/system/ only if they are requested by `-m` or by name."""
     asked = [Path(str(argument).split("::")[0]).resolve() for argument in config.args]
     named = any(place == SYSTEM or SYSTEM in place.parents for place in asked)
     return True if collection_path == SYSTEM and not named and not config.option.markexpr else None
@@ -39,7 +38,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_itemcollected(item: pytest.Item) -> None:
     if SYSTEM in item.path.parents:
         item.add_marker("long")
-    assert " at 0x" not in item.name, f"{item.name}: an address is another one in each process; give the case an id"
+    assert " at 0x" not in item.name, f"{item.name}: an address differs in each process; give the case an id"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind() -> Any:
-    """A test leaves this process as it was, so that the next one finds what it expects."""
+    """Fail a test that changes this process, and restore the process for the next test."""
     before = state()
     yield
     left = restore(before)
@@ -59,7 +58,7 @@ def leaves_nothing_behind() -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Any:
-    """The descriptor of a folder of the test's own; users cannot come to it by its path, which root alone may pass."""
+    """The descriptor of a new folder. Users cannot reach the folder by its path, because only root can search it."""
     descriptor = os.open(tmp_path, os.O_RDONLY)
     yield descriptor
     os.close(descriptor)
@@ -67,7 +66,7 @@ def folder(tmp_path: Path) -> Any:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
-    """Under CI a skip is a failure: there, everything is installed."""
+    """Turn skips into failures under CI, where every package is installed."""
     report = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -77,15 +76,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
 
 @pytest.fixture(scope="session", autouse=True)
 def reports_satisfy_the_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Whatever was built, by whichever test: its report is looked at in the end."""
+    """At the end, validate the report of each build that a test made."""
     yield
     validate_reports(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh copy of the source as git has it, without what lies about in the tree."""
-    tool("cc", "compiles the C library")  # whoever wants the source builds it
+    """A fresh copy of the source files in git, without caches and build folders."""
+    tool("cc", "compiles the C library")  # each user of this fixture builds the source
     target: Path = tmp_path_factory.mktemp("source") / "libreplace"
     if (ROOT / ".git").exists() and shutil.which("git"):
         names = run("git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files", "-co", "--exclude-standard")
@@ -93,9 +92,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if (ROOT / name).is_file():
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target / name)
-    else:  # the tests of an sdist, or no git
+    else:  # this is an sdist, or git is missing
         shutil.copytree(ROOT, target, ignore=no_source)
-    # Where there is no version control, an sdist cannot be made (meson dist): give the copy a history.
+    # `meson dist` makes an sdist only under version control, so give the copy a history.
     for words in (
         ["init", "-q"],
         ["add", "-A"],
@@ -108,7 +107,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def regain() -> Any:
-    """A program that everybody may run: it tries to become root and prints its real, effective and saved uid."""
+    """A program that every user may run. It tries to become root and prints its real, effective and saved uid."""
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
         os.chmod(folder, 0o755)
         compiler = [tool("cc", "compiles a child"), "-x", "c", "-o", f"{folder}/regain", "-"]
@@ -118,7 +117,7 @@ def regain() -> Any:
 
 @pytest.fixture(scope="session")
 def faults(source, tmp_path_factory):
-    """The program, from a build of the C library alone (where its default is per-thread: Linux with glibc)."""
+    """The program tests/c/faults.c, from a build of only the C library with the syscall back end."""
     needs_root()
     folder = tmp_path_factory.mktemp("faults")
     meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
@@ -130,7 +129,7 @@ def faults(source, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def everywhere(source, tmp_path_factory):
-    """A folder with the package from one abi3 wheel, built by the oldest of the interpreters."""
+    """A folder with the package, installed from one abi3 wheel that the oldest interpreter built."""
     folder = tmp_path_factory.mktemp("everywhere")
     oldest = min(PYTHONS, key=version)
     env = {"PATH": os.path.dirname(oldest) + os.pathsep + os.environ["PATH"]}

@@ -25,7 +25,7 @@ from support.children import (
     SHIELD,
     InChild,
     as_root,
-    attacked,
+    call_in_other_thread,
     change_capabilities,
     ids,
     switched_elsewhere,
@@ -333,13 +333,13 @@ def test_access_peer_credentials_and_sigio_depend_on_the_level(level, access, pe
 def test_libc_setgroups_in_another_thread_aborts_without_protect_os():
     if replace.SCOPE == "thread":
         with pytest.raises(InChild, match=str(-signal.SIGABRT)):
-            attacked(lambda: os.setgroups([7]), protect=False)
+            call_in_other_thread(lambda: os.setgroups([7]), protect=False)
 
 
 def test_libc_seteuid_in_another_thread_raises_on_leaving():
     if replace.SCOPE == "thread":
         with pytest.raises(replace.IdentityChanged) as caught:
-            attacked(lambda: os.seteuid(0), protect=False)
+            call_in_other_thread(lambda: os.seteuid(0), protect=False)
         assert caught.value.state == "restored"
 
 

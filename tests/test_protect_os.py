@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import starters
 from support.builds import run
-from support.children import ALICE, BOB, as_root, attacked, in_child, needs_root, switched_elsewhere
+from support.children import ALICE, BOB, as_root, call_in_other_thread, in_child, needs_root, switched_elsewhere
 
 import replace
 from replace import _starts, impersonate
@@ -30,7 +30,7 @@ def test_os_call_raises_while_a_thread_is_switched(name):
     arguments = {"setgroups": ([7],), "setresuid": (0, 0, 0)}.get(name, (0,))
     if replace.SCOPE == "thread":
         with pytest.raises(replace.IdentityRefused, match=f"os.{name} changes every thread, and 1 of them"):
-            attacked(lambda: getattr(os, name)(*arguments), protect=True)
+            call_in_other_thread(lambda: getattr(os, name)(*arguments), protect=True)
 
 
 def test_os_calls_work_while_no_thread_is_switched():

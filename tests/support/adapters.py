@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""How support/hostile.py asks each server: one short adapter for each, all with the same methods."""
+"""Adapters for support/hostile.py: one for each server, all with the same methods."""
 
 import base64
 import contextlib
@@ -18,12 +18,12 @@ from support.children import HANG
 from support.hostile import ATTACKER, PLANTED
 from support.servers import IDS
 
-#: Files of the attacker's own, which are copied and renamed to and from names that are not.
+#: Two files of the attacker, used as source and target when other users' files are copied and renamed.
 OWN = [f"{ATTACKER}/{name}".encode() for name in ("spare", "taken")]
 
 
-def everything(connection: socket.socket, limit: int = 64 << 20) -> bytes:
-    """What comes until the server closes; a reset ends it, too."""
+def receive_all(connection: socket.socket, limit: int = 64 << 20) -> bytes:
+    """Read until the server closes or resets the connection."""
     found = []
     with contextlib.suppress(ConnectionError):
         while limit > 0 and (chunk := connection.recv(1 << 16)):
@@ -33,82 +33,82 @@ def everything(connection: socket.socket, limit: int = 64 << 20) -> bytes:
 
 
 class Adapter:
-    """A server, asked for one path by one user.  A path is relative to the folder that it serves, or absolute."""
+    """Ask a server for one path as one user.  A path is absolute, or relative to the folder that the server serves."""
 
     writes = lists = True
     #: Whether the server starts a thread for each connection.
     starts_threads = False
-    #: What a relative path begins with.
+    #: The prefix of a relative path.
     base = b""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        #: What came to the attacker instead of an answer.
+        #: The error texts that the attacker received.
         self.refusals: list[bytes] = []
         self._open = contextlib.ExitStack()
 
     def close(self) -> None:
         self._open.close()
 
-    def spelled(self, path: bytes) -> bytes:
+    def full_path(self, path: bytes) -> bytes:
         return path if path.startswith(b"/") else self.base + path
 
-    def refused(self, user: str, reason: bytes | str) -> None:
+    def record_refusal(self, user: str, reason: bytes | str) -> None:
         if user == ATTACKER:
             self.refusals.append(reason.encode("latin-1") if isinstance(reason, str) else reason)
 
     def connect(self, user: str) -> socket.socket:
-        """A connection that the server takes for this user's."""
+        """Connect as this user."""
         connection = self._open.enter_context(socket.socket(socket.AF_UNIX))
-        with replace.impersonate(replace.Identity(*IDS[user])):  # SO_PEERCRED is of that moment
-            connection.connect(self.address)  # waits if many others do
+        with replace.impersonate(replace.Identity(*IDS[user])):  # SO_PEERCRED is read at connect
+            connection.connect(self.address)  # waits if many clients connect
         connection.settimeout(HANG)
         return connection
 
     def read(self, user: str, path: bytes) -> bytes | None:
-        """The content of a file; None if the server said no."""
+        """Return the content of a file, or None if the server refuses."""
         raise NotImplementedError
 
     def list(self, user: str, path: bytes) -> set[bytes] | None:
-        """The names in a folder."""
+        """Return the names in a folder, or None if the server refuses."""
         raise NotImplementedError
 
     def write(self, user: str, path: bytes, data: bytes) -> bool:
-        """Whether the server said that it has done it."""
+        """Write a file; return whether the server reports success."""
         raise NotImplementedError
 
     def others(self, user: str, path: bytes) -> Iterator[bytes]:
-        """All else that the server can be asked about that path; yields what it says."""
+        """Send all other requests about this path; yield the answers."""
         return iter(())
 
     def begin(self, user: str, path: bytes) -> socket.socket:
-        """Ask for a file and read nothing; the connection on which the file comes."""
+        """Ask for a file and read nothing; return the connection for the file."""
         raise NotImplementedError
 
     def begin_write(self, user: str, path: bytes) -> socket.socket:
-        """Announce a million bytes and send some of them."""
+        """Announce a million bytes and send half of them; return the connection."""
         raise NotImplementedError
 
     def begin_line(self, user: str) -> socket.socket:
-        """A connection on which a request has begun, in the middle of its name."""
+        """Return a connection on which a request has begun but its name has not ended."""
         raise NotImplementedError
 
 
 class Readme(Adapter):
-    """README's server: a line is a path, and the answer is the content."""
+    """The server of README: a request is a line with a path; the answer is the content."""
 
     writes = lists = False
     starts_threads = True
 
     def begin(self, user: str, path: bytes) -> socket.socket:
         connection = self.connect(user)
-        with contextlib.suppress(ConnectionError):  # it need not read a line to its end
-            connection.sendall(self.spelled(path) + b"\n")
+        with contextlib.suppress(ConnectionError):  # the server may close before it has read the whole line
+            connection.sendall(self.full_path(path) + b"\n")
         return connection
 
     def read(self, user: str, path: bytes) -> bytes | None:
         with self.begin(user, path) as connection:
-            return everything(connection) or None
+            return receive_all(connection) or None
 
     def begin_line(self, user: str) -> socket.socket:
         return self.connect(user)
@@ -120,7 +120,7 @@ class FileService(Adapter):
     def begin(self, user: str, path: bytes, verb: bytes = b"GET ") -> socket.socket:
         connection = self.connect(user)
         with contextlib.suppress(ConnectionError):
-            connection.sendall(verb + self.spelled(path) + b"\n")
+            connection.sendall(verb + self.full_path(path) + b"\n")
         return connection
 
     def _ask(self, user: str, verb: bytes, path: bytes, body: bytes = b"") -> bytes | None:
@@ -134,9 +134,9 @@ class FileService(Adapter):
                     return answers.read(int(line[3:]))
             except ConnectionError:
                 return None
-            self.refused(user, line)
+            self.record_refusal(user, line)
             connection.shutdown(socket.SHUT_WR)
-            self.refused(user, everything(connection))  # a newline in the path makes it two requests
+            self.record_refusal(user, receive_all(connection))  # a newline in the path makes two requests
             return None
 
     def read(self, user: str, path: bytes) -> bytes | None:
@@ -156,11 +156,11 @@ class FileService(Adapter):
         return connection
 
     def begin_line(self, user: str) -> socket.socket:
-        return self.begin(user, b"", b"GET /")  # a newline follows, and then the name that never ends
+        return self.begin(user, b"", b"GET /")  # a newline follows, then a name without end
 
 
 class Ftp(Adapter):
-    """docs/examples/ftp_server.py.  A session of each user stays open, until a request fails in it."""
+    """docs/examples/ftp_server.py.  Each user's session stays open until a request fails."""
 
     starts_threads = True
     base = b"/"
@@ -175,39 +175,39 @@ class Ftp(Adapter):
         super().close()
 
     def _name(self, path: bytes) -> str:
-        return self.spelled(path).decode("latin-1")
+        return self.full_path(path).decode("latin-1")
 
     def login(self, user: str) -> ftplib.FTP:
-        session = ftplib.FTP(timeout=HANG, encoding="latin-1")  # bytes as they are
+        session = ftplib.FTP(timeout=HANG, encoding="latin-1")  # keeps bytes unchanged
         session.connect("127.0.0.1", int(self.address))
         session.login(user, f"word of {user}")
         return session
 
     def _try(self, user: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """function(session, *arguments), or None if the server refuses."""
+        """Return function(session, *arguments), or None if the server refuses."""
         if user not in self._sessions:
             self._sessions[user] = self.login(user)
         try:
             return function(self._sessions[user], *arguments)
         except ftplib.error_perm as error:
-            self.refused(user, str(error))
+            self.record_refusal(user, str(error))
         except (ftplib.Error, EOFError, OSError) as error:
-            self.refused(user, str(error))
+            self.record_refusal(user, str(error))
             self._sessions.pop(user).close()
         return None
 
     def _raw(self, user: str, line: bytes) -> None:
-        """A line with line ends in it, and all that is said to it."""
+        """Send a line that contains line ends, and record all answers."""
         with contextlib.closing(self.login(user)) as session:
             sock = cast(socket.socket, session.sock)
             with contextlib.suppress(ConnectionError):
                 sock.sendall(line + b"\r\nQUIT\r\n")
-            self.refused(user, everything(sock))
+            self.record_refusal(user, receive_all(sock))
 
     def read(self, user: str, path: bytes) -> bytes | None:
         if {*b"\r\n"} & {*path}:
-            self._raw(user, b"MLST " + self.spelled(path))
-            self._raw(user, b"RETR " + self.spelled(path))
+            self._raw(user, b"MLST " + self.full_path(path))
+            self._raw(user, b"RETR " + self.full_path(path))
             return None
         found: list[bytes] = []
         done = self._try(user, ftplib.FTP.retrbinary, "RETR " + self._name(path), found.append)
@@ -223,7 +223,7 @@ class Ftp(Adapter):
         for verb in ("LIST ", "MLSD "):
             found: list[str] = []
             self._try(user, ftplib.FTP.retrlines, verb + self._name(path), found.append)
-            self.refused(user, "\n".join(found))
+            self.record_refusal(user, "\n".join(found))
         return {line.encode("latin-1") for line in lines}
 
     def write(self, user: str, path: bytes, data: bytes, verb: str = "STOR ") -> bool:
@@ -280,7 +280,7 @@ class Dav(Adapter):
 
     def _ask(self, user: str, method: str, url: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
         session = http.client.HTTPConnection("127.0.0.1", int(self.address), timeout=HANG)
-        # WsgiDAV's answer to ".." announces a body that it does not send: with "close" nobody waits for it.
+        # WsgiDAV's answer to ".." announces a body that it does not send. "close" avoids waiting for it.
         headers = {**self._head(user), "Connection": "close", **headers}
         with contextlib.closing(session):
             try:
@@ -290,11 +290,11 @@ class Dav(Adapter):
             except (http.client.HTTPException, ConnectionError) as error:
                 status, data = 0, str(error).encode()
         if not 200 <= status < 300:
-            self.refused(user, data)
+            self.record_refusal(user, data)
         return status, data
 
     def _url(self, path: bytes) -> str:
-        return quote(self.spelled(path))
+        return quote(self.full_path(path))
 
     def read(self, user: str, path: bytes) -> bytes | None:
         status, data = self._ask(user, "GET", self._url(path))

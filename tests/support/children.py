@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Children and threads that may switch ids, and who they become."""
+"""Run code in children and threads that may switch ids, and read their ids."""
 
 import contextlib
 import ctypes
@@ -19,12 +19,12 @@ import pytest
 import replace
 from replace import Identity, impersonate
 
-#: Seconds.  Where tests wait for an event, this limit only detects that they would wait for ever.
+#: Timeout in seconds for events that must happen.  It only detects hangs.
 HANG = 240
 
 
 def wait_until(holds: Callable[[], Any], what: str = "it") -> None:
-    """Wait for something that has no event; fails where it does not come at all."""
+    """Wait until a condition holds; fail after the timeout."""
     deadline = time.monotonic() + HANG
     while not holds():
         assert time.monotonic() < deadline, f"waited {HANG} s for {what}"
@@ -32,15 +32,15 @@ def wait_until(holds: Callable[[], Any], what: str = "it") -> None:
 
 
 class InChild(Exception):
-    """What a child raised that cannot be passed on as it was."""
+    """A child died, or raised an exception that cannot be pickled."""
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
-    """function(*arguments) in a forked child: its result, or its exception; the caller's ids stay."""
+    """Call function(*arguments) in a forked child; return its result or raise its exception."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        faulthandler.disable()  # a child that is meant to abort need not tell where
+        faulthandler.disable()  # some children abort on purpose and need no traceback
         try:
             os.close(reader)
             try:
@@ -75,22 +75,22 @@ def needs_root() -> None:
 
 ALICE = Identity(80001, 80011, [80021, 80011])
 BOB = Identity(80002, 80012)
-#: What ids() is of root without groups.
+#: The result of ids() for root without supplementary groups.
 ROOT_IDS: tuple[Any, ...] = ((0, 0, 0), (0, 0, 0), [], 0, 0)
 LEVELS = ["effective", "shielded", "real", "filesystem"]
 
 
-#: The real uid that level shielded sets: nobody has it
+#: The real uid that level shielded sets; no user has it
 SHIELD = 2**32 - 3
 
 
 def ids() -> tuple[Any, ...]:
-    """Everything that the getters tell of the calling thread."""
+    """Return the results of all getters in the calling thread."""
     return (replace.getresuid(), replace.getresgid(), replace.getgroups(), replace.getfsuid(), replace.getfsgid())
 
 
 def as_root(body: Callable[..., Any], *arguments: Any) -> Any:
-    """body in a child that is root without groups; nothing to do on a process-wide build."""
+    """Run body in a child that is root without groups. On a process-wide build, check that impersonate() is refused."""
     needs_root()
     if replace.SCOPE != "thread":
         with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
@@ -105,7 +105,7 @@ def as_root(body: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def as_plain_root(body: Callable[[], Any]) -> Any:
-    """body in a child that is root without groups, on either back end."""
+    """Run body in a child that is root without groups, on both back ends."""
     needs_root()
 
     def child() -> Any:
@@ -115,18 +115,18 @@ def as_plain_root(body: Callable[[], Any]) -> Any:
     return in_child(child)
 
 
-def attacked(call: Callable[[], object], protect: bool) -> Any:
-    """What `call` in another thread does to a thread that is switched."""
+def call_in_other_thread(call: Callable[[], object], protect: bool) -> Any:
+    """Run `call` in another thread while this thread is switched, and raise its exception."""
 
     def body() -> None:
         if protect:
-            replace.protect_os(children="inherit")  # the other thread is started inside
+            replace.protect_os(children="inherit")  # the other thread starts under the identity
         with impersonate(ALICE):
             before = ids()
             outcome: list[Exception] = []
 
             def work() -> None:
-                replace.setresuid(0, 0, 0)  # this thread was started inside: back to root, by its saved id
+                replace.setresuid(0, 0, 0)  # this thread inherited the identity; become root again
                 replace.setresgid(0, 0, 0)
                 try:
                     call()
@@ -160,7 +160,7 @@ int main(void)
 
 @contextlib.contextmanager
 def held_elsewhere(manager: Any) -> Any:
-    """Another thread is inside of the context manager meanwhile; yields that thread."""
+    """Keep another thread inside the context manager during the block; yield that thread."""
     inside, leave = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -179,7 +179,7 @@ def held_elsewhere(manager: Any) -> Any:
 
 
 def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
-    """Another thread holds the identity meanwhile; yields that thread."""
+    """Keep another thread under the identity during the block; yield that thread."""
     return held_elsewhere(impersonate(identity, level=level))
 
 
@@ -187,7 +187,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def change_capabilities(change: Callable[[Any], None]) -> None:
-    """change(six words: effective, permitted, inheritable, twice) of the calling thread (capset(2))."""
+    """Edit this thread's capability sets: six words, (effective, permitted, inheritable) twice (capset(2))."""
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     assert LIBC.capget(header, sets) == 0
     change(sets)
@@ -195,7 +195,7 @@ def change_capabilities(change: Callable[[Any], None]) -> None:
 
 
 def install_filter(number: int, action: int) -> None:
-    """A seccomp filter that answers one system call (seccomp(2)); action: an errno, or 0 for a false success."""
+    """Install a seccomp filter that answers one system call (seccomp(2)) with an errno, or with false success for 0."""
     load, equal, leave, ret = 0x20, 0x15, 0x7FFF0000, 0x06
     program = b"".join(
         struct.pack("HBBI", *line)

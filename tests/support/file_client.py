@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A client of docs/examples/file_service.py that is its user from before it connects; test_servers.py runs eight.
+"""A client of docs/examples/file_service.py that becomes its user before it connects. test_servers.py runs eight.
 
-python file_client.py SOCKET FOLDER USER, as root; ends with 0 if each answer and each owner was right.
+Usage, as root: python file_client.py SOCKET FOLDER USER. It exits with 0 if all answers and file owners are correct.
 """
 
 import os
@@ -58,7 +58,7 @@ def main(address: str, folder: str, name: str) -> None:
         shared = f"shared/{name}{number}"
         if name == STRANGER:
             assert ask("GET shared/notes") == ask(f"PUT 1 {shared}", b"x") == "EACCES"
-        else:  # by the groups of this process
+        else:  # allowed by the groups of this process
             assert ask("GET shared/notes") == b"notes of the team"
             assert ask(f"PUT 1 {shared}", b"x") == b""
 

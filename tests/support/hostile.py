@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A user who tries to get more out of a server than they may read below the folder that it serves.
+"""Attack a server: try to read or change files outside the served folder, or files of other users.
 
-The attacks know nothing of a server: an adapter (support/adapters.py) asks for a path.  They are judged by content.
-Whatever the attacker may not have holds a secret, and no answer may hold a secret.
+The attacks do not depend on a server; an adapter (support/adapters.py) sends the requests.  Every file that the
+attacker must not read contains a secret, and no answer may contain a secret.
 
-python hostile.py FOLDER, as root: as the attacker, swaps names for each other until it is killed.
+Usage, as root: python hostile.py FOLDER. It becomes the attacker and swaps names until it is killed.
 """
 
 import contextlib
@@ -27,25 +27,25 @@ from support.servers import IDS
 
 OWNER, BYSTANDER, ATTACKER = "alice", "bob", "heidi"
 SECRET = b"SECRET-" + secrets.token_hex(8).encode()
-#: What the attacker and the bystander may read, and what the attacker tries to write.
+#: Two contents that the attacker may read, and the content that the attacker tries to write.
 NOTES, PLAIN, PLANTED = b"notes for everybody", b"the attacker's own", b"planted by the attacker"
 LARGE = 8 << 20
-#: More than a server of docs/examples/ has workers.
+#: More requests than a server of docs/examples/ has workers.
 MANY = 60
 
 
 class Attack(NamedTuple):
-    """One name that is asked for, and the contents that an answer may have; no answer is always right."""
+    """A requested name, and the contents that an answer may have. A refusal is always correct."""
 
     name: str
     path: bytes
     may: tuple[bytes, ...] = ()
-    #: Try to write, rename and delete it, too.  Only for names whose loss would harm nobody but the test.
+    #: Also try to write, rename and delete it.  Only for names whose loss cannot harm the machine.
     write: bool = False
 
 
 def lay_out(world: Path) -> None:
-    """Make the folder that is served, and what lies beside it."""
+    """Make the served folder and the files beside it."""
     for name in ("outside", "outside/drop", "served", *(f"served/{user}" for user in (OWNER, BYSTANDER, ATTACKER))):
         (world / name).mkdir()
     (world / "served" / OWNER / "closed").mkdir()
@@ -73,7 +73,7 @@ def lay_out(world: Path) -> None:
 
 
 def snapshot(world: Path) -> dict[str, tuple[object, ...]]:
-    """All that the attacker must not change: names, owners, modes, times and contents."""
+    """Return all that the attacker must not change: names, owners, modes, times and contents."""
     found: dict[str, tuple[object, ...]] = {}
     for top in ("outside", "served"):
         for path in (world / top, *(world / top).rglob("*")):
@@ -86,20 +86,20 @@ def snapshot(world: Path) -> dict[str, tuple[object, ...]]:
 
 
 def listable(world: Path) -> set[bytes]:
-    """The names that the attacker may see."""
+    """Return the names that the attacker may list."""
     folders = ("served", *(f"served/{user}" for user in (OWNER, BYSTANDER, ATTACKER)))
     return {os.fsencode(name) for folder in folders for name in os.listdir(world / folder)}
 
 
 class Home:
-    """The attacker's own folder, where they may make what they like."""
+    """The attacker's own folder, where the attacker may create any file."""
 
     def __init__(self, world: Path) -> None:
         self.folder = world / "served" / ATTACKER
         self._count = 0
 
     def new(self) -> tuple[Path, bytes]:
-        """A name that is not used, as a path of this machine, and below the folder that is served."""
+        """Return an unused name: its path on this machine, and its path below the served folder."""
         self._count += 1
         name = f"n{self._count}"
         return self.folder / name, f"{ATTACKER}/{name}".encode()
@@ -123,8 +123,8 @@ class Home:
         return name
 
 
-def roads(home: Home, target: str) -> Iterator[tuple[str, bytes]]:
-    """Names for a path of this machine: as it is, by ".." and by links."""
+def names_for(home: Home, target: str) -> Iterator[tuple[str, bytes]]:
+    """Yield different names for a path of this machine: absolute, by ".." and by links."""
     name = target.encode()
     yield "absolute", name
     yield "two slashes", b"/" + name
@@ -142,9 +142,9 @@ def roads(home: Home, target: str) -> Iterator[tuple[str, bytes]]:
 
 
 def proc_names(world: Path, pid: int, numbers: list[str]) -> Iterator[tuple[str, bool]]:
-    """Names that the kernel makes for the server's process; and whether they may be written to."""
+    """Yield the names in /proc for the server's process, and whether the test may write to each."""
     threads = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
-    for number in numbers:  # what another user's request has open
+    for number in numbers:  # files that another user's request has open
         for process in ("self", "thread-self", str(pid), *(f"self/task/{thread}" for thread in threads[:2])):
             yield f"/proc/{process}/fd/{number}", process in ("self", str(pid))
         yield f"/dev/fd/{number}", True
@@ -168,23 +168,23 @@ def proc_names(world: Path, pid: int, numbers: list[str]) -> Iterator[tuple[str,
 
 
 def attacks(world: Path, pid: int, numbers: list[str]) -> Iterator[Attack]:
-    """Every name, one after the other: what one needs is made when its turn comes."""
+    """Yield all attacks; each creates the files that it needs just before."""
     home = Home(world)
     for target, write in proc_names(world, pid, numbers):
-        for road, path in roads(home, target):
-            yield Attack(f"{target}, {road}", path, write=write)
+        for kind, path in names_for(home, target):
+            yield Attack(f"{target}, {kind}", path, write=write)
     for name in ("outside/secret", "outside/writable", "outside/drop/new", "users"):
-        for road, path in roads(home, f"{world}/{name}"):
-            yield Attack(f"{name}, {road}", path, write=True)
+        for kind, path in names_for(home, f"{world}/{name}"):
+            yield Attack(f"{name}, {kind}", path, write=True)
     for target in ("/etc/passwd", "/dev/null", "/dev/zero", "/dev/tty", "/"):
-        for road, path in roads(home, target):
-            yield Attack(f"{target}, {road}", path)
+        for kind, path in names_for(home, target):
+            yield Attack(f"{target}, {kind}", path)
     yield from below_the_folder(home, world)
     yield from odd_names(world)
 
 
 def below_the_folder(home: Home, world: Path) -> Iterator[Attack]:
-    """What lies below the folder that is served, and is closed to the attacker or is not a file."""
+    """Yield names below the served folder that are closed to the attacker or are no files."""
     served = world / "served"
     for name in ("private", "closed/draft", "closed/writable", "closed/small", "closed", "closed/new"):
         yield Attack(name, f"{OWNER}/{name}".encode(), write=True)
@@ -203,7 +203,7 @@ def below_the_folder(home: Home, world: Path) -> Iterator[Attack]:
 
 
 def odd_names(world: Path) -> Iterator[Attack]:
-    """Names that are read wrongly somewhere: by a parser, a line, a decoder or a limit."""
+    """Yield names that a parser, a line protocol, a decoder or a length limit may read wrongly."""
     up, outside = b"../" * 20, f"{world}/outside/writable".encode()[1:]
     tops = {
         "percent": b"%2e%2e%2f" * 20,
@@ -257,7 +257,7 @@ def odd_names(world: Path) -> Iterator[Attack]:
 
 
 def special_files(home: Home) -> Iterator[tuple[str, bytes]]:
-    """Devices, a terminal and a socket in the attacker's folder; the terminal's other end stays open meanwhile."""
+    """Yield devices, a terminal and a socket in the attacker's folder. The other end of the terminal stays open."""
     for name, major, minor in (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("tty", 5, 0)):
         yield name, home.node(stat.S_IFCHR, os.makedev(major, minor))
     master, terminal = os.openpty()
@@ -278,7 +278,7 @@ def special_files(home: Home) -> Iterator[tuple[str, bytes]]:
 
 @contextlib.contextmanager
 def fifos(home: Home) -> Iterator[list[bytes]]:
-    """Many; every second one has a writer who writes nothing, and a reader."""
+    """Make many FIFOs. Every second one is held open for reading and writing, but nothing is written."""
     names = [home.node(stat.S_IFIFO) for _ in range(MANY)]
     held = [os.open(home.folder / os.path.basename(os.fsdecode(name)), os.O_RDWR) for name in names[::2]]
     try:
@@ -290,14 +290,14 @@ def fifos(home: Home) -> Iterator[list[bytes]]:
 
 # ---- Names that change
 
-#: The names that swap() changes. The last is long, so that the folder is moved away while the kernel is in it.
+#: The names that swap() changes. The last one is long, so that its folder can move while the kernel resolves it.
 SWAPPED = [
     f"{ATTACKER}/{name}".encode() for name in ("flip", "folder/writable", f"way/inner/{'./' * 1000}../../writable")
 ]
 
 
 def swap(served: Path) -> None:
-    """Change what three names mean, as fast as it goes; without end."""
+    """Change the targets of three names as fast as possible, without end."""
     outside = served.parent / "outside"
     replace.drop_privileges(replace.Identity(*IDS[ATTACKER]))
     os.chdir(served / ATTACKER)
@@ -314,7 +314,7 @@ def swap(served: Path) -> None:
         os.rename("next", "flip")
         os.rename("link-to-folder", "folder")
         os.rename("way/inner", outside / "drop" / "inner")
-        with contextlib.suppress(OSError):  # a server that was asked to write may have made something here
+        with contextlib.suppress(OSError):  # a server may have created this name for a write request
             os.link("spare", "next")
             os.rename("next", "flip")
         os.rename("folder", "link-to-folder")
@@ -324,7 +324,7 @@ def swap(served: Path) -> None:
 
 
 def try_swapped(served: Path, path: bytes) -> bytes:
-    """What a careless server would read at this moment."""
+    """Return what a careless server would read now."""
     attacker = replace.Identity(*IDS[ATTACKER])
     try:
         with replace.impersonate(attacker), open(os.fsencode(served) + b"/" + path, "rb") as file:

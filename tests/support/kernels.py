@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What each credential call must do, kernel by kernel: pure functions of the state.
+"""Models of the credential calls of each kernel, as pure functions of the state.
 
-A state is (real, effective, saved) ids and whether the caller is privileged; a call gives
-an errno (0: it worked) and the next state.  User and group ids follow the same rules.  After
+A state is the real, effective and saved id, and whether the caller is privileged. A call returns an errno (0 if it
+succeeds) and the next state. User and group ids follow the same rules. Sources:
 "Setuid Demystified" (Chen, Wagner, Dean 2002) and its revision (Tsafrir, Da Silva, Wagner
-2008), credentials(7), and the kernels' own sources, named at each class.  On Linux the fs id
-follows the effective one, and setfsuid is its own little model.
+2008), credentials(7), and the source file of each kernel, named at its class.  On Linux the fs id follows the effective
+id; setfsuid has a separate model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import itertools
 from typing import NamedTuple
 
 UNSET = -1
-#: 0, and two ids above 65535, so that a 16-bit call shows
+#: 0, and two ids above 65535, which a 16-bit call would truncate
 IDS = (0, 80001, 80002)
 ARGUMENTS = (*IDS, UNSET)
 
@@ -49,7 +49,7 @@ class Linux:
 
     @staticmethod
     def sete(old: State, privileged: bool, new: int) -> Answer:
-        """libc's, as setres(-1, new, -1); that -1 is EINVAL is glibc's contract and ours."""
+        """libc calls setres(-1, new, -1). In glibc and in libreplace, -1 is EINVAL."""
         return (errno.EINVAL, old) if new == UNSET else Linux.setres(old, privileged, UNSET, new, UNSET)
 
     @staticmethod
@@ -69,14 +69,14 @@ class Linux:
 
     @staticmethod
     def setfs(old: State, fs: int, privileged: bool, new: int) -> tuple[int, int]:
-        """(errno, fs id): ours, which refuses -1 and says EPERM where the kernel says nothing."""
+        """Return (errno, fs id) of libreplace, which refuses -1 and reports EPERM; the kernel reports no error."""
         if new == UNSET:
             return errno.EINVAL, fs
         return (0, new) if privileged or new in (*old, fs) else (errno.EPERM, fs)
 
 
 class Darwin:
-    """xnu bsd/kern/kern_prot.c; privileged: suser(), an effective uid of 0.  There is no setresuid()."""
+    """xnu bsd/kern/kern_prot.c; privileged: suser(), an effective uid of 0.  It has no setresuid()."""
 
     @staticmethod
     def set(old: State, privileged: bool, new: int) -> Answer:
@@ -123,7 +123,7 @@ class NetBSD:
 
 
 class FreeBSD:
-    """sys/kern/kern_prot.c; privileged: an effective uid of 0.  setuid() is that of POSIX's appendix B.4.2.2."""
+    """sys/kern/kern_prot.c; privileged: an effective uid of 0.  setuid() follows appendix B.4.2.2 of POSIX."""
 
     @staticmethod
     def set(old: State, privileged: bool, new: int) -> Answer:
@@ -146,7 +146,7 @@ class FreeBSD:
             new = new._replace(s=new.e)
         return 0, new
 
-    setres = Linux.setres  # sys_setresuid(): each id one of the three, or privileged
+    setres = Linux.setres  # sys_setresuid(): privileged, or each id is one of the three
 
 
 def states() -> list[State]:
@@ -158,14 +158,14 @@ def arguments(count: int) -> list[tuple[int, ...]]:
 
 
 def reachable(kernel: type, calls: dict[str, int]) -> set[State]:
-    """Every state that a process which starts as root can come to by the kernel's calls."""
+    """Return every state that a process can reach if it starts as root."""
     seen, todo = set(), [State(0, 0, 0)]
     while todo:
         state = todo.pop()
         if state not in seen:
             seen.add(state)
             for call, count in calls.items():
-                # -1 where it is not "unchanged" would be an id like any other
+                # a call with one argument would take -1 as an ordinary id
                 for args in arguments(count):
                     if count > 1 or UNSET not in args:
                         todo.append(getattr(kernel, call)(state, state.e == 0, *args)[1])

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Wrong versions of a C file, by rules on its structure: no text of the file is quoted, so it may be rewritten.
+"""Make wrong versions (mutants) of a C file by rules on its structure, independent of the text of the file.
 
-Not a C parser: it finds functions, their statements and their conditions by tokens and brackets, in the plain style
-that clang-format leaves (tabs, one statement a line, no `switch` in what is mutated).
+This is not a C parser. It finds functions, statements and conditions by tokens and brackets. The file must have the
+style of clang-format: tabs, one statement on each line, and no `switch` in mutated functions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-#: What a file is cut into; comments, strings and spaces are one token each.
+#: One token. A comment, a string or a run of spaces is one token.
 _TOKEN = re.compile(
     r"""(?P<skip>/\*.*?\*/|//[^\n]*|\s+|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|^\#(?:[^\n]*\\\n)*[^\n]*)
     |(?P<word>\w+)|(?P<operator>->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/|&^]=|.)""",
@@ -23,9 +23,9 @@ _TYPES = {
     "int", "unsigned", "long", "char", "void", "const", "static", "struct", "enum", "size_t", "uid_t", "gid_t",
     "uint64_t",
 }  # fmt: skip
-#: What changes credentials: its place and its arguments matter.
+#: Functions that change credentials. Their order and their arguments matter.
 _SETTER = re.compile(r"libreplace_set\w+|syscall|set\w+|raise\w*|put_down\w*|take_up\w*")
-#: Calls that there are alike for users and groups.
+#: Calls that exist for both users and groups.
 _KIND = re.compile(r"(SYS_|libreplace_)?(set|get)\w*[ug]id(32)?")
 _CALL = re.compile(r"\b[a-z]\w+\(")
 _CHANGES = re.compile(rf"\b({_SETTER.pattern}|changed|restore|go_back)\(")
@@ -41,7 +41,7 @@ class Token(NamedTuple):
 class Mutant(NamedTuple):
     function: str
     rule: str
-    number: int  # among those of this function and rule
+    number: int  # counts the mutants of this function and rule
     text: str  # the whole file
 
     @property
@@ -61,7 +61,7 @@ def _tokens(text: str) -> list[Token]:
 
 
 def functions(text: str) -> dict[str, list[Token]]:
-    """The tokens between the braces of each function."""
+    """Return the tokens between the braces of each function."""
     tokens, found = _tokens(text), {}
     for place, token in enumerate(tokens):
         if token.text == "{" and token.depth == 0 and tokens[place - 1].text == ")":
@@ -72,7 +72,7 @@ def functions(text: str) -> dict[str, list[Token]]:
 
 
 def _statements(body: list[Token]) -> Iterator[list[Token]]:
-    """Statements without braces, each up to its semicolon; `if (...)` and `for (...)` are ones of their own."""
+    """Yield the statements, each up to its semicolon; `if (...)` and `for (...)` are separate statements."""
     start, place = 0, 0
     while place < len(body):
         token = body[place]
@@ -92,7 +92,7 @@ def _statements(body: list[Token]) -> Iterator[list[Token]]:
 
 
 def _operands(tokens: list[Token]) -> Iterator[tuple[int, int, int, int]]:
-    """Of each &&, || and binary &: where the left operand begins, the operator begins and ends, the right one ends."""
+    """For each &&, || and binary &, yield the start of the left operand, both ends of the operator and the right end."""
     for place, operator in enumerate(tokens):
         binary = operator.text == "&" and re.fullmatch(r"\w+|\)", tokens[place - 1].text)
         if operator.text not in ("&&", "||") and not binary:
@@ -114,7 +114,7 @@ def _ends(token: Token, operator: Token, ends: set[str]) -> bool:
 
 
 def _arguments(tokens: list[Token]) -> Iterator[list[tuple[int, int]]]:
-    """For each call that changes credentials: where its arguments begin and end."""
+    """Yield, for each call that changes credentials, the start and end of each argument."""
     for place, token in enumerate(tokens[1:], 1):
         if token.text == "(" and _SETTER.fullmatch(tokens[place - 1].text):
             inside = []
@@ -130,7 +130,7 @@ def _arguments(tokens: list[Token]) -> Iterator[list[tuple[int, int]]]:
 
 
 def _of_statement(statement: list[Token], text: str) -> Iterator[tuple[str, int, int, str]]:
-    """(rule, from, to, what stands there instead)."""
+    """Yield (rule, start, end, replacement)."""
     first, last = statement[0], statement[-1]
     start, end = first.start, last.end
     level = [token.text for token in statement if token.depth == first.depth]
@@ -169,7 +169,7 @@ def _of_statement(statement: list[Token], text: str) -> Iterator[tuple[str, int,
 
 
 def mutants(text: str) -> list[Mutant]:
-    """Every mutant of every function of a file."""
+    """Return every mutant of every function of a file."""
     found, seen = [], {"".join(text.split())}
     for function, body in functions(text).items():
         numbers: dict[str, int] = {}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Processes that really are somebody else, at the other end of a socket or by their number; and user namespaces."""
+"""Start processes of other users, as peers of a socket or known by their process id; enter user namespaces."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from support.children import HANG, LIBC
 
 
 def become(uid: int, gid: int, groups: Any = ()) -> Callable[[], None]:
-    """A function that makes the calling process this user for good."""
+    """Return a function that permanently makes the calling process this user."""
 
     def change() -> None:
         os.setgroups(list(groups))
@@ -25,13 +25,13 @@ def become(uid: int, gid: int, groups: Any = ()) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def other_process(start: Callable[[], object]) -> Iterator[int]:
-    """The number of a child that has called `start` and waits to be killed."""
+    """Yield the process id of a child that has called `start` and waits; kill it afterwards."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reader)
-            kept = start()  # noqa: F841  (a socket stays open)
+            kept = start()  # noqa: F841  (it keeps a socket open)
             os.write(writer, b"x")
             signal.pause()
         finally:
@@ -53,7 +53,7 @@ def connected(
     kind: socket.SocketKind = socket.SOCK_STREAM,
     after: Callable[[socket.socket], object] = lambda end: None,
 ) -> Iterator[socket.socket]:
-    """The server's end of a connection with a child, which calls `before`, connects, and calls `after`."""
+    """Yield the server's end of a connection. The child calls `before`, connects, and calls `after`."""
     with socket.socket(socket.AF_UNIX, kind) as listener:
         listener.bind("")  # an address that the kernel chooses
         listener.listen()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The report's schema, strictly."""
+"""Validate reports against a strict form of their schema."""
 
 import json
 import os
@@ -13,7 +13,7 @@ SCHEMA = json.loads((Path(__file__).resolve().parent.parent.parent / "replace" /
 
 
 def strict_schema(schema: Any) -> Any:
-    """The report's schema for what this version writes: a reader lets unknown fields pass, here they are errors."""
+    """Return the schema with unknown fields as errors. Readers ignore such fields; this version must not write any."""
     if isinstance(schema, dict):
         closed = {"additionalProperties": False} if "properties" in schema and "type" in schema else {}
         return {**{key: strict_schema(value) for key, value in schema.items()}, **closed}
@@ -21,13 +21,13 @@ def strict_schema(schema: Any) -> Any:
 
 
 def valid(document: dict[str, Any]) -> dict[str, Any]:
-    """The report, held against the schema: every report that a test comes by goes through here."""
+    """Validate a report and return it. Tests call this for every report that they read."""
     jsonschema.validate(document, strict_schema(SCHEMA), jsonschema.Draft202012Validator)
     return document
 
 
 def validate_reports(folder: Path) -> int:
-    """Hold every build's report under the folder against the schema; returns how many there were."""
+    """Validate every build report under the folder; return their number."""
     found = 0
     for place, _, names in os.walk(folder):
         if "build_report.json" in names:

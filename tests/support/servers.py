@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the tests of servers need around one: eight users and their files, a start, clients that begin together.
+"""Set up the tests of servers: eight users and their files, a running server, and clients that start together.
 
-The users are in files that nss_wrapper shows to the server: it looks them up as it would any, and nothing is
-added to this machine's.
+nss_wrapper shows the users to the server from files, so the user database of this machine does not change.
 """
 
 import contextlib
@@ -36,7 +35,7 @@ PAGE = (ROOT / "docs" / "servers.md").read_text()
 
 @contextlib.contextmanager
 def world() -> Iterator[Path]:
-    """A folder with a home and a secret for each user, and one for the team; and the user database, as files."""
+    """Yield a folder with each user's home and secret, the team's folder, and the files of the user database."""
     with tempfile.TemporaryDirectory(prefix="libreplace-servers-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -63,7 +62,7 @@ def world() -> Iterator[Path]:
 
 
 def nss_wrapper() -> str:
-    """The library that shows other users to a process."""
+    """Return the path of the library that shows other users to a process."""
     for folder in ("/usr/lib", *map(str, Path("/usr/lib").glob("*-linux-gnu"))):
         if os.path.exists(f"{folder}/libnss_wrapper.so"):
             return f"{folder}/libnss_wrapper.so"
@@ -71,7 +70,7 @@ def nss_wrapper() -> str:
 
 
 def with_users(folder: Path, passwd: list[str], group: list[str], code: str) -> str:
-    """What a Python program prints that sees these users and groups, and no others; it may import from tests/."""
+    """Run a Python program that sees only these users and groups; return its output. It may import from tests/."""
     (folder / "passwd").write_text("".join(f"{line}\n" for line in passwd))
     (folder / "group").write_text("".join(f"{line}\n" for line in group))
     database = {"NSS_WRAPPER_PASSWD": f"{folder}/passwd", "NSS_WRAPPER_GROUP": f"{folder}/group"}
@@ -91,10 +90,10 @@ def server(
     status: int = 0,
     env: dict[str, str] | None = None,
 ) -> Iterator[tuple[int, str]]:
-    """Start it; yields its process id and its address: the last word of the line that it prints when it listens.
+    """Start a server; yield its process id and its address, the last word of the line "listening on ...".
 
-    A server that prints nothing has a socket, and listens when everybody may connect to it.  The server must end
-    with that status when it is sent the signal.
+    If `socket` is given, the server prints nothing and is ready when every user may connect to that socket.  After the
+    block, the signal `stop` must end the server with `status`.
     """
     database = {"NSS_WRAPPER_PASSWD": f"{world}/passwd", "NSS_WRAPPER_GROUP": f"{world}/group"}
     with open(world / "log", "w") as log:
@@ -105,7 +104,7 @@ def server(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # as a service is started: a terminal that it opened could become its own
+            start_new_session=True,  # like a service; a terminal that it opens could become its controlling terminal
         )
 
     def address() -> str | None:
@@ -129,7 +128,7 @@ def server(
 
 
 def open_files(pid: int) -> dict[str, str]:
-    """What a process has open: paths, and by which number."""
+    """Return the paths that a process has open, and their descriptors."""
     found = {}
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -138,7 +137,7 @@ def open_files(pid: int) -> dict[str, str]:
 
 
 def until_open(pid: int, path: str) -> str:
-    """Wait until a process has opened the file; the number of its descriptor."""
+    """Wait until a process has opened the file; return the descriptor."""
     found: dict[str, str] = {}
 
     def is_open() -> bool:
@@ -150,7 +149,7 @@ def until_open(pid: int, path: str) -> str:
 
 
 def command(program: str, replaced: dict[str, object]) -> list[str]:
-    """The page's command for that program, with the words replaced that are this machine's."""
+    """Return the command of the page for that program, with words replaced by those of this machine."""
     (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", PAGE, re.M)
     replaced = {"python3": sys.executable, f"docs/examples/{program}": f"{ROOT}/docs/examples/{program}", **replaced}
     words = shlex.split(line)
@@ -159,7 +158,7 @@ def command(program: str, replaced: dict[str, object]) -> list[str]:
 
 
 def users_file(world: Path, homes: str | None = None) -> Path:
-    """The file of users and passwords that a server is given, and of their homes if it is told where these are."""
+    """Make the file of users, passwords and, if `homes` is given, home folders for a server."""
     path = world / "users"
     path.touch(0o600)
     lines = [f"{name}:word of {name}" + ("" if homes is None else f":{homes}/{name}") for name in NAMES]
@@ -168,7 +167,7 @@ def users_file(world: Path, homes: str | None = None) -> Path:
 
 
 def all_at_once(function: Callable[[str, threading.Barrier], Any]) -> list[Any]:
-    """function(name, barrier) for each user, in a thread each; the barrier is passed by all of them together."""
+    """Call function(name, barrier) for each user in a separate thread; all of them pass the barrier together."""
     barrier = threading.Barrier(len(NAMES), timeout=HANG)
 
     def one(name: str) -> Any:
@@ -183,15 +182,15 @@ def all_at_once(function: Callable[[str, threading.Barrier], Any]) -> list[Any]:
 
 
 def owner(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """The user and the group that a file belongs to."""
+    """Return the uid and the gid of a file."""
     entry = os.lstat(path)
     return entry.st_uid, entry.st_gid
 
 
 def clean(pid: int) -> int:
-    """Every thread is root, without capabilities lost or groups gained; returns how many there are beside the main one.
+    """Wait until every thread is root with the main thread's capabilities; return the number of other threads.
 
-    A thread may be a moment late: a client has the last byte of a body before its iterator is asked for more.
+    A thread may need a moment: a client can have the last byte of a body before the server has left the identity.
     """
     deadline = time.monotonic() + HANG
     while True:

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""One known start for the tests, however they were started, and one known state between two of them.
+"""Give the tests a known process state at the start, and restore it between two tests.
 
-A shell ignores SIGINT in what a script starts with `&`; a service manager sets the umask and limits; a user has a
-locale and compiler flags.  Children inherit all of it, so a test would see another result for each start.
+A shell ignores SIGINT in a script's background jobs; a service manager sets the umask and limits; a user has a locale
+and compiler flags.  Children inherit all of it, so without this module the results would depend on how the tests were
+started.
 """
 
 import atexit
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 from support.children import HANG
 
-#: Python ignores these itself.
+#: Signals that Python itself ignores.
 _IGNORED = {signal.SIGPIPE, signal.SIGXFSZ}
 #: Variables that change what Python, Meson, compilers or argparse do.
 _VARIABLES = (
@@ -48,12 +49,12 @@ def set_known_start() -> None:
     os.environ.update(LC_ALL="C.UTF-8", TZ="UTC")
     locale.setlocale(locale.LC_ALL, "C.UTF-8")
     time.tzset()
-    if not _is_open_to_all(tempfile.gettempdir()):  # the users that tests switch to must reach what is made there
+    if not _is_open_to_all(tempfile.gettempdir()):  # the users that tests switch to must reach temporary files
         os.environ.pop("TMPDIR", None)
         tempfile.tempdir = None
     if not os.access(os.environ.get("HOME", ""), os.R_OK | os.W_OK | os.X_OK):
         os.environ["HOME"] = _make_home()
-    nothing = os.open(os.devnull, os.O_RDONLY)  # closed, a terminal or a pipe: from now on there is nothing to read
+    nothing = os.open(os.devnull, os.O_RDONLY)  # replaces a closed descriptor, a terminal or a pipe
     if nothing != 0:
         os.dup2(nothing, 0)
         os.close(nothing)
@@ -61,13 +62,13 @@ def set_known_start() -> None:
 
 
 def _is_open_to_all(folder: str) -> bool:
-    """Whether every user may pass through the folder and all those above it."""
+    """Whether every user may search the folder and all its parents."""
     path = Path(folder).resolve()
     return all(place.stat().st_mode & stat.S_IXOTH for place in (path, *path.parents))
 
 
 def _make_home() -> str:
-    """The user's home; a new folder if there is none, or no such user, as in many a container."""
+    """Return the user's home folder, or a new folder if the user or the home does not exist, as in many containers."""
     with contextlib.suppress(KeyError):
         home = pwd.getpwuid(os.getuid()).pw_dir
         if os.access(home, os.W_OK | os.X_OK):
@@ -86,11 +87,11 @@ def _set_signals() -> None:
 
 def _set_limits() -> None:
     def soft(kind: int, wanted: int) -> None:
-        """As much as is wanted, or as the hard limit permits."""
+        """Set the soft limit to the wanted value, or to the hard limit if that is lower."""
         hard = resource.getrlimit(kind)[1]
         resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
-    soft(resource.RLIMIT_CORE, 0)  # some children are meant to abort
+    soft(resource.RLIMIT_CORE, 0)  # some children abort on purpose
     soft(resource.RLIMIT_NOFILE, 4096)
     soft(resource.RLIMIT_STACK, 8 * 2**20)
     for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_DATA):
@@ -98,7 +99,7 @@ def _set_limits() -> None:
 
 
 class State(NamedTuple):
-    """What a test must leave as it was."""
+    """The parts of the process state that a test must not change."""
 
     ids: tuple[Any, ...]
     folder: str
@@ -114,7 +115,7 @@ class State(NamedTuple):
 
 
 def _children() -> Iterator[int]:
-    """The process ids of this process's children: of each thread, from proc_pid_task(5)."""
+    """Yield the process ids of the children of each thread (proc_pid_task(5))."""
     for task in os.listdir("/proc/self/task"):
         try:
             with open(f"/proc/self/task/{task}/children", encoding="ascii") as file:
@@ -124,18 +125,18 @@ def _children() -> Iterator[int]:
 
 
 def _descriptors() -> Iterator[int]:
-    """The numbers of this process's open files."""
+    """Yield the open file descriptors of this process."""
     for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # listdir()'s own, which is closed again
+        with contextlib.suppress(OSError):  # the descriptor of listdir() itself, which is already closed
             os.fstat(int(name))
             yield int(name)
 
 
 def state() -> State:
-    """What this process is now."""
+    """Return the present state of this process."""
     mask = os.umask(0o022)
     os.umask(mask)
-    others = {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM}  # the last is pytest-timeout's
+    others = {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM}  # pytest-timeout uses SIGALRM
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals() - others}
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     ids = (os.getresuid(), os.getresgid(), sorted(os.getgroups()))
@@ -151,7 +152,7 @@ def state() -> State:
 
 
 def restore(before: State) -> list[str]:
-    """Put back what a test has changed; returns what that was, in words."""
+    """Restore the state that a test has changed; return a description of each change."""
     found = []
     now = state()
     if now.ids != before.ids:
@@ -182,7 +183,7 @@ def restore(before: State) -> list[str]:
     if now.path != before.path:
         found.append("another sys.path")
         sys.path[:] = before.path
-    # An import adds a module for good; another module in the place of one, or none, is a change.
+    # New modules are allowed. A removed or replaced module is a change.
     changed = [name for name, module in before.modules.items() if now.modules.get(name) is not module]
     if changed:
         found.append(f"modules {', '.join(sorted(changed))}")
@@ -191,7 +192,7 @@ def restore(before: State) -> list[str]:
         found.append(f"descriptor {descriptor}, {os.readlink(f'/proc/self/fd/{descriptor}')}")
         os.close(descriptor)
     for thread in now.threads - before.threads:
-        thread.join(HANG)  # who tells the test that it is done may still be ending
+        thread.join(HANG)  # a thread may still be ending after it has told the test so
         if thread.is_alive():
             found.append(f"thread {thread.name}")
     for child in now.children - before.children:
@@ -201,13 +202,13 @@ def restore(before: State) -> list[str]:
 
 
 def _end(child: int) -> bool:
-    """End a child process that was left; whether it was one (Python keeps a helper of its own for shared memory)."""
+    """Kill a leftover child process; return False if it had ended or is Python's own helper for shared memory."""
     try:
         with open(f"/proc/{child}/cmdline", "rb") as file:
             if b"multiprocessing" in file.read():
                 return False
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    except (OSError, ChildProcessError):  # it has ended, and somebody has waited for it
+    except (OSError, ChildProcessError):  # it has ended and was waited for
         return False
     return True

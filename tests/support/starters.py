@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What can start a thread or a process in Python's library, and how to try it.
+"""Every function of Python's library that starts a thread or a process, and how to call it.
 
-Each entry of STARTERS is a callable that starts something, waits for it and clears up. Everything that they need is
-imported here, because a user whom a test acts for may be unable to read Python's library.
+Each entry of STARTERS is a callable that starts something, waits for it and cleans up. This module imports everything
+that the entries need, because the user of a test may be unable to read Python's library.
 """
 
 # mypy: ignore-errors
-# It names what only some versions of Python have.
+# Some names exist only in some versions of Python.
 
 import _posixsubprocess
 import _thread
@@ -58,7 +58,7 @@ from typing import Any
 from replace import _native
 
 TRUE = "/bin/true"
-#: The only name of the interpreters of PEP 734 and of what came before them; None where there are none.
+#: The module of subinterpreters (PEP 734) or its predecessor; None if this Python has neither.
 INTERPRETERS: Any = None
 for _name in ("_interpreters", "_xxsubinterpreters"):
     with contextlib.suppress(ImportError):
@@ -68,26 +68,26 @@ STARTERS: dict[str, Callable[[], object]] = {}
 
 
 def alive() -> tuple[set[str], set[str]]:
-    """The threads of this process and its children, also those that have ended and that nobody has waited for."""
+    """Return the threads and the children of this process, including zombies."""
     threads = set(os.listdir("/proc/self/task"))
     children: set[str] = set()
     for tid in threads:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
             children.update(Path(f"/proc/self/task/{tid}/children").read_text().split())
     return threads, children
 
 
 def nothing_new(before: tuple[set[str], set[str]]) -> bool:
-    """A thread that was joined may still have been there before."""
+    """Whether no thread or child is new. Threads may be missing, because a joined thread may end late."""
     return all(now <= then for now, then in zip(alive(), before, strict=True))
 
 
 def prepare(name: str, folder: str) -> None:
-    """To be called in a child, before it starts anything: what cannot be made while an identity is held.
+    """Make, in a child, the objects that cannot be made under an identity.
 
-    multiprocessing uses the folder. One that it makes itself would be left behind, because children end by os._exit().
+    multiprocessing uses the folder. It would not delete a folder of its own, because children end by os._exit().
     """
-    sys.modules["__main__"] = types.ModuleType("__main__")  # multiprocessing's children would import pytest's
+    sys.modules["__main__"] = types.ModuleType("__main__")  # otherwise multiprocessing's children import pytest's
     if name.startswith("interpreters."):  # a process with interpreters cannot always fork
         _made.append(INTERPRETERS.create())
     multiprocessing.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]
@@ -107,7 +107,7 @@ def starts(name: str, *arguments: Any) -> Callable[[Callable[..., object]], Call
     return add
 
 
-def waited(pid: int) -> None:
+def wait_for_success(pid: int) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
@@ -118,19 +118,19 @@ def fork(function: Callable[[], int]) -> None:
     pid = function()
     if pid == 0:
         os._exit(0)
-    waited(pid)
+    wait_for_success(pid)
 
 
 def terminal(function: Callable[[], tuple[int, int]]) -> None:
     pid, descriptor = function()
     if pid == 0:
         os._exit(0)
-    waited(pid)
+    wait_for_success(pid)
     os.close(descriptor)
 
 
 def execute(name: str, *arguments: Any) -> None:
-    """In this process if it is to be refused, else in a forked one."""
+    """Call an exec function: under an identity, where it is refused, in this process; otherwise in a forked child."""
     function = getattr(os, name)
     if _native.depth():
         function(*arguments)
@@ -140,15 +140,15 @@ def execute(name: str, *arguments: Any) -> None:
             function(*arguments)
         finally:
             os._exit(1)
-    waited(pid)
+    wait_for_success(pid)
 
 
 STARTERS["os.fork"] = lambda: fork(os.fork)
 STARTERS["os.forkpty"] = lambda: terminal(os.forkpty)
 STARTERS["pty.fork"] = lambda: terminal(pty.fork)
 STARTERS["pty.spawn"] = lambda: pty.spawn([TRUE], master_read=lambda descriptor: b"")
-STARTERS["os.posix_spawn"] = lambda: waited(os.posix_spawn(TRUE, ["true"], {}))
-STARTERS["os.posix_spawnp"] = lambda: waited(os.posix_spawnp("true", ["true"], os.environ))
+STARTERS["os.posix_spawn"] = lambda: wait_for_success(os.posix_spawn(TRUE, ["true"], {}))
+STARTERS["os.posix_spawnp"] = lambda: wait_for_success(os.posix_spawnp("true", ["true"], os.environ))
 STARTERS["os.system"] = lambda: os.system("true")
 STARTERS["os.popen"] = lambda: os.popen("true").close()
 for _name, _rest in {
@@ -161,9 +161,9 @@ STARTERS["os._execvpe"] = partial(execute, "_execvpe", TRUE, ["true"], {})
 STARTERS["os._spawnvef"] = partial(os._spawnvef, os.P_WAIT, TRUE, ["true"], None, os.execv)
 
 
-# ---- subprocess, and what uses it
+# ---- subprocess and its users
 
-STARTERS["_posixsubprocess.fork_exec"] = lambda: waited(
+STARTERS["_posixsubprocess.fork_exec"] = lambda: wait_for_success(
     multiprocessing.util.spawnv_passfds(TRUE.encode(), [b"true"], [])
 )
 STARTERS["subprocess.Popen"] = lambda: subprocess.Popen([TRUE]).wait()
@@ -278,7 +278,7 @@ def track() -> None:
 
 def _stop_tracker(tracker: Any) -> None:
     os.close(tracker._fd)
-    waited(tracker._pid)
+    wait_for_success(tracker._pid)
 
 
 @starts("multiprocessing.forkserver.ensure_running")
@@ -352,21 +352,21 @@ _watcher = vars(asyncio.unix_events).get("ThreadedChildWatcher") or vars(asyncio
 def watch() -> None:
     async def body() -> None:
         done = asyncio.Event()
-        pid = _ended_child()
+        pid = _pid_of_an_ended_child()
         _watcher().add_child_handler(pid, lambda *_: done.set())
         await done.wait()
 
     asyncio.run(body())
 
 
-def _ended_child() -> int:
-    """A child, or a number that is none where no child can be started."""
+def _pid_of_an_ended_child() -> int:
+    """Return the process id of an ended child, or an unused id under an identity, where no child can start."""
     if _native.depth():
         return 2**22
     return os.posix_spawn(TRUE, ["true"], {})
 
 
-# ---- Interpreters of the process that have other hooks
+# ---- Subinterpreters, which have their own audit hooks
 
 if INTERPRETERS:
 
@@ -386,7 +386,7 @@ if INTERPRETERS:
             )
 
 
-#: The modules whose names are looked through for more, and what a name looks like that may start something.
+#: The modules that are searched for more starting functions, and the pattern of names that may start something.
 MODULES: tuple[Any, ...] = (
     *(os, posix, pty, subprocess, _posixsubprocess, _thread, threading, faulthandler, signal, sys),
     *(multiprocessing, concurrent.futures, multiprocessing.pool, multiprocessing.util, multiprocessing.context),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Holds what transitions.c printed (or what Python did) against the model of Linux."""
+"""Compare the output of transitions.c, or the results of Python calls, with the model of Linux."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from support.kernels import IDS, UNSET, Linux, State, arguments, states
 
-#: 2 376 of the four calls that libc has too, and 4 of setfs*, in each of 27 states: by kind of id and privilege
+#: For uids and gids, with and without privilege: 2376 cases of libc's four calls, and 4 of setfs* in each of 27 states
 ALL = 2 * 2 * (2376 + 27 * 4)
 
 Transition = tuple[str, bool, State, str, tuple[int, ...]]
@@ -51,7 +51,7 @@ def parse(text: str) -> dict[Transition, Outcome]:
 
 
 def wrong(found: dict[Transition, Outcome], transitions: Iterable[Transition] | None = None) -> list[str]:
-    """What is missing or differs from the model, in words."""
+    """Describe each transition that is missing or differs from the model."""
     problems = []
     for transition in everything() if transitions is None else transitions:
         seen, wanted = found.get(transition), expected(transition)
@@ -60,6 +60,6 @@ def wrong(found: dict[Transition, Outcome], transitions: Iterable[Transition] | 
     return problems
 
 
-def minus_one_is_libcs_own_affair(transition: Transition) -> bool:
-    """seteuid(-1) and setegid(-1): EINVAL in glibc, nothing in musl; the one documented difference."""
+def is_sete_of_minus_one(transition: Transition) -> bool:
+    """Whether this is seteuid(-1) or setegid(-1): EINVAL in glibc, unchanged in musl; the one documented difference."""
     return transition[3] == "sete" and transition[4] == (UNSET,)
