@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Account: what the databases say, what is refused of it, and the cache that the page shows.
+"""Account: lookups, refused database entries, and the cache that docs/identities.md shows.
 
-Odd databases are files that nss_wrapper shows to a child.
+Unusual databases are files that nss_wrapper shows to a child.
 """
 
 import pickle
@@ -72,8 +72,8 @@ def test_unknown_or_invalid_user_raises(look_up, user, exception, words):
     assert type(caught.value) is exception
 
 
-#: Prints the account, or the error, for each line of a list of users.
-TELL = """
+#: Prints the account or the error for each user of a list.
+PRINT_LOOKUPS = """
 from replace import Account
 for user in {}:
     try: print(Account.lookup(user))
@@ -81,19 +81,19 @@ for user in {}:
 """
 
 
-def told(tmp_path, passwd, group, users):
-    return with_users(tmp_path, [ROOT_LINE, *passwd], ["root:x:0:", *group], TELL.format(users)).splitlines()
+def lookups(tmp_path, passwd, group, users):
+    return with_users(tmp_path, [ROOT_LINE, *passwd], ["root:x:0:", *group], PRINT_LOOKUPS.format(users)).splitlines()
 
 
 def test_lookup_returns_every_field_of_the_database(tmp_path):
     groups = ["team:x:80300:bob,alice", "alice:x:80011:", "again:x:80300:alice", "other:x:80301:bob"]
-    (text,) = told(tmp_path, [ALICE_LINE], groups, ["alice"])
+    (text,) = lookups(tmp_path, [ALICE_LINE], groups, ["alice"])
     wanted = Account("alice", 80001, 80011, (80011, 80300), "/home/alice", "/bin/zsh", "Alice A.,room 1")
     assert eval(text) == wanted
 
 
 def test_lookup_accepts_empty_fields_and_a_shared_uid(tmp_path):
-    lines = told(tmp_path, ["toor:x:0:0:::", ALICE_LINE], ["wheel:x:10:toor"], ["toor", "root", 0])
+    lines = lookups(tmp_path, ["toor:x:0:0:::", ALICE_LINE], ["wheel:x:10:toor"], ["toor", "root", 0])
     toor, root, zero = map(eval, lines)
     assert toor == Account("toor", 0, 0, (0, 10), "", "", "")
     assert root == zero == Account("root", 0, 0, (0,), "/root", "/bin/sh", "")
@@ -115,9 +115,9 @@ def test_lookup_accepts_empty_fields_and_a_shared_uid(tmp_path):
 )
 def test_invalid_database_entry_raises_value_error(tmp_path, entry, groups, words):
     users = ["eve", ALICE_LINE.split(":")[0]]
-    first, second = told(tmp_path, [entry, ALICE_LINE], groups, users)
+    first, second = lookups(tmp_path, [entry, ALICE_LINE], groups, users)
     assert first == f"ValueError the database is wrong about user 'eve': {words}"
-    assert second.startswith("Account(name='alice'"), "others are not concerned"
+    assert second.startswith("Account(name='alice'"), "the wrong entry does not affect other users"
 
 
 def test_lookup_finds_all_65536_groups(tmp_path):
@@ -127,14 +127,14 @@ def test_lookup_finds_all_65536_groups(tmp_path):
 
 
 def test_numeric_user_name_is_not_taken_for_a_uid(tmp_path):
-    """And is found by its own uid."""
-    lines = told(tmp_path, ["80001:x:80002:80002::/:/x", ALICE_LINE], [], ["80001", 80001, 80002])
+    """The user is still found by its own uid."""
+    lines = lookups(tmp_path, ["80001:x:80002:80002::/:/x", ALICE_LINE], [], ["80001", 80001, 80002])
     assert lines[0].startswith("ValueError '80001' is a number in a str")
     assert [eval(line).name for line in lines[1:]] == ["alice", "80001"]
 
 
 def test_next_lookup_sees_changed_groups(tmp_path):
-    """Nothing is cached here."""
+    """Account.lookup() caches nothing."""
     code = (
         "import os, sys; from replace import Account\n"
         "print(Account.lookup('alice').groups)\n"
@@ -164,11 +164,11 @@ def site():
     return str(replace.__path__[0]).rpartition("/")[0]
 
 
-# ---- The cache that the page shows
+# ---- The cache that docs/identities.md shows
 
 
-def shown_cache():
-    """The function of docs/identities.md."""
+def documented_cache():
+    """Return the function account_of() of docs/identities.md."""
     needs_package("cachetools")
     page = (ROOT / "docs" / "identities.md").read_text()
     (program,) = re.findall(r"```python\n(import threading\n\nimport cachetools.*?)```", page, re.S)
@@ -178,7 +178,7 @@ def shown_cache():
 
 
 def test_documented_cache_looks_up_each_name_once_until_it_expires(monkeypatch):
-    account_of, getpwnam = shown_cache(), pwd.getpwnam
+    account_of, getpwnam = documented_cache(), pwd.getpwnam
     account_of.cache.clear()
     asked, lock, all_here = [], threading.Lock(), threading.Event()
     about_to_ask = []
@@ -203,7 +203,7 @@ def test_documented_cache_looks_up_each_name_once_until_it_expires(monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(asked) == ["daemon", "root"], "one look-up for each; one name does not wait for another"
+    assert sorted(asked) == ["daemon", "root"], "one lookup for each name, and the names do not wait for each other"
     assert len(found) == 16
     assert set(found) == {Account.lookup("daemon"), Account.lookup("root")}
     asked.clear()
@@ -211,11 +211,11 @@ def test_documented_cache_looks_up_each_name_once_until_it_expires(monkeypatch):
     assert asked == []
     account_of.cache.expire(time.monotonic() + 61)
     account_of("daemon")
-    assert asked == ["daemon"], "old, and asked for again"
+    assert asked == ["daemon"], "an expired entry is looked up again"
 
 
 def test_documented_cache_does_not_keep_failures():
-    account_of = shown_cache()
+    account_of = documented_cache()
     for _ in range(2):
         with pytest.raises(KeyError, match="no user has the name 'no-such-user'"):
             account_of("no-such-user")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""An identity across yield or await: refused by the frame that enters, in whatever library it runs."""
+"""An identity across yield or await is refused in every library. The check looks at the frame that enters."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ def start(thing):
             thing.send(None)
 
 
-#: A `with` in a body of each kind, and not in a function that it calls.  G is some guard.
+#: Generator and coroutine bodies of each kind that enter directly, not in a called function.  G is a guard.
 BODIES = {
     "generator": "def body():\n    with impersonate(ALICE):\n        yield",
     "coroutine": "async def body():\n    with impersonate(ALICE):\n        pass",
@@ -43,7 +43,7 @@ BODIES = {
     "        stack.enter_context(impersonate(ALICE))",
     "AsyncExitStack": "import contextlib\nasync def body():\n    async with contextlib.AsyncExitStack() as stack:\n"
     "        stack.enter_context(impersonate(ALICE))",
-    "a class of ExitStack's": "import contextlib\nclass Mine(contextlib.ExitStack): pass\ndef body():\n"
+    "subclass of ExitStack": "import contextlib\nclass Mine(contextlib.ExitStack): pass\ndef body():\n"
     "    with Mine() as stack:\n        stack.enter_context(impersonate(ALICE))\n        yield",
     "methodcaller": "import operator\ndef body():\n"
     "    operator.methodcaller('__enter__')(impersonate(ALICE))\n    yield",
@@ -148,7 +148,7 @@ def test_acting_as_and_impersonated_work_in_generators_and_coroutines():
 
 
 def test_fastapi_dependency_with_yield_cannot_enter():
-    """As FastAPI runs it: what is before the yield, and what is after it, in whichever thread is free."""
+    """FastAPI runs the parts before and after the yield in any free thread."""
 
     def dependency(who):
         with impersonate(who):
@@ -222,7 +222,7 @@ def test_acting_as_refuses_lazy_results_in_the_event_loop_thread():
             acting_as(ALICE, started)()
         with pytest.raises(TypeError, match="lazy"):
             acting_as(ALICE, lambda: coroutine())()
-        assert closed == [80001], "closed as the user"
+        assert closed == [80001], "the result is closed as the user"
 
     as_root(lambda: asyncio.run(main()))
 
@@ -239,10 +239,10 @@ def test_with_statement_is_refused_in_the_event_loop_thread():
     as_root(lambda: asyncio.run(main()))
 
 
-def python_of(module, code):
-    """What the code prints, in a process of its own."""
+def run_with(module, code):
+    """Run the code in a separate process; return its output."""
     needs_root()
-    needs_package(module)  # imported in the child alone: eventlet changes what it is imported into
+    needs_package(module)  # imported only in the child, because eventlet changes the process that imports it
     out = run(sys.executable, "-Wignore", "-c", code, cwd="/")
     assert (out.returncode, out.stderr) == (0, "")
     return out.stdout
@@ -266,7 +266,7 @@ eventlet.sleep(0)
 
 @pytest.mark.per_thread
 def test_eventlet_in_the_main_greenlet_is_refused():
-    out = python_of(
+    out = run_with(
         "eventlet",
         EVENTLET
         + "for enter in (held, replace.acting_as(who, held), replace.acting_as(who, os.geteuid)):\n"
@@ -281,7 +281,7 @@ def test_eventlet_in_the_main_greenlet_is_refused():
 
 @pytest.mark.per_thread
 def test_eventlet_in_a_green_thread_is_refused():
-    out = python_of(
+    out = run_with(
         "eventlet",
         EVENTLET + "def tried():\n    try: held()\n    except replace.IdentityRefused as error: print(error)\n"
         "eventlet.spawn(tried).wait()\n",
@@ -291,8 +291,8 @@ def test_eventlet_in_a_green_thread_is_refused():
 
 @pytest.mark.per_thread
 def test_thread_without_eventlet_hub_can_enter():
-    """The hub is another thread's; this one has none."""
-    out = python_of(
+    """Only another thread has a hub."""
+    out = run_with(
         "eventlet",
         EVENTLET + "import threading\nfound = []\n"
         "from eventlet import patcher\nthread = patcher.original('threading').Thread(\n"
@@ -304,7 +304,7 @@ def test_thread_without_eventlet_hub_can_enter():
 
 @pytest.mark.per_thread
 def test_twisted_inline_callbacks_and_reactor_are_refused():
-    out = python_of(
+    out = run_with(
         "twisted",
         """
 import os, replace

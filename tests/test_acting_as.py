@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""acting_as() and run_as(): functions that run as somebody else."""
+"""acting_as() and run_as(): functions that run as another user."""
 
 import asyncio
 import contextvars
@@ -162,14 +162,8 @@ def test_run_as_is_refused_in_a_switched_thread():
     as_root(body)
 
 
-# ---- impersonated
-
-
-# ---- Audit events
-
-
 def test_lazy_result_is_closed_as_the_user():
-    """Its body has begun inside: what is left of it does not run as the server."""
+    """Its body began under the identity, so its cleanup must not run as the server."""
     seen = []
 
     def lazy():
@@ -192,7 +186,7 @@ def test_lazy_result_is_closed_as_the_user():
 
 
 def test_run_as_refuses_a_worker_that_is_still_switched():
-    """Each later task of that worker would run as the user, also those that ask for nobody."""
+    """Otherwise each later task of that worker would run as the user, even without run_as()."""
 
     async def main():
         loop = asyncio.get_running_loop()

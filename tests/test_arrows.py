@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Imports point one way: command -> library -> extension -> C library.  Imports inside functions count."""
+"""Imports point one way: command -> library -> extension -> C library.  Imports inside functions count, too."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import pytest
 from support.builds import ROOT
 
 PACKAGE = ROOT / "replace"
-#: A file imports only from those before it.  _native is compiled.
+#: A file imports only from the files before it.  _native is compiled.
 ORDER = [
     *("_native", "_replace", "_import_caches", "_errors", "_preload", "_ids", "_users", "_process", "_identity"),
     *(
@@ -32,7 +32,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 class Imports(ast.NodeVisitor):
-    """What a file imports when it runs, as dotted names; relative ones begin with the package's folder."""
+    """The dotted names that a file imports at run time; relative imports are resolved to full names."""
 
     def __init__(self, path):
         self.folder, self.found = path.relative_to(ROOT).parent.parts, set()
@@ -52,7 +52,7 @@ class Imports(ast.NodeVisitor):
 
 
 def place(name):
-    """Where in ORDER a dotted name of the package belongs; what is no file is in __init__."""
+    """Return the index in ORDER of a dotted name; a name that is no file belongs to __init__."""
     part = name.split(".")[1]
     return ORDER.index(part if part in ORDER else "__init__")
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Real switches: every live check of `libreplace verify`, and what it does not look at."""
+"""Calls that really switch ids: every live check of `libreplace verify`, and more."""
 
 import ctypes
 import errno
@@ -35,7 +35,7 @@ def test_every_setter_has_a_check():
 
 
 def test_check_fails_if_its_claim_is_false(tmp_path, folder):
-    """The opposite claim must not pass: verify can fail."""
+    """The opposite claim must not pass, which shows that verify can fail."""
     needs_root()
     tmp_path.chmod(0o777)
     wrong = "process" if replace.SCOPE == "thread" else "thread"
@@ -101,7 +101,7 @@ def test_errno_of_the_kernel_reaches_the_caller():
 
 
 def _switch_loop():
-    """How often another Python thread ran during 10 000 calls."""
+    """Return how often another Python thread ran during 10 000 calls."""
     ticks = 0
     stop = False
 
@@ -109,9 +109,9 @@ def _switch_loop():
         nonlocal ticks
         while not stop:
             ticks += 1
-            time.sleep(0)  # lets the GIL go, or nobody else would ever get it
+            time.sleep(0)  # releases the GIL; otherwise the other thread never gets it
 
-    sys.setswitchinterval(1000)  # so that only a released GIL lets the other thread run
+    sys.setswitchinterval(1000)  # the other thread can run only if a call releases the GIL
     other = threading.Thread(target=count)
     other.start()
     while not ticks:
@@ -129,7 +129,7 @@ def _switch_loop():
 
 
 def test_only_the_syscall_back_end_keeps_the_gil():
-    # A GIL dropped and retaken at once need not be taken by the other thread, hence "many", not "all".
+    # The other thread does not always get a released GIL, so the test requires many turns, not all.
     sys_gil = getattr(sys, "_is_gil_enabled", lambda: True)
     if not sys_gil():
         pytest.skip("free-threaded: there is no GIL to keep")
@@ -159,7 +159,7 @@ def test_strace_shows_raw_calls_and_no_tgkill():
     needs_root()
     if replace.report()["verdict"]["backend"] != "syscall":
         calls = run(tool("strace", "counts system calls"), "-f", "-c", sys.executable, "-c", SCRIPT, cwd="/").stderr
-        assert "tgkill" in calls, "libc's own calls signal the other threads"
+        assert "tgkill" in calls, "the calls of libc signal the other threads"
         return
     out = run(tool("strace", "counts system calls"), "-f", "-c", sys.executable, "-c", SCRIPT, cwd="/")
     assert out.returncode == 0, out.stderr
@@ -181,7 +181,7 @@ void stall(int ready, int go)
 
 
 def test_vfork_in_another_thread_does_not_delay_a_switch(tmp_path):
-    """Another thread is in vfork() until it is told to go on. Libc's call waits for it, a raw one does not."""
+    """Another thread is held in vfork(). The call of libc waits for it; a raw call does not."""
     needs_root()
     compiler = [tool("cc", "compiles a call of vfork()"), "-w", "-shared", "-fPIC", "-x", "c", "-"]
     subprocess.run([*compiler, "-o", tmp_path / "stall.so"], input=STALL, text=True, check=True)

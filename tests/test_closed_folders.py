@@ -25,7 +25,7 @@ def place():
 
 
 def closed_folder(place, how):
-    """A folder that users cannot read, and the one on the way that closes it."""
+    """Return a folder that users cannot read, and the folder on its path that closes it."""
     entry = place / "above" / "entry"
     entry.mkdir(parents=True)
     if how == "link":
@@ -51,10 +51,10 @@ replace.protect_os(); print(replace.getresuid())
 """
 
 
-def warned(path, *options):
+def warnings_of_protect_os(path, *options):
     out = run(sys.executable, *options, "-c", WARN.format(path=list(map(str, path))), cwd="/")
     assert out.returncode == (1 if options else 0), out.stderr
-    assert options or out.stdout == "(0, 0, 0)\n", "the caller is what it was"
+    assert options or out.stdout == "(0, 0, 0)\n", "the ids of the caller are unchanged"
     return out.stderr
 
 
@@ -62,24 +62,24 @@ def warned(path, *options):
 @pytest.mark.parametrize("how", HOW)
 def test_protect_os_warns_once_about_a_closed_folder(place, how):
     entry, closing = closed_folder(place, how)
-    text = warned([place, "relative", entry, "/nowhere"])
+    text = warnings_of_protect_os([place, "relative", entry, "/nowhere"])
     assert text.startswith(f"<string>:5: RuntimeWarning: users cannot read {closing}; imports under an identity"), text
     assert text.count("RuntimeWarning") == 1
     if how == "own":
-        assert "RuntimeWarning: users cannot read" in warned([entry], "-W", "error::RuntimeWarning")
+        assert "RuntimeWarning: users cannot read" in warnings_of_protect_os([entry], "-W", "error::RuntimeWarning")
 
 
 def test_protect_os_is_silent_if_every_folder_is_readable(place):
-    assert warned([place]) == ""
+    assert warnings_of_protect_os([place]) == ""
 
 
 def test_folder_readable_by_one_group_counts_as_closed(place):
-    """The kernel answers, not the mode: what only a group may read is closed to users in general."""
+    """The check asks the kernel, as a user without groups; it does not interpret modes or ACLs."""
     if replace.SCOPE == "thread":
         (place / "entry").mkdir()
         os.chown(place / "entry", 0, 80011)
         (place / "entry").chmod(0o750)
-        assert f"cannot read {place}/entry;" in warned([place / "entry"])
+        assert f"cannot read {place}/entry;" in warnings_of_protect_os([place / "entry"])
 
 
 def test_protect_os_is_silent_without_the_right_to_switch(place):
@@ -97,7 +97,7 @@ def test_protect_os_is_silent_without_the_right_to_switch(place):
 
 
 def verify(*arguments, path="", code=""):
-    """The command, with a sys.path that begins so."""
+    """Run the command with this folder first in sys.path."""
     words = (
         ["-c", f"import sys; from replace.__main__ import main; {code}; sys.exit(main())"]
         if code
@@ -119,7 +119,7 @@ def test_verify_as_names_the_entry_and_the_closing_folder(place, how):
 
 
 def test_verify_as_uses_the_groups_of_the_user(place):
-    """daemon is of group daemon (1) by the database; the child has that group."""
+    """In the database, daemon has the group daemon (1). The child gets that group."""
     (place / "entry").mkdir()
     os.chown(place / "entry", 0, replace.Identity.from_user("daemon").gid)
     (place / "entry").chmod(0o750)
@@ -163,7 +163,7 @@ def test_verify_as_an_unknown_user_exits_with_2(user):
 
 def test_verify_as_without_root_exits_with_2():
     code = "import os, replace; from replace._cli import verify; document = replace.report(); replace.preload()"
-    # the user may be unable to read the report
+    # the user may be unable to read the installed report
     code += "; verify.report = main.__globals__['report'] = lambda: document; sys.path[0] = '/'"
     if os.geteuid() == 0:
         code += "; os.setgroups([]); os.setresuid(80001, 80001, 80001)"

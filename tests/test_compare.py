@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace compare`: reports side by side."""
+"""`libreplace compare` shows reports side by side."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from replace._cli import compare
 
 @pytest.fixture
 def files(tmp_path):
-    """The reports of every platform family, as files named after them."""
+    """The reports of all platform families, in files named after the platforms."""
     paths = []
     for (name, _, _), document in zip(pages.COLUMNS, pages.reports(), strict=True):
         paths.append(tmp_path / f"{re.sub('[^a-z0-9]+', '-', name)}.json")
@@ -26,7 +26,7 @@ def files(tmp_path):
 
 
 def cells(markdown):
-    """The rows of every table, by a parser of its own: (text, bold) a cell."""
+    """Parse every table with an independent parser; return rows of (text, bold) cells."""
     rows = []
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
     for before, token in zip(tokens, tokens[1:], strict=False):
@@ -45,13 +45,13 @@ def test_compare_marks_the_calls_that_differ(files):
     assert lines["call"][1:] == [path.stem for path in files]
     row = dict(zip(lines["call"][1:], lines["setresuid"][1:], strict=True))
     assert row["linux-glibc-64-bit"] == row["linux-musl-raw-calls"]
-    assert row["linux-glibc-64-bit"] == "* syscall SYS_setresuid, thread", "three of eight"
+    assert row["linux-glibc-64-bit"] == "* syscall SYS_setresuid, thread", "three of eight platforms have it"
     assert row["linux-glibc-32-bit"] == "* syscall SYS_setresuid32, thread"
     assert row["freebsd"] == row["linux-musl"]
     assert row["netbsd"] == "* emulated setreuid, setuid, process"
     assert lines["back"][1:] == ["* syscall", "* syscall", "libc", "libc", "* syscall", "libc", "libc", "libc"]
     assert "define_linux" in lines
-    assert "have_setuid" not in lines, "the same everywhere"
+    assert "have_setuid" not in lines, "the answer is the same everywhere"
 
     bold = {row[0][0]: row[1:] for row in cells(command("compare", "--markdown", *files).stdout)}
     plain = {name: [(c.removeprefix("* "), c.startswith("* ")) for c in row[1:]] for name, row in lines.items()}
@@ -67,7 +67,7 @@ def test_compare_uses_the_shortest_distinct_names(tmp_path):
 
 
 def test_compare_accepts_reports_of_other_versions(files):
-    """A question or call that one of them does not know, a field that this reader does not."""
+    """One report has a question, a call and a field that the others or this reader do not know."""
     document = json.loads(files[0].read_text())
     document["later"] = {"field": 1}
     document["verdict"]["calls"][0]["name"] = "setluid"
@@ -116,7 +116,7 @@ def test_compare_of_equal_reports_exits_with_0(files):
     out = command("compare", files[0], files[0])
     assert out.returncode == 0, out.stderr
     assert "no answer differs" in out.stdout
-    assert out.stdout.count("*") == 1, "the legend's alone"
+    assert out.stdout.count("*") == 1, "only the legend has an asterisk"
     assert json.loads(command("compare", "--json", files[0], files[0]).stdout)["same"] is True
 
 

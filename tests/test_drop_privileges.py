@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""drop_privileges(): every thread, for good, or nothing."""
+"""drop_privileges() changes every thread permanently, or no thread."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ from support.children import (
 import replace
 from replace import Identity, drop_privileges, impersonate
 
-ALICES = ((80001,) * 3, (80011,) * 3, [80011, 80021], 80001, 80011)
+IDS_OF_ALICE = ((80001,) * 3, (80011,) * 3, [80011, 80021], 80001, 80011)
 
 
 # ---- drop_privileges
@@ -47,17 +47,17 @@ def test_drop_changes_every_thread_permanently():
         leave.set()
         for thread in threads:
             thread.join()
-        assert seen == [ALICES] * 5
-        assert ids() == ALICES
+        assert seen == [IDS_OF_ALICE] * 5
+        assert ids() == IDS_OF_ALICE
         assert all(t.effective == t.permitted == 0 for t in replace.thread_credentials())
         for call in (lambda: os.setuid(0), lambda: replace.setresuid(0, 0, 0), lambda: replace.setgroups([0])):
             with pytest.raises(PermissionError):
                 call()
-        drop_privileges(ALICE)  # once more is no harm
+        drop_privileges(ALICE)  # a second drop to the same user succeeds
         with pytest.raises(replace.DropFailed) as caught:
             drop_privileges(BOB)
         assert caught.value.state == "unchanged"
-        assert ids() == ALICES
+        assert ids() == IDS_OF_ALICE
 
     as_plain_root(body)
 
@@ -79,7 +79,7 @@ def test_drop_is_refused_while_a_thread_is_switched():
         with switched_elsewhere(BOB), pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
             drop_privileges(ALICE)
         drop_privileges(ALICE)
-        assert ids() == ALICES
+        assert ids() == IDS_OF_ALICE
 
     as_root(body)
 
@@ -89,7 +89,7 @@ def test_drop_is_refused_if_the_ids_of_threads_differ():
         leave, inside = threading.Event(), threading.Event()
 
         def work():
-            replace.setresuid(80003, 80003, 80003)  # behind our back
+            replace.setresuid(80003, 80003, 80003)  # not through a guard
             inside.set()
             leave.wait(HANG)
 
@@ -137,7 +137,7 @@ def test_drop_refuses_root_and_wrong_types():
 
 
 def test_failed_drop_is_rolled_back():
-    """setuid is refused after setgroups and setgid went through: root without CAP_SETUID."""
+    """Root without CAP_SETUID: setgroups and setgid succeed, then setuid fails."""
 
     def body():
         change_capabilities(lambda sets: sets.__setitem__(slice(2), [bits & ~(1 << 7) for bits in sets[:2]]))
@@ -169,7 +169,7 @@ def test_drop_of_a_server_with_only_capabilities_needs_one_thread():
         while len(replace.thread_credentials()) > 1:
             pass
         drop_privileges(ALICE)
-        assert ids() == ALICES
+        assert ids() == IDS_OF_ALICE
         assert replace.thread_credentials()[0].permitted == 0
 
     as_plain_root(body)
@@ -184,12 +184,3 @@ def test_drop_without_proc_is_refused():
     command = f'mount -t tmpfs none /proc && exec {sys.executable} -c "$0"'
     out = run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, script, cwd="/")
     assert "/proc cannot be read" in out.stdout, out.stderr
-
-
-# ---- Children
-
-
-# ---- Who is every thread
-
-
-# ---- A build whose calls change the whole process

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Where the ground moves: namespaces, missing capabilities, filters, fakes, limits; exact outcome and words.
+"""Unusual environments: namespaces, missing capabilities, filters, fakeroot, uid_wrapper, limits, and failing calls.
 
-And every system call of every setter failing in turn.
+The tests check the exact outcome and the words of the errors.
 """
 
 import ctypes
@@ -37,7 +37,7 @@ CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
 
 
 def python(script, *before, env=None):
-    """What a Python script prints, run by a command that changes the ground."""
+    """Run a Python script, started by a command that changes its environment; return its output."""
     out = run(*before, sys.executable, "-c", script, cwd="/", env=env)
     assert out.returncode == 0, out.stderr
     return out.stdout
@@ -137,7 +137,7 @@ def test_entry_is_rolled_back_if_seccomp_refuses_a_call(call, action):
                 getattr(replace, call)(*arguments)
             assert low.value.errno == number
         else:
-            getattr(replace, call)(*arguments)  # one call cannot know; an identity is verified
+            getattr(replace, call)(*arguments)  # a single call cannot detect this; entering verifies the ids
         assert ids() == ROOT_IDS
         with pytest.raises(replace.IdentityError) as caught:
             impersonate(ALICE).__enter__()
@@ -149,7 +149,7 @@ def test_entry_is_rolled_back_if_seccomp_refuses_a_call(call, action):
     as_root(body)
 
 
-# ---- Fakes
+# ---- fakeroot and uid_wrapper
 
 
 def test_error_under_fakeroot_names_fakeroot():
@@ -160,7 +160,7 @@ def test_error_under_fakeroot_names_fakeroot():
         TRY + "attempt('setresuid', -1, 80001, -1); enter(alice)\ntry:\n    replace.impersonate(alice).__enter__()\n"
     )
     script += "except replace.IdentityError as error: print(error)\n"
-    # As root that may not: what an ordinary user is to the kernel, and still able to read this interpreter.
+    # Root without CAP_SETUID and CAP_SETGID: it can switch no ids, but can read this interpreter.
     powerless = [tool("setpriv", "drops capabilities"), "--bounding-set=-setuid,-setgid"]
     text = python(script, *powerless, tool("fakeroot", "fakes libc's calls"))
     lines = text.splitlines()
@@ -179,7 +179,7 @@ def test_error_under_fakeroot_names_fakeroot():
         (["fakeroot", "env", "-u", "LD_PRELOAD"], False, False),
         (["env", "FAKEROOTKEY=1"], False, False),
     ],
-    ids=["fakeroot", "a child that runs without its library", "its variable alone"],
+    ids=["fakeroot", "child without its library", "only its variable"],
 )
 def test_fakeroot_is_detected_by_its_loaded_library(prefix, preloaded, loaded):
     tool("fakeroot", "fakes libc's calls")
@@ -196,7 +196,7 @@ def uid_wrapper():
 
 
 def test_uid_wrapper_fakes_raw_calls_in_each_thread():
-    """Without privilege: raw calls go through libc's syscall(), so uid_wrapper follows them, thread by thread."""
+    """Raw calls go through libc's syscall(), so uid_wrapper fakes them for each thread, without privilege."""
     needs_root()
     script = """
 import threading, replace
@@ -220,7 +220,7 @@ print(replace.SCOPE, replace.getresuid() == (0, 0, 0))
 
 
 def test_suite_passes_under_uid_wrapper():
-    """What of it is about ids and groups: fs ids are not faked, lists are not sorted, and -1 in one is accepted."""
+    """Only tests of ids and groups: uid_wrapper does not fake fs ids, does not sort lists and accepts -1 in a list."""
     needs_root()
     environment = {"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
     powerless = [tool("setpriv", "drops capabilities"), "--bounding-set=-setuid,-setgid"]
@@ -247,13 +247,13 @@ def test_c_program_passes_under_uid_wrapper_without_root(faults):
 
 
 def test_rlimit_nproc_is_counted_for_the_real_uid():
-    """setresuid works; a fork is refused where the user's id is the real one (setrlimit(2), kernel/fork.c)."""
+    """setresuid succeeds; fork fails if the real uid is not root's (setrlimit(2), kernel/fork.c)."""
 
     def body():
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         with impersonate(ALICE, level="real"), pytest.raises(BlockingIOError):
             os.fork()
-        with impersonate(ALICE), pytest.raises(BlockingIOError):  # X's processes are counted
+        with impersonate(ALICE), pytest.raises(BlockingIOError):  # counts the processes of the shield uid
             os.fork()
         with impersonate(ALICE, level="effective"):
             child = os.fork()
@@ -265,7 +265,7 @@ def test_rlimit_nproc_is_counted_for_the_real_uid():
     as_root(body)
 
 
-# ---- After fork and exec, in threads of C's, in a subinterpreter, at shutdown
+# ---- After fork and exec, in threads of C, in a subinterpreter, at shutdown
 
 
 def test_entry_works_after_fork_and_exec():
@@ -329,7 +329,7 @@ def test_entry_works_at_interpreter_shutdown():
     assert python(script) == "inside\nsetresuid ok unchanged\n"
 
 
-# ---- Faults: every system call that a function makes
+# ---- Faults in every system call of a setter or getter
 
 
 FAULTS = """
@@ -352,7 +352,7 @@ for name, arguments in (
 
 @pytest.mark.parametrize("error", ["EPERM", "EAGAIN", "EINVAL", "ENOMEM", "ENOSYS"])
 def test_failed_system_call_reaches_the_caller_and_changes_nothing(error):
-    """The error reaches the caller, and nothing has changed."""
+    """strace makes each system call fail in turn."""
     needs_root()
     names = ["setuid", "setreuid", "setresuid", "setgid", "setregid", "setresgid", "setgroups", "setfsuid", "setfsgid"]
     names += ["getresuid", "getresgid"] if error != "EINVAL" else []
@@ -362,7 +362,7 @@ def test_failed_system_call_reaches_the_caller_and_changes_nothing(error):
         name, number, same = line.split()
         wanted = getattr(errno, error)
         if name.startswith("setfs"):
-            wanted = errno.EPERM  # the kernel reports no error there; the second call shows that it did not take
+            wanted = errno.EPERM  # the kernel reports no error; a second call shows that the id did not change
         elif name == "getgroups" or (name.startswith("get") and error == "EINVAL"):
             wanted = 0
         assert (int(number), same) == (wanted, "True"), line

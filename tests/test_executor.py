@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""IdentityExecutor: who its workers are, when they change, and that a wrong one is not kept."""
+"""IdentityExecutor: the identities of its workers, their switches, and the replacement of wrong workers."""
 
 import asyncio
 import ctypes
@@ -49,7 +49,7 @@ def count_entries():
 
 
 def idle(pool):
-    """How many workers wait for a task."""
+    """Return the number of workers that wait for a task."""
     return sum(map(len, pool._pool.idle.values()))
 
 
@@ -58,7 +58,7 @@ def thread_id():
 
 
 def with_fault(folder, fault, code):
-    """What code prints while the kernel's answer to some system calls is made up (strace's fault injection)."""
+    """Run code while strace makes some system calls fail."""
     strace = [tool("strace", "injects faults"), "-f", "-o", folder / "log", "-e", f"inject={fault}"]
     return run(*strace, sys.executable, "-c", code, cwd="/")
 
@@ -122,7 +122,7 @@ def test_users_take_turns_in_a_backlog():
             pool.submit(BOB, order.append, "bob")
             gate.set()
         assert order.index("bob") <= 33
-        assert [one for one in order if one != "bob"] == list(range(300)), "of one user, in order"
+        assert [one for one in order if one != "bob"] == list(range(300)), "the tasks of one user run in order"
 
     as_root(body)
 
@@ -159,7 +159,7 @@ def test_worker_that_became_root_is_replaced():
 def test_worker_that_regained_capabilities_is_replaced():
     def take_back():
         change_capabilities(lambda sets: sets.__setitem__(0, sets[1]))
-        os.close(os.open("/etc/shadow", os.O_RDONLY))  # that is what they are good for
+        os.close(os.open("/etc/shadow", os.O_RDONLY))  # the capabilities work
 
     def body():
         with IdentityExecutor(1) as pool:
@@ -220,7 +220,7 @@ def test_done_callback_that_becomes_root_does_not_affect_the_next_task():
 
 
 def test_done_callback_runs_as_the_user_or_the_server():
-    """As the user after an outcome of the function's own, else as the server: docs/pools.md."""
+    """It runs as the user after the function's own outcome, as the server after an IdentityError (docs/pools.md)."""
 
     def fail():
         raise KeyError
@@ -247,7 +247,7 @@ def test_done_callback_runs_as_the_user_or_the_server():
 
 
 def test_libc_seteuid_does_not_make_the_next_task_root():
-    """seteuid(0) of libc's makes idle workers root; a task must not find that."""
+    """seteuid(0) of libc makes idle workers root; a task must not run so."""
 
     def body():
         with IdentityExecutor(2) as pool:
@@ -256,7 +256,7 @@ def test_libc_seteuid_does_not_make_the_next_task_root():
             wait_until(lambda: idle(pool) == 2)
             assert LIBC.seteuid(0) == 0
             euids = {thread.uids[1] for thread in replace.thread_credentials()}
-            assert euids == {0}, "the hazard is real"
+            assert euids == {0}, "libc has made the idle workers root"
             for who in (ALICE, BOB) * 4:
                 assert pool.submit(who, ids).result()[0] == (SHIELD, who.uid, 0)
                 with pytest.raises(PermissionError):
@@ -283,7 +283,7 @@ def test_workers_start_with_the_ids_of_the_server():
 def test_an_initializer_that_leaves_the_worker_switched_breaks_the_pool():
     def body():
         with IdentityExecutor(2, initializer=lambda: kept.append(impersonate(BOB).__enter__())) as pool:
-            pool.submit(ALICE, int).result()  # a guard that is dropped restores
+            pool.submit(ALICE, int).result()  # deleting the guard restores the ids
         guards = [impersonate(BOB) for _ in range(2)]
         with IdentityExecutor(1, initializer=lambda: guards[0].__enter__()) as pool:
             problem = pool.submit(ALICE, int).exception(HANG)
@@ -303,7 +303,7 @@ def test_switched_thread_cannot_create_a_pool():
 
 
 def test_thread_started_under_an_identity_cannot_create_a_pool():
-    """It holds none itself, and is the user all the same."""
+    """The thread holds no identity, but has inherited the ids of the user."""
 
     def body():
         go, outcome = threading.Event(), []
@@ -391,7 +391,7 @@ def test_executor_refuses_bad_arguments_at_once():
                     pool.submit(ALICE, lambda lazy=lazy: lazy()).result()
             with pytest.raises(replace.IdentityRefused, match="allow_root=True"):
                 pool.submit(Identity(80001, 80011, [0]), os.getpid)
-            assert threading.active_count() == 3  # this one, the supervisor, and one worker
+            assert threading.active_count() == 3  # the main thread, the supervisor and one worker
         with pytest.raises(RuntimeError, match="after shutdown"):
             pool.submit(ALICE, os.getpid)
         with IdentityExecutor(1, allow_root=True) as pool:
@@ -407,7 +407,7 @@ def test_process_wide_build_cannot_create_a_pool():
 
 
 def test_failed_switch_is_the_exception_of_the_task():
-    """A server without privileges: each task says so, and the pool lives."""
+    """In a server without privileges each task fails with EPERM, and the pool still works."""
 
     def body():
         os.setresuid(80001, 80001, 80001)
@@ -449,7 +449,7 @@ def test_pool_does_not_keep_results_and_arguments():
 
 
 class Stop(BaseException):
-    """What is thrown into a worker."""
+    """The exception that tests throw into a worker."""
 
 
 def throw_into(thread):
@@ -525,11 +525,11 @@ def test_private_fs_gives_each_task_the_directory_and_umask_of_the_pool():
         with IdentityExecutor(1, private_fs=True) as pool:
             pool.submit(ALICE, put_another_in_its_place).result()
             for who in (ALICE, BOB):
-                assert pool.submit(who, os.getcwd).result() == f"{folder}/alice/old", "the directory, not its name"
+                assert pool.submit(who, os.getcwd).result() == f"{folder}/alice/old", "the directory, whatever its name"
         os.chdir(folder)
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, move).result()
-            assert os.getcwd() == f"{folder}/alice", "without it, the process's"
+            assert os.getcwd() == f"{folder}/alice", "without private_fs the process changes its directory"
 
     import tempfile
 
@@ -546,7 +546,7 @@ def test_private_fs_is_refused_in_the_main_thread():
 
 
 def test_pool_raises_if_private_fs_is_forbidden(tmp_path):
-    """A seccomp filter as containers have: the constructor raises, no thread stays."""
+    """A filter as in containers refuses unshare(): the constructor raises and leaves no thread."""
     needs_root()
     if replace.SCOPE != "thread":
         return
@@ -570,7 +570,7 @@ def test_pool_is_refused_in_a_forked_child():
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, os.getpid).result()
             with held_elsewhere(pool._pool.lock):
-                assert in_child(child, pool), "although somebody held the lock when it was forked"
+                assert in_child(child, pool), "also if a thread held the lock during the fork"
             assert pool.submit(ALICE, os.geteuid).result() == ALICE.uid
 
     as_root(body)
@@ -589,7 +589,7 @@ def test_bound_executor_works_with_asyncio():
             asyncio.run(main(pool))
             with pool.bound(ALICE) as view:
                 pass
-            assert view.submit(os.geteuid).result() == ALICE.uid, "leaving a view shuts nothing down"
+            assert view.submit(os.geteuid).result() == ALICE.uid, "leaving the view does not shut down the pool"
 
     as_root(body)
 
@@ -615,16 +615,16 @@ def test_shutdown_in_a_worker_raises_instead_of_waiting():
     as_root(body)
 
 
-def alone():
-    """A uid that no other process has: RLIMIT_NPROC counts the threads of a user, whoever started them."""
+def unused_uid():
+    """Return a uid without other processes, because RLIMIT_NPROC counts all threads of a user."""
     return 1_000_000 + os.getpid()
 
 
 def test_pool_breaks_if_no_worker_can_start():
-    """The kernel refuses every thread after the supervisor (RLIMIT_NPROC): a task says so, and does not wait."""
+    """RLIMIT_NPROC allows only the supervisor: a task fails at once instead of waiting."""
 
     def body():
-        os.setresuid(*[alone()] * 3)
+        os.setresuid(*[unused_uid()] * 3)
         resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))
         pool = IdentityExecutor(2)
         assert isinstance(pool.submit(ALICE, int).exception(HANG), BrokenThreadPool)
@@ -636,12 +636,12 @@ def test_pool_breaks_if_no_worker_can_start():
 
 
 def test_pool_works_with_fewer_threads_than_requested():
-    """The kernel permits one worker of four, which is idle as somebody else: it does what the others were to do."""
+    """The kernel allows one worker of four. This worker serves all users."""
 
     def body():
-        both = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID: the limit is not for root
+        both = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID: root has no such limit
         assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
-        os.setresuid(*[alone()] * 3)
+        os.setresuid(*[unused_uid()] * 3)
         change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
         resource.setrlimit(resource.RLIMIT_NPROC, (3, 20))
         with IdentityExecutor(4) as pool:
@@ -651,14 +651,14 @@ def test_pool_works_with_fewer_threads_than_requested():
             resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
             both_at_once = threading.Barrier(2)
             futures = [pool.submit(who, both_at_once.wait, HANG) for who in (ALICE, BOB)]
-            assert sorted(future.result(HANG) for future in futures) == [0, 1], "when there can be more, there are"
+            assert sorted(future.result(HANG) for future in futures) == [0, 1], "a second worker starts when allowed"
 
     as_root(body)
 
 
 @pytest.mark.parametrize("handler", [True, False])
 def test_worker_logs_changed_ids_after_it_has_left_the_identity(handler, capfd):
-    """An idle worker was made root by a stray call of libc's: nobody waits for it, so nobody is raised to."""
+    """A libc call made an idle worker root. No task waits for this worker, so the error can only be logged."""
 
     def body():
         seen = []
@@ -676,7 +676,7 @@ def test_worker_logs_changed_ids_after_it_has_left_the_identity(handler, capfd):
         return seen
 
     assert as_root(body) in ([("WARNING", 0, 0)] if handler else [], None)
-    assert capfd.readouterr().err == "", "silent without a handler"
+    assert capfd.readouterr().err == "", "nothing is printed without a handler"
 
 
 class Interrupt(BaseException):
@@ -684,9 +684,9 @@ class Interrupt(BaseException):
 
 
 def raise_at(line, where):
-    """A trace function that raises Interrupt at that line of where(), and a list whose number is then negative.
+    """Return a trace function that raises Interrupt at one line, and a list with the number of lines still to go.
 
-    Not at the end of a with block: a signal cannot raise there before the lock is released.
+    `where` selects the code. The end of a `with` block is skipped, because no signal can raise there before the lock is free.
     """
     left = [line]
 
@@ -704,7 +704,7 @@ def raise_at(line, where):
 
 
 def interrupted(line, function):
-    """Call it, and raise Interrupt at that line of its run, counted in the pool's own files.  Whether it came there."""
+    """Call function and raise Interrupt at the given line of the pool's files; return whether that line was reached."""
     trace, left = raise_at(line, lambda code: code.co_filename.endswith(("_pool.py", "_executor.py")))
     sys.settrace(trace)
     try:
@@ -729,10 +729,10 @@ def test_pool_works_after_two_interrupts_in_submit():
                     again = interrupted(second, lambda pool=pool: pool.submit(ALICE, os.geteuid))
                     for who in (ALICE, BOB):
                         assert pool.submit(who, os.geteuid).result(HANG) == who.uid
-                assert next(pool._pool.names) <= 4, "workers started"
+                assert next(pool._pool.names) <= 4, "too many workers started"
                 second += 1
             first += 1
-        assert first > 10, "submit() has more lines than that"
+        assert first > 10, "submit() has more than ten lines"
 
     as_root(body)
 
@@ -751,7 +751,7 @@ def test_exception_thrown_into_a_worker_ends_at_most_one_task():
                 outcomes = ["cancelled" if task.cancelled() else task.exception(HANG) for task in tasks]
                 assert sum(isinstance(outcome, Interrupt) for outcome in outcomes) <= 1, outcomes
             ended += any(isinstance(outcome, Interrupt) for outcome in outcomes)
-            assert next(pool._pool.names) <= 2, "workers started"
+            assert next(pool._pool.names) <= 2, "too many workers started"
             assert not _native.tainted()
             line, reached = line + 1, left[0] < 0
         assert line > 40

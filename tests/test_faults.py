@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Every system call of enter and leave fails in turn (strace -e inject), or says that it worked and did nothing.
+"""Every system call of enter and leave fails in turn, or reports success without effect (strace -e inject).
 
-What must hold: an entry that fails leaves the thread as it was and says so; one failure on
-the way out is overcome; what cannot be overcome taints the thread, which then refuses more.
+A failed entry leaves the thread's ids unchanged and reports the step. Leaving succeeds in spite of one failure. If the
+ids cannot be restored, the thread is tainted and refuses further entries.
 """
 
 import errno
@@ -59,7 +59,7 @@ def test_enter_and_leave_work_without_a_fault(faults):
     assert seen["tainted"] == (False, 0)
 
 
-#: level, system call, which of them: every one that libreplace_enter() makes, and its step (enum libreplace_step)
+#: level, system call, its count, step (enum libreplace_step): every system call of libreplace_enter()
 ON_ENTER = [
     (EFFECTIVE, "getgroups", 1, READ),
     (EFFECTIVE, "getresuid", 1, READ),
@@ -82,7 +82,7 @@ def test_failed_entry_leaves_the_ids_unchanged(faults, level, call, when, step, 
     seen = inject(faults, level, f"{call}:error={error}:when={when}")
     number = getattr(errno, error)
     if call == "getgroups" and error == "EINVAL":
-        number = errno.ENOBUFS  # getgroups(2): the list is longer than there is room for
+        number = errno.ENOBUFS  # getgroups(2): the list is longer than the buffer
     state = IDLE if step == READ and when == 1 else ROLLED_BACK
     assert seen["enter"] == (-1, number, step, state, seen["before"].ids)
     assert seen["tainted"] == (False, 0)
@@ -105,7 +105,7 @@ def test_false_success_of_a_call_is_detected(faults, level, call, when):
 
 @pytest.mark.parametrize(("call", "step"), [("setfsgid", 5), ("setfsuid", 6)])
 def test_ignored_setfs_call_is_rolled_back(faults, call, step):
-    """The second call (the first one reads) does nothing; the kernel's never reports an error."""
+    """The first call only reads; the second one has no effect. The kernel never reports an error."""
     seen = inject(faults, FILESYSTEM, f"{call}:retval=0:when=2")
     assert seen["enter"] == (-1, errno.EPERM, step, ROLLED_BACK, seen["before"].ids)
 
@@ -148,8 +148,8 @@ def test_failed_rollback_taints_the_thread(faults, error):
     assert seen["again"][:4] == (-1, errno.ENOTRECOVERABLE, REFUSED, IDLE)
 
 
-#: Of a server without root (the first capset and the first two prctl are the program's own): what happens on the way
-#: in, and what on the way out: 2 raise, 3 put down, 4 raise, 5 take up.
+#: A server without root. The program itself makes the first capset. Enter makes the calls 2 (raise) and 3 (drop); leave
+#: makes the calls 4 (raise) and 5 (restore). The program itself also makes the first two prctl.
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(("when", "step"), [(2, 3), (3, CAPABILITIES)])
 def test_failed_capset_rolls_back_the_entry_without_root(faults, when, step, error):
@@ -177,7 +177,7 @@ def test_leave_succeeds_after_one_failed_prctl(faults, error):
 
 
 def test_enter_and_leave_make_only_the_tested_system_calls(faults, tmp_path):
-    """The system calls of an entry and an exit are those that the tests above make fail."""
+    """The tests above make each of these calls fail."""
     log = tmp_path / "log"
     calls = "getgroups,getresuid,getresgid,setfsuid,setfsgid,capget,capset,prctl,setgroups,setresgid,setresuid"
     run(tool("strace", "lists system calls"), "-o", log, "-e", f"trace={calls}", faults, "0", cwd="/")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""replace.ffi and replace.lib: the whole C library, by cffi."""
+"""replace.ffi and replace.lib: the whole C library through cffi."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def test_import_loads_no_cffi():
 
 
 def header_text():
-    """The public headers without comments: those that replace.h includes."""
+    """Return the text of replace.h and the headers that it includes, without comments."""
     folder = Path(replace.get_include(), "libreplace")
     names = ["replace.h", *re.findall(r"<libreplace/(\w+\.h)>", (folder / "replace.h").read_text())]
     text = "".join((folder / name).read_text() for name in names)
@@ -75,16 +75,16 @@ def test_lib_calls_agree_with_the_package():
 ROOM = 64
 
 
-def entry(identity=ALICE, room=ROOM):
-    """A guard, and whom it is to become; the caller keeps both."""
+def new_entry(identity=ALICE, room=ROOM):
+    """Return a guard, an identity and its groups; the caller must keep all three."""
     groups = ffi.new("gid_t[]", sorted(identity.groups))
     fields = {"uid": identity.uid, "gid": identity.gid, "size": len(groups), "groups": groups}
     guard = ffi.new("struct libreplace_guard *", {"room": room, "groups": 3 * room})
     return guard, ffi.new("struct libreplace_identity *", fields), groups
 
 
-def shown():
-    """What the kernel says of the calling thread."""
+def ids_from_proc():
+    """Return the ids of the calling thread from /proc."""
     found = status_fields(threading.get_native_id())
     return [tuple(map(int, found[line].split())) for line in ("Uid", "Gid", "Groups")]
 
@@ -99,22 +99,22 @@ def in_thread(function):
 
 def test_enter_and_leave_change_one_thread():
     def body():
-        guard, identity, groups = entry()
-        before = shown()
+        guard, identity, groups = new_entry()
+        before = ids_from_proc()
 
         def work():
             assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == 0
             assert guard.state == lib.LIBREPLACE_STATE_ENTERED
             assert lib.libreplace_check(guard) == 0
-            inside = shown()
+            inside = ids_from_proc()
             assert lib.libreplace_leave(guard) == 0
             assert guard.state == lib.LIBREPLACE_STATE_LEFT
-            return inside, shown()
+            return inside, ids_from_proc()
 
         inside, after = in_thread(work)
         shield = lib.LIBREPLACE_SHIELD_UID
         assert inside == [(shield, 80001, 0, 80001), (80011, 80011, 0, 80011), (80011, 80021)]
-        assert after == before == shown() == [(0, 0, 0, 0), (0, 0, 0, 0), ()]
+        assert after == before == ids_from_proc() == [(0, 0, 0, 0), (0, 0, 0, 0), ()]
 
     as_root(body)
 
@@ -122,7 +122,7 @@ def test_enter_and_leave_change_one_thread():
 def test_failed_entry_reports_its_step():
     def body():
         replace.setgroups(range(10))
-        guard, identity, groups = entry(room=2)
+        guard, identity, groups = new_entry(room=2)
         assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == -1
         assert (ffi.errno, guard.error, guard.step) == (errno.ENOBUFS, errno.ENOBUFS, lib.LIBREPLACE_STEP_READ)
         assert guard.state == lib.LIBREPLACE_STATE_IDLE
@@ -136,7 +136,7 @@ def test_enter_fails_with_enosys_on_a_process_wide_build():
         return
 
     def body():
-        guard, identity, groups = entry()
+        guard, identity, groups = new_entry()
         assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == -1
         assert (ffi.errno, guard.step) == (errno.ENOSYS, lib.LIBREPLACE_STEP_REFUSED)
 
@@ -144,14 +144,14 @@ def test_enter_fails_with_enosys_on_a_process_wide_build():
 
 
 def test_lib_and_the_package_count_the_same_switched_threads():
-    """One copy of the C library in the process, so one count of those who are switched."""
+    """The process has one copy of the C library, so it has one count of switched threads."""
 
     def body():
         with replace.impersonate(ALICE):
             assert (lib.libreplace_active(), lib.libreplace_depth()) == (1, 1)
             assert lib.libreplace_drop_begin() == -1
             assert ffi.errno == errno.EBUSY
-        guard, identity, groups = entry()
+        guard, identity, groups = new_entry()
         entered, leave = threading.Event(), threading.Event()
 
         def work():
@@ -223,7 +223,7 @@ def test_header_parser_refuses_unknown_declarations(text):
 
 
 def test_every_public_header_is_parsed():
-    """Every header by hand is read, but for those that are not included by replace.h (they only define macros)."""
+    """replace.h includes every other public header of the source, and calls.h, which is generated."""
     included = re.findall(r"<libreplace/(\w+\.h)>", (ROOT / "replace/core/libreplace/replace.h").read_text())
     files = {path.name for path in (ROOT / "replace/core/libreplace").glob("*.h")}
     assert files - {"replace.h"} == set(included) - {"calls.h"}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The generated module of every platform family, against the copy that was read and reviewed."""
+"""Compare the generated module of every platform family with its reviewed copy."""
 
 import json
 import re

@@ -92,7 +92,7 @@ def _statements(body: list[Token]) -> Iterator[list[Token]]:
 
 
 def _operands(tokens: list[Token]) -> Iterator[tuple[int, int, int, int]]:
-    """For each &&, || and binary &, yield the start of the left operand, both ends of the operator and the right end."""
+    """For each &&, || and binary &, yield the start of the left operand, the operator's ends and the right end."""
     for place, operator in enumerate(tokens):
         binary = operator.text == "&" and re.fullmatch(r"\w+|\)", tokens[place - 1].text)
         if operator.text not in ("&&", "||") and not binary:
