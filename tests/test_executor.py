@@ -686,7 +686,7 @@ class Interrupt(BaseException):
 def raise_at(line, where):
     """Return a trace function that raises Interrupt at one line, and a list with the number of lines still to go.
 
-    `where` selects the code. The end of a `with` block is skipped, because no signal can raise there before the lock is free.
+    `where` selects the code. The end of a `with` block is skipped: no signal can raise there before the lock is free.
     """
     left = [line]
 

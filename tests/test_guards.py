@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The hazards of per-thread credentials, tried as an attacker or a careless caller would."""
+"""Try the hazards of per-thread credentials, as an attacker or a careless caller would."""
 
 import asyncio
 import fcntl
@@ -41,13 +41,13 @@ CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID = 1, 6, 7
 
 
 def in_thread(function, *arguments):
-    """function in a new thread: its result or its exception."""
+    """Call function in a new thread; return its result or raise its exception."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(function, *arguments).result()
 
 
-def child_after_regain(program):
-    """The ids of a child process started here, after it has tried to become root."""
+def ids_of_a_child_that_tries_root(program):
+    """Start a child that tries to become root; return the ids that it has afterwards."""
     return subprocess.check_output([program], text=True, cwd="/").strip()
 
 
@@ -72,7 +72,7 @@ def test_entry_is_refused_in_a_greenlet():
 
 
 def test_leaving_in_wrong_order_from_a_greenlet_taints_the_thread():
-    """Entered where it was allowed, left from a greenlet in the wrong order: nobody becomes root."""
+    """The main greenlet enters two guards. Another greenlet leaves the outer one first and must not become root."""
     greenlet = pytest.importorskip("greenlet")
 
     def body():
@@ -149,9 +149,7 @@ def test_assert_clean_finds_a_thread_started_inside():
         (thread,) = caught.value.threads
         assert thread.uids == (SHIELD, 80001, 0, 80001)
         pool.shutdown()
-        wait_until(
-            lambda: len(replace.thread_credentials()) == 1, "the thread's own end, which join() does not wait for"
-        )
+        wait_until(lambda: len(replace.thread_credentials()) == 1, "the thread to end, for which join() does not wait")
         replace.assert_clean()
 
     as_root(body)
@@ -175,7 +173,7 @@ def test_thread_started_inside_gains_no_rights_by_impersonate():
     as_root(body)
 
 
-#: level -> what a child that execs inside is after trying to become root (documented: docs/levels.md)
+#: level -> ids of an exec child that has tried to become root (docs/levels.md)
 EXEC = {
     "effective": "(0, 0, 0)",
     "shielded": "(4294967293, 80001, 80001)",
@@ -187,7 +185,7 @@ EXEC = {
 def test_exec_child_cannot_become_root_at_the_default_level(regain):
     def body():
         with impersonate(ALICE):
-            return child_after_regain(regain)
+            return ids_of_a_child_that_tries_root(regain)
 
     assert as_root(body) in (EXEC["shielded"], None)
 
@@ -196,13 +194,13 @@ def test_exec_child_cannot_become_root_at_the_default_level(regain):
 def test_exec_child_can_become_root_only_at_the_documented_levels(level, regain):
     def body():
         with impersonate(ALICE, level=level):
-            return child_after_regain(regain)
+            return ids_of_a_child_that_tries_root(regain)
 
     assert as_root(body) in (EXEC[level], None)
 
 
 def test_signal_handlers_of_the_server_do_not_run_in_a_forked_child():
-    """Its user may send it signals: a handler would write to the pipe that wakes the server's event loop."""
+    """The user may send it signals, and a handler would write to the pipe that wakes the server's event loop."""
 
     def body():
         reader, writer = os.pipe2(os.O_NONBLOCK)
@@ -217,7 +215,7 @@ def test_signal_handlers_of_the_server_do_not_run_in_a_forked_child():
         with pytest.raises(BlockingIOError):
             os.read(reader, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert os.read(reader, 1) == bytes([signal.SIGTERM]), "the server's own handler is still there"
+        assert os.read(reader, 1) == bytes([signal.SIGTERM]), "the server's own handler still works"
 
     as_root(body)
 
@@ -327,7 +325,7 @@ def test_access_peer_credentials_and_sigio_depend_on_the_level(level, access, pe
     assert as_root(body) in ((access, peer, signalled), None)
 
 
-# ---- libc's calls from elsewhere
+# ---- Calls of libc in another thread
 
 
 def test_libc_setgroups_in_another_thread_aborts_without_protect_os():
@@ -387,7 +385,7 @@ def test_server_with_only_capabilities_loses_them_inside(level, ambient, regain)
             with pytest.raises(PermissionError):
                 os.open("/etc/shadow", os.O_RDONLY)
             assert replace.thread_credentials()[0].effective == 0
-            assert "0, 0)" not in child_after_regain(regain)
+            assert "0, 0)" not in ids_of_a_child_that_tries_root(regain)
             with impersonate(BOB, level=level), pytest.raises(PermissionError):
                 os.open("/etc/shadow", os.O_RDONLY)
         assert ids() == before
@@ -400,14 +398,14 @@ def test_server_with_only_capabilities_loses_them_inside(level, ambient, regain)
 
 
 def test_exec_child_does_not_inherit_ambient_capabilities(regain):
-    """Ambient capabilities of a server that is root: a shielded thread's child must not have them."""
+    """A root server with ambient capabilities: the child of a shielded thread must not get them."""
 
     def body():
         change_capabilities(lambda sets: sets.__setitem__(2, sets[1]))
         assert LIBC.prctl(PR_CAP_AMBIENT, 2, CAP_SETUID, 0, 0) == 0
         with impersonate(ALICE, level="shielded"):
-            assert child_after_regain(regain) == EXEC["shielded"]
-        assert LIBC.prctl(PR_CAP_AMBIENT, 1, CAP_SETUID, 0, 0) == 1, "given back"
+            assert ids_of_a_child_that_tries_root(regain) == EXEC["shielded"]
+        assert LIBC.prctl(PR_CAP_AMBIENT, 1, CAP_SETUID, 0, 0) == 1, "leaving restores the ambient capability"
 
     as_root(body)
 
@@ -422,7 +420,7 @@ def test_leaving_does_not_enlarge_a_reduced_effective_set():
     assert as_root(body) in (1 << CAP_SETUID | 1 << CAP_SETGID, None)
 
 
-# ---- Ends
+# ---- End of threads, interpreters and users
 
 
 def test_end_of_a_switched_thread_does_not_change_other_threads():
@@ -438,8 +436,8 @@ def test_end_of_a_switched_thread_does_not_change_other_threads():
         worker = threading.Thread(target=work)
         worker.start()
         worker.join()
-        wait_until(lambda: not _native.active(), "the thread's own end, which join() does not wait for")
-        kept.clear()  # the guard is dropped by another thread: it complains and changes nothing
+        wait_until(lambda: not _native.active(), "the thread to end, for which join() does not wait")
+        kept.clear()  # another thread deletes the guard: it complains and changes nothing
         gc.collect()
         assert ids() == ROOT_IDS
         (complaint,) = complaints
@@ -466,7 +464,7 @@ def test_interpreter_shutdown_while_switched_is_silent():
 def test_on_restore_failure_abort_ends_the_process():
     def body():
         with impersonate(ALICE, on_restore_failure="abort"):
-            LIBC.syscall(117, 80001, 80001, 80001)  # setresuid: nothing is left to come back with
+            LIBC.syscall(117, 80001, 80001, 80001)  # setresuid: no privileged id remains
 
     if replace.SCOPE == "thread" and os.uname().machine == "x86_64":
         with pytest.raises(InChild, match=str(-signal.SIGABRT)):
@@ -488,7 +486,7 @@ def test_thread_that_cannot_restore_its_ids_is_tainted():
 
 
 def test_identity_of_a_deleted_user_still_works(tmp_path):
-    """An identity is numbers: it goes on working, and only a new look-up says that the user is gone."""
+    """An identity consists of numbers, so it still works. Only a new lookup reports the missing user."""
     if replace.SCOPE != "thread" or os.geteuid() != 0:
         return
     passwd = tmp_path / "passwd"
@@ -517,18 +515,18 @@ def test_setfsuid_inside_raises_at_level_filesystem():
     as_root(body)
 
 
-# ---- The way back, and other hands on a guard
+# ---- Restoring root, and guards used by other threads
 
 
 def test_guard_is_left_by_its_thread_after_another_thread_tried():
     def body():
-        told = []
-        sys.addaudithook(lambda event, args: told.append(event) if event == "replace.leave" else None)
+        events = []
+        sys.addaudithook(lambda event, args: events.append(event) if event == "replace.leave" else None)
         guard = impersonate(ALICE)
         guard.__enter__()
         with pytest.raises(replace.ThreadTainted):
             in_thread(guard.__exit__, None, None, None)
-        assert ids()[0] == (SHIELD, ALICE.uid, 0), "nobody else can end it"
+        assert ids()[0] == (SHIELD, ALICE.uid, 0), "another thread cannot leave the guard"
         guard.__exit__(None, None, None)
         assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
 
@@ -538,7 +536,7 @@ def test_guard_is_left_by_its_thread_after_another_thread_tried():
             in_thread(guard.__exit__, None, None, None)
         del guard
         assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
-        assert len(told) == 2, "a thread that is itself again is told of, whoever tried before"
+        assert len(events) == 2, "each leave by the own thread raises one audit event"
 
     as_root(body)
 
@@ -546,7 +544,7 @@ def test_guard_is_left_by_its_thread_after_another_thread_tried():
 @pytest.mark.parametrize("base", [(0, 0, 1000), (1000, 0, 1000), (1000, 0, 0)])
 @pytest.mark.parametrize("level", LEVELS)
 def test_entry_is_refused_if_the_thread_could_not_restore_root(base, level):
-    """Root by its effective id alone: some levels leave it no way back, which is said before and not after."""
+    """With these ids some levels could not restore root. They refuse the entry and change nothing."""
 
     def body():
         replace.setresuid(*base)
@@ -578,7 +576,7 @@ def test_forked_child_cannot_enter_again():
 
 
 def test_entry_works_while_an_event_loop_module_is_being_imported():
-    """A module that is only being imported has no attributes yet, and runs nothing."""
+    """A module that is being imported has no attributes yet, and runs no event loop."""
 
     def body():
         import types

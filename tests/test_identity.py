@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Identity: what one is made of, what is refused, and who is at the other end of a socket or asks a FUSE server."""
+"""Identity: its values, refused values, and the identities of socket peers and of processes (for FUSE servers)."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ import replace
 from replace import Identity, IdentityRefused, impersonate
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: no other kernel can be asked")
-#: Maps of a user namespace: one that lacks ALICE's ids, one without her second group, and one of all ids.
+#: Maps of a user namespace: without ALICE's ids, without her second group, and with all ids.
 WITHOUT_ALICE, WITHOUT_80021, EVERYTHING = "0 0 70000", "0 0 80021", "0 0 4294967295"
 
 # ---- Identity
@@ -96,7 +96,7 @@ def test_from_peer_returns_the_ids_and_all_groups(kind, count):
 
 @LINUX
 def test_from_peer_uses_the_groups_of_the_process_not_the_database(tmp_path):
-    """alice has dropped `team`, of which she is a member in the database; bob has a group that lists nobody."""
+    """alice has dropped `team`, which she has in the database; bob has a group that he does not have there."""
     needs_root()
     code = (
         "from replace import Identity\n"
@@ -217,8 +217,8 @@ def listening():
     return one
 
 
-def datagram_from_anybody():
-    """Connected; the kernel has no credentials for it."""
+def connected_datagram_socket():
+    """Return a connected datagram socket, for which the kernel has no credentials."""
     one, other = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
     with other:
         other.bind("")
@@ -226,20 +226,20 @@ def datagram_from_anybody():
     return one
 
 
-def half_of(*words):
+def end_of_pair(*words):
     one, other = socket.socketpair(*words)
     other.close()
     return one
 
 
 def closed():
-    one = half_of()
+    one = end_of_pair()
     one.close()
     return one
 
 
-def disguised():
-    """A socket of TCP that Python takes for one of Unix."""
+def tcp_shown_as_unix():
+    """Return a TCP socket that Python takes for a Unix socket."""
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=socket.socket(socket.AF_INET).detach())
 
 
@@ -250,19 +250,19 @@ def disguised():
         (listening, ValueError, "a listening socket has no peer"),
         (lambda: socket.socket(socket.AF_UNIX), OSError, os.strerror(errno.ENOTCONN)),
         (lambda: socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), OSError, os.strerror(errno.ENOTCONN)),
-        (datagram_from_anybody, ValueError, "a datagram socket receives from many"),
-        (lambda: half_of(socket.AF_UNIX, socket.SOCK_DGRAM), ValueError, "a datagram socket receives from many"),
+        (connected_datagram_socket, ValueError, "a datagram socket receives from many"),
+        (lambda: end_of_pair(socket.AF_UNIX, socket.SOCK_DGRAM), ValueError, "a datagram socket receives from many"),
         (lambda: socket.socket(socket.AF_INET), ValueError, "not a Unix socket"),
         (lambda: socket.socket(socket.AF_INET6), ValueError, "not a Unix socket"),
         (lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), ValueError, "not a Unix socket"),
-        (disguised, ValueError, "not a Unix socket"),
+        (tcp_shown_as_unix, ValueError, "not a Unix socket"),
         (closed, OSError, os.strerror(errno.EBADF)),
         (lambda: open(os.devnull), TypeError, "an open file, not a socket"),  # noqa: SIM115  (the test closes it)
         (lambda: contextlib.nullcontext(5), TypeError, "socket should be a socket"),
     ],
     ids=[
         *("listening", "unconnected", "unconnected seqpacket", "datagram", "pair of datagrams", "TCP", "IPv6", "UDP"),
-        *("disguised", "closed", "a file", "no socket"),
+        *("TCP shown as Unix", "closed", "a file", "no socket"),
     ],
 )
 def test_from_peer_refuses_a_socket_without_a_known_peer(make, exception, words):
@@ -278,7 +278,7 @@ def test_from_peer_refuses_an_object_that_is_no_socket(thing):
 
 
 def refuse_peergroups(number):
-    """A seccomp filter that answers getsockopt(..., SO_PEERGROUPS, ...) with an errno (seccomp(2))."""
+    """Install a seccomp filter that makes getsockopt(..., SO_PEERGROUPS, ...) fail (seccomp(2))."""
     load, equal, leave, ret = 0x20, 0x15, 0x7FFF0000, 0x06
     program = b"".join(
         struct.pack("HBBI", *line)
@@ -323,7 +323,7 @@ def test_from_peer_without_peergroups_warns_once_and_uses_the_database():
 def test_from_peer_raises_if_peergroups_fails():
     def body():
         refuse_peergroups(errno.EPERM)
-        with half_of() as one:
+        with end_of_pair() as one:
             Identity.from_peer(one)
 
     with pytest.raises(PermissionError):
@@ -414,7 +414,7 @@ def is_kernel_thread(number):
 @LINUX
 def test_of_process_refuses_a_kernel_thread():
     if not os.path.exists("/proc/2/stat") or not is_kernel_thread(2):
-        return  # a container, which sees none
+        return  # a container does not see kernel threads
     with pytest.raises(IdentityRefused, match="a thread of the kernel's"):
         Identity.of_process(2)
 
@@ -435,7 +435,7 @@ def test_of_process_refuses_an_io_uring_worker():
     assert as_root(body) in ("worked", "refused", None)
 
 
-#: A process that ends while it is read, and whose number another one gets at once (pid_namespaces(7)).
+#: A process ends while it is read, and another one gets its process id at once (pid_namespaces(7)).
 REPLACED = """
 import os, signal, sys
 from replace import Identity
@@ -496,7 +496,7 @@ def test_of_process_refuses_ids_that_change_during_the_read(monkeypatch):
         thread.start()
         wait_until(lambda: Identity.of_process(thread.native_id).uid == 80001)
         monkeypatch.setattr(os, "pread", after_some)
-        moment = 5  # stat and status are read to their ends, and then from their starts again
+        moment = 5  # stat and status are read to the end, and then again from the start
         with pytest.raises(IdentityRefused, match="changes its ids at this moment"):
             Identity.of_process(thread.native_id)
         end.set()
@@ -537,7 +537,7 @@ def test_of_process_reports_a_missing_or_restricted_proc(mount, before, words):
         unshare = [tool("unshare", "a mount namespace"), "-m", "sh", "-c"]
         out = run(*unshare, command, sys.executable, ASK, process, cwd="/")
     peer, found = out.stdout.splitlines()
-    assert peer.startswith("Identity(uid=0, gid=0, groups=("), "a peer is known without /proc"
+    assert peer.startswith("Identity(uid=0, gid=0, groups=("), "from_peer() works without /proc"
     assert found.startswith(words.format(process))
 
 
@@ -545,7 +545,7 @@ def test_of_process_reports_a_missing_or_restricted_proc(mount, before, words):
 
 
 def in_user_namespace(uids, gids, function):
-    """What function() returns, or the words of what it raises, in a user namespace with these maps."""
+    """Call function() in a user namespace with these maps; return its result or its error text."""
 
     def body():
         enter_user_namespace(uids, gids)
@@ -570,10 +570,10 @@ def in_user_namespace(uids, gids, function):
         ("0 0 80001\n80002 80002 4294887293\n80001 80001 1", EVERYTHING, ALICE),
         ("1000 0 90000", "1000 0 90000", Identity(81001, 81011, [81011, 81021])),
     ],
-    ids=["uid", "gid", "group", "all of hers", "all", "all, in three parts", "other numbers"],
+    ids=["no uid", "no gid", "no group", "all of alice", "all ids", "all ids in three parts", "other numbers"],
 )
 def test_id_that_the_user_namespace_does_not_map_is_refused(uids, gids, words):
-    """It would be shown as 65534, which may be somebody's."""
+    """The kernel shows such an id as 65534, which may be the id of another user."""
     needs_root()
     change = become(ALICE.uid, ALICE.gid, ALICE.groups)
     with connected(change) as connection, other_process(change) as process:
@@ -590,7 +590,7 @@ def test_uid_65534_is_accepted_only_if_every_id_is_mapped():
         assert Identity.from_peer(connection) == nobody
         assert in_user_namespace(EVERYTHING, EVERYTHING, lambda: Identity.from_peer(connection)) == nobody
         refused = in_user_namespace(WITHOUT_ALICE, WITHOUT_ALICE, lambda: Identity.from_peer(connection))
-        assert "is shown with uid 65534" in refused, "mapped, and yet it may be another"
+        assert "is shown with uid 65534" in refused, "65534 may stand for an unmapped uid"
 
 
 @LINUX

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""impersonate(): levels, nesting, arguments, and what is refused; test_guards.py has what others do meanwhile."""
+"""impersonate(): levels, nesting, arguments and refusals. test_guards.py tests interference by other code."""
 
 import asyncio
 import ctypes
@@ -138,7 +138,7 @@ def generator(who):
 
 
 def test_generator_closed_in_another_thread_raises_and_keeps_the_ids():
-    """The other thread gets an error and keeps its own ids; nobody has more rights than before."""
+    """The other thread gets an error. Both threads keep their ids."""
 
     def body():
         held = generator(ALICE)
@@ -163,7 +163,7 @@ def test_interleaved_generators_taint_the_thread():
             first.close()
         assert caught.value.state == "tainted"
         assert "an identity that was entered inside this one is still held" in str(caught.value)
-        assert os.geteuid() == 80002, "bob must not have become anybody else"
+        assert os.geteuid() == 80002, "the thread must still act as bob"
         with pytest.raises(replace.ThreadTainted, match="end this thread"), impersonate(ALICE):
             raise AssertionError("entered")
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""impersonated(): the identity is held inside each next() and close() alone."""
+"""impersonated(): the thread holds the identity only inside each next() and close()."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from replace import impersonated
 
 
 class Body:
-    """A response body as WSGI has it: lazy, with close()."""
+    """A response body as in WSGI: lazy, with close()."""
 
     def __init__(self):
         self.seen, self.left = [], 3
@@ -65,7 +65,7 @@ def test_impersonated_iterators_can_interleave_and_change_threads():
             assert pool.submit(next, alice).result() == 80001
             pool.submit(alice.close).result()
         assert first == [80001]
-        del bob  # closed when it is collected, as the user
+        del bob  # deleting it closes it as the user
         assert second == [80002]
         assert next(alice, "closed") == "closed"
         assert ids() == ROOT_IDS

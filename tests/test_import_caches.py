@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""An import under an identity leaves nothing behind: what the user cannot read, the server still can.
+"""An import under an identity leaves nothing in the caches that would hide files from the server.
 
-Each test asks real folders that are closed to the user, in a Python of its own.
+Each test uses real folders that are closed to the user, in a new Python process.
 """
 
 import os
@@ -27,7 +27,7 @@ place = {place!r}
 alice = replace.Identity(80001, 80011)
 
 def as_alice(function, *arguments):
-    "The exception's class, or the result, of the function under the identity."
+    "Call the function under the identity; return its result or the name of its exception."
     try:
         with replace.impersonate(alice):
             return function(*arguments)
@@ -38,7 +38,7 @@ def as_alice(function, *arguments):
 
 @pytest.fixture
 def place():
-    """A folder that users can read; below it, what they cannot."""
+    """A folder that users can read. Tests make closed folders in it."""
     needs_root()
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as name:
         os.chmod(name, 0o755)
@@ -46,22 +46,22 @@ def place():
 
 
 def python(place, script):
-    """What the script prints, in a Python of its own."""
+    """Run the script in a new Python process; return the words that it prints."""
     out = run(sys.executable, "-c", START.format(place=str(place)) + script, cwd="/")
     assert out.returncode == 0, out.stderr
     return out.stdout.split()
 
 
 def write(folder, **files):
-    """Make a folder with modules; the keywords are their names."""
+    """Make a folder with modules; the keywords are the names and texts of the modules."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     return folder
 
 
-#: How a folder of sys.path can be closed: the modes of the folder above it and of itself.
-CLOSED = {"below a closed folder": (0o700, 0o755), "itself": (0o755, 0o700), "its listing": (0o755, 0o711)}
+#: Ways to close a folder of sys.path: the modes of its parent and of the folder.
+CLOSED = {"parent closed": (0o700, 0o755), "folder closed": (0o755, 0o700), "listing closed": (0o755, 0o711)}
 
 
 @pytest.fixture(params=CLOSED)
@@ -100,7 +100,7 @@ def work():
             except ImportError as error: answers.append(type(error).__name__)
             turns[1].release()
         turns[0].acquire()
-thread = threading.Thread(target=work, daemon=True)  # if this test fails, it must not wait
+thread = threading.Thread(target=work, daemon=True)  # a failing test must not wait for it
 thread.start()
 for name in ("late", "later"):
     turns[0].release(); turns[1].acquire()
@@ -140,7 +140,7 @@ def test_server_finds_the_closed_folders_of_a_namespace_package(place, first):
 
 
 def test_server_imports_a_whole_package_after_a_partial_import_failed(place):
-    """Python keeps the submodules of a package whose import fails; a second import would not make them attributes."""
+    """Python keeps submodules of a failed package. A second import would not set them as attributes."""
     write(place / "half", __init__="from .a import x\nfrom . import closed", a="x = []", closed="")
     (place / "half" / "closed.py").chmod(0o600)
     script = f"""
@@ -153,14 +153,14 @@ print(half.a.x is half.x, half.closed.__name__, sys.modules["half.a"] is half.a)
 
 
 def test_server_finds_a_distribution_after_the_user_failed(place):
-    """importlib.metadata remembers listings."""
+    """importlib.metadata caches listings of folders."""
     information = place / "closed" / "late-1.0.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
     information.parent.chmod(0o711)
     script = f"sys.path[:] = [{str(information.parent)!r}]\n"
     script += "print(as_alice(metadata.version, 'late'))\nprint(metadata.version('late'))"
-    # what metadata.version() itself imports when it is first called
+    # the first call of metadata.version() imports modules
     script = "metadata.version('libreplace')\n" + script
     assert python(place, script) == ["PackageNotFoundError", "1.0"]
 
@@ -173,8 +173,8 @@ def test_import_under_an_identity_runs_with_the_ids_of_the_user(place):
 
 
 def test_import_cache_works_as_usual_without_an_identity():
-    """Every cache is as before for the server itself."""
-    cache = _import_caches.forgetful(_import_caches.forgetful({"a": 1}))  # as with a second copy of the package
+    """For the server itself every cache works as a dict."""
+    cache = _import_caches.forgetful(_import_caches.forgetful({"a": 1}))  # nested, as with a second copy of the package
     cache["b"] = 2
     assert cache.setdefault("b", 3) == cache.get("b") == cache["b"] == 2
     assert ("a" in cache, dict(cache)) == (True, {"a": 1, "b": 2})

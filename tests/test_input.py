@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Bad input: which exception, and that the thread's ids are the same after it."""
+"""Bad input: it raises the right exception and does not change the thread's ids."""
 
 import array
 import errno
@@ -10,7 +10,7 @@ from support.children import in_child, needs_root
 
 import replace
 
-IDS = {  # setter of ids -> how many arguments
+IDS = {  # setter of ids -> number of arguments
     "setuid": 1,
     "setgid": 1,
     "seteuid": 1,
@@ -27,20 +27,20 @@ MANY = [name for name, count in IDS.items() if count > 1]
 KIND = {name: name[-3:] for name in IDS}
 
 
-def present():
+def current_ids():
     return (replace.getresuid(), replace.getresgid(), replace.getgroups(), replace.getfsuid(), replace.getfsgid())
 
 
 def attempt(name, *arguments):
-    """(exception type, its text, its errno, whether nothing changed), as root in a child."""
+    """Call a setter in a child; return (exception type, text, errno, whether nothing changed)."""
 
     def body():
-        before = present()
+        before = current_ids()
         try:
             getattr(replace, name)(*arguments)
         except Exception as error:
-            return type(error), str(error), getattr(error, "errno", None), present() == before
-        return None, "", None, present() == before
+            return type(error), str(error), getattr(error, "errno", None), current_ids() == before
+        return None, "", None, current_ids() == before
 
     return in_child(body)
 

@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Each emulation of setresuid and setresgid, as C, against the model of its kernel.
+"""Run each emulation of setresuid and setresgid in C on the model of its kernel.
 
-The C text of the generated module is compiled with the kernel's own calls replaced by the
-model (kernels.py), and run in every reachable state with every argument: what it does is
-exactly Linux's meaning, or ENOSYS and nothing.
+The tests compile the C text of the generated module with a model (kernels.py) in place of the kernel's calls. In every
+state, with every argument, the emulation must do exactly what Linux does, or change nothing and fail with ENOSYS.
 """
 
 import ctypes
@@ -41,7 +40,7 @@ int call(unsigned a, unsigned b, unsigned c) { errno = 0; return %s(a, b, c) == 
 
 
 class Machine:
-    """A process on a modelled kernel, with the emulation compiled against it."""
+    """A process on a modelled kernel, with the compiled emulation."""
 
     def __init__(self, platform, kind, folder):
         text = (GOLDEN / platform / "replace_calls.c").read_text()
@@ -82,7 +81,7 @@ def test_emulation_equals_linux_or_fails_with_enosys(platform, kind, tmp_path):
     machine = Machine(platform, kind, tmp_path)
     done = tried = 0
     for state in states():
-        # A uid's privilege is the effective uid itself; for gids it lies elsewhere.
+        # For uids the effective uid is the privilege. For gids the privilege does not depend on the state.
         for privileged in (state.e == 0,) if kind == "uid" else (True, False):
             for args in arguments(3):
                 tried += 1
@@ -93,11 +92,11 @@ def test_emulation_equals_linux_or_fails_with_enosys(platform, kind, tmp_path):
                 done += 1
                 assert (error, after) == Linux.setres(state, privileged, *args), (state, privileged, args)
     assert tried == 27 * 64 * (1 if kind == "uid" else 2)
-    assert done > 27 * 5, "it is of some use"
+    assert done > 27 * 5, "the emulation supports enough calls"
 
 
 def test_emulations_support_the_calls_that_servers_make():
-    """The calls that servers make are among those that are done: seteuid's meaning, and becoming somebody for good."""
+    """setresuid(-1, new, -1), which is seteuid(), is supported in every state."""
     for platform, kernel in KERNELS.items():
         text = (GOLDEN / platform / "replace_calls.c").read_text()
         assert "errno = ENOSYS" in text
@@ -119,7 +118,7 @@ def test_setresuid_of_freebsd_equals_that_of_linux():
 
 
 def test_kernel_models_differ_as_documented():
-    """setuid of an unprivileged process: FreeBSD sets all three to the effective id, NetBSD wants the real one."""
+    """setuid() of an unprivileged process: FreeBSD sets all three ids, NetBSD accepts only the real id."""
     state = State(80001, 80002, 0)
     assert Linux.set(state, False, 80002)[0] == errno.EPERM
     assert FreeBSD.set(state, False, 80002) == (0, State(80002, 80002, 80002))
