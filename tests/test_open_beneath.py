@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""open_beneath(): real names, links, FIFOs and devices; as the server, and as users inside an identity."""
+"""open_beneath() with real names, links, FIFOs and devices, as the server and as users."""
 
 import contextlib
 import errno
@@ -35,21 +35,21 @@ import replace
 from replace import Resolve, ffi, impersonate, lib, open_beneath
 
 SAFE = Resolve.BENEATH | Resolve.NO_MAGICLINKS
-OPENAT2 = 437  # of every Linux but that for alpha
+OPENAT2 = 437  # on every architecture of Linux except alpha
 
 
 @pytest.fixture(autouse=True)
-def _is_here():
+def _skip_without_openat2():
     if sys.platform != "linux":
         pytest.skip("needs Linux: other systems have no openat2()")
     question = next(q for q in replace.report()["questions"] if q["id"] == "libreplace_sys_openat2")
     if question["answer"] != "yes":
-        pytest.skip("needs headers with SYS_openat2 when it is built (Linux 5.6)")
+        pytest.skip("needs a build with SYS_openat2 in the kernel headers (Linux 5.6)")
 
 
 @pytest.fixture
 def place(folder):
-    """The descriptor of a folder with one of each; all users may write into it."""
+    """The descriptor of a folder with one file of each type. All users may write to the folder."""
     os.fchmod(folder, 0o777)
     put(folder, "file", b"of the server", 0o644)
     put(folder, "closed", b"of the server alone", 0o600)
@@ -61,7 +61,7 @@ def place(folder):
     os.chmod("fifo", 0o666, dir_fd=folder)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"/proc/self/fd/{folder}/socket")
-    with contextlib.suppress(PermissionError):  # no root, or a container's
+    with contextlib.suppress(PermissionError):  # not root, or root of a container
         os.mknod("null", stat.S_IFCHR | 0o666, os.makedev(1, 3), dir_fd=folder)
     return folder
 
@@ -78,7 +78,7 @@ def content(descriptor):
 
 
 def flags_of(descriptor):
-    """The flags that F_SETFL sets, and the mode; the descriptor is closed."""
+    """Return the access mode and the status flags of a descriptor, and close it."""
     try:
         assert not os.get_inheritable(descriptor)
         return fcntl.fcntl(descriptor, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_PATH)
@@ -92,7 +92,7 @@ def descriptors():
 
 
 def refused(number, *arguments, **options):
-    """open_beneath() fails with this number, names the file, and leaves no descriptor."""
+    """Check that open_beneath() fails with this errno, names the file and leaves no descriptor."""
     before = descriptors()
     with pytest.raises(OSError, match=re.escape(os.strerror(number))) as caught:
         open_beneath(*arguments, **options)
@@ -101,7 +101,7 @@ def refused(number, *arguments, **options):
     assert descriptors() == before
 
 
-# ---- What is opened
+# ---- Files and flags
 
 
 @pytest.mark.parametrize("regular", [True, False])
@@ -183,7 +183,7 @@ def test_name_that_leads_out_fails_with_exdev(place, name, flags, regular):
 
 
 def test_link_swapped_by_another_process_never_leads_out(place, tmp_path):
-    """A folder becomes a symbolic link that leads out, and a folder again, all the time."""
+    """Another process swaps a folder and a symbolic link that leads out, again and again."""
     put(place, "dir/file", b"inside")
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
@@ -192,7 +192,7 @@ def test_link_swapped_by_another_process_never_leads_out(place, tmp_path):
     child = os.fork()
     if child == 0:
         try:
-            while True:  # until it is killed
+            while True:  # until this child is killed
                 for old, new in (("dir", "aside"), ("trap", "dir"), ("dir", "trap"), ("aside", "dir")):
                     os.rename(old, new, src_dir_fd=place, dst_dir_fd=place)
         finally:
@@ -217,12 +217,12 @@ def test_link_swapped_by_another_process_never_leads_out(place, tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert b"outside" in plain, "what the call is for"
+    assert b"outside" in plain, "a plain open() followed the link out"
     assert found <= {b"inside", errno.EXDEV, errno.ENOENT, errno.EAGAIN}
 
 
 def test_magic_link_of_proc_is_refused(place):
-    """A name in /proc leads to what the server has open for bob, in a folder that is closed to all users."""
+    """A name in /proc leads to a file that the server has open for bob, in a folder that is closed to all users."""
 
     def body():
         os.mkdir("private", 0o700, dir_fd=place)
@@ -232,7 +232,7 @@ def test_magic_link_of_proc_is_refused(place):
         with impersonate(ALICE):
             refused(errno.EACCES, place, "private/file", os.O_RDONLY)
             for name in (f"self/fd/{of_bob}", f"{os.getpid()}/fd/{of_bob}"):
-                assert content(os.open(name, os.O_RDONLY, dir_fd=proc)) == b"of bob", "the attack"
+                assert content(os.open(name, os.O_RDONLY, dir_fd=proc)) == b"of bob", "the attack works on plain open()"
                 assert content(open_beneath(proc, name, os.O_RDONLY, resolve=0)) == b"of bob"
                 for regular in (True, False):
                     refused(errno.ELOOP, proc, name, os.O_RDONLY, regular=regular)
@@ -295,7 +295,7 @@ def test_dir_fd_accepts_only_a_folder_or_the_working_directory(place):
     in_child(body)
 
 
-# ---- What is there
+# ---- Types of files
 
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_PATH, os.O_WRONLY | os.O_CREAT], ids=hex)
@@ -334,7 +334,7 @@ def test_folder_opens_only_with_o_directory_or_regular_false(place):
 
 
 def test_leased_file_fails_with_eagain(place):
-    """Another process holds one and does not give it up.  With O_NONBLOCK the kernel does not wait for it."""
+    """Another process keeps a lease.  With O_NONBLOCK the kernel does not wait for it."""
 
     def lease():
         signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -364,7 +364,7 @@ def test_openat2_is_tried_at_most_17_times(tmp_path, failures, status):
     assert (tmp_path / "log").read_text().count("openat2(") == 17
 
 
-# ---- Who asks
+# ---- Identities
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -403,7 +403,7 @@ def test_fifo_does_not_block_a_worker(place):
     as_root(body)
 
 
-# ---- Where there is no such call
+# ---- Systems without openat2()
 
 
 @pytest.mark.parametrize("answer", ["EPERM", "ENOSYS"])
@@ -454,7 +454,7 @@ def test_open_beneath_fails_with_enosys_on_other_systems(tmp_path):
     assert run(tmp_path / "main").returncode == errno.ENOSYS
 
 
-# ---- Python's side
+# ---- The Python function
 
 
 @pytest.mark.parametrize("wrong", [True, False, 1.0, "1", None, b"1", [1]], ids=repr)
@@ -542,12 +542,12 @@ def test_c_and_python_fail_with_the_same_errno(place):
 
 
 def waits_in_the_call(thread):
-    """Whether the thread is in openat2() (proc_pid_syscall(5))."""
+    """Whether the thread waits in openat2() (proc_pid_syscall(5))."""
     return Path(f"/proc/self/task/{thread}/syscall").read_text().startswith(f"{OPENAT2} ")
 
 
 def test_other_threads_run_while_open_beneath_waits(place):
-    """A FIFO, with regular=False."""
+    """It waits for the other end of a FIFO (regular=False)."""
     found, opened = [], threading.Event()
 
     def work():
@@ -568,7 +568,7 @@ def test_other_threads_run_while_open_beneath_waits(place):
 
 @pytest.mark.parametrize("raises", [True, False])
 def test_signal_handler_runs_while_open_beneath_waits(place, raises):
-    """As os.open() does: the handler runs; what it raises is raised, else the call goes on (PEP 475)."""
+    """As in os.open(), an exception of the handler is raised; without one, the call continues (PEP 475)."""
 
     def body():
         handled = threading.Event()

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""CPython's own tests of os.set*id and os.setgroups, with ours in the place of os's.
+"""Run CPython's own tests of os.set*id and os.setgroups on the functions of this package.
 
-No test is left out for a documented difference: none of CPython's tests asks for
-2**32-1 to be taken for -1.  PosixTester is narrowed to the tests of these calls.
+No test is left out for a documented difference: no test of CPython requires that 2**32-1
+means -1.  Of PosixTester, only the tests of these calls run.
 """
 
 import importlib.util
@@ -39,6 +39,6 @@ sys.exit(not result.wasSuccessful())
 def test_tests_of_cpython_pass(tmp_path):
     if importlib.util.find_spec("test.test_posix") is None:
         pytest.skip("this interpreter does not ship its tests (Debian: libpython3-testsuite)")
-    out = run(sys.executable, "-c", DRIVER, cwd=tmp_path)  # they write files
+    out = run(sys.executable, "-c", DRIVER, cwd=tmp_path)  # the tests write files
     assert out.returncode == 0, out.stderr
     assert int(out.stdout.split("RAN")[1]) >= 15, out.stderr

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""replace_override.h in a program that drops root for good: no thread may stay root without being told so."""
+"""replace_override.h in a program that permanently drops root: no thread may unexpectedly stay root."""
 
 import shlex
 import sys
@@ -14,7 +14,7 @@ import replace
 
 @pytest.fixture
 def compiled(tmp_path):
-    """Compile tests/c/drop.c with the header and these options; returns the program."""
+    """A function that compiles tests/c/drop.c with the header and the given options, and returns the program."""
 
     def compile_with(*options):
         config = run(sys.executable, "-m", "replace", "config", "--cflags", "--libs", cwd="/")
@@ -40,7 +40,7 @@ ONE_DROPPED = "main 80001, worker 0\n" if replace.SCOPE == "thread" else ALL_DRO
         ("setresuid", [], ONE_DROPPED),
         ("undef", [], ALL_DROPPED),
     ],
-    ids=["setuid", "setuid that is mapped, too", "setresuid", "setresuid of libc's"],
+    ids=["setuid of libc", "setuid of libreplace", "setresuid of libreplace", "setresuid of libc"],
 )
 def test_drop_changes_one_or_all_threads_as_documented(compiled, call, options, printed):
     needs_root()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The made pages of the docs, and that the report's schema explains every field."""
+"""The generated pages of the docs are up to date, and the report's schema explains every field."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def test_page_is_up_to_date(name):
 
 
 def objects(schema):
-    """Every schema of an object with named fields, in every depth."""
+    """Yield every schema of an object with named fields, at every depth."""
     if isinstance(schema, dict):
         if "properties" in schema and "type" in schema:
             yield schema
@@ -48,7 +48,7 @@ def test_every_report_field_has_a_type_and_a_description():
 
 
 def test_only_cross_answer_is_optional():
-    """Of one version the reports are all alike, but for what belongs to run questions."""
+    """Reports of one version have the same fields; only run questions have one more."""
     optional = [set(place["properties"]) - set(place["required"]) for place in objects(SCHEMA)]
     assert set.union(*optional) == {"cross_answer"}
     for question in replace.report()["questions"]:
@@ -65,16 +65,16 @@ def test_schema_versions_agree():
 
 def test_report_page_lists_exactly_the_options_of_the_command():
     (report,) = [a.choices["report"] for a in _parser()._actions if a.choices and "report" in a.choices]
-    faces = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
-    assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == faces
+    options = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
+    assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == options
     readme = (ROOT / "README.md").read_text()
-    assert all(f"`{face}`" in readme or f" {face}`" in readme for face in faces)
+    assert all(f"`{option}`" in readme or f" {option}`" in readme for option in options)
     for name in FACTS:
         assert f"`{name}`" in pages.REPORT or f"'{name}'" in pages.REPORT
 
 
 def test_invalid_report_is_found_at_the_end(tmp_path):
-    """What conftest.py does at the end of the tests, with every report that lies about."""
+    """conftest.py validates the report of each build in this way after the tests."""
     folder = tmp_path / "some" / "build"
     folder.mkdir(parents=True)
     path = folder / "build_report.json"

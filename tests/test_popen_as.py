@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""popen_as(): a child that has become the user for good."""
+"""popen_as(): a child that permanently is the user."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ def test_popen_as_can_start_another_user_while_switched(regain):
 
 
 def session(**options):
-    """(the child's session, the child)"""
+    """Return the session id and the process id of a child."""
     program = ["/bin/sh", "-c", "cut -d' ' -f6 /proc/$$/stat"]
     child = popen_as(ALICE, program, stdout=subprocess.PIPE, text=True, cwd="/", **options)
     return int(child.communicate()[0]), child.pid
@@ -58,7 +58,7 @@ def test_popen_as_child_has_its_own_session_by_default():
 
 
 def test_popen_as_is_refused_in_the_event_loop_thread(regain):
-    """Whose child is stopped before it runs its program keeps the thread that waits for it."""
+    """The calling thread waits until the child runs its program, so a stopped child would block the loop."""
 
     async def main():
         with pytest.raises(replace.IdentityRefused, match="asyncio.to_thread"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""preload(): what is imported later is there before any identity is."""
+"""preload() loads modules in advance, before the program enters an identity."""
 
 import ast
 import os
@@ -13,12 +13,12 @@ from support.children import ALICE, as_root, in_child
 
 import replace
 
-#: Names that run_as() needs only where they have been imported, and what all of Python imports at its start.
+#: asyncio, which run_as() needs only if the program has imported it, and modules that Python imports at its start.
 IMPORTED_BEFORE = {"asyncio", "posix", "_thread"}
 
 
-def later(path):
-    """The modules outside this package that a file imports inside functions."""
+def late_imports(path):
+    """Yield the modules outside this package that a file imports inside functions."""
     for function in ast.walk(ast.parse(path.read_text())):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             for node in ast.walk(function):
@@ -29,7 +29,7 @@ def later(path):
 
 
 def test_preload_loads_every_module_imported_inside_functions():
-    wanted = {name for path in (ROOT / "replace").glob("*.py") for name in later(path)} - IMPORTED_BEFORE
+    wanted = {name for path in (ROOT / "replace").glob("*.py") for name in late_imports(path)} - IMPORTED_BEFORE
     assert {"subprocess", "pwd", "functools"} <= wanted
     code = f"import replace, sys; print(replace.preload()); print({wanted!r} - set(sys.modules), "
     code += "{'IdentityExecutor', 'ffi', 'lib'} - set(vars(replace)))"

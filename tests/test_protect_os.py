@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""protect_os(): calls and starts that would break identities raise instead."""
+"""protect_os(): calls and starts that would break identities raise an exception."""
 
 import asyncio
 import copy
@@ -53,13 +53,13 @@ def test_os_calls_work_while_no_thread_is_switched():
 # ---- Starting threads and processes
 
 
-def tried(name, folder, deaf=False):
-    """In a child: it is refused under an identity and starts nothing; outside, and in other threads, it works."""
+def check_starter(name, folder, without_events=False):
+    """Check in a child that a starter is refused under an identity, starts nothing there, and works outside."""
 
     def body():
         starters.prepare(name, folder)
-        if deaf:
-            hear_no_events()
+        if without_events:
+            hide_audit_events()
         replace.protect_os()
         start = starters.STARTERS[name]
         with ThreadPoolExecutor(1) as pool:
@@ -76,8 +76,8 @@ def tried(name, folder, deaf=False):
     as_root(body)
 
 
-def hear_no_events():
-    """As on PyPy: no event tells of a start."""
+def hide_audit_events():
+    """Hide audit events of starts, as on PyPy."""
     add = sys.addaudithook
     sys.addaudithook = lambda hook: add(lambda event, args: hook(event, args) if event == _starts._HEARD else None)
     sys.implementation = type(sys.implementation)(**{**vars(sys.implementation), "name": "pypy"})
@@ -85,12 +85,12 @@ def hear_no_events():
 
 @pytest.mark.parametrize("name", starters.STARTERS)
 def test_starting_a_thread_or_process_is_refused_under_an_identity(name, tmp_path):
-    tried(name, str(tmp_path))
+    check_starter(name, str(tmp_path))
 
 
 @pytest.mark.parametrize("name", starters.STARTERS)
 def test_starting_is_refused_without_audit_events(name, tmp_path):
-    tried(name, str(tmp_path), deaf=True)
+    check_starter(name, str(tmp_path), without_events=True)
 
 
 @pytest.mark.parametrize("name", starters.STARTERS)
@@ -105,7 +105,7 @@ def test_thread_without_identity_can_start_threads_and_processes(name, tmp_path)
 
 
 def test_every_starting_function_of_this_python_is_known():
-    """Built-in functions alone: everything else in the library calls one of these."""
+    """Only built-in functions are checked, because everything else in the library calls one of them."""
     known = {name.rpartition(".")[2] for name in _starts.STARTERS}
     new = {
         f"{module.__name__}.{name}"
@@ -122,13 +122,13 @@ NOT_STARTING = {
     *("daemon_threads_allowed", "_daemon_threads_allowed", "_setprofileallthreads", "_settraceallthreads"),
     *("_get_main_thread_ident", "_make_thread_handle", "_thread_shutdown"),
     *("timerfd_create", "timerfd_gettime", "timerfd_gettime_ns", "timerfd_settime", "timerfd_settime_ns"),
-    "remote_exec",  # it runs code in a process that is there
+    "remote_exec",  # it runs code in an existing process
     "_fatal_error_c_thread",  # the thread ends the process at once
 }
 
 
 def test_functions_without_an_audit_event_are_replaced_everywhere():
-    """Also what a module of the program has imported before, and on PyPy, which has no events, all of them."""
+    """A function that a module of the program has already imported is replaced, too."""
 
     def body():
         from importlib import import_module
@@ -165,7 +165,7 @@ import faulthandler, os, posix, subprocess, _posixsubprocess
 
 assert setuid is os.setuid is posix.setuid
 start = getattr(subprocess, "_fork_exec", None) or subprocess._posixsubprocess.fork_exec
-assert start is _posixsubprocess.fork_exec  # multiprocessing imports that each time
+assert start is _posixsubprocess.fork_exec  # multiprocessing imports it at each use
 print(*{type(function).__name__ for function in (setuid, start, faulthandler.dump_traceback_later)})
 """
     out = run(sys.executable, "-W", "ignore", "-c", code, cwd="/")
@@ -196,7 +196,7 @@ def test_children_inherit_can_be_tightened_but_not_loosened():
 
 
 def test_shared_memory_in_a_task_runs_no_code_of_the_user():
-    """The resource tracker is `python -c` in the working directory, which was alice's: root ran her files."""
+    """The resource tracker is `python -c` in the working directory. As root it must not import alice's files."""
     needs_root()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
@@ -218,7 +218,7 @@ with replace.IdentityExecutor(1) as pool:
         assert not os.path.exists(f"{folder}/ran")
 
 
-# ---- popen_as() alone is let through
+# ---- Only popen_as() may start something
 
 
 def test_popen_as_is_allowed_under_an_identity(regain):
@@ -266,7 +266,7 @@ def test_other_starts_during_popen_as_are_refused():
 
 
 def test_argument_iterator_cannot_start_a_process():
-    """It is C that calls os.system, so the caller seems to be Popen itself."""
+    """C code calls os.system, so the calling Python frame is that of Popen."""
 
     def body():
         replace.protect_os()
@@ -327,7 +327,7 @@ def test_subclass_of_popen_can_start_only_one_process():
 
 
 def test_preexec_fn_can_start_processes_as_the_user(regain):
-    """It runs in the child, which has become the user before."""
+    """It runs in the child, after the child has become the user."""
 
     def body():
         replace.protect_os()
@@ -368,7 +368,7 @@ def test_popen_as_can_be_nested():
     as_root(body)
 
 
-# ---- What stands in place of a function
+# ---- Stand-ins for functions
 
 
 def signature(function):
@@ -378,11 +378,11 @@ def signature(function):
         return "Python cannot read it"
 
 
-#: What is replaced in this Python, but for os's own calls.
-UNHEARD = [f"{function.__module__}.{function.__name__}" for function in _starts._find(_starts._unheard())]
+#: The functions that are replaced in this Python, besides the calls of os.
+WITHOUT_EVENT = [f"{function.__module__}.{function.__name__}" for function in _starts._find(_starts._unheard())]
 
 
-@pytest.mark.parametrize("name", [*OS_CALLS, *UNHEARD])
+@pytest.mark.parametrize("name", [*OS_CALLS, *WITHOUT_EVENT])
 def test_stand_in_has_the_attributes_of_the_original(name):
     def body():
         from importlib import import_module
@@ -408,17 +408,17 @@ def test_stand_in_has_the_attributes_of_the_original(name):
         class Holder:
             call = after
 
-        assert Holder().call is after, "it does not become a method, as a built-in function does not"
+        assert Holder().call is after, "like a built-in function, it does not become a method"
 
     in_child(body)
 
 
-# ---- On the thread of an event loop
+# ---- In an event loop's thread
 
 
 @pytest.mark.parametrize("protected", [False, True])
 def test_acting_as_in_the_event_loop_thread_cannot_start_a_thread(protected):
-    """Without protect_os(), too: a worker of the loop's executor would be the user for ever."""
+    """Also without protect_os(), because a new worker of the loop's executor would keep the user's ids."""
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -438,7 +438,7 @@ def test_acting_as_in_the_event_loop_thread_cannot_start_a_thread(protected):
         if protected:
             replace.protect_os()
         asyncio.run(main())
-        if not protected:  # elsewhere nothing has changed
+        if not protected:  # without an event loop, starting a thread is allowed
             with impersonate(ALICE):
                 threading.Thread(target=int).start()
 

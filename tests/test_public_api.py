@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""public_api.txt lists the public API, so that no change to it goes unseen; and no public thing names a private file.
+"""The public API equals the list in public_api.txt, and no public object names a private module.
 
-usage: python tests/test_public_api.py > tests/public_api.txt   (after a change that is meant)
+After an intended change: python tests/test_public_api.py > tests/public_api.txt
 """
 
 import difflib
@@ -22,7 +22,7 @@ from replace import _native
 
 LIST = Path(__file__).with_name("public_api.txt")
 ALICE = replace.Identity(80001, 80011, [80021])
-#: What public functions return, without being public itself.
+#: Types that public functions return, but that have no public name.
 RETURNED = {
     "impersonate() -> Guard": _native.Guard,
     "impersonated() -> Iterator": type(replace.impersonated(ALICE, [], allow_process=True)),
@@ -38,7 +38,7 @@ def signature(thing: Any) -> str:
 
 
 def members(kind: type) -> Iterator[str]:
-    """What a class defines itself, a line each."""
+    """Yield a line for each member that a class itself defines."""
     for name, value in sorted(vars(kind).items()):
         bare = getattr(value, "__func__", value)
         if name.startswith("_") and name not in SPECIAL:
@@ -52,7 +52,7 @@ def members(kind: type) -> Iterator[str]:
 
 
 def public_api() -> str:
-    """The public API as text."""
+    """Return the public API as text."""
     lines = []
     for name in sorted([*replace.__all__, "__version__"]):
         thing = getattr(replace, name)
@@ -71,7 +71,7 @@ def public_api() -> str:
 def test_public_api_equals_the_list():
     wanted, found = LIST.read_text().splitlines(), public_api().splitlines()
     changes = "\n".join(difflib.unified_diff(wanted, found, "the list", "the package", n=0, lineterm=""))
-    assert not changes, f"{changes}\nIf this is meant: python tests/test_public_api.py > tests/public_api.txt"
+    assert not changes, f"{changes}\nIf this change is intended: python tests/test_public_api.py > tests/public_api.txt"
 
 
 @pytest.mark.parametrize("name", replace.__all__)
@@ -82,7 +82,7 @@ def test_public_name_belongs_to_the_package_itself(name):
 
 
 def pickled() -> Iterator[Any]:
-    """Each public function and class, and an object of each public kind that can be pickled."""
+    """Yield each public function and class, and a picklable object of each public type."""
     yield from (getattr(replace, name) for name in replace.__all__ if name not in ("ffi", "lib"))
     yield ALICE
     yield replace.acting_as(ALICE, len, level="real", allow_process=True)
@@ -108,7 +108,7 @@ def test_pickle_names_no_private_module(protocol):
 
 
 def test_guard_cannot_be_pickled():
-    """It is an entry of this process; acting_as() is what is sent to others."""
+    """A guard belongs to this process. Send the result of acting_as() to other processes."""
     with pytest.raises(TypeError, match="cannot pickle"):
         pickle.dumps(replace.impersonate(ALICE, allow_process=True))
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The report: its schema, what each copy holds, its faces on the command line."""
+"""The report: its schema, the contents of each copy, and its output formats on the command line."""
 
 import json
 import re
@@ -64,11 +64,11 @@ def test_reproducible_build_leaves_out_results_of_run_probes():
     without = build_side.build({**answers, **reproducible}, True)
     assert without == build_side.build({**other, **reproducible}, True)
     assert without["left_out"] == ["paths and host names", "results of run probes"]
-    assert "asked by euid 0" in json.dumps(build_side.build({**other, **reproducible}, False)), "of the build folder"
+    assert "asked by euid 0" in json.dumps(build_side.build({**other, **reproducible}, False)), "in the build folder"
 
 
 def test_installed_report_leaves_out_foreign_evidence():
-    """The name of an answers file, and whatever an exe wrapper prints, can be names of hosts and folders."""
+    """The name of an answers file, and the output of an exe wrapper, can contain names of hosts and folders."""
     answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
     first, second, *_ = cross_answers.asked().values()
     answers.update({first: "yes", f"{first}:how": "answers file", f"{first}:evidence": "secrethost.txt:7"})
@@ -109,14 +109,14 @@ def test_schema_allows_unknown_fields_and_requires_known_ones():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("face", [[], ["--json"], ["--answers"], ["--markdown"], ["--html"]], ids=str)
-def test_report_command_refuses_an_invalid_file(tmp_path, face, text, why):
+@pytest.mark.parametrize("option", [[], ["--json"], ["--answers"], ["--markdown"], ["--html"]], ids=str)
+def test_report_command_refuses_an_invalid_file(tmp_path, option, text, why):
     path = tmp_path / "file.json"
     if isinstance(text, dict):
         text = json.dumps({**replace.report(), **text})
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
-    out = command("report", path, *face)
+    out = command("report", path, *option)
     assert out.returncode == 2
     assert out.stdout == ""
     assert re.search(why, out.stderr), out.stderr
@@ -133,7 +133,7 @@ def test_report_command_reads_the_report_of_another_build(tmp_path):
 
 
 def test_commands_in_the_report_give_the_same_answers(tmp_path):
-    """Every command of the report, with its source, in an empty folder."""
+    """Run every command of the report, with its source, in an empty folder."""
     tool("cc", "the compiler that the report names")
     document = replace.report()
     for name, text in document["probe_headers"].items():
@@ -158,7 +158,7 @@ def test_commands_in_the_report_give_the_same_answers(tmp_path):
 @pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_answers_of_a_report_give_the_same_verdict(platform, option, given, run_says, tmp_path):
-    """Whatever was found, given or asked for; also of a copy that does not know what was found."""
+    """For all results, given answers and options, also from a copy without results of run probes."""
     answers = {**full_answers(platform), "option:credentials": option}
     for question in cross_answers.asked().values():
         answers.update({question: run_says, question + ":how": "ran", question + ":evidence": "a\n# b: OK"})
@@ -168,7 +168,7 @@ def test_answers_of_a_report_give_the_same_verdict(platform, option, given, run_
     try:
         before = decide(answers)
     except Refused:
-        return  # there is no verdict to come back to
+        return  # there is no verdict to compare
     for reproducible in ("yes", "no"):
         document = valid(build_side.build({**answers, "environment:reproducible": reproducible}, True))
         path = tmp_path / reproducible
@@ -180,7 +180,7 @@ def test_answers_of_a_report_give_the_same_verdict(platform, option, given, run_
         kept = ("backend", "scope", "rule", "libc", "family", "calls")
         assert [getattr(after, name) for name in kept[:2]] == [before.backend, before.scope]
         assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
-        assert cross_answers.complete(str(path), found) == [], "no question is open"
+        assert cross_answers.complete(str(path), found) == [], "no question is unanswered"
 
 
 def test_report_returns_a_fresh_copy():
@@ -216,7 +216,7 @@ def test_report_text_has_verdict_then_reason_then_questions():
 
 
 def hostile():
-    """A report whose every text would be markup."""
+    """Return a report in which every text contains markup."""
     document = replace.report()
     markup = "<b>a|b</b> `c` @d #1 *e*\n|\\|<script>x</script>``"
 
@@ -231,9 +231,9 @@ def hostile():
     return valid(spoil(document))
 
 
-@pytest.mark.parametrize("make", [replace.report, hostile], ids=["this one", "hostile"])
+@pytest.mark.parametrize("make", [replace.report, hostile], ids=["this build", "markup in texts"])
 def test_report_markdown_has_every_call_and_question(make):
-    """By a parser of its own: a table of calls, a table of questions, every cell whole."""
+    """An independent parser finds a table of calls, a table of questions, and complete cells."""
     document = make()
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown.as_markdown(document))
     assert tokens[0].tag == "h3"
@@ -253,7 +253,7 @@ def test_report_markdown_has_every_call_and_question(make):
     assert html[1].strip() == "</details>"
 
     def one_line(text):
-        return " ".join(str(text).split()).replace("\\|", "\\ |")  # GitHub and others part ways over it
+        return " ".join(str(text).split()).replace("\\|", "\\ |")  # parsers differ here, GitHub's among them
 
     calls = [[one_line(v) for k, v in c.items() if k != "kind"] for c in document["verdict"]["calls"]]
     questions = [[one_line(q[k]) for k in ("question", "answer", "how", "evidence")] for q in document["questions"]]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""support/start.py: one start from any other, and what a test left is found and put back; what is long is optional."""
+"""support/start.py: tests start in a known state, changes are found and undone, and long tests are optional."""
 
 import os
 import resource
@@ -17,8 +17,8 @@ from support.builds import ROOT, no_source, run, tool
 from support.children import in_child, needs_root
 from support.start import restore, state
 
-#: Prints what a test finds at its start, after set_known_start().
-FOUND = """
+#: Prints the process state after set_known_start().
+PRINT_STATE = """
 import os, resource, signal, stat, sys, tempfile, time
 sys.path.insert(0, sys.argv[1])
 from support.start import set_known_start
@@ -33,10 +33,10 @@ print(os.read(0, 1), os.get_inheritable(0), os.access(home, os.W_OK), tempfile.g
 """
 
 
-def found(spoil, **variables):
-    """What FOUND prints if spoil() ran first, in the child that becomes it."""
+def printed_state(spoil, **variables):
+    """Run PRINT_STATE in a child after spoil(); return its output."""
     environment = {"PATH": os.environ["PATH"], **variables}
-    words = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-c", FOUND, ROOT / "tests"]
+    words = [sys.executable, "-P" if sys.version_info >= (3, 11) else "-s", "-c", PRINT_STATE, ROOT / "tests"]
     out = subprocess.run(
         words, env=environment, preexec_fn=spoil, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
@@ -71,7 +71,7 @@ def core_dumps():
     ids=["signals ignored", "signals blocked", "64 files", "1 MB of stack", "core dumps", "umask 777", "no stdin"],
 )
 def test_inherited_process_state_does_not_change_the_start(spoil):
-    assert found(spoil) == found(None)
+    assert printed_state(spoil) == printed_state(None)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_inherited_process_state_does_not_change_the_start(spoil):
     ids=lambda variables: " ".join(variables),
 )
 def test_environment_variables_do_not_change_the_start(variables):
-    assert found(None, **variables) == found(None)
+    assert printed_state(None, **variables) == printed_state(None)
 
 
 def test_private_tmpdir_is_replaced():
     with tempfile.TemporaryDirectory() as folder:  # mode 0700
-        assert found(None, TMPDIR=folder) == found(None)
+        assert printed_state(None, TMPDIR=folder) == printed_state(None)
 
 
 def test_source_copy_without_git_is_complete(tmp_path):
@@ -177,11 +177,11 @@ def test_leftover_thread_is_found():
     assert in_child(body) == ["thread left"]
 
 
-# ---- What is long
+# ---- Long tests
 
 
 def collected(*arguments, **variables):
-    """The tests that pytest finds, and what it says of those that it skips."""
+    """Return the tests that pytest collects, and its output."""
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", *arguments]
     out = run(*words, cwd=ROOT, env=variables)
     assert out.returncode == 0, out.stdout + out.stderr
@@ -189,7 +189,7 @@ def collected(*arguments, **variables):
 
 
 def test_long_tests_are_collected_without_optional_packages(tmp_path):
-    """Whether they are installed or not: an interpreter that finds no package but those of the extra `test`."""
+    """The interpreter of this test finds no installed package by importlib.metadata."""
     code = "from importlib import metadata\ndef none(name): raise metadata.PackageNotFoundError(name)\n"
     (tmp_path / "sitecustomize.py").write_text(f"{code}metadata.distribution = none\n")
     tests, text = collected("-m", "long", PYTHONPATH=str(tmp_path), CI="")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""One table, no second copy: what is made from it, what must agree with it, and the install list."""
+"""Everything that is made from the table of calls, or must agree with it; and the list of installed files."""
 
 import ast
 import importlib.util
@@ -88,7 +88,7 @@ def test_call_has_a_docstring_and_a_signature(call):
     if call.kind == "setter":
         assert list(inspect.signature(function).parameters) == [name for name, _ in parameters(call)]
         if not call.thread_only:
-            assert "This is not" in text, "the paragraph that says what POSIX's call would do"
+            assert "This is not" in text, "the docstring explains the difference from the POSIX call"
 
 
 @pytest.mark.parametrize("name", [call.name for call in CALLS if hasattr(os, call.name)])

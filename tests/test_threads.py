@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace threads PID`: real processes, real identities, a real io_uring worker.
+"""`libreplace threads PID` on real processes, with real identities and a real io_uring worker.
 
-The command runs as a program of its own and looks at a child of the test's.
+The command runs as a separate program and examines a child of the test.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ import replace
 from replace import ThreadCredentials, impersonate
 from replace._threads import status_fields
 
-ALIKE = "every thread is as the main thread"
+ALL_EQUAL = "every thread is as the main thread"
 
 
 def threads(*arguments, **kwargs):
@@ -59,7 +59,7 @@ def test_process_with_one_thread_has_no_marked_thread():
         finally:
             child.kill()
     assert out.returncode == 0
-    assert out.stdout.splitlines()[-1] == ALIKE
+    assert out.stdout.splitlines()[-1] == ALL_EQUAL
     (row,) = [line for line in out.stdout.splitlines() if line.strip().startswith(str(child.pid))]
     assert "*" not in row
 
@@ -78,7 +78,7 @@ def test_thread_that_holds_an_identity_is_marked():
             assert int(permitted, 16) == replace.thread_credentials()[0].permitted
             assert out.stdout.splitlines()[-1] == "1 of 2 threads differ from the main thread"
         out = threads(os.getpid())
-        assert (out.returncode, out.stdout.splitlines()[-1]) == (0, ALIKE)
+        assert (out.returncode, out.stdout.splitlines()[-1]) == (0, ALL_EQUAL)
 
     as_root(body)
 
@@ -169,10 +169,10 @@ def test_thread_name_cannot_send_terminal_escapes():
     in_child(body)
 
 
-# ---- What cannot be read: exit status 2
+# ---- Errors: exit status 2
 
 
-def cannot(out, reason):
+def failed(out, reason):
     assert (out.returncode, out.stdout) == (2, "")
     assert out.stderr.startswith("libreplace threads: ")
     assert reason in out.stderr
@@ -181,11 +181,11 @@ def cannot(out, reason):
 
 @pytest.mark.parametrize("pid", [2**22 + 1, 0, -1])
 def test_unknown_process_exits_with_2(pid):
-    cannot(threads(pid), f"there is no process {pid}")
+    failed(threads(pid), f"there is no process {pid}")
 
 
 def test_process_that_ends_between_listing_and_reading_raises():
-    """Killed at the very first status file that is opened, after its threads were listed."""
+    """An audit hook kills the process when its first status file is opened, after its threads were listed."""
 
     def body():
         child = subprocess.Popen(["sleep", "60"])
@@ -227,20 +227,20 @@ def test_thread_that_ends_between_listing_and_reading_is_left_out():
 
 
 def test_hidden_process_exits_with_2():
-    """/proc mounted with hidepid=1 (proc(5)), asked without CAP_SYS_PTRACE."""
+    """/proc is mounted with hidepid=1 (proc(5)), and the command has no CAP_SYS_PTRACE."""
     needs_root()
     command = (
         "mount -t proc -o hidepid=1,gid=80099 proc /proc && "
         'exec setpriv --inh-caps=-sys_ptrace --bounding-set=-sys_ptrace "$0" -m replace threads 1'
     )
     tool("setpriv", "drops a capability")
-    cannot(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "as root")
+    failed(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "as root")
 
 
 def test_missing_proc_exits_with_2():
     needs_root()
     command = 'mount -t tmpfs none /proc && exec "$0" -m replace threads 1'
-    cannot(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "no /proc")
+    failed(run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, sys.executable, cwd="/"), "no /proc")
 
 
 def test_closed_pipe_does_not_change_the_exit_status():
@@ -265,14 +265,14 @@ def test_help_explains_the_exit_status():
 
 
 def set_up_ring():
-    """A ring with a kernel thread that polls (io_uring_setup(2)): its file, or -1 where the kernel refuses."""
+    """Make a ring with a polling kernel thread (io_uring_setup(2)); return its descriptor, or -1 on failure."""
     parameters = (ctypes.c_uint32 * 30)()  # struct io_uring_params, 120 bytes
     parameters[2] = 2  # flags: IORING_SETUP_SQPOLL
     return LIBC.syscall(425, 4, parameters)
 
 
 def test_io_uring_worker_keeps_the_identity_and_is_marked():
-    """Where io_uring is refused (sysctl io_uring_disabled, seccomp), on what the kernel's status file would say."""
+    """If io_uring is refused (sysctl io_uring_disabled, seccomp), test with a made-up status file."""
 
     def body():
         with impersonate(ALICE):
@@ -283,7 +283,7 @@ def test_io_uring_worker_keeps_the_identity_and_is_marked():
             assert worker.of_io_uring
             assert repr(worker).startswith("<thread 7 (iou-sqp-6, of io_uring): uids")
             return "refused"
-        wait_until(lambda: any(thread.of_io_uring for thread in replace.thread_credentials()), "its name")
+        wait_until(lambda: any(thread.of_io_uring for thread in replace.thread_credentials()), "the worker of io_uring")
         out = threads(os.getpid())
         assert out.returncode == 1
         assert f"iou-sqp-{os.getpid()} (kernel, io_uring)" in out.stdout
@@ -326,7 +326,7 @@ def test_assert_clean_names_the_thread():
     def body():
         replace.assert_clean()
         with impersonate(ALICE):
-            replace.assert_clean()  # the main thread is what the others are held against, and there are none
+            replace.assert_clean()  # the others are compared with the main thread, and there are no others
         with (
             switched_elsewhere(BOB) as worker,
             pytest.raises(replace.ThreadsDiffer, match=f"thread {worker.native_id} .* 80002"),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Every state, call and argument from Python, against the model."""
+"""Compare every call, in every state and with every argument, with the model, from Python."""
 
 import threading
 
@@ -16,7 +16,7 @@ BITS = {"uid": 1 << 7, "gid": 1 << 6}
 
 
 def reach(kind, privileged, state):
-    """Make the calling thread (on a process-wide build: process) one of that state."""
+    """Put the calling thread into that state; on a process-wide build, the process."""
     assert LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
     getattr(replace, f"setres{kind}")(*state)
     change_capabilities(lambda sets: sets.__setitem__(0, sets[1] if privileged else sets[1] & ~BITS[kind]))
@@ -34,7 +34,7 @@ def outcome(transition):
 
 
 def all_of(todo):
-    """The outcomes, each in a fresh thread; where a call changes the process, each in a fresh child."""
+    """Return the outcomes, each from a new thread, or from a new child if calls change the process."""
     found = {}
     for transition in todo:
         if replace.SCOPE == "process":

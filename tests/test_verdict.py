@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The decision, as a function of the answers."""
+"""The decision is a function of the answers."""
 
 import json
 
@@ -68,7 +68,7 @@ def test_option_syscall_is_refused_with_the_reason(platform, why):
 
 
 def expected(found):
-    """The rules in a few lines, without a step or a sentence: a back end, or refused."""
+    """Return the expected back end or "refused", by a short independent form of the rules."""
     option, platform = found["option:credentials"], found["platform"]
     given = found[THREAD] if found[THREAD + ":how"] == "answers file" else ""
     wide = [found[f"libreplace_sys_{name}32"] == "yes" for name in WIDE]
@@ -128,7 +128,7 @@ def test_mixture_of_16_and_32_bit_calls_is_refused():
     with pytest.raises(Refused, match="mixture.*truncate"):
         decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no"))
     libc = decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no", option__credentials="libc"))
-    assert (libc.backend, libc.wide) == ("libc", False), "as the message says"
+    assert (libc.backend, libc.wide) == ("libc", False), "the message of the refusal names this option"
 
 
 def test_32_bit_numbers_are_used_for_every_call():

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The command `libreplace verify`: forms of output, exit status, and where the ground is soft."""
+"""The command `libreplace verify`: output formats, exit status, and unusual environments."""
 
 import argparse
 import errno
@@ -24,7 +24,7 @@ def verify(*arguments, prefix=(), env=None):
 
 
 def run_verify(form):
-    """The command in this process; form: text, json, tap or explain."""
+    """Run the command in this process; form: text, json, tap or explain."""
     forms = {name: name == form for name in ("json", "tap", "explain")}
     return command.run(argparse.Namespace(user=None, **forms))
 
@@ -61,7 +61,7 @@ def test_verify_tap_numbers_every_check():
 
 def test_verify_without_root_names_the_checks_that_need_root():
     if os.geteuid() == 0:
-        document = replace.report()  # a private directory of root's is closed to the user
+        document = replace.report()  # the user may be unable to read the installed report
 
         def as_user():
             command.report = lambda: document
