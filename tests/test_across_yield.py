@@ -89,8 +89,8 @@ def test_refusal_in_generator_or_coroutine_names_alternatives(options):
 
 def test_across_yield_lets_a_context_manager_helper_enter():
     @contextlib.contextmanager
-    def helper(who):
-        with impersonate(who, across_yield=True):
+    def helper(user):
+        with impersonate(user, across_yield=True):
             yield os.geteuid()
 
     def body():
@@ -150,9 +150,9 @@ def test_acting_as_and_impersonated_work_in_generators_and_coroutines():
 def test_fastapi_dependency_with_yield_cannot_enter():
     """FastAPI runs the parts before and after the yield in any free thread."""
 
-    def dependency(who):
-        with impersonate(who):
-            yield who
+    def dependency(user):
+        with impersonate(user):
+            yield user
 
     def body():
         refused = []
@@ -181,8 +181,8 @@ def test_acting_as_works_in_the_event_loop_thread():
 
     async def work():
         found = []
-        for who in (ALICE, BOB) * 50:
-            found.append(acting_as(who, os.geteuid)())
+        for user in (ALICE, BOB) * 50:
+            found.append(acting_as(user, os.geteuid)())
             await asyncio.sleep(0)
         return found
 
@@ -250,13 +250,13 @@ def run_with(module, code):
 
 EVENTLET = """
 import eventlet, os, replace
-who, seen = replace.Identity(80001, 80001), []
+user, seen = replace.Identity(80001, 80001), []
 def other():
     for _ in range(20):
         seen.append(os.geteuid())
         eventlet.sleep(0)
 def held():
-    with replace.impersonate(who):
+    with replace.impersonate(user):
         for _ in range(5):
             eventlet.sleep(0)
 started = eventlet.spawn(other)
@@ -269,7 +269,7 @@ def test_eventlet_in_the_main_greenlet_is_refused():
     out = run_with(
         "eventlet",
         EVENTLET
-        + "for enter in (held, replace.acting_as(who, held), replace.acting_as(who, os.geteuid)):\n"
+        + "for enter in (held, replace.acting_as(user, held), replace.acting_as(user, os.geteuid)):\n"
         + "    try: enter()\n    except replace.IdentityRefused as error: print(error)\n"
         + "started.wait(); print(set(seen))",
     )
@@ -296,7 +296,7 @@ def test_thread_without_eventlet_hub_can_enter():
         "eventlet",
         EVENTLET + "import threading\nfound = []\n"
         "from eventlet import patcher\nthread = patcher.original('threading').Thread(\n"
-        "    target=lambda: found.append(replace.acting_as(who, os.geteuid)()))\n"
+        "    target=lambda: found.append(replace.acting_as(user, os.geteuid)()))\n"
         "thread.start(); thread.join(); print(found)",
     )
     assert out == "[80001]\n"
@@ -309,15 +309,15 @@ def test_twisted_inline_callbacks_and_reactor_are_refused():
         """
 import os, replace
 from twisted.internet import defer, reactor, threads
-who = replace.Identity(80001, 80001)
+user = replace.Identity(80001, 80001)
 
 def plain():
-    with replace.impersonate(who):
+    with replace.impersonate(user):
         return os.geteuid()
 
 @defer.inlineCallbacks
 def inline():
-    with replace.impersonate(who):
+    with replace.impersonate(user):
         yield defer.succeed(None)
 
 @defer.inlineCallbacks
@@ -330,8 +330,8 @@ def main():
         plain()
     except replace.IdentityRefused as error:
         print(error)
-    print(replace.acting_as(who, os.geteuid)(), os.geteuid())
-    print((yield threads.deferToThread(replace.acting_as(who, os.geteuid))), os.geteuid())
+    print(replace.acting_as(user, os.geteuid)(), os.geteuid())
+    print((yield threads.deferToThread(replace.acting_as(user, os.geteuid))), os.geteuid())
     reactor.stop()
 
 try:

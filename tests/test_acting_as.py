@@ -18,7 +18,7 @@ import replace
 from replace import Identity, acting_as, impersonate, run_as
 
 
-def who():
+def get_euid():
     return os.geteuid()
 
 
@@ -47,8 +47,8 @@ def test_acting_as_passes_arguments_results_and_exceptions():
 
 def test_acting_as_is_picklable_and_runs_in_another_process():
     def body():
-        job = pickle.loads(pickle.dumps(acting_as(ALICE, who, level="shielded")))
-        assert repr(job) == repr(acting_as(ALICE, who, level="shielded"))
+        job = pickle.loads(pickle.dumps(acting_as(ALICE, get_euid, level="shielded")))
+        assert repr(job) == repr(acting_as(ALICE, get_euid, level="shielded"))
         assert job() == 80001
         with multiprocessing.get_context("fork").Pool(1) as pool:
             return pool.apply(job)
@@ -58,8 +58,8 @@ def test_acting_as_is_picklable_and_runs_in_another_process():
 
 def test_acting_as_can_be_nested_and_reused():
     def body():
-        inner = acting_as(BOB, who)
-        outer = acting_as(ALICE, lambda: (who(), inner(), who()))
+        inner = acting_as(BOB, get_euid)
+        outer = acting_as(ALICE, lambda: (get_euid(), inner(), get_euid()))
         assert [outer(), outer()] == [(80001, 80002, 80001)] * 2
 
     as_root(body)
@@ -100,11 +100,11 @@ def test_lazy_result_is_refused():
 def test_acting_as_checks_arguments_before_the_call():
     for arguments, options, kind in (
         ((ALICE, 5), {}, TypeError),
-        (("alice", who), {}, TypeError),
-        ((ALICE, who), {"level": "root"}, ValueError),
-        ((ALICE, who), {"levels": "real"}, TypeError),
-        ((ALICE, who), {"on_restore_failure": "ignore", "allow_process": True}, ValueError),
-        ((Identity(0, 5), who), {"allow_process": True}, replace.IdentityRefused),
+        (("alice", get_euid), {}, TypeError),
+        ((ALICE, get_euid), {"level": "root"}, ValueError),
+        ((ALICE, get_euid), {"levels": "real"}, TypeError),
+        ((ALICE, get_euid), {"on_restore_failure": "ignore", "allow_process": True}, ValueError),
+        ((Identity(0, 5), get_euid), {"allow_process": True}, replace.IdentityRefused),
     ):
         with pytest.raises(kind):
             acting_as(*arguments, **options)
@@ -157,7 +157,7 @@ def test_run_as_runs_outside_the_event_loop_thread():
 def test_run_as_is_refused_in_a_switched_thread():
     def body():
         with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="new worker would inherit"):
-            asyncio.run(run_as(BOB, who))
+            asyncio.run(run_as(BOB, get_euid))
 
     as_root(body)
 
@@ -186,7 +186,7 @@ def test_lazy_result_is_closed_as_the_user():
 
 
 def test_run_as_refuses_a_worker_that_is_still_switched():
-    """Otherwise each later task of that worker would run as the user, even without run_as()."""
+    """A worker that is still switched would run later tasks as that user, even tasks without an identity."""
 
     async def main():
         loop = asyncio.get_running_loop()

@@ -174,10 +174,10 @@ def test_verify_as_without_root_exits_with_2():
 
 
 def test_verify_as_calls_a_relative_entry_dangerous():
-    for entry, what in (("", "an empty entry means"), ("lib", "'lib' is below")):
+    for entry, words in (("", "an empty entry means"), ("lib", "'lib' is below")):
         out = verify("--as", "root", code=f"sys.path[0] = {entry!r}")
         assert out.returncode == 1
-        assert f"FAIL sys.path[0]              the entry is absolute (DANGEROUS: {what} the working" in out.stdout
+        assert f"FAIL sys.path[0]              the entry is absolute (DANGEROUS: {words} the working" in out.stdout
 
 
 def test_way_to_follows_symbolic_links(place):

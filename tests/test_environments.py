@@ -51,9 +51,9 @@ def attempt(name, *arguments):
     except OSError as error: text = str(error)
     same = before == (replace.getresuid(), replace.getresgid(), replace.getgroups())
     print(name, text, "unchanged" if same else "changed")
-def enter(who):
+def enter(user):
     try:
-        with replace.impersonate(who, allow_process=True): print("inside")
+        with replace.impersonate(user, allow_process=True): print("inside")
     except replace.IdentityError as error: print(type(error).__name__, error.errno, error.step, error.state)
 alice = replace.Identity(80001, 80011, [80021])
 """

@@ -67,12 +67,12 @@ def with_fault(folder, fault, code):
 def test_tasks_run_as_their_identity(level):
     def body():
         expected = {}
-        for who in (ALICE, BOB):
-            with impersonate(who, level=level):
-                expected[who] = ids()
+        for user in (ALICE, BOB):
+            with impersonate(user, level=level):
+                expected[user] = ids()
         with IdentityExecutor(3, level=level) as pool:
-            futures = [(who, pool.submit(who, ids)) for who in (ALICE, BOB) * 30]
-            assert all(future.result() == expected[who] for who, future in futures)
+            futures = [(user, pool.submit(user, ids)) for user in (ALICE, BOB) * 30]
+            assert all(future.result() == expected[user] for user, future in futures)
             assert list(pool.map(ALICE, lambda a, b: (a + b, ids()), [1, 2], [3, 4])) == [
                 (4, expected[ALICE]),
                 (6, expected[ALICE]),
@@ -101,12 +101,12 @@ def test_task_goes_to_the_idle_worker_of_its_user():
         count_entries()
         with IdentityExecutor(2) as pool:
             both = threading.Barrier(2)
-            first = {who: pool.submit(who, lambda: (both.wait(HANG), thread_id())[1]) for who in (ALICE, BOB)}
-            homes = {who: future.result() for who, future in first.items()}
+            first = {user: pool.submit(user, lambda: (both.wait(HANG), thread_id())[1]) for user in (ALICE, BOB)}
+            homes = {user: future.result() for user, future in first.items()}
             for _ in range(50):
                 wait_until(lambda: idle(pool) == 2)
-                for who in random.sample([ALICE, BOB], 2):
-                    assert pool.submit(who, thread_id).result() == homes[who]
+                for user in random.sample([ALICE, BOB], 2):
+                    assert pool.submit(user, thread_id).result() == homes[user]
             assert len(entered) == 2
 
     as_root(body)
@@ -132,8 +132,8 @@ def test_backlog_of_many_users_needs_fewer_switches_than_tasks():
         count_entries()
         people = [Identity(80100 + n, 80100 + n) for n in range(64)]
         with IdentityExecutor(8) as pool:
-            futures = [(who, pool.submit(who, os.geteuid)) for who in random.choices(people, k=4000)]
-            assert all(future.result() == who.uid for who, future in futures)
+            futures = [(user, pool.submit(user, os.geteuid)) for user in random.choices(people, k=4000)]
+            assert all(future.result() == user.uid for user, future in futures)
         assert len(entered) < 2000
 
     as_root(body)
@@ -247,20 +247,20 @@ def test_done_callback_runs_as_the_user_or_the_server():
 
 
 def test_libc_seteuid_does_not_make_the_next_task_root():
-    """seteuid(0) of libc makes idle workers root; a task must not run so."""
+    """seteuid(0) of libc makes idle workers root; no task may run as root."""
 
     def body():
         with IdentityExecutor(2) as pool:
             both = threading.Barrier(2)
-            wait([pool.submit(who, both.wait, HANG) for who in (ALICE, BOB)])
+            wait([pool.submit(user, both.wait, HANG) for user in (ALICE, BOB)])
             wait_until(lambda: idle(pool) == 2)
             assert LIBC.seteuid(0) == 0
             euids = {thread.uids[1] for thread in replace.thread_credentials()}
             assert euids == {0}, "libc has made the idle workers root"
-            for who in (ALICE, BOB) * 4:
-                assert pool.submit(who, ids).result()[0] == (SHIELD, who.uid, 0)
+            for user in (ALICE, BOB) * 4:
+                assert pool.submit(user, ids).result()[0] == (SHIELD, user.uid, 0)
                 with pytest.raises(PermissionError):
-                    pool.submit(who, os.open, "/etc/shadow", os.O_RDONLY).result()
+                    pool.submit(user, os.open, "/etc/shadow", os.O_RDONLY).result()
 
     as_root(body)
 
@@ -481,12 +481,12 @@ def test_exception_thrown_into_an_idle_worker_loses_no_task():
     def body():
         with IdentityExecutor(1) as pool:
             for round in range(200):
-                who = (ALICE, BOB)[round % 2]
-                thread = pool.submit(who, threading.current_thread).result(HANG)
+                user = (ALICE, BOB)[round % 2]
+                thread = pool.submit(user, threading.current_thread).result(HANG)
                 wait_until(lambda: idle(pool) == 1)
                 throw_into(thread)
-                seen, after = pool.submit(who, lambda: (ids(), threading.current_thread())).result(HANG)
-                assert seen[0] == (SHIELD, who.uid, 0)
+                seen, after = pool.submit(user, lambda: (ids(), threading.current_thread())).result(HANG)
+                assert seen[0] == (SHIELD, user.uid, 0)
                 assert after is not thread
         replace.assert_clean()
 
@@ -524,8 +524,8 @@ def test_private_fs_gives_each_task_the_directory_and_umask_of_the_pool():
         os.chdir("alice/pool")
         with IdentityExecutor(1, private_fs=True) as pool:
             pool.submit(ALICE, put_another_in_its_place).result()
-            for who in (ALICE, BOB):
-                assert pool.submit(who, os.getcwd).result() == f"{folder}/alice/old", "the directory, whatever its name"
+            for user in (ALICE, BOB):
+                assert pool.submit(user, os.getcwd).result() == f"{folder}/alice/old", "the directory, not its name"
         os.chdir(folder)
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, move).result()
@@ -546,7 +546,7 @@ def test_private_fs_is_refused_in_the_main_thread():
 
 
 def test_pool_raises_if_private_fs_is_forbidden(tmp_path):
-    """A filter as in containers refuses unshare(): the constructor raises and leaves no thread."""
+    """As in containers, a filter refuses unshare(): the constructor raises and leaves no thread."""
     needs_root()
     if replace.SCOPE != "thread":
         return
@@ -579,9 +579,9 @@ def test_pool_is_refused_in_a_forked_child():
 def test_bound_executor_works_with_asyncio():
     async def main(pool):
         loop = asyncio.get_running_loop()
-        views = {who: pool.bound(who) for who in (ALICE, BOB)}
-        jobs = [(who, loop.run_in_executor(views[who], os.geteuid)) for who in (ALICE, BOB) * 20]
-        assert [await job for _, job in jobs] == [who.uid for who, _ in jobs]
+        views = {user: pool.bound(user) for user in (ALICE, BOB)}
+        jobs = [(user, loop.run_in_executor(views[user], os.geteuid)) for user in (ALICE, BOB) * 20]
+        assert [await job for _, job in jobs] == [user.uid for user, _ in jobs]
         assert os.geteuid() == 0
 
     def body():
@@ -645,12 +645,12 @@ def test_pool_works_with_fewer_threads_than_requested():
         change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
         resource.setrlimit(resource.RLIMIT_NPROC, (3, 20))
         with IdentityExecutor(4) as pool:
-            for who in (ALICE, BOB) * 3:
-                assert pool.submit(who, os.geteuid).result(HANG) == who.uid
+            for user in (ALICE, BOB) * 3:
+                assert pool.submit(user, os.geteuid).result(HANG) == user.uid
                 time.sleep(0.01)
             resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
             both_at_once = threading.Barrier(2)
-            futures = [pool.submit(who, both_at_once.wait, HANG) for who in (ALICE, BOB)]
+            futures = [pool.submit(user, both_at_once.wait, HANG) for user in (ALICE, BOB)]
             assert sorted(future.result(HANG) for future in futures) == [0, 1], "a second worker starts when allowed"
 
     as_root(body)
@@ -727,8 +727,8 @@ def test_pool_works_after_two_interrupts_in_submit():
                     wait_until(lambda pool=pool: idle(pool) == 1)
                     reached = interrupted(first, lambda pool=pool: pool.submit(BOB, os.geteuid))
                     again = interrupted(second, lambda pool=pool: pool.submit(ALICE, os.geteuid))
-                    for who in (ALICE, BOB):
-                        assert pool.submit(who, os.geteuid).result(HANG) == who.uid
+                    for user in (ALICE, BOB):
+                        assert pool.submit(user, os.geteuid).result(HANG) == user.uid
                 assert next(pool._pool.names) <= 4, "too many workers started"
                 second += 1
             first += 1

@@ -34,11 +34,11 @@ def lines(text):
     found = {}
     for line in text.splitlines():
         head, *ids = line.split("|")
-        what, *numbers = head.split()
-        if what == "tainted":
-            found[what] = (numbers[0] == "1", int(numbers[2]))
+        name, *numbers = head.split()
+        if name == "tainted":
+            found[name] = (numbers[0] == "1", int(numbers[2]))
         else:
-            found[what] = Line(*map(int, numbers), tuple(" ".join(part.split()) for part in ids))
+            found[name] = Line(*map(int, numbers), tuple(" ".join(part.split()) for part in ids))
     return found
 
 
@@ -148,8 +148,8 @@ def test_failed_rollback_taints_the_thread(faults, error):
     assert seen["again"][:4] == (-1, errno.ENOTRECOVERABLE, REFUSED, IDLE)
 
 
-#: A server without root. The program itself makes the first capset. Enter makes the calls 2 (raise) and 3 (drop); leave
-#: makes the calls 4 (raise) and 5 (restore). The program itself also makes the first two prctl.
+#: A server without root. The program makes the first capset and the first two prctl calls. Enter makes the capset
+#: calls 2 (raise) and 3 (drop); leave makes the calls 4 (raise) and 5 (restore).
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(("when", "step"), [(2, 3), (3, CAPABILITIES)])
 def test_failed_capset_rolls_back_the_entry_without_root(faults, when, step, error):

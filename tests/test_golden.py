@@ -13,13 +13,13 @@ from support.builds import run, tool
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_golden_files_are_up_to_date(platform):
     for name, text in golden.generated(platform).items():
-        assert (platform / name).read_text() == text, f"{platform.name}/{name}: python tests/programs/golden.py update"
+        assert (platform / name).read_text() == text, f"{platform.name}/{name}: run tests/programs/golden.py update"
 
 
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_golden_answers_every_question(platform):
     answers = json.loads((platform / "answers.json").read_text())
-    assert golden.complete(answers) == answers, "python tests/programs/golden.py update"
+    assert golden.complete(answers) == answers, "run tests/programs/golden.py update"
 
 
 def test_every_platform_family_has_golden_files():

@@ -302,13 +302,13 @@ def test_from_peer_without_peergroups_warns_once_and_uses_the_database():
 
     def body(*connections):
         refuse_peergroups(errno.ENOPROTOOPT)
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as recorded:
             warnings.simplefilter("always")
             found = [Identity.from_peer(one) for one in (connections[0], connections[0])]
             with pytest.raises(KeyError, match="no user has the uid 80001"):
                 Identity.from_peer(connections[1])
-        assert [(warning.category, warning.filename) for warning in said] == [(RuntimeWarning, __file__)]
-        assert "groups are those that the group database lists" in str(said[0].message)
+        assert [(warning.category, warning.filename) for warning in recorded] == [(RuntimeWarning, __file__)]
+        assert "groups are those that the group database lists" in str(recorded[0].message)
         return found
 
     with (
@@ -526,7 +526,7 @@ WITHOUT_PTRACE = ["setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptra
         ("-t proc -o hidepid=2,gid=80099 proc /proc", WITHOUT_PTRACE, "ProcessLookupError: [Errno 3] no process {}"),
         ("-t proc -o hidepid=2,gid=80099 proc /proc", [], "Identity(uid=80001, gid=80011, groups=(80021,))"),
     ],
-    ids=["none", "hidepid=1", "hidepid=2", "hidepid=2 for root"],
+    ids=["no /proc", "hidepid=1", "hidepid=2", "hidepid=2 for root"],
 )
 def test_of_process_reports_a_missing_or_restricted_proc(mount, before, words):
     needs_root()

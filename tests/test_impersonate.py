@@ -29,8 +29,8 @@ def test_every_level_changes_and_restores_the_ids(level, tmp_path, folder):
 
     def body():
         before = ids()
-        with impersonate(ALICE, level=level) as who:
-            assert who is ALICE
+        with impersonate(ALICE, level=level) as user:
+            assert user is ALICE
             for path in ("secret", "/etc/shadow"):
                 with pytest.raises(PermissionError):
                     os.open(path, os.O_RDONLY, dir_fd=folder)
@@ -48,9 +48,9 @@ def test_eight_threads_act_as_eight_users_at_once(tmp_path, folder):
     tmp_path.chmod(0o777)
 
     def work(number):
-        who = Identity(81000 + number, 82000 + number, [83000 + number])
+        user = Identity(81000 + number, 82000 + number, [83000 + number])
         for turn in range(100):
-            with impersonate(who):
+            with impersonate(user):
                 file = os.open(f"{number}-{turn}", os.O_CREAT | os.O_WRONLY, dir_fd=folder)
             made = os.fstat(file)
             os.close(file)
@@ -79,17 +79,17 @@ def test_nested_identities_are_restored_in_order():
     as_root(body)
 
 
-@pytest.mark.parametrize("who", [Identity(0, 1), Identity(1, 0), Identity(1, 1, [0])], ids=repr)
-def test_root_is_refused_unless_allowed(who):
+@pytest.mark.parametrize("user", [Identity(0, 1), Identity(1, 0), Identity(1, 1, [0])], ids=repr)
+def test_root_is_refused_unless_allowed(user):
     def body():
         with pytest.raises(replace.IdentityRefused, match="allow_root") as caught:
-            impersonate(who)
+            impersonate(user)
         for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
-            assert (error.identity, error.errno, error.step, error.state) == (who, 1, "refusing", "unchanged")
-            assert str(error).startswith(f"{who!r} is refused: ")
-        if who.uid:
-            with impersonate(who, allow_root=True):
-                assert os.geteuid() == who.uid
+            assert (error.identity, error.errno, error.step, error.state) == (user, 1, "refusing", "unchanged")
+            assert str(error).startswith(f"{user!r} is refused: ")
+        if user.uid:
+            with impersonate(user, allow_root=True):
+                assert os.geteuid() == user.uid
 
     as_root(body)
 
@@ -132,8 +132,8 @@ def test_entry_is_refused_in_asyncio():
     as_root(lambda: asyncio.run(use()))
 
 
-def generator(who):
-    with impersonate(who, across_yield=True):
+def generator(user):
+    with impersonate(user, across_yield=True):
         yield os.geteuid()
 
 

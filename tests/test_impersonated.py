@@ -65,7 +65,7 @@ def test_impersonated_iterators_can_interleave_and_change_threads():
             assert pool.submit(next, alice).result() == 80001
             pool.submit(alice.close).result()
         assert first == [80001]
-        del bob  # deleting it closes it as the user
+        del bob  # deleting the iterator closes the generator as the user
         assert second == [80002]
         assert next(alice, "closed") == "closed"
         assert ids() == ROOT_IDS

@@ -73,7 +73,7 @@ def closed(request, place):
     return folder
 
 
-@pytest.mark.parametrize("before", ["", "import latest; importlib.invalidate_caches()"], ids=["never asked", "asked"])
+@pytest.mark.parametrize("before", ["", "import latest; importlib.invalidate_caches()"], ids=["not cached", "cached"])
 def test_server_imports_a_module_after_the_user_failed(place, closed, before):
     script = f"sys.path.append({str(closed)!r}); {before}\n"
     script += "print(as_alice(importlib.import_module, 'late'))\nimport late; print(late.__name__)\n"

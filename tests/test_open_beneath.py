@@ -279,7 +279,7 @@ def test_resolve_flags_equal_the_kernel_header():
 def test_dir_fd_accepts_only_a_folder_or_the_working_directory(place):
     def body():
         os.fchdir(place)
-        assert content(open_beneath(-100, "file", os.O_RDONLY)) == b"of the server", "AT_FDCWD"
+        assert content(open_beneath(-100, "file", os.O_RDONLY)) == b"of the server", "-100 is AT_FDCWD"
         refused(errno.EXDEV, -100, "../..", os.O_RDONLY)
         refused(errno.EBADF, -1, "file", os.O_RDONLY)
         refused(errno.EBADF, 4000, "file", os.O_RDONLY)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""replace_override.h in a program that permanently drops root: no thread may unexpectedly stay root."""
+"""replace_override.h in a program that permanently drops root: no thread may stay root unless the options say so."""
 
 import shlex
 import sys

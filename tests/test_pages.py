@@ -20,7 +20,7 @@ from replace._cli import documents
 
 @pytest.mark.parametrize("name", pages.PAGES)
 def test_page_is_up_to_date(name):
-    assert (pages.DOCS / name).read_text() == pages.PAGES[name](), f"docs/{name} is stale: tests/programs/pages.py"
+    assert (pages.DOCS / name).read_text() == pages.PAGES[name](), f"docs/{name} is stale: run tests/programs/pages.py"
 
 
 def objects(schema):
@@ -48,7 +48,7 @@ def test_every_report_field_has_a_type_and_a_description():
 
 
 def test_only_cross_answer_is_optional():
-    """Reports of one version have the same fields; only run questions have one more."""
+    """Only run questions have `cross_answer`; all other fields are in every report."""
     optional = [set(place["properties"]) - set(place["required"]) for place in objects(SCHEMA)]
     assert set.union(*optional) == {"cross_answer"}
     for question in replace.report()["questions"]:

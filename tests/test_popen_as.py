@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""popen_as(): a child that permanently is the user."""
+"""popen_as() starts a child that permanently becomes the user."""
 
 import asyncio
 import os

@@ -224,10 +224,10 @@ with replace.IdentityExecutor(1) as pool:
 def test_popen_as_is_allowed_under_an_identity(regain):
     def body():
         replace.protect_os()
-        for who in (ALICE, BOB):
+        for user in (ALICE, BOB):
             with impersonate(ALICE):
-                child = replace.popen_as(who, [regain], stdout=subprocess.PIPE, cwd="/")
-                assert child.communicate()[0].strip() == f"({who.uid}, {who.uid}, {who.uid})".encode()
+                child = replace.popen_as(user, [regain], stdout=subprocess.PIPE, cwd="/")
+                assert child.communicate()[0].strip() == f"({user.uid}, {user.uid}, {user.uid})".encode()
 
     as_root(body)
 

@@ -189,7 +189,7 @@ def collected(*arguments, **variables):
 
 
 def test_long_tests_are_collected_without_optional_packages(tmp_path):
-    """The interpreter of this test finds no installed package by importlib.metadata."""
+    """In the interpreter of this test, importlib.metadata finds no package."""
     code = "from importlib import metadata\ndef none(name): raise metadata.PackageNotFoundError(name)\n"
     (tmp_path / "sitecustomize.py").write_text(f"{code}metadata.distribution = none\n")
     tests, text = collected("-m", "long", PYTHONPATH=str(tmp_path), CI="")

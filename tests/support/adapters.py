@@ -18,7 +18,7 @@ from support.children import HANG
 from support.hostile import ATTACKER, PLANTED
 from support.servers import IDS
 
-#: Two files of the attacker, used as source and target when other users' files are copied and renamed.
+#: Two files of the attacker, to copy and rename from and to other users' files.
 OWN = [f"{ATTACKER}/{name}".encode() for name in ("spare", "taken")]
 
 

@@ -23,11 +23,11 @@ from replace import Identity, impersonate
 HANG = 240
 
 
-def wait_until(holds: Callable[[], Any], what: str = "it") -> None:
+def wait_until(holds: Callable[[], Any], event: str = "a condition") -> None:
     """Wait until a condition holds; fail after the timeout."""
     deadline = time.monotonic() + HANG
     while not holds():
-        assert time.monotonic() < deadline, f"waited {HANG} s for {what}"
+        assert time.monotonic() < deadline, f"waited {HANG} s for {event}"
         time.sleep(0.001)
 
 
