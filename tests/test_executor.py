@@ -280,7 +280,7 @@ def test_workers_start_with_the_ids_of_the_server():
     as_root(body)
 
 
-def test_an_initializer_that_leaves_the_worker_switched_breaks_the_pool():
+def test_initializer_that_leaves_the_worker_switched_breaks_the_pool():
     def body():
         with IdentityExecutor(2, initializer=lambda: kept.append(impersonate(BOB).__enter__())) as pool:
             pool.submit(ALICE, int).result()  # deleting the guard restores the ids
