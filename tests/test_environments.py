@@ -32,7 +32,7 @@ from support.children import (
 import replace
 from replace import impersonate
 
-X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
+X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
 
 

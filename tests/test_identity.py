@@ -24,7 +24,7 @@ from support.servers import with_users
 import replace
 from replace import Identity, IdentityRefused, impersonate
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: no other kernel can be asked")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: other kernels have no such interface")
 #: Maps of a user namespace: without ALICE's ids, without her second group, and with all ids.
 WITHOUT_ALICE, WITHOUT_80021, EVERYTHING = "0 0 70000", "0 0 80021", "0 0 4294967295"
 
@@ -295,7 +295,7 @@ def refuse_peergroups(number):
 
 
 @LINUX
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 def test_from_peer_without_peergroups_warns_once_and_uses_the_database():
     needs_root()
     daemon = Identity.from_user("daemon")
@@ -319,7 +319,7 @@ def test_from_peer_without_peergroups_warns_once_and_uses_the_database():
 
 
 @LINUX
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: a filter of its system call numbers")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 def test_from_peer_raises_if_peergroups_fails():
     def body():
         refuse_peergroups(errno.EPERM)
