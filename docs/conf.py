@@ -1,11 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Sphinx's settings.
+"""The settings of Sphinx: `pip install '.[docs]' && sphinx-build -W docs build/docs`.
 
-    pip install '.[docs]' && sphinx-build -W docs build/docs
-
-What the package or the table says is taken from there: the reference from docstrings and
-detect/calls.py, the version from meson.build.
+The reference comes from docstrings and detect/calls.py, and the version from meson.build, so no text is written twice.
 """
 
 import re
@@ -28,16 +25,18 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["examples"]
 html_theme = "furo"
 html_title = f"libreplace {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 myst_heading_anchors = 3
 nitpicky = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# Docstrings here are plain text with names in backticks, as `help()` shows them.
+# Docstrings are text for `help()`, with names in backticks.
 default_role = "any"
 
 
 class CallTable(Directive):
-    """The uniform calls, as the table has them."""
+    """The uniform calls, from the table in detect/calls.py."""
 
     def run(self):
         import calls
@@ -51,7 +50,7 @@ class CallTable(Directive):
 
 
 def plain(app, what, name, obj, options, lines):
-    """A docstring is text for people, not markup: indented parts stay as they are."""
+    """Keep Sphinx from reading markup into a docstring: names in single backticks become literals, stars stay stars."""
     text = "\n".join(lines)
     lines[:] = re.sub(r"(?<!`)`([^`\n]+)`(?!`)", r"``\1``", text).replace("*", r"\*").split("\n")
 

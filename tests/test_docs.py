@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What README and docs say, held against what there is."""
+"""README, CONTRIBUTING and docs/ are true: their programs run, and the names that they mention exist."""
 
 import os
 import re
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -19,11 +20,13 @@ from support.children import HANG, in_child, needs_root, wait_until
 import replace
 
 README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "start-python.md").read_text()
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+HEADING = re.compile(r"^#+ (.*)$", re.M)
 
 
 def ask(user, address, path):
-    """What the server answers to a client that is this user."""
+    """The server's answer to a client that runs as this user."""
 
     def body():
         replace.drop_privileges(replace.Identity.from_user(user), allow_root=True)
@@ -35,26 +38,49 @@ def ask(user, address, path):
     return in_child(body)
 
 
-def test_the_threaded_server_is_right_as_copied():
+def program_of(start):
+    """The tutorial's program that starts with these words."""
+    (program,) = re.findall(rf"```python\n({re.escape(start)}.*?)```", TUTORIAL, re.S)
+    return program
+
+
+def served(folder, users):
+    """A folder with a file for each user."""
+    os.chmod(folder, 0o755)
+    for user in users:
+        path = f"{folder}/{user}"
+        with open(path, "w") as file:
+            file.write(f"of {user}")
+        os.chmod(path, 0o600)
+        os.chown(path, replace.Identity.from_user(user).uid, 0)
+
+
+def started(program, address, folder):
+    """A server that listens."""
+    words = [sys.executable, "-c", program, address, folder]
+    server = subprocess.Popen(words, cwd="/", stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server")
+    return server
+
+
+def stopped(server):
+    """What a server wrote to standard error."""
+    server.send_signal(signal.SIGINT)
+    return server.communicate(timeout=HANG)[1]
+
+
+def test_threaded_server_of_the_tutorial_gives_each_user_its_own_files():
     needs_root()
-    (program,) = re.findall(r"```python\n(import os, shutil, socketserver.*?)```", README, re.S)
+    program = program_of("import os, shutil, socketserver")
     assert len([line for line in program.splitlines() if line.strip()]) <= 20
     if replace.SCOPE != "thread":
         return
     users = ["daemon", "nobody", "www-data"]
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        for user in users:
-            path = f"{folder}/{user}"
-            with open(path, "w") as file:
-                file.write(f"of {user}")
-            os.chmod(path, 0o600)
-            os.chown(path, replace.Identity.from_user(user).uid, 0)
+        served(folder, users)
         address = f"{folder}/socket"
-        words = [sys.executable, "-c", program, address, folder]
-        server = subprocess.Popen(words, cwd="/", stderr=subprocess.PIPE, text=True)
+        server = started(program, address, folder)
         try:
-            wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server")
             pairs = [(user, other) for user in users for other in users] * 4
             with ThreadPoolExecutor(4) as pool:
                 answers = list(pool.map(lambda pair: ask(pair[0], address, pair[1]), pairs))
@@ -62,73 +88,95 @@ def test_the_threaded_server_is_right_as_copied():
                 assert answer == (f"of {user}".encode() if user == other else b"")
             assert ask("root", address, "daemon") == b"", "root is refused unless allowed"
         finally:
-            server.send_signal(signal.SIGINT)
-            errors = server.communicate(timeout=HANG)[1]
+            errors = stopped(server)
     assert errors.count("PermissionError") == 24
     assert "allow_root=True permits it" in errors
 
 
-ASYNCIO_SERVER = """
-import asyncio, os, sys
-import replace
-
-folder = os.open(sys.argv[2], os.O_PATH | os.O_DIRECTORY)
-
-async def handle(reader, writer):
-    path = (await reader.readline()).rstrip(b"\\n")
-    try:
-        LINES
-        writer.write(os.read(fd, 100))
-        os.close(fd)
-    finally:
-        writer.close()
-
-async def main():
-    replace.protect_os()
-    server = await asyncio.start_unix_server(handle, sys.argv[1])
-    os.chmod(sys.argv[1], 0o666)
-    await server.serve_forever()
-
-asyncio.run(main())
-"""
-
-
-def test_the_asyncio_lines_open_a_file_as_the_client():
+def test_asyncio_server_of_the_tutorial_gives_each_user_its_own_files():
     needs_root()
-    (lines,) = re.findall(r"```python\n(client = replace.Identity.from_peer\(writer.*?)```", README, re.S)
-    program = ASYNCIO_SERVER.replace("LINES", lines.rstrip().replace("\n", "\n        "))
+    program = program_of("import asyncio, os, sys")
     if replace.SCOPE != "thread":
         return
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        with open(f"{folder}/file", "w") as file:
-            file.write("of daemon")
-        os.chmod(file.name, 0o600)
-        os.chown(file.name, replace.Identity.from_user("daemon").uid, 0)
+        served(folder, ["daemon"])
         address = f"{folder}/socket"
-        server = subprocess.Popen([sys.executable, "-c", program, address, folder], cwd="/", stderr=subprocess.DEVNULL)
+        server = started(program, address, folder)
         try:
-            wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server")
-            assert ask("daemon", address, "file") == b"of daemon"
-            assert ask("nobody", address, "file") == b""
-            assert ask("daemon", address, f"{folder}/file") == b"", "an absolute name"
+            with ThreadPoolExecutor(4) as pool:
+                answers = list(pool.map(lambda user: ask(user, address, "daemon"), ["daemon", "nobody"] * 8))
+            assert answers == [b"of daemon", b""] * 8
+            assert ask("daemon", address, f"{folder}/daemon") == b"", "an absolute name"
+            assert ask("daemon", address, "x" * 10000) == b"", "a line that is too long"
+            assert ask("daemon", address, "a\0b") == b"", "a name with a null byte"
+            assert ask("root", address, "daemon") == b"", "root is refused unless allowed"
         finally:
-            server.kill()
-            server.wait()
+            errors = stopped(server)
+    assert errors.count("PermissionError(") == 8
+    assert "allow_root=True permits it" in errors
+    assert "exception was never retrieved" not in errors
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
-def test_every_test_that_a_page_names_is_there(page):
-    text = (ROOT / "docs" / page).read_text()
+@pytest.mark.parametrize("page", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in PAGES])
+def test_page_names_tests_that_exist(page):
+    text = page.read_text()
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.*") if path.suffix in (".c", ".py"))
-    named = re.findall(r"`((?:test_)?[a-z0-9_]+)(\*?)`", text)
+    # the example of a name, in the rule about names
+    named = re.findall(r"`((?:test_)?[a-z0-9_]+)(\*?)`", text.replace("`test_forked_child_cannot_become_root`", ""))
     for name, star in named:
         if name.startswith("test_") or star:
             assert re.search(rf"def {name}" + ("" if star else r"\("), tests), name
     for name in re.findall(r"`(tests/[\w/]+\.(?:py|c))`", text):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"`(\w+\.(?:py|c))`", text):
-        assert list((ROOT / "tests").rglob(name)), name
+    if page.parent.name == "docs":
+        for name in re.findall(r"`(test_\w+\.(?:py|c))`", text):
+            assert list((ROOT / "tests").rglob(name)), name
+
+
+@pytest.mark.parametrize("page", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in PAGES])
+def test_links_of_a_page_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if anchor:
+            text = path.read_text()
+            slugs = {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in HEADING.findall(text)}
+            assert anchor in slugs | set(re.findall(r"^\((\S+)\)=$", text, re.M)), target
+
+
+def test_generated_code_in_pages_is_that_of_the_build():
+    golden = "".join(path.read_text() for path in (ROOT / "tests" / "golden").rglob("replace_calls.c"))
+    found = 0
+    for page in PAGES:
+        for block in re.findall(r"^ *```c\n(.*?)^ *```", page.read_text(), re.M | re.S):
+            if "syscall(" in block:
+                assert textwrap.dedent(block) in golden, block
+                found += 1
+        for quotation in re.findall(r"`([^`\n]*\bsyscall\([^`\n]*)`", page.read_text()):
+            assert quotation in golden or "..." in quotation or quotation == "libc.syscall(...)", quotation
+    assert found, "CONTRIBUTING.md shows a call"
+    bodies = re.findall(r"^int libreplace_\w+\([^)]*\)\n\{.*?^\}", golden, re.M | re.S)
+    assert len(bodies) > 50
+    assert not any("#if" in body for body in bodies), "CONTRIBUTING.md says so"
+
+
+def test_public_headers_define_only_names_of_libreplace():
+    """docs/embedding.md says so, of all headers but replace_override.h."""
+    folders = [ROOT / "replace" / "core" / "libreplace", *(ROOT / "tests" / "golden").iterdir()]
+    headers = [path for folder in folders for path in folder.glob("*.h")]
+    headers = [path for path in headers if path.name not in ("replace_override.h", "samba_config.h")]
+    assert {path.name for path in headers} == {"build_info.h", "calls.h", "guard.h", "open_beneath.h", "replace.h"}
+    for path in headers:
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
+        for name in re.findall(r"^#\s*define\s+(\w+)", text, re.M):
+            assert name.startswith("LIBREPLACE_"), (path, name)
+        for name in re.findall(r"^(?:struct|enum|union) (\w+) \{", text, re.M):
+            assert name.startswith("libreplace_"), (path, name)
+        for name in re.findall(r"^\w[\w *]*?(\w+)\(", text, re.M):
+            assert name.startswith("libreplace_"), (path, name)
+        for body in re.findall(r"^enum \w+ \{(.*?)\}", text, re.M | re.S):
+            assert all(name.startswith("LIBREPLACE_") for name in re.findall(r"^\s*(\w+)", body, re.M)), path
 
 
 def hazards():
@@ -148,23 +196,15 @@ def test_every_hazard_has_a_test_or_says_why_not():
     assert first.count("\n### ") == 10
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_links_to_hazards_lead_somewhere(page):
-    anchors = {*dict(hazards()), "audit-events", "exceptions"}
-    own = r"|\(#" if page.name == "limits.md" else ""
-    links = re.findall(rf"(?:limits\.md#{own})([\w-]+)", page.read_text())
-    assert set(links) <= anchors
-
-
-def test_every_public_name_is_in_readme_or_docs():
-    text = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+def test_readme_or_docs_mention_every_public_name():
+    text = README + "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
     if "```{call-table}" in text:  # the reference's table of the calls
         text += " ".join(call.name for call in CALLS)
     missing = [name for name in replace.__all__ if not re.search(rf"\b{name}\b", text)]
     assert not missing
 
 
-def test_the_table_of_levels_is_what_the_tests_measure():
+def test_levels_page_agrees_with_the_measured_ids():
     from test_guards import EXEC
 
     text = (ROOT / "docs" / "levels.md").read_text()
@@ -175,7 +215,7 @@ def test_the_table_of_levels_is_what_the_tests_measure():
     }
 
 
-def test_contributing_names_files_that_are_there_for_ten_kinds_of_change():
+def test_contributing_names_files_that_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text.split("| to change | open |")[1].split("\n\n")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ")]
@@ -195,7 +235,7 @@ def test_contributing_names_files_that_are_there_for_ten_kinds_of_change():
         )
 
 
-def test_pins_are_written_the_same_everywhere():
+def test_pinned_versions_agree_everywhere():
     """pre-commit and nox use the same versions of the same tools."""
     pins = dict(re.findall(r'"([\w-]+)==([\w.]+)"', (ROOT / "pyproject.toml").read_text()))
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()

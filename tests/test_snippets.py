@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Every command and every snippet of README and docs is run by a test: here, or by the one that is named here.
+"""A test runs every command and every Python block of README, CONTRIBUTING and docs/.
 
-A Python block is run as it stands, as root, in an empty directory.  What cannot be (a
-server, a part of a program, minutes of work) is in ELSEWHERE with the test that runs it.
+This file runs a Python block as it is, as root, in an empty folder.  Some blocks need more: a server, a part of a
+program, minutes of work.  ELSEWHERE and TUTORIALS name the tests that run those.
 """
 
 import os
@@ -18,31 +18,32 @@ from support.children import needs_root
 
 import replace
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-#: What a block or a line of commands begins with -> the test that runs it: a function, or a file of functions.
+#: Pages whose blocks one test copies, in order, from an empty folder (support/tutorial.py).
+TUTORIALS = {"start-python.md": "test_start_python.py"}
+
+#: The start of a block or of a command -> the test that runs it: a function, or a file.
 ELSEWHERE = {
     # README
     "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
     ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
-    "import os, shutil, socketserver, sys": "test_the_threaded_server_is_right_as_copied",
-    "client = replace.Identity.from_peer(writer": "test_the_asyncio_lines_open_a_file_as_the_client",
-    # who it is
+    # identities
     "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
-    # examples: each by the command of its page
+    # examples: each is started by the command of its page
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
-    # parts of programs that are held against the programs
+    # parts of programs: a test compares them with the programs
     "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
     "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",
     "return replace.impersonated(client, body)": "test_servers_page_blocks_are_in_the_examples",
     "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",
     "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
-    # long: each has a short form in the suite
+    # long: a test runs a short form
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
-    # embedding: the page's blocks are files of projects that are built and run
+    # embedding: the blocks are files of projects that a test builds and runs
     "meson setup build": "test_embedding.py",
     "meson compile -C build": "test_embedding.py",
     "cc -o program main.c": "test_embedding.py",
@@ -74,23 +75,22 @@ def blocks(page):
             yield token.info.split(" ")[0], token.content, token.map[0] + 1
 
 
-def claimed(text):
-    for start, test in ELSEWHERE.items():
-        if text.startswith(start):
-            return test
-    return None
+def elsewhere(page, text):
+    """The other test that runs this block or command, or None."""
+    found = [test for start, test in ELSEWHERE.items() if text.startswith(start)]
+    return TUTORIALS.get(page.name) or (found[0] if found else None)
 
 
 CASES = [(page, kind, text, line) for page in PAGES for kind, text, line in blocks(page)]
 PYTHON = [
     pytest.param(text, id=f"{page.name}:{line}")
     for page, kind, text, line in CASES
-    if kind == "python" and not claimed(text)
+    if kind == "python" and not elsewhere(page, text)
 ]
 
 
 @pytest.mark.parametrize("code", PYTHON)
-def test_a_python_block_runs_as_it_stands(code):
+def test_python_block_runs(code):
     needs_root()
     if replace.SCOPE != "thread":
         return
@@ -101,35 +101,36 @@ def test_a_python_block_runs_as_it_stands(code):
 
 
 def commands():
-    """Each line of a block of commands; a line that ends in a backslash goes on."""
+    """Each command of each block. A backslash at the end of a line joins it with the next."""
     for page, kind, text, line in CASES:
         if kind in SHELL:
             for command in re.sub(r"\\\n\s*", "", text).splitlines():
                 command = command.strip().removeprefix("$ ")
                 if COMMAND.match(command):
-                    yield pytest.param(command, id=f"{page.name}:{line}:{command[:40]}")
+                    yield pytest.param(page, command, id=f"{page.name}:{line}:{command[:40]}")
 
 
-@pytest.mark.parametrize("command", list(commands()))
-def test_a_command_is_run_by_a_test(command):
-    if command.startswith("libreplace "):
+@pytest.mark.parametrize(("page", "command"), list(commands()))
+def test_command_is_run_by_a_test(page, command):
+    if command.startswith("libreplace ") and page.name not in TUTORIALS:
         out = run(sys.executable, "-m", "replace", *command.split()[1:], cwd="/")
         assert out.returncode in (0, 2), out.stderr
         assert "usage:" not in out.stderr
         return
-    assert claimed(command), f"name the test that runs {command!r} in ELSEWHERE"
+    assert elsewhere(page, command), f"name the test that runs {command!r} in ELSEWHERE"
 
 
-def test_the_tests_that_are_named_are_there():
+def test_tests_named_here_exist():
     names = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    for test in set(ELSEWHERE.values()):
+    for test in {*ELSEWHERE.values(), *TUTORIALS.values()}:
         if test.startswith("test_") and not test.endswith(".py"):
             assert f"def {test}(" in names, test
         else:
             assert (ROOT / test).exists() or list((ROOT / "tests").rglob(test)), test
 
 
-def test_nothing_is_named_that_no_page_has():
+def test_every_start_named_here_is_in_a_page():
     lines = [text for _, _, text, _ in CASES] + [line.strip() for _, _, text, _ in CASES for line in text.splitlines()]
+    assert set(TUTORIALS) <= {page.name for page in PAGES}
     for start in ELSEWHERE:
         assert any(line.startswith(start) for line in lines), start

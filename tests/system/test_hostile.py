@@ -25,7 +25,7 @@ from support.servers import IDS, clean, command, open_files, owner, until_open, 
 
 import replace
 
-README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "start-python.md").read_text()
 
 
 def start_ftp(world):
@@ -46,7 +46,7 @@ def start_file_service(world):
 
 
 def start_readme(world, change=("", "")):
-    (program,) = re.findall(r"```python\n(import os, shutil, socketserver.*?)```", README, re.S)
+    (program,) = re.findall(r"```python\n(import os, shutil, socketserver.*?)```", TUTORIAL, re.S)
     assert change[0] in program
     words = [sys.executable, "-c", program.replace(*change), str(world / "socket"), str(world / "served")]
     return servers.server(world, words, SIGINT, socket=world / "socket", status=-SIGINT)

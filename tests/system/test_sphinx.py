@@ -1,20 +1,39 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The documentation builds without a warning, every page is in it, and the reference has every public name."""
+"""The documentation builds without a warning, is complete, and can be read in a wide and in a narrow window.
+
+needs: chromium and chromium-driver (apt) and selenium (PyPI) for the widths
+"""
 
 import re
 import sys
 
 import pytest
-from support.builds import ROOT, needs_package, run
+from support.builds import ROOT, needs_package, run, tool
 
 import replace
 
 DOCS = ROOT / "docs"
+WIDTHS = [1280, 400]
+
+#: [the page's width, its tables whose columns are cut off]. A table that scrolls inside its box is not cut off.
+LOOK = """
+const scrolls = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
+const fits = (table, box) => table.getBoundingClientRect().right <= box.getBoundingClientRect().right + 1;
+const cut = Array.from(document.querySelectorAll("table")).filter(table => {
+  for (let box = table; box !== document.body; box = box.parentElement) {
+    if (scrolls(box)) return box.getBoundingClientRect().right > innerWidth;
+    if (!fits(table, box)) return true;
+  }
+  return !fits(table, document.body);
+});
+return [document.documentElement.scrollWidth, cut.map(table => table.innerText.slice(0, 80))];
+"""
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
+    """The folder with the HTML pages."""
     needs_package("sphinx", "myst-parser", "furo")
     target = tmp_path_factory.mktemp("html")
     out = run(
@@ -24,28 +43,98 @@ def built(tmp_path_factory):
     return target
 
 
-def test_every_page_is_in_the_table_of_contents(built):
-    names = {path.stem for path in DOCS.glob("*.md")}
-    assert names == {path.stem for path in built.glob("*.html")} - {"genindex", "search", "py-modindex"}
-    index = (DOCS / "index.md").read_text()
-    listed = re.findall(r"^([a-z_]+)$", index, re.M)
-    assert sorted(listed) == sorted(names - {"index"})
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; it fetches nothing."""
+    needs_package("selenium")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = tool("chromium", "shows the pages")
+    for word in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(word)
+    driver = tool("chromedriver", "drives chromium")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SE_OFFLINE", "true")
+        chromium = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    chromium.set_page_load_timeout(60)
+    yield chromium
+    chromium.quit()
 
 
-def test_every_public_name_is_in_the_reference(built):
+def set_width(browser, width):
+    """A window of this width; a narrow one is a telephone's."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def pages(folder):
+    """Every page's name, without its suffix."""
+    return {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.html")} - {
+        "genindex",
+        "search",
+        "py-modindex",
+    }
+
+
+def test_every_page_is_in_one_table_of_contents(built):
+    sources = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")}
+    assert pages(built) == sources
+    trees = re.findall(r"^```\{toctree\}\n(?::.*\n)*\n((?:\S+\n)*)```", (DOCS / "index.md").read_text(), re.M)
+    assert [tree.split()[0] for tree in trees] == ["start-python", "start-c", "start-package", "start-report"]
+    assert sorted(" ".join(trees).split()) == sorted(sources - {"index"})
+
+
+def test_first_page_starts_as_readme_does(built):
+    first = (ROOT / "README.md").read_text().split("\n\n")[1].split("**")[0]
+    assert " ".join(first.replace("`", "").split()) in as_text(built / "index.html")
+    assert "```{include} ../README.md" in (DOCS / "index.md").read_text()
+
+
+def as_text(page):
+    """A page's words, without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", "", page.read_text()).replace("&#39;", "'").replace("’", "'").split())
+
+
+def test_reference_has_every_public_name(built):
     text = (built / "reference.html").read_text()
     missing = [
         name for name in replace.__all__ if f'id="replace.{name}"' not in text and f"libreplace_{name}" not in text
     ]
-    assert missing == ["SCOPE", "ffi", "lib"], "a constant and two objects of cffi's, told in sentences"
+    assert missing == ["SCOPE", "ffi", "lib"], "a constant and two objects of cffi, which sentences describe"
     assert all(f"replace.{name}" in (DOCS / "reference.md").read_text() for name in missing)
 
 
-def test_the_pictures_are_in_the_pages(built):
-    text = "".join(path.read_text() for path in built.glob("*.html"))
+def test_every_picture_is_in_a_page(built):
+    text = (ROOT / "CONTRIBUTING.md").read_text() + "".join(path.read_text() for path in built.rglob("*.html"))
     for picture in DOCS.rglob("*.svg"):
         assert picture.name in text, picture
 
 
-def test_the_version_is_that_of_the_build(built):
+def test_title_has_the_version_of_the_build(built):
     assert f"libreplace {replace.report()['version']}" in (built / "index.html").read_text()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_is_wider_than_the_window(built, browser, width):
+    set_width(browser, width)
+    for page in sorted(built.rglob("*.html")):
+        browser.get(page.as_uri())
+        assert browser.execute_script("return innerWidth") == width
+        page_width, cut = browser.execute_script(LOOK)
+        assert page_width <= width, page.name
+        assert not cut, (page.name, cut)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_table_that_is_cut_off_is_found(browser, width, tmp_path):
+    """The control: a box that hides the end of a wide table, and one that scrolls."""
+    set_width(browser, width)
+    table = f"<table style='width: {width * 2}px'><tr><td>cell</td></tr></table>"
+    for overflow, cut in (("hidden", ["cell"]), ("auto", [])):
+        page = tmp_path / f"{overflow}.html"
+        page.write_text(
+            f"<!doctype html><meta name='viewport' content='width=device-width'>"
+            f"<div style='overflow-x: {overflow}'>{table}</div>"
+        )
+        browser.get(page.as_uri())
+        assert browser.execute_script(LOOK)[1] == cut
