@@ -196,6 +196,17 @@ def test_every_hazard_has_a_test_or_says_why_not():
     assert first.count("\n### ") == 10
 
 
+def test_number_of_calls_is_right():
+    assert f"`libreplace_setresuid()` and {len(CALLS) - 1} more calls" in README
+    assert f"- {len(CALLS)} calls (" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_first_block_of_commands_in_readme_is_the_two_of_ci():
+    """.ci/run runs the lines of this block."""
+    block = README.split("```sh\n")[1].split("```")[0]
+    assert [line.split()[-1] for line in block.splitlines()] == ["verify", ".venv/bin/pytest"]
+
+
 def test_readme_or_docs_mention_every_public_name():
     text = README + "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
     if "```{call-table}" in text:  # the reference's table of the calls
