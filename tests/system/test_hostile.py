@@ -58,11 +58,24 @@ def start_careless(world):
     return start_readme(world, opens)
 
 
+def start_async_server(world):
+    (program,) = re.findall(r"```python\n(import asyncio, os, sys.*?)```", TUTORIAL, re.S)
+    words = [sys.executable, "-c", program, str(world / "socket"), str(world / "served")]
+    return servers.server(world, words, SIGINT, socket=world / "socket", status=-SIGINT)
+
+
+class AsyncServer(Readme):
+    """The tutorial's server on asyncio: the same protocol, and threads that stay."""
+
+    starts_threads = False
+
+
 SERVERS = {
     "ftp": (start_ftp, Ftp),
     "webdav": (start_webdav, Dav),
     "file_service": (start_file_service, FileService),
     "readme": (start_readme, Readme),
+    "async_server": (start_async_server, AsyncServer),
 }
 CONTROL = (start_careless, Readme)
 
