@@ -19,10 +19,10 @@ from support.children import HANG, in_child, needs_root, wait_until
 
 import replace
 
-README = (ROOT / "README.md").read_text()
-TUTORIAL = (ROOT / "docs" / "start-python.md").read_text()
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 HEADING = re.compile(r"^#+ (.*)$", re.M)
+TUTORIAL = (ROOT / "docs" / "start-python.md").read_text()
+README = (ROOT / "README.md").read_text()
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def ask(user, address, path):
@@ -117,7 +117,7 @@ def test_asyncio_server_of_the_tutorial_gives_each_user_its_own_files():
     assert "exception was never retrieved" not in errors
 
 
-@pytest.mark.parametrize("page", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_page_names_tests_that_exist(page):
     text = page.read_text()
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.*") if path.suffix in (".c", ".py"))
@@ -128,55 +128,8 @@ def test_page_names_tests_that_exist(page):
             assert re.search(rf"def {name}" + ("" if star else r"\("), tests), name
     for name in re.findall(r"`(tests/[\w/]+\.(?:py|c))`", text):
         assert (ROOT / name).exists(), name
-    if page.parent.name == "docs":
-        for name in re.findall(r"`(test_\w+\.(?:py|c))`", text):
-            assert list((ROOT / "tests").rglob(name)), name
-
-
-@pytest.mark.parametrize("page", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in PAGES])
-def test_links_of_a_page_lead_to_files_and_headings(page):
-    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text()):
-        name, _, anchor = target.partition("#")
-        path = page.parent / name if name else page
-        assert path.exists(), target
-        if anchor:
-            text = path.read_text()
-            slugs = {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in HEADING.findall(text)}
-            assert anchor in slugs | set(re.findall(r"^\((\S+)\)=$", text, re.M)), target
-
-
-def test_generated_code_in_pages_is_that_of_the_build():
-    golden = "".join(path.read_text() for path in (ROOT / "tests" / "golden").rglob("replace_calls.c"))
-    found = 0
-    for page in PAGES:
-        for block in re.findall(r"^ *```c\n(.*?)^ *```", page.read_text(), re.M | re.S):
-            if "syscall(" in block:
-                assert textwrap.dedent(block) in golden, block
-                found += 1
-        for quotation in re.findall(r"`([^`\n]*\bsyscall\([^`\n]*)`", page.read_text()):
-            assert quotation in golden or "..." in quotation or quotation == "libc.syscall(...)", quotation
-    assert found, "CONTRIBUTING.md shows a call"
-    bodies = re.findall(r"^int libreplace_\w+\([^)]*\)\n\{.*?^\}", golden, re.M | re.S)
-    assert len(bodies) > 50
-    assert not any("#if" in body for body in bodies), "CONTRIBUTING.md says so"
-
-
-def test_public_headers_define_only_names_of_libreplace():
-    """docs/embedding.md says so, of all headers but replace_override.h."""
-    folders = [ROOT / "replace" / "core" / "libreplace", *(ROOT / "tests" / "golden").iterdir()]
-    headers = [path for folder in folders for path in folder.glob("*.h")]
-    headers = [path for path in headers if path.name not in ("replace_override.h", "samba_config.h")]
-    assert {path.name for path in headers} == {"build_info.h", "calls.h", "guard.h", "open_beneath.h", "replace.h"}
-    for path in headers:
-        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
-        for name in re.findall(r"^#\s*define\s+(\w+)", text, re.M):
-            assert name.startswith("LIBREPLACE_"), (path, name)
-        for name in re.findall(r"^(?:struct|enum|union) (\w+) \{", text, re.M):
-            assert name.startswith("libreplace_"), (path, name)
-        for name in re.findall(r"^\w[\w *]*?(\w+)\(", text, re.M):
-            assert name.startswith("libreplace_"), (path, name)
-        for body in re.findall(r"^enum \w+ \{(.*?)\}", text, re.M | re.S):
-            assert all(name.startswith("LIBREPLACE_") for name in re.findall(r"^\s*(\w+)", body, re.M)), path
+    for name in re.findall(r"`(test_\w+\.(?:py|c))`", text):
+        assert list((ROOT / "tests").rglob(name)), name
 
 
 def hazards():
@@ -253,3 +206,49 @@ def test_pinned_versions_agree_everywhere():
     found = dict(re.findall(r"repo: https://\S+/(\S+)\n +rev: v(\S+)", hooks))
     names = {"ruff-pre-commit": "ruff", "mirrors-clang-format": "clang-format", "codespell": "codespell"}
     assert {names[name]: version for name, version in found.items()} == {n: pins[n] for n in names.values()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_a_page_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if anchor:
+            text = path.read_text()
+            slugs = {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in HEADING.findall(text)}
+            assert anchor in slugs | set(re.findall(r"^\((\S+)\)=$", text, re.M)), target
+
+
+def test_generated_code_in_pages_is_that_of_the_build():
+    golden = "".join(path.read_text() for path in (ROOT / "tests" / "golden").rglob("replace_calls.c"))
+    found = 0
+    for page in PAGES:
+        for block in re.findall(r"^ *```c\n(.*?)^ *```", page.read_text(), re.M | re.S):
+            if "syscall(" in block:
+                assert textwrap.dedent(block) in golden, block
+                found += 1
+        for quotation in re.findall(r"`([^`\n]*\bsyscall\([^`\n]*)`", page.read_text()):
+            assert quotation in golden or "..." in quotation or quotation == "libc.syscall(...)", quotation
+    assert found, "CONTRIBUTING.md shows a call"
+    bodies = re.findall(r"^int libreplace_\w+\([^)]*\)\n\{.*?^\}", golden, re.M | re.S)
+    assert len(bodies) > 50
+    assert not any("#if" in body for body in bodies), "CONTRIBUTING.md says so"
+
+
+def test_public_headers_define_only_names_of_libreplace():
+    """docs/embedding.md says so, of all headers but replace_override.h."""
+    folders = [ROOT / "replace" / "core" / "libreplace", *(ROOT / "tests" / "golden").iterdir()]
+    headers = [path for folder in folders for path in folder.glob("*.h")]
+    headers = [path for path in headers if path.name not in ("replace_override.h", "samba_config.h")]
+    assert {path.name for path in headers} == {"build_info.h", "calls.h", "guard.h", "open_beneath.h", "replace.h"}
+    for path in headers:
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
+        for name in re.findall(r"^#\s*define\s+(\w+)", text, re.M):
+            assert name.startswith("LIBREPLACE_"), (path, name)
+        for name in re.findall(r"^(?:struct|enum|union) (\w+) \{", text, re.M):
+            assert name.startswith("libreplace_"), (path, name)
+        for name in re.findall(r"^\w[\w *]*?(\w+)\(", text, re.M):
+            assert name.startswith("libreplace_"), (path, name)
+        for body in re.findall(r"^enum \w+ \{(.*?)\}", text, re.M | re.S):
+            assert all(name.startswith("LIBREPLACE_") for name in re.findall(r"^\s*(\w+)", body, re.M)), path

@@ -9,6 +9,7 @@ import jsonschema
 import pages
 import pytest
 from support import schema as reports
+from support.builds import ROOT
 from support.schema import SCHEMA, strict_schema
 from verdict import FACTS
 
@@ -66,6 +67,8 @@ def test_report_page_lists_exactly_the_options_of_the_command():
     (report,) = [a.choices["report"] for a in _parser()._actions if a.choices and "report" in a.choices]
     faces = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
     assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == faces
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{face}`" in readme or f" {face}`" in readme for face in faces)
     for name in FACTS:
         assert f"`{name}`" in pages.REPORT or f"'{name}'" in pages.REPORT
 

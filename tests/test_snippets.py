@@ -3,7 +3,7 @@
 """A test runs every command and every Python block of README, CONTRIBUTING and docs/.
 
 This file runs a Python block as it is, as root, in an empty folder.  Some blocks need more: a server, a part of a
-program, minutes of work.  ELSEWHERE and TUTORIALS name the tests that run those.
+program, minutes of work.  ELSEWHERE names the tests that run those.
 """
 
 import os
@@ -20,30 +20,32 @@ import replace
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-#: Pages whose blocks one test copies, in order, from an empty folder (support/tutorial.py).
-TUTORIALS = {"start-python.md": "test_start_python.py"}
-
 #: The start of a block or of a command -> the test that runs it: a function, or a file.
 ELSEWHERE = {
     # README
     "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
     ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
-    # identities
+    # the tutorial for Python
+    "python3 -m venv .venv": "test_start_python.py",
+    "import os, shutil, socketserver, sys": "test_start_python.py",
+    "import socket, sys": "test_start_python.py",
+    "import asyncio, os, sys": "test_start_python.py",
+    # who it is
     "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
-    # examples: each is started by the command of its page
+    # examples: each by the command of its page
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
-    # parts of programs: a test compares them with the programs
+    # parts of programs that are held against the programs
     "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
     "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",
     "return replace.impersonated(client, body)": "test_servers_page_blocks_are_in_the_examples",
     "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",
     "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
-    # long: a test runs a short form
+    # long: each has a short form in the suite
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
-    # embedding: the blocks are files of projects that a test builds and runs
+    # embedding: the page's blocks are files of projects that are built and run
     "meson setup build": "test_embedding.py",
     "meson compile -C build": "test_embedding.py",
     "cc -o program main.c": "test_embedding.py",
@@ -75,17 +77,18 @@ def blocks(page):
             yield token.info.split(" ")[0], token.content, token.map[0] + 1
 
 
-def elsewhere(page, text):
-    """The other test that runs this block or command, or None."""
-    found = [test for start, test in ELSEWHERE.items() if text.startswith(start)]
-    return TUTORIALS.get(page.name) or (found[0] if found else None)
+def claimed(text):
+    for start, test in ELSEWHERE.items():
+        if text.startswith(start):
+            return test
+    return None
 
 
 CASES = [(page, kind, text, line) for page in PAGES for kind, text, line in blocks(page)]
 PYTHON = [
     pytest.param(text, id=f"{page.name}:{line}")
     for page, kind, text, line in CASES
-    if kind == "python" and not elsewhere(page, text)
+    if kind == "python" and not claimed(text)
 ]
 
 
@@ -107,22 +110,22 @@ def commands():
             for command in re.sub(r"\\\n\s*", "", text).splitlines():
                 command = command.strip().removeprefix("$ ")
                 if COMMAND.match(command):
-                    yield pytest.param(page, command, id=f"{page.name}:{line}:{command[:40]}")
+                    yield pytest.param(command, id=f"{page.name}:{line}:{command[:40]}")
 
 
-@pytest.mark.parametrize(("page", "command"), list(commands()))
-def test_command_is_run_by_a_test(page, command):
-    if command.startswith("libreplace ") and page.name not in TUTORIALS:
+@pytest.mark.parametrize("command", list(commands()))
+def test_command_is_run_by_a_test(command):
+    if command.startswith("libreplace "):
         out = run(sys.executable, "-m", "replace", *command.split()[1:], cwd="/")
         assert out.returncode in (0, 2), out.stderr
         assert "usage:" not in out.stderr
         return
-    assert elsewhere(page, command), f"name the test that runs {command!r} in ELSEWHERE"
+    assert claimed(command), f"name the test that runs {command!r} in ELSEWHERE"
 
 
 def test_tests_named_here_exist():
     names = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    for test in {*ELSEWHERE.values(), *TUTORIALS.values()}:
+    for test in set(ELSEWHERE.values()):
         if test.startswith("test_") and not test.endswith(".py"):
             assert f"def {test}(" in names, test
         else:
@@ -131,6 +134,5 @@ def test_tests_named_here_exist():
 
 def test_every_start_named_here_is_in_a_page():
     lines = [text for _, _, text, _ in CASES] + [line.strip() for _, _, text, _ in CASES for line in text.splitlines()]
-    assert set(TUTORIALS) <= {page.name for page in PAGES}
     for start in ELSEWHERE:
         assert any(line.startswith(start) for line in lines), start

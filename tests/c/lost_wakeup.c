@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The lost wake-up of 2008, made visible on a current kernel; docs/problem.md says what
+ * The lost wake-up of 2008, made visible on a current kernel; docs/broadcast.md says what
  * it emulates. Become root, start a POSIX AIO read that ends in a signal, become a user,
  * wait for the signal: libc's switch goes through all threads, so the AIO helper may be the
  * user already while the initiator is root still, and before Linux 2.6.35 it then had no

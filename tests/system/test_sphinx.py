@@ -33,7 +33,6 @@ return [document.documentElement.scrollWidth, cut.map(table => table.innerText.s
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The folder with the HTML pages."""
     needs_package("sphinx", "myst-parser", "furo")
     target = tmp_path_factory.mktemp("html")
     out = run(
