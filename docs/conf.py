@@ -31,12 +31,12 @@ myst_heading_anchors = 3
 nitpicky = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# Docstrings are text for `help()`, with names in backticks.
+# Docstrings here are plain text with names in backticks, as `help()` shows them.
 default_role = "any"
 
 
 class CallTable(Directive):
-    """The uniform calls, from the table in detect/calls.py."""
+    """The uniform calls, as the table has them."""
 
     def run(self):
         import calls
@@ -50,7 +50,7 @@ class CallTable(Directive):
 
 
 def plain(app, what, name, obj, options, lines):
-    """Keep Sphinx from reading markup into a docstring: names in single backticks become literals, stars stay stars."""
+    """A docstring is text for people, not markup: indented parts stay as they are."""
     text = "\n".join(lines)
     lines[:] = re.sub(r"(?<!`)`([^`\n]+)`(?!`)", r"``\1``", text).replace("*", r"\*").split("\n")
 

@@ -123,7 +123,7 @@ def test_command_is_run_by_a_test(command):
     assert claimed(command), f"name the test that runs {command!r} in ELSEWHERE"
 
 
-def test_tests_named_here_exist():
+def test_the_tests_that_are_named_are_there():
     names = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for test in set(ELSEWHERE.values()):
         if test.startswith("test_") and not test.endswith(".py"):
