@@ -13,7 +13,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.children import ALICE, BOB, LEVELS, ROOT_IDS, SHIELD, as_root, ids, in_child, needs_root
+from support.children import ALICE, BOB, LEVELS, ROOT_IDS, SHIELD, as_root, held_elsewhere, ids, in_child, needs_root
 from support.peers import enter_user_namespace
 
 import replace
@@ -281,3 +281,93 @@ def test_audit_hooks_see_each_event_and_can_veto_it():
         assert seen[-1][:2] == ("replace.drop", ALICE)
 
     as_root(body)
+
+
+def described(guard):
+    """What a guard's repr says after the level."""
+    text = repr(guard)
+    start = "<replace.Guard uid=80001 gid=80011 groups=[80011, 80021] level=shielded, "
+    assert text.startswith(start) and text.endswith(">"), text
+    return text[len(start) : -1]
+
+
+def test_guard_repr_says_who_and_whether_it_is_held():
+    def body():
+        guard = impersonate(ALICE)
+        assert described(guard) == "not entered"
+        with guard:
+            assert described(guard) == "held by this thread"
+            with impersonate(BOB) as inner:
+                assert inner is BOB
+                assert described(guard) == "held by this thread"
+        assert described(guard) == "left"
+
+    as_root(body)
+
+
+def test_guard_repr_names_the_thread_that_holds_it():
+    def body():
+        guard = impersonate(ALICE)
+        with held_elsewhere(guard) as thread:
+            assert described(guard) == f"held by thread {thread.ident}"
+        assert described(guard) == "left"
+
+    as_root(body)
+
+
+def test_guard_repr_of_an_entry_that_failed():
+    def body():
+        os.setgroups([])
+        os.setresgid(80011, 80011, 80011)
+        os.setresuid(80001, 80001, 80001)
+        guard = impersonate(BOB)
+        with pytest.raises(replace.IdentityError), guard:
+            raise AssertionError("entered")
+        assert repr(guard) == "<replace.Guard uid=80002 gid=80012 groups=[] level=shielded, rolled back>"
+
+    as_root(body)
+
+
+def test_guard_repr_of_a_tainted_guard():
+    def body():
+        guard = impersonate(ALICE)
+        guard.__enter__()
+        with ThreadPoolExecutor(1) as pool:
+            with pytest.raises(replace.ThreadTainted):
+                pool.submit(guard.__exit__, None, None, None).result()
+            assert pool.submit(described, guard).result() == f"tainted, entered by thread {threading.get_ident()}"
+        assert described(guard) == "tainted, entered by this thread"
+        guard.__exit__(None, None, None)
+        assert described(guard) == "left"
+
+    as_root(body)
+
+
+def test_guard_repr_in_a_forked_child():
+    def body():
+        guard = impersonate(ALICE)
+        guard.__enter__()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            before = described(guard)
+            try:
+                guard.__exit__(None, None, None)
+            except replace.ForkedUnderIdentity:
+                os.write(writing, f"{before}; {described(guard)}".encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reading, 1000).decode() == "held in the parent process; this process has become it"
+        assert described(guard) == "held by this thread"
+        guard.__exit__(None, None, None)
+
+    as_root(body)
+
+
+def test_guard_repr_shortens_a_long_list_of_groups():
+    guard = impersonate(Identity(80001, 80011, range(1, 65537)), allow_process=True)
+    text = repr(guard)
+    assert "groups=[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, and 65520 more] level=" in text
+    largest = impersonate(Identity(4294967294, 4294967294, range(4294967279, 4294967295)), allow_process=True)
+    assert "uid=4294967294 gid=4294967294 groups=[4294967279, " in repr(largest)
+    assert ", 4294967294] level=shielded, not entered>" in repr(largest)

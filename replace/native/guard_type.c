@@ -2,26 +2,33 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The type Guard: one entry as a context manager. It is in C because an interrupt can end an
- * __enter__ or __exit__ in Python half-way. Here no bytecode runs between the switch and what
- * undoes it. A guard that is dropped while it is held restores the ids; on another thread
- * core/guard.c refuses that and changes no ids. _impersonate.py makes the guards, _errors.py the
- * exceptions.
+ * The type Guard: one entry as a context manager. It is in C because an interrupt can stop a Python
+ * __enter__ or __exit__ half-way; here no bytecode runs between the switch and its undoing. A guard
+ * that is freed while it is held restores the ids. In another thread, core/guard.c refuses that and
+ * changes no ids. _impersonate.py makes the guards, _errors.py the exceptions.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include "native.h"
 
-enum { ROOM = 32 }; /* groups within the object; more are allocated */
+/*
+ * @ROOM: groups that fit into the object; memory for more is allocated
+ * @SHOWN: groups that repr() shows at most
+ */
+enum { ROOM = 32, SHOWN = 16 };
 
 typedef struct {
 	PyObject_HEAD
 	PyObject *identity, *groups; /* an Identity, and its groups as bytes */
 	struct libreplace_identity who;
-	struct libreplace_guard *guard; /* which has the level and the flags */
-	int used;                       /* it was entered once, and cannot be again */
-	int across_yield;               /* a generator or coroutine may enter it */
-	unsigned long thread;           /* the one that entered, as threading.get_ident() */
+	struct libreplace_guard *guard; /* has the flags; make_room() may replace it */
+	int level;                      /* enum libreplace_level */
+	int used;                       /* was entered, so it cannot be entered again */
+	int across_yield;               /* a generator or coroutine may enter */
+	int state;                      /* a copy of guard->state, for guard_repr() */
+	unsigned forks;                 /* value of `forks` on entry */
+	unsigned long thread;           /* the thread that entered, as threading.get_ident() */
 	LIBREPLACE_GUARD(inside, ROOM);
 } Guard;
 
@@ -30,7 +37,20 @@ static struct native_state *state_of(Guard *self)
 	return PyType_GetModuleState(Py_TYPE(self));
 }
 
-/* Raise an exception that was made, and release it; NULL: raise the one that is set. */
+/* How many forks lie between the process that loaded this module and the present one. */
+static unsigned forks;
+
+static void count_fork(void)
+{
+	forks++;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, count_fork);
+}
+
+/* Raise @error and release it. If it is NULL, an exception is set already. */
 static void raise_made(PyObject *error)
 {
 	if (error != NULL) {
@@ -39,7 +59,7 @@ static void raise_made(PyObject *error)
 	}
 }
 
-/* Raise the exception for what the guard says. */
+/* Raise the exception for the failure that is stored in the guard. */
 static void raise_failure(Guard *self)
 {
 	struct native_state *state = state_of(self);
@@ -54,8 +74,9 @@ static void raise_failure(Guard *self)
 	                                 self->thread));
 }
 
-/* Replace the guard, in which nothing is entered, by one with more room. Return: 0, or -1 with an
- * exception set. */
+/* Replace the guard by a larger one. It must not be entered. Return: 0, or -1 with an exception
+ * set.
+ */
 static int make_room(Guard *self, size_t room)
 {
 	struct libreplace_guard *larger =
@@ -67,26 +88,31 @@ static int make_room(Guard *self, size_t room)
 	}
 	larger->room = room;
 	larger->flags = self->guard->flags;
-	larger->level = self->guard->level;
 	if (self->guard != &self->inside.guard)
 		PyMem_Free(self->guard);
 	self->guard = larger;
 	return 0;
 }
 
-/* As libreplace_enter(), with as much room as the thread's groups need. */
+/* Copy the state for guard_repr(). Another thread may call that while make_room() frees a guard. */
+static void copy_state(Guard *self)
+{
+	__atomic_store_n(&self->state, self->guard->state, __ATOMIC_RELEASE);
+}
+
+/* Call libreplace_enter(), with room for all groups of the thread. */
 static int switch_in(Guard *self)
 {
 	int result, groups;
 
 	for (;;) {
 		UNLOCKED_IF(self->guard->room > LONG_LIST,
-		            result = libreplace_enter(self->guard, &self->who, self->guard->level));
+		            result = libreplace_enter(self->guard, &self->who, self->level));
+		copy_state(self);
 		if (result == 0 || self->guard->step != LIBREPLACE_STEP_READ ||
 		    self->guard->error != ENOBUFS)
 			return result;
-		groups =
-		    libreplace_getgroups(0, NULL); /* the thread has more than there is room for */
+		groups = libreplace_getgroups(0, NULL); /* the thread's groups did not fit */
 		if (groups <= (int)self->guard->room)
 			return result;
 		if (make_room(self, (size_t)groups) != 0)
@@ -94,16 +120,17 @@ static int switch_in(Guard *self)
 	}
 }
 
-/* As libreplace_leave(). */
+/* Call libreplace_leave(). */
 static int switch_out(Guard *self)
 {
 	int result;
 
 	UNLOCKED_IF(self->guard->room > LONG_LIST, result = libreplace_leave(self->guard));
+	copy_state(self);
 	return result;
 }
 
-/* Whether one of the modules of setup() has been imported; -1 with an exception set. */
+/* Whether one of the modules in state->loops has been imported; -1 with an exception set. */
 static int loops_imported(const struct native_state *state)
 {
 	PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
@@ -122,7 +149,7 @@ static int loops_imported(const struct native_state *state)
  * exception. */
 static int audit(Guard *self, PyObject *event)
 {
-	PyObject *level = PyLong_FromLong(self->guard->level), *result = NULL;
+	PyObject *level = PyLong_FromLong(self->level), *result = NULL;
 
 	if (level != NULL)
 		result = PyObject_CallFunctionObjArgs(state_of(self)->audit, event, self->identity,
@@ -132,8 +159,8 @@ static int audit(Guard *self, PyObject *event)
 	return result != NULL;
 }
 
-/* Call @function(identity) of setup(), which may refuse the entry. Return: 1, or 0 with an
- * exception set. */
+/* Call @function(identity), a function of setup() that may refuse the entry. Return: 1, or 0 with
+ * an exception set. */
 static int permits(Guard *self, PyObject *function)
 {
 	PyObject *result = PyObject_CallFunctionObjArgs(function, self->identity, NULL);
@@ -142,8 +169,8 @@ static int permits(Guard *self, PyObject *function)
 	return result != NULL;
 }
 
-/* Whether nothing refuses the entry; else an exception is set. Nothing has changed yet. @plain: it
- * ends before the function that is called returns, so that it cannot be held across an await. */
+/* Whether the thread may enter; if not, an exception is set. Changes no ids. @plain: the entry ends
+ * before the called function returns, so it cannot be held across an await. */
 static int may_enter(Guard *self, int plain)
 {
 	struct native_state *state = state_of(self);
@@ -165,17 +192,18 @@ static int may_enter(Guard *self, int plain)
 	return audit(self, state->entering);
 }
 
-/* The whole entry; @plain as for may_enter(). Return: 0, or -1 with an exception set. */
+/* Enter; @plain as for may_enter(). Return: 0, or -1 with an exception set. */
 static int enter(Guard *self, int plain)
 {
 	if (__atomic_exchange_n(&self->used, 1, __ATOMIC_SEQ_CST)) {
 		PyErr_SetString(PyExc_RuntimeError,
-		                "this identity was entered before; make another");
+		                "this guard was entered before; call impersonate() for another");
 		return -1;
 	}
 	if (!may_enter(self, plain))
 		return -1;
 	self->thread = PyThread_get_thread_ident();
+	self->forks = forks;
 	if (switch_in(self) == 0)
 		return 0;
 	if (!PyErr_Occurred())
@@ -183,8 +211,8 @@ static int enter(Guard *self, int plain)
 	return -1;
 }
 
-/* Whether the thread may still have the identity. TAINTED is one such state: if another thread set
- * it, libreplace_leave() still restores the ids. */
+/* Whether the thread may still hold the identity. It may in the state TAINTED: if another thread
+ * set that state, libreplace_leave() still restores the ids. */
 static int may_be_held(const Guard *self)
 {
 	return self->guard->state == LIBREPLACE_STATE_ENTERED ||
@@ -233,7 +261,7 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	self->groups = args[3];
 	self->guard = &self->inside.guard;
 	self->guard->room = ROOM;
-	self->guard->level = (int)PyLong_AsLong(args[4]);
+	self->level = (int)PyLong_AsLong(args[4]);
 	self->guard->flags = (int)PyLong_AsLong(args[5]);
 	self->across_yield = PyObject_IsTrue(args[6]);
 	self->who.uid = (uid_t)uid;
@@ -281,8 +309,8 @@ static PyObject *guard_await(PyObject *object, PyObject *arguments)
 	return NULL;
 }
 
-/* Enter, call and leave without bytecode in between, so that an interrupt can come only before the
- * entry or inside the function. */
+/* Enter, call and leave, without bytecode in between. So an interrupt comes either before the entry
+ * or inside the function. */
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	struct native_state *state = PyModule_GetState(module);
@@ -339,6 +367,48 @@ static void guard_dealloc(PyObject *object)
 	Py_DECREF(type);
 }
 
+/* Write whether the guard is held, and by which thread. Makes no system call. */
+static void describe_state(Guard *self, char *text, size_t size)
+{
+	int state = __atomic_load_n(&self->state, __ATOMIC_ACQUIRE);
+	char thread[40] = "this thread";
+
+	if (self->thread != PyThread_get_thread_ident())
+		PyOS_snprintf(thread, sizeof thread, "thread %lu", self->thread);
+	if (state == LIBREPLACE_STATE_FOR_GOOD)
+		PyOS_snprintf(text, size, "this process has become it");
+	else if (state == LIBREPLACE_STATE_ENTERED && self->forks != forks)
+		PyOS_snprintf(text, size, "held in the parent process");
+	else if (state == LIBREPLACE_STATE_ENTERED)
+		PyOS_snprintf(text, size, "held by %s", thread);
+	else if (state == LIBREPLACE_STATE_TAINTED)
+		PyOS_snprintf(text, size, "tainted, entered by %s", thread);
+	else if (state == LIBREPLACE_STATE_ROLLED_BACK)
+		PyOS_snprintf(text, size, "rolled back");
+	else
+		PyOS_snprintf(text, size, state == LIBREPLACE_STATE_LEFT ? "left" : "not entered");
+}
+
+/* May run at any time and in any thread. It reads only fields that are set once, and @state. */
+static PyObject *guard_repr(PyObject *object)
+{
+	Guard *self = (Guard *)object;
+	char groups[SHOWN * 12 + 40] = "", state[80]; /* a gid has at most 10 digits */
+	size_t count = self->who.size;
+	int length = 0;
+
+	for (size_t i = 0; i < count && i < SHOWN; i++)
+		length += PyOS_snprintf(groups + length, sizeof groups - (size_t)length, "%s%u",
+		                        i == 0 ? "" : ", ", (unsigned)self->who.groups[i]);
+	if (count > SHOWN)
+		PyOS_snprintf(groups + length, sizeof groups - (size_t)length, ", and %lu more",
+		              (unsigned long)(count - SHOWN));
+	describe_state(self, state, sizeof state);
+	return PyUnicode_FromFormat("<" PACKAGE ".Guard uid=%u gid=%u groups=[%s] level=%s, %s>",
+	                            (unsigned)self->who.uid, (unsigned)self->who.gid, groups,
+	                            libreplace_level_name(self->level), state);
+}
+
 static PyObject *get_changes(PyObject *object, void *unused)
 {
 	(void)unused;
@@ -346,28 +416,35 @@ static PyObject *get_changes(PyObject *object, void *unused)
 }
 
 static PyMethodDef guard_methods[] = {
-    {"__enter__", guard_enter, METH_NOARGS, "Take the identity on; returns it."},
-    {"__exit__", guard_exit, METH_VARARGS, "Go back to the ids observed on entry."},
-    {"check", guard_check, METH_NOARGS, "Whether the thread still is what entering made of it."},
-    {"__aenter__", guard_await, METH_NOARGS, "Refused."},
-    {"__aexit__", guard_await, METH_VARARGS, "Refused."},
+    {"__enter__", guard_enter, METH_NOARGS, "Switch the calling thread, and return the identity."},
+    {"__exit__", guard_exit, METH_VARARGS, "Restore the ids that the thread had on entry."},
+    {"check", guard_check, METH_NOARGS,
+     "Whether the thread still has the ids, groups and capabilities that entering set."},
+    {"__aenter__", guard_await, METH_NOARGS,
+     "Raise TypeError: an identity cannot be held across await."},
+    {"__aexit__", guard_await, METH_VARARGS,
+     "Raise TypeError: an identity cannot be held across await."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef guard_attributes[] = {
-    {"changes", get_changes, NULL, "Credential-changing system calls made so far.", NULL},
+    {"changes", get_changes, NULL, "How many credential-changing system calls this guard has made.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot guard_slots[] = {
-    {Py_tp_doc, (void *)"What impersonate() returns: with it, the thread is somebody else."},
+    {Py_tp_doc,
+     (void *)"One entry into an identity, as impersonate() returns it: a context manager "
+             "that can be entered once."},
     {Py_tp_dealloc, (void *)guard_dealloc},
+    {Py_tp_repr, (void *)guard_repr},
     {Py_tp_methods, guard_methods},
     {Py_tp_getset, guard_attributes},
     {0, NULL},
 };
 
-/* Meson defines PACKAGE, since a vendored package has another name. */
+/* Meson defines PACKAGE: a vendored package has another name. */
 PyType_Spec native_guard_spec = {
     .name = PACKAGE "._native.Guard",
     .basicsize = sizeof(Guard),
