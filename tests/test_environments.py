@@ -165,8 +165,8 @@ def test_error_under_fakeroot_names_fakeroot():
     text = python(script, *powerless, tool("fakeroot", "fakes libc's calls"))
     lines = text.splitlines()
     assert lines[0] == (
-        "setresuid [Errno 1] Operation not permitted (fakeroot fakes libc's calls, not the kernel's; this needs real "
-        "root) unchanged"
+        "setresuid [Errno 1] Operation not permitted (fakeroot replaces libc's calls, but this call goes to the "
+        "kernel; run it as real root) unchanged"
     )
     assert lines[1].startswith("IdentityError 1 ")
     assert "fakeroot fakes libc's calls, not the kernel's" in lines[2]

@@ -79,7 +79,7 @@ def test_leaving_in_wrong_order_from_a_greenlet_taints_the_thread():
         first, second = impersonate(ALICE), impersonate(BOB)
         first.__enter__()
         second.__enter__()
-        with pytest.raises(replace.ThreadTainted, match="leaving in order"):
+        with pytest.raises(replace.ThreadTainted, match="leaving in the wrong order"):
             greenlet.greenlet(lambda: first.__exit__(None, None, None)).switch()
         assert os.geteuid() == 80002
         with pytest.raises(PermissionError):
@@ -554,7 +554,7 @@ def test_entry_is_refused_if_the_thread_could_not_restore_root(base, level):
                 assert ids() != before
         except replace.IdentityError as problem:
             refusal = (problem.state, problem.step)
-        assert refusal in (None, ("unchanged", "going back to the privileged id"))
+        assert refusal in (None, ("unchanged", "regaining privilege"))
         assert (ids(), _native.tainted()) == (before, False)
 
     as_root(body)

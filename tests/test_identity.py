@@ -250,14 +250,14 @@ def tcp_shown_as_unix():
         (listening, ValueError, "a listening socket has no peer"),
         (lambda: socket.socket(socket.AF_UNIX), OSError, os.strerror(errno.ENOTCONN)),
         (lambda: socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), OSError, os.strerror(errno.ENOTCONN)),
-        (connected_datagram_socket, ValueError, "a datagram socket receives from many"),
-        (lambda: end_of_pair(socket.AF_UNIX, socket.SOCK_DGRAM), ValueError, "a datagram socket receives from many"),
+        (connected_datagram_socket, ValueError, "a datagram socket has no single peer"),
+        (lambda: end_of_pair(socket.AF_UNIX, socket.SOCK_DGRAM), ValueError, "a datagram socket has no single peer"),
         (lambda: socket.socket(socket.AF_INET), ValueError, "not a Unix socket"),
         (lambda: socket.socket(socket.AF_INET6), ValueError, "not a Unix socket"),
         (lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), ValueError, "not a Unix socket"),
         (tcp_shown_as_unix, ValueError, "not a Unix socket"),
         (closed, OSError, os.strerror(errno.EBADF)),
-        (lambda: open(os.devnull), TypeError, "an open file, not a socket"),  # noqa: SIM115  (the test closes it)
+        (lambda: open(os.devnull), TypeError, "socket should be a socket"),  # noqa: SIM115  (the test closes it)
         (lambda: contextlib.nullcontext(5), TypeError, "socket should be a socket"),
     ],
     ids=[

@@ -145,7 +145,7 @@ def test_generator_closed_in_another_thread_raises_and_keeps_the_ids():
         other = ThreadPoolExecutor(1, "other")
         before = other.submit(ids).result()
         assert next(held) == 80001
-        with pytest.raises(replace.ThreadTainted, match="leaving in order") as caught:
+        with pytest.raises(replace.ThreadTainted, match="leaving in the wrong order") as caught:
             other.submit(held.close).result()
         for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
             assert "entered in thread 'MainThread', and this is thread 'other_0'" in str(error)
@@ -287,7 +287,7 @@ def described(guard):
     """What a guard's repr says after the level."""
     text = repr(guard)
     start = "<replace.Guard uid=80001 gid=80011 groups=[80011, 80021] level=shielded, "
-    assert text.startswith(start) and text.endswith(">"), text
+    assert text.startswith(start), text
     return text[len(start) : -1]
 
 

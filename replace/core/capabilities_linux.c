@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The capabilities of the calling thread, with raw system calls: libcap would be one more
- * dependency for a few short functions. capabilities_none.c is for other kernels. internal.h and
+ * The capabilities of the calling thread, with raw system calls: these few functions do not justify
+ * a dependency on libcap. capabilities_none.c is for other kernels. internal.h and
  * libreplace/guard.h explain the functions. Source: capabilities(7), capget(2),
  * security/commoncap.c.
  */
@@ -13,8 +13,8 @@
 #include "internal.h"
 
 /*
- * The arguments of capget(2). <linux/capability.h> has them, but a C library that is not the host's
- * (musl-gcc) comes without the kernel's headers.
+ * The arguments of capget(2). <linux/capability.h> declares them, but some C libraries (musl-gcc)
+ * come without the kernel's headers.
  */
 struct header {
 	uint32_t version;
@@ -28,7 +28,8 @@ struct words {
 /* _LINUX_CAPABILITY_VERSION_3: two words for each set */
 enum { VERSION_3 = 0x20080522 };
 
-/* CAP_FS_SET of include/linux/capability.h: what the kernel clears if the fs uid is no longer 0. */
+/* CAP_FS_SET of include/linux/capability.h: the capabilities that the kernel clears when the fs uid
+ * changes from 0 to another id. */
 enum {
 	CHOWN = 0,
 	DAC_OVERRIDE = 1,
@@ -46,7 +47,8 @@ enum {
 int libreplace_get_capabilities(struct libreplace_capabilities *set)
 {
 	struct header header = {VERSION_3, 0};
-	struct words data[2] = {{0, 0, 0}, {0, 0, 0}}; /* valgrind sees only the first written */
+	struct words data[2] = {{0, 0, 0},
+	                        {0, 0, 0}}; /* valgrind sees only the first one written */
 
 	if (syscall(SYS_capget, &header, data) != 0)
 		return -1;
@@ -74,11 +76,11 @@ int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
 }
 
 /*
- * The kernel clears an ambient capability together with the inheritable one. An inheritable
- * capability that is not permitted stays: it cannot be ambient, and the thread could not set it
- * again without CAP_SETPCAP.
+ * The kernel clears an ambient capability together with the inheritable one. Inheritable
+ * capabilities that are not permitted stay: they cannot be ambient, and without CAP_SETPCAP the
+ * thread could not set them again.
  */
-int libreplace_put_down_capabilities(struct libreplace_capabilities *held)
+int libreplace_clear_capabilities(struct libreplace_capabilities *held)
 {
 	held->ambient = 0;
 	for (int bit = 0; bit < 64 && held->inheritable >> bit != 0; bit++)
@@ -88,7 +90,7 @@ int libreplace_put_down_capabilities(struct libreplace_capabilities *held)
 	return set_capabilities(0, held->permitted, held->inheritable & ~held->permitted);
 }
 
-int libreplace_take_up_capabilities(const struct libreplace_capabilities *held)
+int libreplace_set_capabilities(const struct libreplace_capabilities *held)
 {
 	if (set_capabilities(held->effective, held->permitted, held->inheritable) != 0)
 		return -1;

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * For a kernel without capabilities(7). Only user id 0 is privileged there, so there is nothing to
- * read or change. capabilities_linux.c is for Linux.
+ * For kernels without capabilities(7): only user ID 0 is privileged, so there is nothing to read or
+ * change. capabilities_linux.c is for Linux.
  */
 #include <string.h>
 #include "internal.h"
@@ -20,13 +20,13 @@ int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
 	return 0;
 }
 
-int libreplace_put_down_capabilities(struct libreplace_capabilities *held)
+int libreplace_clear_capabilities(struct libreplace_capabilities *held)
 {
 	(void)held;
 	return 0;
 }
 
-int libreplace_take_up_capabilities(const struct libreplace_capabilities *held)
+int libreplace_set_capabilities(const struct libreplace_capabilities *held)
 {
 	(void)held;
 	return 0;

@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * A child that is forked while its thread holds an identity becomes that user for good. Otherwise
- * the child could return to the server's ids with the saved id. Its signal handlers go. Children of
- * vfork(2) and posix_spawn(3) run no fork handlers, so nothing here happens in them. Source:
- * pthread_atfork(3).
+ * If a thread forks while it holds an identity, the child becomes that user for good. Otherwise the
+ * child could return to the server's ids with the saved user ID. The child's signal handlers are
+ * removed. Children of vfork(2) and posix_spawn(3) run no fork handlers, so they do not change.
+ * Source: pthread_atfork(3).
  */
 #include <pthread.h>
 #include <signal.h>
@@ -13,12 +13,13 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* Set every id of the child's one thread to the user's and verify that; abort if it fails. The fs
- * ids are the identity's at every level. */
+/* Set every id of the child's only thread to the user's, and verify them; abort if this fails. The
+ * fs ids are the user's at every level. */
 static void become_for_good(void)
 {
 	static const char failed[] =
-	    "libreplace: a child forked under an identity cannot become it for good\n";
+	    "libreplace: a child that was forked under an identity cannot become that user for "
+	    "good, so it aborts\n";
 	struct libreplace_capabilities left;
 	uid_t r, e, s, user;
 	gid_t rg, eg, sg, group;
@@ -31,15 +32,15 @@ static void become_for_good(void)
 	    libreplace_getresuid(&r, &e, &s) == 0 && r == user && e == user && s == user &&
 	    libreplace_getresgid(&rg, &eg, &sg) == 0 && rg == group && eg == group && sg == group)
 		return;
-	/* not stdio: another thread may have held its lock when the process was forked */
+	/* not stdio: another thread may have held a lock of stdio during the fork */
 	if (write(2, failed, sizeof failed - 1) < 0)
 		abort();
 	abort();
 }
 
-/* The handlers are the server's, and so are the pipes that they write to. The user can send signals
- * to the child as soon as it is the user's, so no handler may run there any more. Ignored signals
- * stay ignored, as in execve(2). */
+/* Set handled signals to their default action. The handlers belong to the server, and write to its
+ * pipes. The user can send signals to the child, so no handler may run in it. Ignored signals stay
+ * ignored, as in execve(2). */
 static void reset_handlers(void)
 {
 	struct sigaction found, usual = {.sa_handler = SIG_DFL};

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace_enter(), libreplace_check() and libreplace_leave(). This file decides whether a thread
- * may enter, which ids it gets, and which capabilities remain; walk.c changes the ids. The thread's
- * ids are read from the kernel each time and never remembered. No function here allocates memory or
- * takes a lock. libreplace/guard.h explains the public functions.
+ * may enter, which ids it gets, and which capabilities remain; walk.c changes the ids. The ids of
+ * the thread are read from the kernel each time. No function here allocates memory or takes a lock.
+ * libreplace/guard.h explains the public functions.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,15 +13,15 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* Whether capabilities must be cleared explicitly: without root the kernel does not clear them with
- * the uid, and it never clears inheritable ones. */
-static int puts_down(const struct libreplace_guard *guard)
+/* Whether capabilities must be cleared explicitly. The kernel clears them with the uid only if the
+ * uid was root's, and it never clears inheritable ones. */
+static int must_clear(const struct libreplace_guard *guard)
 {
 	return libreplace_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
 }
 
-/* The ids that the thread shall have at @level; see enum libreplace_level. */
-static void shape(const struct libreplace_identity *who, int level, struct libreplace_ids *to)
+/* Store in @to the ids that the identity has at @level; see enum libreplace_level. */
+static void choose_ids(const struct libreplace_identity *who, int level, struct libreplace_ids *to)
 {
 	*to = libreplace_mine.base;
 	to->size = who->size;
@@ -38,10 +38,9 @@ static void shape(const struct libreplace_identity *who, int level, struct libre
 }
 
 /*
- * As libreplace_walk() to the ids of the entry. LIBREPLACE_SHIELD_UID may be outside of the user
- * namespace's map, and setresuid(2) is EINVAL then; if so, the last id of a usual container's map
- * takes its place, which systemd's list of ids leaves to nobody. Where there is neither, the entry
- * is refused.
+ * Walk to the ids of the entry. If the user namespace does not map LIBREPLACE_SHIELD_UID,
+ * setresuid(2) fails with EINVAL. Then try 65535: the usual map of a container ends with it, and
+ * systemd's list of ids assigns it to nobody. If that is not mapped either, refuse the entry.
  */
 static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, uid_t user)
 {
@@ -58,7 +57,7 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
 		guard->changes++;
 		if (libreplace_setresuid(nobodies[i], (uid_t)-1, (uid_t)-1) != 0)
 			continue;
-		if (nobodies[i] == guard->set.ruid) /* so it is the user that is not mapped */
+		if (nobodies[i] == guard->set.ruid) /* the user's own id is not mapped */
 			return -1;
 		guard->set.ruid = nobodies[i];
 		guard->step = LIBREPLACE_STEP_NONE;
@@ -71,16 +70,15 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
 	return -1;
 }
 
-/* Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps
- * root's.
- */
+/* Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps the
+ * capabilities of root. */
 static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int level)
 {
 	struct libreplace_capabilities now;
 
 	if (uid == 0)
 		return 0;
-	if (puts_down(guard) && libreplace_put_down_capabilities(&guard->capabilities) != 0)
+	if (must_clear(guard) && libreplace_clear_capabilities(&guard->capabilities) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (libreplace_get_capabilities(&now) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
@@ -89,16 +87,16 @@ static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int leve
 	return 0;
 }
 
-/* Set the capabilities that were found on entry, and verify them. Root whose effective set was its
- * permitted set needs nothing: the kernel restores that set with the uid. */
-static int take_up(struct libreplace_guard *guard)
+/* Restore the capabilities that were found on entry, and verify them. If root's effective set was
+ * its permitted set, the kernel has restored it with the uid. */
+static int restore_capabilities(struct libreplace_guard *guard)
 {
 	const struct libreplace_capabilities *held = &guard->capabilities;
 	struct libreplace_capabilities now;
 
-	if (!puts_down(guard) && held->effective == held->permitted)
+	if (!must_clear(guard) && held->effective == held->permitted)
 		return 0;
-	if (libreplace_take_up_capabilities(held) != 0 || libreplace_get_capabilities(&now) != 0)
+	if (libreplace_set_capabilities(held) != 0 || libreplace_get_capabilities(&now) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (now.effective != held->effective || now.permitted != held->permitted ||
 	    now.inheritable != held->inheritable)
@@ -107,22 +105,22 @@ static int take_up(struct libreplace_guard *guard)
 }
 
 /* Restore the ids from before the entry, and then the capabilities. */
-static int go_back(struct libreplace_guard *guard, struct libreplace_ids *now)
+static int restore_once(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	if (libreplace_walk(guard, now, &guard->before, libreplace_found(guard)) != 0)
 		return -1;
-	return take_up(guard);
+	return restore_capabilities(guard);
 }
 
-/* Try twice: EAGAIN and ENOMEM may pass, and a thread that stays switched is worse. If it succeeds,
- * the guard keeps the failure that it had before. */
+/* Try twice: EAGAIN and ENOMEM may be temporary. If this succeeds, the guard keeps the failure that
+ * it had before. */
 static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	int step = guard->step, error = guard->error;
 
-	if (go_back(guard, now) != 0 &&
+	if (restore_once(guard, now) != 0 &&
 	    (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0 ||
-	     go_back(guard, now) != 0))
+	     restore_once(guard, now) != 0))
 		return -1;
 	guard->step = step;
 	guard->error = error;
@@ -142,7 +140,7 @@ static int taint(struct libreplace_guard *guard)
 	return end(guard, LIBREPLACE_STATE_TAINTED);
 }
 
-/* fork.c has made this thread the user, so it can neither enter nor leave. */
+/* fork.c has made this process the user for good, so the thread can neither enter nor leave. */
 static int for_good(struct libreplace_guard *guard)
 {
 	libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
@@ -162,7 +160,8 @@ int libreplace_identity_has_root(const struct libreplace_identity *identity)
 	       (identity->size > 0 && identity->groups[0] == 0);
 }
 
-/* Why an entry is refused before the ids are read: an errno of libreplace_enter(), or 0. */
+/* Decide whether to refuse an entry before the ids are read. Return: an errno of
+ * libreplace_enter(), or 0. */
 static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *who,
                    int level)
 {
@@ -181,8 +180,8 @@ static int refusal(const struct libreplace_guard *guard, const struct libreplace
 	return libreplace_alone() ? 0 : ENOTSUP;
 }
 
-/* End an entry that has changed nothing. */
-static int give_up(struct libreplace_guard *guard, int step, int error)
+/* Fail an entry that has changed nothing. */
+static int fail_unchanged(struct libreplace_guard *guard, int step, int error)
 {
 	libreplace_fail(guard, step, error);
 	if (libreplace_mine.depth == 0 && libreplace_mine.counted)
@@ -196,12 +195,12 @@ static int holds(const struct libreplace_ids *ids, uid_t uid)
 }
 
 /*
- * Whether root could come back from the ids that it is about to take. Without CAP_SETUID,
- * setresuid(2) accepts only ids that the thread already has. libreplace_walk() first goes to the
- * privileged id, which gives the capability back, unless that id is its goal; then it sets all
- * three ids at once. A server without root raises its capabilities instead. Source: setresuid(2).
+ * Whether the thread could return from the ids in @set to those in @before. Without CAP_SETUID,
+ * setresuid(2) accepts only ids that the thread already has. libreplace_walk() first sets the
+ * privileged user ID, which gives the capability back. If that ID is its target, it sets all three
+ * ids at once instead. A server without root raises its capabilities. Source: setresuid(2).
  */
-static int comes_back(const struct libreplace_ids *before, const struct libreplace_ids *set)
+static int can_return(const struct libreplace_ids *before, const struct libreplace_ids *set)
 {
 	uid_t root = libreplace_mine.base.euid;
 
@@ -231,15 +230,15 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 		return end(guard, LIBREPLACE_STATE_IDLE);
 	}
 	if (identity->size > guard->room)
-		return give_up(guard, LIBREPLACE_STEP_READ, ENOBUFS);
+		return fail_unchanged(guard, LIBREPLACE_STEP_READ, ENOBUFS);
 	if (libreplace_read_all(guard, &guard->before, libreplace_found(guard)) != 0 ||
 	    libreplace_get_capabilities(&guard->capabilities) != 0)
-		return give_up(guard, LIBREPLACE_STEP_READ, errno);
+		return fail_unchanged(guard, LIBREPLACE_STEP_READ, errno);
 	if (libreplace_mine.depth == 0)
 		libreplace_mine.base = guard->before;
-	shape(identity, level, &guard->set);
-	if (!comes_back(&guard->before, &guard->set))
-		return give_up(guard, LIBREPLACE_STEP_PRIVILEGE, EPERM);
+	choose_ids(identity, level, &guard->set);
+	if (!can_return(&guard->before, &guard->set))
+		return fail_unchanged(guard, LIBREPLACE_STEP_PRIVILEGE, EPERM);
 	if (identity->size > 0)
 		memcpy(libreplace_wanted(guard), identity->groups,
 		       identity->size * sizeof *identity->groups);
@@ -269,8 +268,8 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 	                                                         : LIBREPLACE_STATE_ROLLED_BACK);
 }
 
-/* Read the thread's ids and compare them with those that entering had set. The short way does not
- * read the fs ids. Return: 0, or -1 with the failure stored in the guard. */
+/* Read the thread's ids and compare them with the ids that the entry set. Does not read the fs ids
+ * if restoring sets them anyway. Return: 0, or -1 with the failure stored in the guard. */
 static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	const struct libreplace_ids *set = &guard->set;
@@ -281,7 +280,7 @@ static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 	now->fsgid = now->egid;
 	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
 	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)) &&
-	    /* going back changes the effective ids, and the fs ids follow them */
+	    /* restoring changes the effective ids, and the fs ids follow them */
 	    set->fsuid == set->euid && set->fsgid == set->egid &&
 	    !libreplace_same_uids(set, &guard->before) &&
 	    !libreplace_same_gids(set, &guard->before))
@@ -295,8 +294,8 @@ static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 	return libreplace_fail(guard, LIBREPLACE_STEP_FOUND, EPERM);
 }
 
-/* Whether this is the calling thread's entry and no other is held inside it. */
-static int innermost(const struct libreplace_guard *guard)
+/* Whether this is the calling thread's innermost entry. */
+static int is_innermost(const struct libreplace_guard *guard)
 {
 	return libreplace_mine.top == guard && libreplace_mine.token == guard->token;
 }
@@ -314,7 +313,7 @@ int libreplace_check(struct libreplace_guard *guard)
 	}
 	if (libreplace_mine.forked) {
 		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
-	} else if (!innermost(guard)) {
+	} else if (!is_innermost(guard)) {
 		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 	} else if (compare(guard, &now) == 0 && guard->set.fsuid != 0) {
 		if (libreplace_get_capabilities(&caps) != 0)
@@ -334,16 +333,16 @@ int libreplace_leave(struct libreplace_guard *guard)
 	struct libreplace_ids now;
 
 	if (guard->state == LIBREPLACE_STATE_TAINTED && !libreplace_mine.tainted &&
-	    innermost(guard)) {
-		guard->state =
-		    LIBREPLACE_STATE_ENTERED; /* another thread tried to leave it and could not */
+	    is_innermost(guard)) {
+		/* another thread tried to leave this entry, and failed */
+		guard->state = LIBREPLACE_STATE_ENTERED;
 		guard->step = LIBREPLACE_STEP_NONE;
 	}
 	if (guard->state != LIBREPLACE_STATE_ENTERED)
 		return 0;
 	if (libreplace_mine.forked)
 		return for_good(guard);
-	if (!innermost(guard)) {
+	if (!is_innermost(guard)) {
 		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 		return taint(guard);
 	}

@@ -2,11 +2,11 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What the files of core/ share; not installed. guard.c enters and leaves, walk.c reads and changes
- * ids, threads.c counts the threads that are switched, fork.c changes forked children. names.c,
- * private_fs_*.c and open_beneath_*.c define public functions only. Of capabilities_*.c, of
- * private_fs_*.c and of open_beneath_*.c Meson compiles one each: *_linux.c on Linux (the last if
- * the headers have SYS_openat2), else *_none.c.
+ * Declarations that the files of core/ share; not installed. guard.c enters and leaves, walk.c
+ * reads and changes ids, threads.c counts the switched threads, fork.c changes forked children.
+ * names.c, private_fs_*.c and open_beneath_*.c define public functions only. Meson compiles one
+ * file each of capabilities_*.c, private_fs_*.c and open_beneath_*.c: on Linux *_linux.c, elsewhere
+ * *_none.c. open_beneath_linux.c also needs headers with SYS_openat2.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
@@ -16,18 +16,18 @@
 #define LIBREPLACE_HIDDEN __attribute__((visibility("hidden")))
 
 /**
- * struct libreplace_thread - what the library remembers of one thread
- * @top:	innermost entry, or NULL. Compared and never followed: its memory may be freed
- * @token:	token of the innermost entry. Must agree too, since another guard may lie there now
- * @last:	last token given: an address in this thread's storage, and a counter
- * @depth:	entries held
+ * struct libreplace_thread - the state that the library keeps for one thread
+ * @top:	innermost entry, or NULL. Only compared, never followed: its memory may be freed
+ * @token:	token of the innermost entry. Compared as well: another guard may have the address
+ * @last:	last token that was used: an address in this thread's storage, plus a counter
+ * @depth:	number of entries that the thread holds
  * @tainted:	see libreplace_tainted()
  * @counted:	this thread is counted in libreplace_active()
  * @noted:	thread_ended() will run when this thread ends
  * @forked:	this is a forked child that has become the user for good
- * @base:	ids found on the outermost entry; its euid is the privileged id
+ * @base:	ids found on the outermost entry; its euid is the privileged user ID
  *
- * The present ids are not here. They are read from the kernel each time.
+ * The present ids are not stored. They are read from the kernel each time.
  */
 struct libreplace_thread {
 	const struct libreplace_guard *top;
@@ -41,28 +41,29 @@ struct libreplace_thread {
 	struct libreplace_ids base;
 };
 
-/* ---- threads.c: which threads are switched */
+/* ---- threads.c: counts the switched threads */
 
 extern LIBREPLACE_HIDDEN _Thread_local struct libreplace_thread libreplace_mine;
 
 /* Count the calling thread as switched. Return: 0, or EBUSY during a drop; errno is not set. */
 LIBREPLACE_HIDDEN int libreplace_count_in(void);
-/* Stop counting it. */
+/* Stop counting the calling thread. */
 LIBREPLACE_HIDDEN void libreplace_count_out(void);
-/* For a forked child: no thread of it is counted, and no drop is under way. */
+/* Reset the count and the drop, in a forked child. */
 LIBREPLACE_HIDDEN void libreplace_count_anew(void);
 
-/* Whether the calling thread is the only one of its process; 0 also if that cannot be found out. */
+/* Whether the calling thread is the only thread of its process; 0 if this cannot be determined. */
 LIBREPLACE_HIDDEN int libreplace_alone(void);
 
-/* ---- fork.c: what a forked child becomes */
+/* ---- fork.c: makes a forked child the user for good */
 
-/* Install the handler; threads.c calls it when the library is loaded. */
+/* Install the fork handler. threads.c calls this when the library is loaded. */
 LIBREPLACE_HIDDEN void libreplace_watch_forks(void);
 
-/* ---- walk.c: what a thread is, and how it becomes something else */
+/* ---- walk.c: reads, compares and changes ids */
 
-/* The three lists of groups in a guard: those found on entry, those to set, and room to read. */
+/* The three lists of groups in a guard: the list found on entry, the list to set, and a scratch
+ * list to read into. */
 LIBREPLACE_HIDDEN gid_t *libreplace_found(struct libreplace_guard *guard);
 LIBREPLACE_HIDDEN gid_t *libreplace_wanted(struct libreplace_guard *guard);
 LIBREPLACE_HIDDEN gid_t *libreplace_scratch(struct libreplace_guard *guard);
@@ -79,44 +80,46 @@ LIBREPLACE_HIDDEN int libreplace_read_ids(struct libreplace_guard *guard,
 LIBREPLACE_HIDDEN int libreplace_read_all(struct libreplace_guard *guard,
                                           struct libreplace_ids *ids, gid_t *groups);
 
-/* Whether two threads agree in real, effective and saved ids. The fs ids are not compared. */
+/* Whether the real, effective and saved ids are equal. The fs ids are not compared. */
 LIBREPLACE_HIDDEN int libreplace_same_uids(const struct libreplace_ids *a,
                                            const struct libreplace_ids *b);
 LIBREPLACE_HIDDEN int libreplace_same_gids(const struct libreplace_ids *a,
                                            const struct libreplace_ids *b);
-/* Whether two lists of groups are the same. May sort @read. */
+/* Whether two lists of groups are equal. May sort @read. */
 LIBREPLACE_HIDDEN int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
                                              const struct libreplace_ids *b, const gid_t *set);
-/* Whether a list ascends without duplicates. */
+/* Whether a list is in ascending order, without duplicates. */
 LIBREPLACE_HIDDEN int libreplace_ascending(const gid_t *list, size_t size);
 
-/* Whether the effective and the fs uid of @to are the privileged id. */
+/* Whether the effective and the fs uid of @to are the privileged user ID. */
 LIBREPLACE_HIDDEN int libreplace_outwards(const struct libreplace_ids *to);
 
 /**
  * libreplace_walk() - change the calling thread's ids and verify them
  * @guard:	storage; its scratch list holds the groups of @now
  * @now:	the thread's ids, as read; updated
- * @to:		the ids that it shall have
- * @groups:	the groups that it shall have, @to->size of them
+ * @to:		the ids to set
+ * @groups:	the groups to set, @to->size of them
  *
- * Return: 0, or -1 with the failure stored in the guard; the ids may be changed in part then.
+ * Return: 0, or -1 with the failure stored in the guard. On failure, some of the ids may be
+ * changed.
  */
 LIBREPLACE_HIDDEN int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                                       const struct libreplace_ids *to, const gid_t *groups);
 
-/* ---- capabilities_*.c: if the kernel has none, these do nothing, succeed and find none */
+/* ---- capabilities_*.c: on a kernel without capabilities, these succeed and do nothing */
 
-/* Read effective, permitted and inheritable. Return, here and below: 0, or -1 with errno. */
+/* Read the effective, permitted and inheritable set. Return, also of the next three functions: 0,
+ * or -1 with errno set. */
 LIBREPLACE_HIDDEN int libreplace_get_capabilities(struct libreplace_capabilities *set);
 /* Make all permitted capabilities effective, so that the thread can change its ids. */
 LIBREPLACE_HIDDEN int libreplace_raise_capabilities(const struct libreplace_capabilities *held);
-/* Clear the effective set, and of the inheritable set what is permitted, which clears the ambient
- * set. Stores in @held which capabilities were ambient. */
-LIBREPLACE_HIDDEN int libreplace_put_down_capabilities(struct libreplace_capabilities *held);
-/* Set effective, permitted, inheritable and ambient to @held. */
-LIBREPLACE_HIDDEN int libreplace_take_up_capabilities(const struct libreplace_capabilities *held);
-/* Which of the effective capabilities a thread must not have at @level (enum libreplace_level). */
+/* Store the ambient set in @held. Then clear the effective set, and clear the permitted
+ * capabilities in the inheritable set, which clears the ambient set, too. */
+LIBREPLACE_HIDDEN int libreplace_clear_capabilities(struct libreplace_capabilities *held);
+/* Set the effective, permitted, inheritable and ambient set to those in @held. */
+LIBREPLACE_HIDDEN int libreplace_set_capabilities(const struct libreplace_capabilities *held);
+/* The effective capabilities that a thread must not have at @level (enum libreplace_level). */
 LIBREPLACE_HIDDEN uint64_t libreplace_forbidden_capabilities(uint64_t effective, int level);
 
 #endif

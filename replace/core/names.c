@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The enums of libreplace/guard.h in words, for the messages of C and Python programs alike.
+ * The names of levels, steps and states, for the messages of C and Python programs.
  */
 #include "internal.h"
 
@@ -32,7 +32,7 @@ const char *libreplace_step_name(int step)
 	case LIBREPLACE_STEP_READ:
 		return "reading the ids";
 	case LIBREPLACE_STEP_PRIVILEGE:
-		return "going back to the privileged id";
+		return "regaining privilege";
 	case LIBREPLACE_STEP_GROUPS:
 		return "setgroups";
 	case LIBREPLACE_STEP_GID:
@@ -44,9 +44,9 @@ const char *libreplace_step_name(int step)
 	case LIBREPLACE_STEP_CAPABILITIES:
 		return "checking capabilities";
 	case LIBREPLACE_STEP_FOUND:
-		return "comparing with what enter had set";
+		return "comparing with the ids set on entry";
 	case LIBREPLACE_STEP_ORDER:
-		return "leaving in order";
+		return "leaving in the wrong order";
 	case LIBREPLACE_STEP_FORKED:
 		return "leaving after a fork";
 	default:

@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * libreplace_open_beneath() with the raw system call, which hardly any C library has a function
- * for. open_beneath_none.c is for builds whose headers have no SYS_openat2.
- * libreplace/open_beneath.h explains the function. Source: openat2(2), fs/open.c.
+ * libreplace_open_beneath() with the raw system call, because few C libraries have openat2().
+ * open_beneath_none.c is for builds whose headers have no SYS_openat2. libreplace/open_beneath.h
+ * explains the function. Source: openat2(2), fs/open.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,15 +16,15 @@
 enum { RETRIES = 16 };
 
 /*
- * struct open_how of openat2(2). <linux/openat2.h> has it, but a C library that is not the host's
- * (musl-gcc) comes without the kernel's headers.
+ * struct open_how of openat2(2). <linux/openat2.h> declares it, but some C libraries (musl-gcc)
+ * come without the kernel's headers.
  */
 struct how {
 	uint64_t flags, mode, resolve;
 };
 
-/* The kernel looks at the size before all else. A filter answers without looking, with EPERM in old
- * versions of Docker. */
+/* The kernel checks the size argument first, so size 0 fails with EINVAL. A seccomp filter does not
+ * look at it; those of old Docker versions answer EPERM. */
 static int kernel_has_openat2(void)
 {
 	return syscall(SYS_openat2, 0L, 0L, 0L, 0L) == -1 && errno == EINVAL;
@@ -42,8 +42,8 @@ static int openat2_again(int dir_fd, const char *path, const struct how *how)
 	return fd;
 }
 
-/* Why this is not the file that was asked for; 0 if it is. ENXIO is what the kernel says of
- * sockets, and of FIFOs that nobody reads. */
+/* The errno for a file of the wrong kind; 0 if the kind is right. The kernel uses ENXIO for
+ * sockets, and for FIFOs without a reader. */
 static int refusal(const struct stat *found, int flags)
 {
 	if (S_ISREG(found->st_mode))
@@ -56,7 +56,7 @@ static int refusal(const struct stat *found, int flags)
 int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve,
                             int regular)
 {
-	int opens = (flags & O_PATH) == 0; /* O_PATH opens nothing, and takes none of these flags */
+	int opens = (flags & O_PATH) == 0; /* O_PATH opens nothing and forbids the flags below */
 	int creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
 	int no_wait = opens && regular ? O_NONBLOCK : 0;
 	int all = flags | no_wait | O_CLOEXEC | (opens ? O_NOCTTY | O_LARGEFILE : 0);

@@ -2,8 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * For a kernel, or headers, without openat2(2). Nothing weaker takes its place: a name that is
- * looked at part by part can be changed meanwhile. open_beneath_linux.c is for the others.
+ * For kernels or headers without openat2(2). There is no weaker substitute: if a program checked
+ * the parts of a path one by one, somebody could change the path meanwhile. open_beneath_linux.c is
+ * for Linux.
  */
 #include <errno.h>
 #include "internal.h"

@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * libreplace_private_fs() with the raw system call, since <sched.h> declares unshare(2) only for
- * _GNU_SOURCE. private_fs_none.c is for other kernels. Source: unshare(2), ksys_unshare() in
- * kernel/fork.c.
+ * libreplace_private_fs() with the raw system call, because <sched.h> declares unshare(2) only if
+ * _GNU_SOURCE is defined. private_fs_none.c is for other kernels. Source: unshare(2),
+ * ksys_unshare() in kernel/fork.c.
  */
 #include <errno.h>
 #include <sys/syscall.h>

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * For a kernel on which all threads share one working directory and one umask. private_fs_linux.c
- * is for Linux.
+ * For kernels on which all threads share one working directory and one umask. private_fs_linux.c is
+ * for Linux.
  */
 #include <errno.h>
 #include "internal.h"

@@ -2,10 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * How many threads are switched, and whether the process drops its privileges. @active and
- * @dropping change while threads run; all other state of the core is thread-local, or is set once
- * when the library is loaded. A thread that ends while it is switched is no longer counted. fork.c
- * resets both in a forked child.
+ * Counts the switched threads, and keeps threads from entering during a drop of privileges. Threads
+ * share only the variables active and dropping; fork.c resets both in a forked child. All other
+ * state of the core is thread-local or is set once, when the library is loaded.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,7 +21,7 @@ static int have_at_end;
 
 int libreplace_count_in(void)
 {
-	/* Count first and ask then: if one thread enters while another drops, at least one of them
+	/* Count first, then look: if one thread enters while another drops, at least one of them
 	 * sees the other. */
 	atomic_fetch_add(&active, 1);
 	if (atomic_load(&dropping)) {
@@ -41,6 +40,7 @@ void libreplace_count_out(void)
 	atomic_fetch_sub(&active, 1);
 }
 
+/* Stop counting a thread that ends while it is switched. */
 static void thread_ended(void *value)
 {
 	struct libreplace_thread *thread = value;
@@ -61,16 +61,16 @@ int libreplace_alone(void)
 {
 	struct stat folder;
 
-	/* Each thread has a folder here. The link count is their number and 2. Source:
-	 * proc_task_getattr() in fs/proc/base.c. */
+	/* This folder has a subfolder for each thread. Its link count is their number plus 2.
+	 * Source: proc_task_getattr() in fs/proc/base.c. */
 	return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
 }
 
-/* Here and not in fork.c: a linker takes from a static library only files that are referred to. */
+/* In this file, because a linker takes only referenced files from a static library. */
 __attribute__((constructor)) static void start(void)
 {
 	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;
-	libreplace_watch_forks(); /* which also takes fork.c out of the static library */
+	libreplace_watch_forks(); /* the reference that links fork.c */
 }
 
 int libreplace_drop_begin(void)

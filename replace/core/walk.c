@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Reads, compares and changes the ids of a thread. libreplace_walk() is used to enter, to leave
- * and to roll back; guard.c says from which ids to which. internal.h explains the functions.
+ * Reads, compares and changes the ids of a thread. guard.c uses libreplace_walk() to enter, to
+ * leave and to roll back. internal.h explains the functions.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,7 +24,7 @@ gid_t *libreplace_scratch(struct libreplace_guard *guard)
 	return guard->groups + 2 * guard->room;
 }
 
-/* The first failure is the cause; those of a roll-back come after it. */
+/* The first failure is the cause. Failures of the roll-back come after it. */
 int libreplace_fail(struct libreplace_guard *guard, int step, int error)
 {
 	if (guard->step == LIBREPLACE_STEP_NONE) {
@@ -45,7 +45,7 @@ int libreplace_read_ids(struct libreplace_guard *guard, struct libreplace_ids *i
 {
 	int size = libreplace_getgroups((int)guard->room, groups);
 
-	/* getgroups(2): EINVAL if the list is too short; with room for 0 it returns the number */
+	/* getgroups(2): EINVAL if the list is too short; with room for 0, only the number */
 	if ((size < 0 && errno == EINVAL) || size > (int)guard->room)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
 	if (size < 0 || libreplace_getresuid(&ids->ruid, &ids->euid, &ids->suid) != 0 ||
@@ -55,7 +55,7 @@ int libreplace_read_ids(struct libreplace_guard *guard, struct libreplace_ids *i
 	return 0;
 }
 
-/* Without fs ids (ENOSYS) they are the effective ids, which they follow in credentials(7). */
+/* On a system without fs ids (ENOSYS), use the effective ids. Source: credentials(7). */
 int libreplace_read_all(struct libreplace_guard *guard, struct libreplace_ids *ids, gid_t *groups)
 {
 	if (libreplace_read_ids(guard, ids, groups) != 0)
@@ -87,7 +87,7 @@ int libreplace_ascending(const gid_t *list, size_t size)
 	return 1;
 }
 
-/* Shell's sort, since qsort(3) may allocate memory. */
+/* Shell sort, because qsort(3) may allocate memory. */
 static void sort(gid_t *list, size_t size)
 {
 	for (size_t gap = size / 2; gap > 0; gap /= 2)
@@ -102,9 +102,9 @@ static void sort(gid_t *list, size_t size)
 }
 
 /*
- * The kernel sorts groups by its own ids. In a user namespace with several ranges, the ids that it
- * shows may then not ascend. Such a list is sorted before it is compared with one that ascends.
- * Source: groups_sort() in kernel/groups.c.
+ * The kernel sorts groups by its internal ids. In a user namespace that maps several ranges, the
+ * ids that it reports may be in another order. Such a list is sorted before it is compared with a
+ * list in ascending order. Source: groups_sort() in kernel/groups.c.
  */
 int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
                            const struct libreplace_ids *b, const gid_t *set)
@@ -121,9 +121,8 @@ int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
 	return memcmp(read, set, bytes) == 0;
 }
 
-/* Set what differs: the three ids with one call, then the fs id, which has followed the effective
- * id.
- */
+/* Set the user IDs that differ: three with one call, which also sets the fs uid to the effective
+ * one; then the fs uid. */
 static int set_uids(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to)
 {
@@ -164,8 +163,8 @@ int libreplace_outwards(const struct libreplace_ids *to)
 }
 
 /*
- * Outwards, to the privileged id: uids, gids, groups. Inwards: first to the privileged id, then
- * groups, gids, uids. So each call is made while the thread has the privilege for it.
+ * Outwards, to the privileged user ID: set uids, gids, groups. Inwards: set the privileged user ID,
+ * then groups, gids, uids. In this order, the thread has the privilege for each call.
  */
 int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to, const gid_t *groups)

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Converts ids and results between Python and C and checks the number of arguments. The exceptions
- * are those of CPython's own converters. native.h explains the functions.
+ * Converts ids and results between Python and C, and checks the number of arguments. Raises the
+ * same exceptions as CPython's own converters. native.h explains the functions.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,7 +19,8 @@ int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted)
 	return 0;
 }
 
-/* As _Py_Uid_Converter() in Modules/posixmodule.c, but 2**32-1 is refused and not taken for -1. */
+/* Like _Py_Uid_Converter() in Modules/posixmodule.c, but 2**32-1 is an error and does not mean -1.
+ */
 int native_to_id(PyObject *object, unsigned *id, const char *kind)
 {
 	int overflow = 0;
@@ -72,9 +73,10 @@ PyObject *native_nothing(int result)
 		errno = error; /* dlsym(3) may have changed it */
 		return PyErr_SetFromErrno(PyExc_OSError);
 	}
-	arguments = Py_BuildValue("is", EPERM,
-	                          "Operation not permitted (fakeroot fakes libc's calls, not the "
-	                          "kernel's; this needs real root)");
+	arguments =
+	    Py_BuildValue("is", EPERM,
+	                  "Operation not permitted (fakeroot replaces libc's calls, but this "
+	                  "call goes to the kernel; run it as real root)");
 	PyErr_SetObject(PyExc_OSError, arguments);
 	Py_XDECREF(arguments);
 	return NULL;

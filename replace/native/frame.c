@@ -2,12 +2,12 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Who calls __enter__(): a plain function, or code that stops in the middle. Uses attributes where
- * the limited API has no function.
+ * Finds out whether a plain function calls __enter__(), or a generator or coroutine. Uses
+ * attributes of frames where the limited API has no function.
  */
 #include "native.h"
 
-/* The code of a frame: a new reference, or NULL with an exception set. */
+/* Return the code of a frame: a new reference, or NULL with an exception set. */
 static PyObject *code_of(PyObject *frame)
 {
 #ifdef PYPY_VERSION
@@ -17,7 +17,7 @@ static PyObject *code_of(PyObject *frame)
 #endif
 }
 
-/* Whether a frame is one of contextlib's own; -1 with an exception set. */
+/* Whether a frame belongs to contextlib; -1 with an exception set. */
 static int in_contextlib(struct native_state *state, PyObject *frame)
 {
 	PyObject *globals = PyObject_GetAttr(frame, state->f_globals), *name;
@@ -36,7 +36,7 @@ static int in_contextlib(struct native_state *state, PyObject *frame)
 	return result;
 }
 
-/* The co_flags of a frame's code, or -1 with an exception set. */
+/* Return the co_flags of a frame's code, or -1 with an exception set. */
 static long flags_of(struct native_state *state, PyObject *frame)
 {
 	PyObject *code = code_of(frame), *number;

@@ -2,13 +2,20 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The Python module _native: what must be fast, and what an interrupt must not end half-way. The
- * build writes the functions for ids from detect/calls.py into native_calls.h. Those for lists of
- * groups are here. The type that holds an identity is in guard_type.c, open_beneath() in
+ * The Python module _native: functions that must be fast, or that an interrupt must not stop
+ * half-way. The build writes the functions for ids from detect/calls.py into native_calls.h. The
+ * functions for lists of groups are here. The type Guard is in guard_type.c, open_beneath() in
  * open_beneath.c. Uses the limited API of Python 3.10.
  */
 #include <errno.h>
 #include "native.h"
+
+/* With the message of os.setgroups(). */
+static PyObject *too_many_groups(void)
+{
+	PyErr_SetString(PyExc_ValueError, "too many groups");
+	return NULL;
+}
 
 static PyObject *native_setgroups(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -27,18 +34,15 @@ static PyObject *native_setgroups(PyObject *module, PyObject *const *args, Py_ss
 	size = PySequence_Size(sequence);
 	if (size < 0)
 		return NULL;
-	if (size > MAX_GROUPS) {
-		PyErr_SetString(PyExc_ValueError, "too many groups");
-		return NULL;
-	}
-	whole = PySequence_Tuple(sequence); /* reads all of it before the first system call */
+	if (size > MAX_GROUPS)
+		return too_many_groups();
+	whole = PySequence_Tuple(sequence); /* read everything before the first system call */
 	if (whole == NULL)
 		return NULL;
 	size = PyTuple_Size(whole);
-	if (size > MAX_GROUPS) { /* it has grown meanwhile */
+	if (size > MAX_GROUPS) { /* the sequence has grown */
 		Py_DECREF(whole);
-		PyErr_SetString(PyExc_ValueError, "too many groups");
-		return NULL;
+		return too_many_groups();
 	}
 	if (size > 64 && (list = PyMem_Malloc((size_t)size * sizeof *list)) == NULL) {
 		Py_DECREF(whole);
@@ -68,8 +72,8 @@ static PyObject *native_getgroups(PyObject *module, PyObject *unused)
 	(void)module;
 	(void)unused;
 	size = libreplace_getgroups(64, list);
-	/* EINVAL: there are more. A loop, since another thread may add groups if all threads share
-	 * them. */
+	/* EINVAL: the list is too short. This is a loop because another thread may add groups if
+	 * all threads share them. */
 	while (size < 0 && errno == EINVAL) {
 		if (list != few)
 			PyMem_Free(list);
@@ -93,7 +97,7 @@ static PyObject *native_getgroups(PyObject *module, PyObject *unused)
 	return result;
 }
 
-/* Releases the GIL, since the name service may take seconds. */
+/* Releases the GIL, because the name service may take seconds. */
 static PyObject *native_initgroups(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	PyObject *name, *result;
@@ -115,7 +119,7 @@ static PyObject *native_initgroups(PyObject *module, PyObject *const *args, Py_s
 
 #include "native_calls.h"
 
-/* ---- The state of threads, for the other modules of the package */
+/* ---- State of threads, for the other modules of the package */
 
 static PyObject *native_active(PyObject *module, PyObject *unused)
 {
@@ -182,8 +186,8 @@ static PyObject *native_private_fs(PyObject *module, PyObject *unused)
 	return native_nothing(libreplace_private_fs());
 }
 
-/* In C, since in Python an interrupt could come before libreplace_drop_end(), and then no thread
- * could enter any more. */
+/* This is in C because in Python an interrupt could come before libreplace_drop_end(). Then no
+ * thread could enter any more. */
 static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	PyObject *result;
@@ -192,7 +196,7 @@ static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_
 	if (!native_arity("alone", count, 2))
 		return NULL;
 	if (libreplace_drop_begin() != 0) {
-		Py_INCREF(Py_NotImplemented); /* an exception might be the function's own */
+		Py_INCREF(Py_NotImplemented); /* the function itself might raise any exception */
 		return Py_NotImplemented;
 	}
 	result = PyObject_Call(args[0], args[1], NULL);
@@ -221,31 +225,34 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 
 static PyMethodDef methods[] = {
     NATIVE_CALLS{"active", native_active, METH_NOARGS, "How many threads are switched."},
-    {"depth", native_depth, METH_NOARGS, "How many identities the calling thread holds."},
-    {"tainted", native_tainted, METH_NOARGS, "Whether the calling thread refuses to enter."},
+    {"depth", native_depth, METH_NOARGS, "How many entries the calling thread holds."},
+    {"tainted", native_tainted, METH_NOARGS, "Whether the calling thread is tainted."},
     {"is_itself", native_is_itself, METH_NOARGS,
-     "Whether the calling thread holds no identity and is known to be right."},
-    {"step_name", native_step_name, METH_O, "step_name(number): enum libreplace_step in words."},
-    {"state_name", native_state_name, METH_O,
-     "state_name(number): enum libreplace_state in words."},
+     "Whether the calling thread holds no identity and is not tainted."},
+    {"step_name", native_step_name, METH_O, "step_name(number): the name of a step."},
+    {"state_name", native_state_name, METH_O, "state_name(number): the name of a state."},
     {"fakeroot_is_loaded", native_fakeroot, METH_NOARGS,
-     "Whether fakeroot answers in place of libc."},
-    {"drop_capabilities", native_drop_capabilities, METH_NOARGS, "The calling thread's, for good."},
-    {"private_fs", native_private_fs, METH_NOARGS, "The calling thread's own cwd and umask."},
+     "Whether fakeroot's library replaces libc's calls."},
+    {"drop_capabilities", native_drop_capabilities, METH_NOARGS,
+     "Drop all capabilities of the calling thread for good."},
+    {"private_fs", native_private_fs, METH_NOARGS,
+     "Give the calling thread its own working directory and umask."},
     {"alone", FAST(native_alone),
-     "alone(function, args): call it while no thread can enter, or NotImplemented."},
+     "alone(function, args): call the function while no thread can enter. Return its result, or "
+     "NotImplemented if a thread is switched."},
     {"setup", FAST(native_setup),
-     "setup(before, before_call, lazily, failure, audit, loops): what the guard calls."},
+     "setup(before, before_call, lazily, failure, audit, loops): set the functions that a guard "
+     "calls."},
     {"make", FAST(native_make),
-     "make(identity, uid, gid, groups, level, flags, across_yield): a Guard."},
-    {"peer", native_peer, METH_O, "peer(socket): (uid, gid, groups) of a Unix socket's other end."},
+     "make(identity, uid, gid, groups, level, flags, across_yield): make a Guard."},
+    {"peer", native_peer, METH_O, "peer(socket): (uid, gid, groups) of the peer of a Unix socket."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
     {"open_beneath", (PyCFunction)(void (*)(void))native_open_beneath, METH_VARARGS | METH_KEYWORDS,
      native_open_beneath_doc},
     {NULL, NULL, 0, NULL},
 };
 
-/* The enumerators and limits that the package needs, by their names without LIBREPLACE_. */
+/* The constants that the package needs, named as in C without LIBREPLACE_. */
 static const struct {
 	const char *name;
 	long value;
@@ -288,7 +295,7 @@ static int add(PyObject *module, const char *name, PyObject *object)
 	return result;
 }
 
-/* A dictionary: name of a level -> its number. */
+/* Return a dictionary: name of a level -> its number. */
 static PyObject *levels_by_name(void)
 {
 	PyObject *names = PyDict_New(), *number;
@@ -375,7 +382,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     "_native",
-    "The calls for ids, and the type that holds an identity.",
+    "The calls for ids, and the type Guard.",
     sizeof(struct native_state),
     methods,
     slots,

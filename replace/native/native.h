@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What the files of native/ share; not installed. module.c has the module and its functions,
- * guard_type.c the type Guard, frame.c who enters one, open_beneath.c a function, peer_linux.c who
- * is at the other end of a socket, convert.c the conversions.
+ * Declarations that the files of native/ share; not installed. module.c has the module and most of
+ * its functions, guard_type.c the type Guard, frame.c looks at the code that enters, open_beneath.c
+ * opens files, peer_linux.c reads the peer of a socket, convert.c converts arguments and results.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -14,35 +14,35 @@
 #include <libreplace/replace.h>
 
 /*
- * @LONG_LIST: for more groups than these the GIL is released; 65536 groups take the kernel 25 ms
- * @MAX_GROUPS: NGROUPS_MAX of Linux; a kernel may accept fewer
+ * @LONG_LIST: for more groups than this, release the GIL; the kernel needs 25 ms for 65536 groups
+ * @MAX_GROUPS: NGROUPS_MAX of Linux; a kernel may accept fewer groups
  */
 enum { LONG_LIST = 1024, MAX_GROUPS = 65536 };
 
-/* CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of cpython/code.h, which the limited API does
- * not have: code that stops in the middle, and that another thread may resume. */
+/* CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of cpython/code.h: code that can pause, and
+ * that another thread may resume. The limited API does not have these constants. */
 enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
 
 /*
- * The module's own. setup() stores what Python gives the guard to call:
- * @before: before(identity), which raises if __enter__() is refused in this thread
- * @before_call: the same for run(), which leaves before it returns
- * @loops: names of modules; the two are called only if one of them has been imported
+ * The state of the module. setup() stores the functions that a guard calls:
+ * @before: before(identity) raises if __enter__() is refused in this thread
+ * @before_call: before_call(identity) does the same for run(), which leaves before it returns
+ * @loops: names of modules; a guard calls @before and @before_call only if one of them is imported
  * @lazily: lazily(identity, co_flags) -> the exception for an entry by a generator or coroutine
  * @failure: failure(errno, identity, step, state, thread that entered) -> the exception to raise
- * @audit: sys.audit, which is told of the events @entering and @leaving
+ * @audit: sys.audit, called with the events @entering and @leaving
  */
 struct native_state {
 	PyTypeObject *guard;
 	PyObject *before, *before_call, *loops, *lazily, *failure, *audit;
 	PyObject *entering, *leaving;
-	PyObject *co_flags, *f_globals, *f_back, *name; /* of attributes */
+	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */
 };
 
 /*
  * Run a statement, and release the GIL around it if it may block. Raw setters never block, so they
- * keep it: beside 4 busy threads a switch there and back costs 58 us with the GIL and 31 ms
- * without. libc's setters wait for other threads.
+ * keep the GIL: beside 4 busy threads, entering and leaving takes 58 us with the GIL, and 31 ms if
+ * it is released. libc's setters wait for other threads.
  */
 #define UNLOCKED_IF(blocks, statement)                                                             \
 	do {                                                                                       \
@@ -57,18 +57,18 @@ struct native_state {
 
 /* convert.c */
 
-/* Whether a function got as many arguments as it wants; if not, an exception is set. */
+/* Whether a function got the right number of arguments; if not, an exception is set. */
 int native_arity(const char *name, Py_ssize_t given, Py_ssize_t wanted);
 /* Convert an object to an id; @kind is "uid" or "gid", for messages. Return: 1, or 0 with an
  * exception set. */
 int native_to_id(PyObject *object, unsigned *id, const char *kind);
 /*
- * Whether fakeroot(1) answers in place of libc. This looks for its library, because children that
- * run without the library inherit the environment variables too.
+ * Whether the library of fakeroot(1) is loaded, which replaces libc's calls. fakeroot's environment
+ * variables prove nothing: children that run without the library inherit them, too.
  */
 int native_fakeroot_is_loaded(void);
-/* Return None if a call returned 0. Otherwise set OSError from errno, which must still be the
- * call's. */
+/* Return None if @result, the result of a call, is 0. Otherwise set OSError from errno, which must
+ * still be that of the call. */
 PyObject *native_nothing(int result);
 /* Return a tuple of ids. */
 PyObject *native_ids(Py_ssize_t count, const unsigned *values);
@@ -83,9 +83,9 @@ PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
 /* frame.c */
 
 /*
- * What the code is whose frame calls __enter__(): its co_flags, or -1 with an exception set. Frames
- * of contextlib are passed over, so that ExitStack.enter_context() is seen as the one who calls it.
- * A call from C without any frame is a plain function's.
+ * Return the co_flags of the code that calls __enter__(), or -1 with an exception set. Skips frames
+ * of contextlib, so that the caller of ExitStack.enter_context() is found. A call from C without
+ * any frame counts as a plain function.
  */
 long native_flags_of_caller(struct native_state *state);
 
@@ -97,10 +97,10 @@ PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs
 /* peer_linux.c or peer_none.c */
 
 /*
- * The function peer() of the module: (uid, gid, groups) of the process that made the other end of a
- * connected Unix socket, given as an object with fileno(). groups: bytes, each group a gid_t, or
- * None if the headers or the kernel lack SO_PEERGROUPS. Every other socket is refused. Source:
- * unix(7), socket(7), sk_getsockopt() in net/core/sock.c.
+ * The function peer() of the module. The argument is a connected Unix socket: an object with
+ * fileno(). Returns (uid, gid, groups) of the process that created the other end. groups is bytes,
+ * an array of gid_t, or None if the headers or the kernel lack SO_PEERGROUPS. Raises an exception
+ * for every other socket. Source: unix(7), socket(7), sk_getsockopt() in net/core/sock.c.
  */
 PyObject *native_peer(PyObject *module, PyObject *socket);
 

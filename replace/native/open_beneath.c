@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The Python function open_beneath(), around the C function of that name. It is in C because an
- * interrupt between two lines of Python could lose the descriptor. It raises what os.open() raises.
+ * The Python function open_beneath(). It is in C because an interrupt between two lines of Python
+ * could lose the descriptor. It raises the same exceptions as os.open().
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,46 +13,45 @@
 
 const char native_open_beneath_doc[] =
     "open_beneath($module, /, dir_fd, path, flags, mode=0o600, *, resolve=10, regular=True)\n--\n\n"
-    "Open a file that a client names: below a folder, by no magic link, and never a FIFO.\n"
+    "Open a file below a folder by a path that a client sent.\n"
     "\n"
-    "The kernel walks the name as openat2(2) says, so nothing can be put in its way meanwhile. "
-    "What the\n"
-    "calling thread may do is asked as ever: call it inside of an identity.\n"
+    "The kernel resolves the path as openat2(2) describes, so nobody can change the path\n"
+    "meanwhile. The kernel checks the permissions of the calling thread: call this function\n"
+    "while the thread holds an identity.\n"
     "\n"
     "Args:\n"
-    "    dir_fd: The folder, open. AT_FDCWD (-100) is the working directory, which all threads "
-    "share.\n"
-    "    path: The name, relative to the folder: str, bytes or a path object.\n"
-    "    flags: Those of os.open(). O_CLOEXEC and O_NOCTTY are always added.\n"
+    "    dir_fd: Descriptor of the folder. AT_FDCWD (-100) is the working directory, which\n"
+    "        all threads share.\n"
+    "    path: The path, relative to the folder: str, bytes or a path object.\n"
+    "    flags: Flags of os.open(). O_CLOEXEC and O_NOCTTY are always added.\n"
     "    mode: Permissions of a new file; ignored without O_CREAT and O_TMPFILE.\n"
-    "    resolve: How the name is walked, in place of Resolve.BENEATH | Resolve.NO_MAGICLINKS. "
-    "Without\n"
-    "        BENEATH and IN_ROOT the name may lead anywhere. See Resolve.\n"
-    "    regular: Accept a regular file only, or with O_DIRECTORY a folder, and do not wait for "
-    "others.\n"
-    "        False opens whatever is there: a FIFO can then hold the thread for ever.\n"
+    "    resolve: How the kernel resolves the path; see Resolve. The default is\n"
+    "        Resolve.BENEATH | Resolve.NO_MAGICLINKS. Without BENEATH or IN_ROOT the path may\n"
+    "        lead anywhere.\n"
+    "    regular: Open only a regular file, or with O_DIRECTORY a folder, and do not block.\n"
+    "        With False, open any kind of file. A FIFO can then block the thread for as long\n"
+    "        as nobody opens its other end.\n"
     "\n"
     "Returns:\n"
-    "    A file descriptor, which is not inherited. os.fdopen() makes a file of it.\n"
+    "    A file descriptor, which child processes do not inherit. os.fdopen() makes a file of\n"
+    "    it.\n"
     "\n"
     "Raises:\n"
-    "    OSError: With filename, and errno: EXDEV (the name leads out), ELOOP (a magic link, or "
-    "another\n"
-    "        link that resolve or O_NOFOLLOW forbids), ENXIO (regular: a FIFO, socket or device), "
-    "EISDIR\n"
-    "        (regular: a folder, and no O_DIRECTORY), EAGAIN (a rename elsewhere or a lease, 17 "
-    "times),\n"
-    "        ENOSYS (Linux before 5.6, a filter, another system, or a build without SYS_openat2:\n"
-    "        nothing weaker is tried), EINVAL (flags that contradict each other, or an unknown "
-    "one), and\n"
-    "        those of os.open().\n"
-    "    TypeError: A bool or another object that is no integer, or no path.\n"
-    "    ValueError: The name has a null byte.\n"
+    "    OSError: An errno of os.open(), or one of these: EXDEV (the path leads out of the\n"
+    "        folder), ELOOP (a magic link, or another link that resolve or O_NOFOLLOW\n"
+    "        forbids), ENXIO (regular: a FIFO, a socket or a device), EISDIR (regular: a\n"
+    "        folder, without O_DIRECTORY), EAGAIN (each of 17 attempts met a rename elsewhere\n"
+    "        or a lease), ENOSYS (Linux before 5.6, a seccomp filter, another system, or a\n"
+    "        build without SYS_openat2; no weaker method is tried), EINVAL (unknown flags, or\n"
+    "        flags that contradict each other). The exception has filename.\n"
+    "    TypeError: An argument has the wrong type; a bool is not accepted as an integer.\n"
+    "    ValueError: The path has a null byte.\n"
     "    OverflowError: A number is out of range.\n"
     "\n"
     "Source: openat2(2), open(2).\n";
 
-/* What __index__() of an object says, or NULL with an exception set. A bool is taken for a slip. */
+/* Convert an object to an integer, or return NULL with an exception set. Refuses a bool, which is
+ * probably a mistake. */
 static PyObject *to_integer(PyObject *object, const char *name)
 {
 	if (!PyBool_Check(object))
@@ -116,7 +115,7 @@ PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs
 	    (permissions != NULL && !to_int(permissions, "mode", &mode)) ||
 	    (walk != NULL && !to_resolve(walk, &resolve)))
 		return NULL;
-	path = PyOS_FSPath(file); /* what os.open() shows to hooks and in errors */
+	path = PyOS_FSPath(file); /* os.open() shows this object in audit events and errors */
 	if (path == NULL || !PyUnicode_FSConverter(path, &name) ||
 	    !audit(PyModule_GetState(module), path, flags))
 		goto out;

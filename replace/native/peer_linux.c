@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Who is at the other end of a Unix socket, from the kernel. In C for two reasons: Python's
- * getsockopt() returns at most 1024 bytes, which is 256 groups, and Python does not have the number
- * SO_PEERGROUPS, which differs between architectures. peer_none.c is for other kernels.
+ * Asks the kernel who is at the other end of a Unix socket. This is in C because Python's
+ * getsockopt() returns at most 1024 bytes (256 groups), and because Python has no SO_PEERGROUPS,
+ * whose number differs between architectures. peer_none.c is for other kernels.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@ static int read_option(int fd, int name, int *value)
 	return getsockopt(fd, SOL_SOCKET, name, value, &size);
 }
 
-/* Read who the peer is, and refuse a socket that has none. Return: 1, or 0 with an exception set.
+/* Read the peer's ids, and refuse a socket that has no peer. Return: 1, or 0 with an exception set.
  */
 static int read_credentials(int fd, struct ucred *peer)
 {
@@ -29,33 +29,33 @@ static int read_credentials(int fd, struct ucred *peer)
 
 	if (read_option(fd, SO_DOMAIN, &domain) != 0 || read_option(fd, SO_TYPE, &type) != 0) {
 		if (errno == ENOTSOCK)
-			PyErr_SetString(PyExc_TypeError, "this is an open file, not a socket");
+			PyErr_SetString(PyExc_TypeError,
+			                "socket should be a socket, not another open file");
 		else
 			PyErr_SetFromErrno(PyExc_OSError);
 		return 0;
 	}
 	if (domain != AF_UNIX) {
-		PyErr_SetString(
-		    PyExc_ValueError,
-		    "not a Unix socket: of no other does the kernel know who is at the other end");
+		PyErr_SetString(PyExc_ValueError, "this is not a Unix socket; the kernel knows the "
+		                                  "peer's user only for Unix sockets");
 		return 0;
 	}
 	if (type != SOCK_STREAM && type != SOCK_SEQPACKET) {
-		PyErr_SetString(PyExc_ValueError, "a datagram socket receives from many; use one "
-		                                  "of the type stream or seqpacket");
+		PyErr_SetString(
+		    PyExc_ValueError,
+		    "a datagram socket has no single peer; use a stream or seqpacket socket");
 		return 0;
 	}
-	/* A socket may begin to listen at any time and never ceases to. So the last question
-	 * decides. */
+	/* A socket may begin to listen at any time, and never stops. So ask this last. */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) != 0 ||
 	    read_option(fd, SO_ACCEPTCONN, &listens) != 0) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		return 0;
 	}
 	if (listens) {
-		PyErr_SetString(PyExc_ValueError, "a listening socket has no peer, and the kernel "
-		                                  "would name the listener itself; "
-		                                  "use the socket that accept() returns");
+		PyErr_SetString(
+		    PyExc_ValueError,
+		    "a listening socket has no peer; use the socket that accept() returns");
 		return 0;
 	}
 	if (peer->uid == (uid_t)-1 || peer->gid == (gid_t)-1) {
@@ -66,8 +66,8 @@ static int read_credentials(int fd, struct ucred *peer)
 	return 1;
 }
 
-/* Return the peer's supplementary groups as bytes, each a gid_t, or None where headers or kernel
- * lack the question. NULL with an exception set if it fails. */
+/* Return the peer's supplementary groups as bytes, an array of gid_t, or None if the headers or the
+ * kernel lack SO_PEERGROUPS. On failure, return NULL with an exception set. */
 static PyObject *read_groups(int fd)
 {
 #ifdef SO_PEERGROUPS /* Linux 4.13 */
@@ -77,7 +77,7 @@ static PyObject *read_groups(int fd)
 	int status = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, list, &size);
 
 	if (status != 0 && errno == ERANGE &&
-	    size <= MAX_GROUPS * sizeof *list) { /* it says how many */
+	    size <= MAX_GROUPS * sizeof *list) { /* the kernel has set size to what it needs */
 		list = PyMem_Malloc(size);
 		if (list == NULL)
 			return PyErr_NoMemory();
@@ -117,8 +117,8 @@ PyObject *native_peer(PyObject *module, PyObject *socket)
 	Py_DECREF(number);
 	if (fd == -1 && PyErr_Occurred())
 		return NULL;
-	/* Another thread may close the descriptor, and its number may become another client's. With
-	 * a copy all answers are about one socket. */
+	/* Another thread may close the descriptor, and another client's socket may get its number.
+	 * With a copy, all answers are about one socket. */
 	errno = EBADF;
 	if (fd >= 0 && fd <= INT_MAX)
 		own = fcntl((int)fd, F_DUPFD_CLOEXEC, 0);

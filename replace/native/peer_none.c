@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * For a kernel without SO_PEERCRED and SO_PEERGROUPS. peer_linux.c is for Linux.
+ * For kernels without SO_PEERCRED and SO_PEERGROUPS. peer_linux.c is for Linux.
  */
 #include <errno.h>
 #include "native.h"

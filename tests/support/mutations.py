@@ -24,11 +24,11 @@ _TYPES = {
     "uint64_t",
 }  # fmt: skip
 #: Functions that change credentials. Their order and their arguments matter.
-_SETTER = re.compile(r"libreplace_set\w+|syscall|set\w+|raise\w*|put_down\w*|take_up\w*")
+_SETTER = re.compile(r"libreplace_set\w+|syscall|set\w+|raise\w*|clear_capabilities|restore_capabilities")
 #: Calls that exist for both users and groups.
 _KIND = re.compile(r"(SYS_|libreplace_)?(set|get)\w*[ug]id(32)?")
 _CALL = re.compile(r"\b[a-z]\w+\(")
-_CHANGES = re.compile(rf"\b({_SETTER.pattern}|changed|restore|go_back)\(")
+_CHANGES = re.compile(rf"\b({_SETTER.pattern}|changed|restore|restore_once)\(")
 
 
 class Token(NamedTuple):

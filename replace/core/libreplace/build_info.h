@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What was built, for a program that asks while it runs. The build report, the variables of the .pc
- * file and those of the Meson dependency say the same. For the compiler, calls.h defines
+ * Tells a running program what was built. The build report, the variables of the .pc file and the
+ * variables of the Meson dependency say the same. For the compiler, calls.h defines
  * LIBREPLACE_THREAD_SCOPE and LIBREPLACE_BACKEND. The build writes build_info.c from its answers.
  */
 #ifndef LIBREPLACE_BUILD_INFO_H
@@ -14,9 +14,9 @@ extern "C" {
 #endif
 
 /**
- * libreplace_build_info() - one fact about the build, or all
- * @name: "version", "backend" (syscall, libc), "scope" (thread, process), "system" or
- *	"libc"; NULL for all of them, a line name=value each
+ * libreplace_build_info() - one fact about the build, or all facts
+ * @name:	"version", "backend" (syscall or libc), "scope" (thread or process), "system" or
+ *		"libc"; NULL for all facts, one line name=value for each
  *
  * Return: a constant string; NULL for an unknown name. Later versions may add names.
  */

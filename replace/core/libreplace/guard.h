@@ -2,16 +2,16 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * A thread acts as another user and then gets back the ids that it had. libreplace/replace.h
- * includes this file; include that one. replace/core/guard.c has the functions.
+ * One thread acts as another user and then gets its old ids back. Include libreplace/replace.h,
+ * which includes this file.
  *
- * If LIBREPLACE_THREAD_SCOPE is 0, a switch would change every thread. libreplace_enter() then
- * fails with ENOSYS unless LIBREPLACE_ALLOW_PROCESS is given.
+ * If LIBREPLACE_THREAD_SCOPE is 0, a switch changes every thread. libreplace_enter() then fails
+ * with ENOSYS unless the guard's flags have LIBREPLACE_ALLOW_PROCESS.
  *
- * This does not drop privileges: the saved user id stays, and the thread comes back with it. A
- * child that is forked while an identity is held becomes that user for good, and signals that had
- * handlers have their default action there. A child of vfork(2) or posix_spawn(3) does not, since
- * these run no fork handlers.
+ * Entering does not drop privileges: the saved user ID stays, and the thread uses it to return. A
+ * child that is forked under an identity becomes that user for good, and signals that had handlers
+ * get their default action in it. A child of vfork(2) or posix_spawn(3) does not become the user,
+ * because these functions run no fork handlers.
  */
 #ifndef LIBREPLACE_GUARD_H
 #define LIBREPLACE_GUARD_H
@@ -25,18 +25,22 @@ extern "C" {
 #endif
 
 /**
- * enum libreplace_level - which ids an identity sets
- * @LIBREPLACE_LEVEL_SHIELDED:	uids X/u/P, gids g/g/P. Take this one unless you know why not: the
- *	user cannot signal the process, and a child that execs cannot become P again. X is an id
- *	that nobody has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map that one
- * @LIBREPLACE_LEVEL_EFFECTIVE:	uids P/u/P, gids g/g/P. SIGIO works, but a child that execs can
- *	become P again, and access(2) answers for P
- * @LIBREPLACE_LEVEL_REAL:	uids u/u/P, gids g/g/P. access(2) answers for the user, but the user
- * can signal, and so kill, the process
- * @LIBREPLACE_LEVEL_FILESYSTEM: the fs ids only. Everything but files is done as P
+ * enum libreplace_level - which ids an entry changes
+ * @LIBREPLACE_LEVEL_SHIELDED:	the effective user ID becomes the user's. The real user ID becomes
+ *	an id that nobody has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map
+ *	that one. Use this level unless you need another. The user cannot signal the process, and a
+ *	program that the thread executes cannot get the old ids back
+ * @LIBREPLACE_LEVEL_EFFECTIVE:	the effective user ID becomes the user's. SIGIO works. But a
+ *	program that the thread executes can get the old ids back, and access(2) answers for the
+ *	old user ID
+ * @LIBREPLACE_LEVEL_REAL:	the real and effective user IDs become the user's. access(2) answers
+ *	for the user. But the user can signal the process, and so kill it
+ * @LIBREPLACE_LEVEL_FILESYSTEM: only the file system ids become the user's (setfsuid(2)). The
+ *	kernel checks access to files for the user, and everything else for the old ids
  *
- * Real, effective and saved id; u and g are the identity's. P is the id that the thread had there
- * on its outermost entry. Every level also sets the supplementary groups and the fs ids.
+ * Every level sets the supplementary groups and the file system ids. All levels but
+ * LIBREPLACE_LEVEL_FILESYSTEM set the real and effective group ID. Every other id keeps the value
+ * that it had before the thread's outermost entry.
  */
 enum libreplace_level {
 	LIBREPLACE_LEVEL_SHIELDED = 1,
@@ -45,25 +49,28 @@ enum libreplace_level {
 	LIBREPLACE_LEVEL_FILESYSTEM = 3,
 };
 
-/* An id that nobody has: it is not -1, not nobody's (65534) and not systemd's 32-bit nobody's
- * (4294967294). */
+/**
+ * LIBREPLACE_SHIELD_UID - the real user ID at LIBREPLACE_LEVEL_SHIELDED: an id that nobody has
+ *
+ * It is not -1, not nobody's id (65534) and not systemd's 32-bit id of nobody (4294967294).
+ */
 #define LIBREPLACE_SHIELD_UID ((uid_t)4294967293U)
 
 /**
- * enum libreplace_step - where something failed
+ * enum libreplace_step - the step that failed
  * @LIBREPLACE_STEP_NONE:	nothing failed
- * @LIBREPLACE_STEP_REFUSED:	the entry was refused; see libreplace_enter()
+ * @LIBREPLACE_STEP_REFUSED:	the entry was refused; libreplace_enter() lists the reasons
  * @LIBREPLACE_STEP_READ:	reading the ids, the groups or the capabilities
- * @LIBREPLACE_STEP_PRIVILEGE:	going back to the privileged id, or raising capabilities; or the
- *	thread could not come back, and so was not changed
+ * @LIBREPLACE_STEP_PRIVILEGE:	returning to the privileged user ID, or raising capabilities. Also:
+ *	the thread could not return from the new ids, so nothing was changed
  * @LIBREPLACE_STEP_GROUPS:	setgroups
  * @LIBREPLACE_STEP_GID:	setresgid or setfsgid
  * @LIBREPLACE_STEP_UID:	setresuid or setfsuid
- * @LIBREPLACE_STEP_VERIFY:	every call reported success, but the ids are not those that were set
- * @LIBREPLACE_STEP_CAPABILITIES: the thread's capabilities are not what they should be
- * @LIBREPLACE_STEP_FOUND:	the ids were not those that entering had set
- * @LIBREPLACE_STEP_ORDER:	another thread, or an entry inside is still held
- * @LIBREPLACE_STEP_FORKED:	a child that was forked under an identity
+ * @LIBREPLACE_STEP_VERIFY:	every call reported success, but the kernel reports other ids
+ * @LIBREPLACE_STEP_CAPABILITIES: the capabilities could not be set, or the kernel reports others
+ * @LIBREPLACE_STEP_FOUND:	the ids or groups were not those that the entry had set
+ * @LIBREPLACE_STEP_ORDER:	the call came from another thread, or an inner entry is still held
+ * @LIBREPLACE_STEP_FORKED:	this is a child that was forked under an identity
  */
 enum libreplace_step {
 	LIBREPLACE_STEP_NONE = 0,
@@ -82,12 +89,13 @@ enum libreplace_step {
 
 /**
  * enum libreplace_state - what the thread is after a call
- * @LIBREPLACE_STATE_IDLE:	nothing was entered; the ids are those from before
- * @LIBREPLACE_STATE_ENTERED:	the identity is held
- * @LIBREPLACE_STATE_ROLLED_BACK: a step failed; the ids are those from before, verified
- * @LIBREPLACE_STATE_TAINTED:	the ids are not known to be right; the thread refuses more entries
- * @LIBREPLACE_STATE_LEFT:	the ids are those from before, verified
- * @LIBREPLACE_STATE_FOR_GOOD:	a child that was forked under an identity and has become it
+ * @LIBREPLACE_STATE_IDLE:	nothing was entered; the thread has its old ids
+ * @LIBREPLACE_STATE_ENTERED:	the thread holds the identity
+ * @LIBREPLACE_STATE_ROLLED_BACK: a step failed; the thread has its old ids, verified
+ * @LIBREPLACE_STATE_TAINTED:	the ids are not known to be right. The thread refuses more entries
+ * @LIBREPLACE_STATE_LEFT:	the thread has its old ids, verified
+ * @LIBREPLACE_STATE_FOR_GOOD:	this is a child that was forked under an identity. It has become
+ *	that user for good
  */
 enum libreplace_state {
 	LIBREPLACE_STATE_IDLE = 0,
@@ -115,7 +123,7 @@ const char *libreplace_step_name(int step);
 const char *libreplace_state_name(int state);
 
 /**
- * libreplace_level_name() - a level in words: the name that it has in Python
+ * libreplace_level_name() - a level in words: its name in Python
  * @level:	enum libreplace_level
  *
  * Return: a constant string, such as "shielded"; "unknown" for any other number.
@@ -123,11 +131,11 @@ const char *libreplace_state_name(int state);
 const char *libreplace_level_name(int level);
 
 /**
- * enum libreplace_flag - what an entry may do; combine them with |
- * @LIBREPLACE_ALLOW_ROOT:	accept uid 0, gid 0 or group 0 in the identity
- * @LIBREPLACE_ALLOW_PROCESS:	enter although one call changes every thread, if there is only one
- * @LIBREPLACE_ABORT_UNLESS_RESTORED: call abort(3) if the ids cannot be restored, so that no thread
- *	is tainted by that
+ * enum libreplace_flag - options of an entry; combine them with |
+ * @LIBREPLACE_ALLOW_ROOT:	accept user ID 0, group ID 0 or group 0 in the identity
+ * @LIBREPLACE_ALLOW_PROCESS:	where a switch changes every thread, enter if there is only one
+ * @LIBREPLACE_ABORT_UNLESS_RESTORED: if the ids cannot be restored, call abort(3) instead of
+ *	tainting the thread
  */
 enum libreplace_flag {
 	LIBREPLACE_ALLOW_ROOT = 1,
@@ -136,9 +144,9 @@ enum libreplace_flag {
 };
 
 /**
- * struct libreplace_identity - whom a thread becomes
- * @uid:	user id; not -1
- * @gid:	group id; not -1
+ * struct libreplace_identity - the user that a thread acts as
+ * @uid:	user ID; not -1
+ * @gid:	group ID; not -1
  * @size:	number of supplementary groups, 0 to NGROUPS_MAX
  * @groups:	the supplementary groups, ascending and without duplicates; not read if @size is 0
  */
@@ -149,31 +157,31 @@ struct libreplace_identity {
 	const gid_t *groups;
 };
 
-/* The ids of a thread: real, effective, saved and fs id, and how many supplementary groups. */
+/* The real, effective, saved and file system ids of a thread, and the number of its groups. */
 struct libreplace_ids {
 	uid_t ruid, euid, suid, fsuid;
 	gid_t rgid, egid, sgid, fsgid;
 	size_t size;
 };
 
-/* The capability sets of a thread, one bit a capability; capabilities(7). */
+/* The capability sets of a thread, one bit for each capability. Source: capabilities(7). */
 struct libreplace_capabilities {
 	uint64_t effective, permitted, inheritable, ambient;
 };
 
 /**
  * struct libreplace_guard - one entry
- * @room:	how many groups fit: at least as many as the thread has, and as the identity has
+ * @room:	number of groups that fit: at least as many as the thread has and the identity has
  * @flags:	enum libreplace_flag
  * @step:	result: enum libreplace_step, the first step that failed
  * @error:	result: errno of that step
  * @state:	result: enum libreplace_state
- * @changes:	result: credential-changing system calls made so far, in and out
- * @level:	result: enum libreplace_level, as it was entered
+ * @changes:	result: number of credential-changing system calls that this entry has made so far
+ * @level:	result: enum libreplace_level of the entry
  *
- * Set it to zero, then set @room and @flags. Do not move it until it is left. The other fields
- * belong to the library. LIBREPLACE_GUARD(name, 64) declares one with room for 64 groups:
- * name.guard.
+ * Declare it with LIBREPLACE_GUARD(). Set all of it to zero, then set @room and @flags. The library
+ * sets the other members. Do not move the guard before you leave it. You can use a guard again
+ * after you left it.
  */
 struct libreplace_guard {
 	size_t room;
@@ -183,16 +191,24 @@ struct libreplace_guard {
 	int state;
 	int changes;
 	int level;
+	/* private: used by the library alone */
 	uint64_t token, outer_token;
 	const struct libreplace_guard *outer;
 	struct libreplace_ids before, set;
 	struct libreplace_capabilities capabilities;
-#ifndef __cplusplus /* C++ has no such arrays; the size is the same without it */
+#ifndef __cplusplus /* C++ has no flexible array members; the size is the same without it */
 	__extension__ gid_t
 	    groups[]; /* 3 * room: those found on entry, those set, room to verify */
 #endif
 };
 
+/**
+ * LIBREPLACE_GUARD() - declare a guard with room for groups
+ * @name:	name of the variable, a union; its member guard is the struct libreplace_guard
+ * @room_:	number of groups that fit; a constant
+ *
+ * Set name.guard.room to the same number.
+ */
 #define LIBREPLACE_GUARD(name, room_)                                                              \
 	union {                                                                                    \
 		struct libreplace_guard guard;                                                     \
@@ -202,25 +218,25 @@ struct libreplace_guard {
 
 /**
  * libreplace_enter() - act as another user in the calling thread
- * @guard:	storage for the entry
- * @identity:	whom to become; it is copied
+ * @guard:	storage for the entry; it must stay valid until libreplace_leave()
+ * @identity:	the user to act as; it is copied
  * @level:	which ids change, see enum libreplace_level
  *
- * Reads the thread's ids and sets groups, gid and uid, in this order. Skips each step that would
- * change nothing. Then reads the ids and the capabilities again and compares. If a step fails, the
- * ids are rolled back.
+ * Reads the thread's ids and sets the groups, the group IDs and the user IDs, in this order. Skips
+ * each step that would change nothing. Then reads the ids and the capabilities again and compares
+ * them. If a step fails, the ids are rolled back.
  *
  * Return: 0, or -1 with errno, @guard->step, @guard->error and @guard->state set. If the step is
- * LIBREPLACE_STEP_REFUSED, errno says why:
+ * LIBREPLACE_STEP_REFUSED, nothing was changed and errno says why:
  *
  * - ENOTRECOVERABLE: the thread is tainted
- * - EBUSY: the process is between libreplace_drop_begin() and libreplace_drop_end()
- * - EINVAL: an id is -1, the groups are not in order, or there is no such level
- * - EPERM: the identity has root, and LIBREPLACE_ALLOW_ROOT is not given
- * - ENOSYS: every thread would change, and LIBREPLACE_ALLOW_PROCESS is not given
- * - ENOTSUP: it is given, but this is not known to be the only thread
- * - EOVERFLOW: at LIBREPLACE_LEVEL_SHIELDED, the user namespace maps no id that nobody has; choose
- *   another level
+ * - EBUSY: another thread is between libreplace_drop_begin() and libreplace_drop_end()
+ * - EINVAL: an id is -1, the groups are not in ascending order, or the level does not exist
+ * - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
+ * - ENOSYS: a switch changes every thread, and LIBREPLACE_ALLOW_PROCESS is not set
+ * - ENOTSUP: LIBREPLACE_ALLOW_PROCESS is set, but this is not known to be the only thread
+ * - EOVERFLOW: LIBREPLACE_LEVEL_SHIELDED needs an id that nobody has, and the user namespace maps
+ *   none; choose another level
  *
  * LIBREPLACE_STEP_READ with ENOBUFS means that @guard->room is too small.
  *
@@ -230,74 +246,75 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
                      int level);
 
 /**
- * libreplace_check() - whether the calling thread still is what libreplace_enter() made of it
+ * libreplace_check() - check that the calling thread still has the ids that its entry set
  * @guard:	the entry
  *
- * Reads ids, groups and capabilities, and changes nothing but the guard. It is for threads that
- * hold an identity for longer than one task. If it finds a difference, libreplace_leave() reports
- * that difference too.
+ * Reads the ids, the groups and the capabilities. Changes nothing but the guard. Use it in a thread
+ * that holds an identity for longer than one task. If it finds a difference, libreplace_leave()
+ * reports that difference too.
  *
- * Return: 0, or -1 with errno, @guard->step and @guard->error set. errno ESRCH means that nothing
- * is entered; the guard is not changed then. The step is one of:
+ * Return: 0, or -1 with errno, @guard->step and @guard->error set. If nothing is entered, errno is
+ * ESRCH and the guard is not changed. The step is one of:
  *
  * - LIBREPLACE_STEP_FOUND: the thread has other ids or groups
- * - LIBREPLACE_STEP_CAPABILITIES: it has other capabilities
- * - LIBREPLACE_STEP_ORDER: this is another thread, or an entry inside is still held
- * - LIBREPLACE_STEP_READ: a call failed
+ * - LIBREPLACE_STEP_CAPABILITIES: the thread has other capabilities
+ * - LIBREPLACE_STEP_ORDER: another thread entered, or an inner entry is still held
+ * - LIBREPLACE_STEP_READ: reading failed
  * - LIBREPLACE_STEP_FORKED: this is a child that was forked under the identity
  */
 int libreplace_check(struct libreplace_guard *guard);
 
 /**
- * libreplace_leave() - give the calling thread the ids that it had on entry
+ * libreplace_leave() - restore the ids that the calling thread had on entry
  * @guard:	the entry
  *
- * Does nothing if nothing is entered. In another thread than the one that entered, or while an
- * entry inside is still held, it changes no id and taints the calling thread.
+ * Does nothing if nothing is entered. If another thread entered, or if an inner entry is still
+ * held, it changes no id and taints the calling thread.
  *
  * Return: 0, or -1 with errno, @guard->step, @guard->error and @guard->state set. If the state is
- * LIBREPLACE_STATE_LEFT, the ids are restored all the same, and the step says what was found.
+ * LIBREPLACE_STATE_LEFT, the ids are restored, and the step says what was wrong before.
  */
 int libreplace_leave(struct libreplace_guard *guard);
 
 /**
- * libreplace_private_fs() - give the calling thread a working directory and umask of its own
+ * libreplace_private_fs() - give the calling thread its own working directory and umask
  *
- * Other threads no longer share them. This cannot be undone. The main thread's stay the process's.
+ * The thread no longer shares them with other threads. This cannot be undone. The main thread
+ * cannot do it.
  *
  * Return: 0, or -1 with errno: EINVAL (this is the main thread), ENOSYS (this system has no such
- * call) or EPERM (a filter forbids it).
+ * call) or EPERM (a seccomp filter forbids it).
  *
  * Source: unshare(2), CLONE_FS.
  */
 int libreplace_private_fs(void);
 
 /**
- * libreplace_active() - how many threads of this process are switched
+ * libreplace_active() - count the switched threads of this process
  *
  * Return: the number of threads that hold at least one entry.
  */
 unsigned libreplace_active(void);
 
 /**
- * libreplace_depth() - how many entries the calling thread holds
+ * libreplace_depth() - count the entries that the calling thread holds
  *
- * Return: their number; 0 if the thread is not switched.
+ * Return: the number of entries; 0 if the thread is not switched.
  */
 unsigned libreplace_depth(void);
 
 /**
- * libreplace_tainted() - whether the calling thread refuses to enter
+ * libreplace_tainted() - tell whether the calling thread is tainted
  *
- * It does so for ever after its ids could not be restored, or after it tried to leave an entry that
- * was not its own innermost one.
+ * A thread is tainted after its ids could not be restored, or after it tried to leave an entry that
+ * was not its own innermost one. It refuses every further entry until it ends.
  *
  * Return: 1 or 0.
  */
 int libreplace_tainted(void);
 
 /**
- * libreplace_identity_has_root() - whether uid, gid or one of the groups is 0
+ * libreplace_identity_has_root() - tell whether an identity has user ID 0, group ID 0 or group 0
  * @identity:	its groups must be in ascending order
  *
  * Return: 1 or 0.
@@ -307,8 +324,9 @@ int libreplace_identity_has_root(const struct libreplace_identity *identity);
 /**
  * libreplace_drop_begin() - keep every thread from entering
  *
- * Call it before libc's own process-wide calls, and libreplace_drop_end() after them. If a thread
- * were switched during such a call, libc would abort the process or make that thread root again.
+ * Call it before you call a process-wide function of libc, such as setresuid(2), and call
+ * libreplace_drop_end() after it. If a thread were switched during such a call, libc would abort
+ * the process or make that thread root again.
  *
  * Return: 0, or -1 with errno EBUSY: a thread is switched, or another drop is under way.
  */
@@ -320,9 +338,9 @@ int libreplace_drop_begin(void);
 void libreplace_drop_end(void);
 
 /**
- * libreplace_drop_capabilities() - drop all capabilities of the calling thread, for good
+ * libreplace_drop_capabilities() - drop all capabilities of the calling thread for good
  *
- * Empties the effective, permitted and inheritable sets, and with them the ambient set. Does
+ * Empties the effective, permitted and inheritable sets. This empties the ambient set, too. Does
  * nothing on a system without capabilities.
  *
  * Return: 0, or -1 with errno set.

@@ -2,10 +2,11 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Opens files that clients name, below a folder, with openat2(2). An identity makes the kernel ask
- * what the client may do. It does not say where a name leads: to a symbolic link that another user
- * put there, to what the process itself has open (/proc/self/fd/N), or to a FIFO that blocks the
- * thread for ever.
+ * Opens a file below a folder by a path that a client sent. Under an identity, the kernel checks
+ * whether the client may access the file. But an identity does not restrict where the path leads:
+ * it may lead to a symbolic link of another user, to a file that the process itself has open
+ * (/proc/self/fd/N), or to a FIFO that blocks the thread. libreplace_open_beneath() restricts it,
+ * with openat2(2).
  */
 #ifndef LIBREPLACE_OPEN_BENEATH_H
 #define LIBREPLACE_OPEN_BENEATH_H
@@ -18,17 +19,19 @@ extern "C" {
 #endif
 
 /**
- * enum libreplace_resolve - how a name is walked: the kernel's RESOLVE_* of <linux/openat2.h>
- * @LIBREPLACE_RESOLVE_NO_XDEV:		no other mount, bind mounts included
- * @LIBREPLACE_RESOLVE_NO_MAGICLINKS:	none of the links in /proc that lead to what a process has
- *					open, such as /proc/self/fd/N, cwd and root
- * @LIBREPLACE_RESOLVE_NO_SYMLINKS:	no symbolic link at all
- * @LIBREPLACE_RESOLVE_BENEATH:		nothing outside of the folder: no absolute name or link, and
- *					no ".." that leads out
- * @LIBREPLACE_RESOLVE_IN_ROOT:		the folder is the root, as after chroot(2): absolute names
- *					and links begin there, and ".." stays there
- * @LIBREPLACE_RESOLVE_CACHED:		only if the kernel need not wait for it (Linux 5.12); else
- *					EAGAIN
+ * enum libreplace_resolve - how the kernel resolves a path
+ * @LIBREPLACE_RESOLVE_NO_XDEV:		do not enter another mount, bind mounts included
+ * @LIBREPLACE_RESOLVE_NO_MAGICLINKS:	do not follow the links in /proc that lead to what a
+ *					process has open, such as /proc/self/fd/N, cwd and root
+ * @LIBREPLACE_RESOLVE_NO_SYMLINKS:	follow no symbolic link at all
+ * @LIBREPLACE_RESOLVE_BENEATH:		stay below the folder: refuse absolute paths, absolute
+ *					links, and ".." that leads out
+ * @LIBREPLACE_RESOLVE_IN_ROOT:		treat the folder as the root, as after chroot(2): absolute
+ *					paths and links begin there, and ".." stays there
+ * @LIBREPLACE_RESOLVE_CACHED:		open only if the kernel need not wait for a disk or server;
+ *					else fail with EAGAIN (since Linux 5.12)
+ *
+ * The values are those of the kernel's RESOLVE_* in <linux/openat2.h>. Combine them with |.
  */
 enum libreplace_resolve {
 	LIBREPLACE_RESOLVE_NO_XDEV = 1,
@@ -40,30 +43,35 @@ enum libreplace_resolve {
 };
 
 /**
- * libreplace_open_beneath() - open a file that a client names, below a folder
- * @dir_fd:	the folder, open; AT_FDCWD is the working directory
- * @path:	the name, relative to the folder
- * @flags:	those of open(2); O_CLOEXEC and O_NOCTTY are always added
+ * libreplace_open_beneath() - open a file below a folder by a path that a client sent
+ * @dir_fd:	descriptor of the folder; AT_FDCWD is the working directory
+ * @path:	the path, relative to the folder
+ * @flags:	flags of open(2); O_CLOEXEC and O_NOCTTY are always added
  * @mode:	permissions of a new file; ignored without O_CREAT and O_TMPFILE
- * @resolve:	enum libreplace_resolve, combined. LIBREPLACE_RESOLVE_BENEATH |
- *		LIBREPLACE_RESOLVE_NO_MAGICLINKS is right for names of clients. Without BENEATH and
- *		IN_ROOT the kernel lets the name lead anywhere
- * @regular:	1: only a regular file, or with O_DIRECTORY a folder. 0: whatever is there
+ * @resolve:	enum libreplace_resolve, combined. For a path that a client sent, use
+ *		LIBREPLACE_RESOLVE_BENEATH | LIBREPLACE_RESOLVE_NO_MAGICLINKS. Without
+ *		LIBREPLACE_RESOLVE_BENEATH or LIBREPLACE_RESOLVE_IN_ROOT the path may lead anywhere
+ * @regular:	1: open only a regular file, or with O_DIRECTORY a folder. 0: open any kind of file
  *
- * Works in every thread, switched or not: the kernel asks what the thread is. If the kernel cannot
- * do what @resolve says, the call fails; nothing weaker is tried.
+ * Works in every thread, switched or not; the kernel checks the permissions of the calling thread.
+ * If the kernel cannot do what @resolve asks, the call fails. No weaker method is tried.
  *
- * With @regular nothing blocks. The file is opened with O_NONBLOCK and looked at. Anything else is
- * closed again, and O_NONBLOCK is taken away unless @flags has it. A device has been opened by
- * then, with whatever that does to it. A lease of another process (F_SETLEASE) is EAGAIN. With
- * O_PATH, which opens nothing, the kind is looked at just the same.
+ * If @regular is 1, the call does not block. It opens the file with O_NONBLOCK and looks at its
+ * kind. It closes a file of another kind, and removes O_NONBLOCK unless @flags has it. A device has
+ * been opened by then, with all effects that this has on the device. If another process holds a
+ * lease on the file (F_SETLEASE), the call fails with EAGAIN. With O_PATH, which opens nothing, the
+ * kind is checked in the same way.
  *
- * Return: a file descriptor, or -1 with errno: EXDEV (the name leads out), ELOOP (a magic link, or
- * another link that @resolve or O_NOFOLLOW forbids), ENXIO (@regular: a FIFO, socket or device),
- * EISDIR (@regular: a folder, and no O_DIRECTORY), EAGAIN (17 attempts met a rename elsewhere, or a
- * lease), ENOSYS (Linux before 5.6, a filter that refuses the call, another system, or a build
- * whose headers had no SYS_openat2), EINVAL (flags that contradict each other, or an unknown one),
- * and those of open(2).
+ * Return: a file descriptor, or -1 with errno set to one of these, or to another error of open(2):
+ *
+ * - EXDEV: the path leads out of the folder
+ * - ELOOP: a magic link, or another link that @resolve or O_NOFOLLOW forbids
+ * - ENXIO: @regular is 1, and the file is a FIFO, a socket or a device
+ * - EISDIR: @regular is 1, the file is a folder, and @flags has no O_DIRECTORY
+ * - EAGAIN: each of 17 attempts met a rename elsewhere or a lease
+ * - ENOSYS: Linux before 5.6, another system, a seccomp filter that refuses openat2(2), or a build
+ *   whose headers had no SYS_openat2
+ * - EINVAL: unknown flags, or flags that contradict each other
  *
  * Source: openat2(2), open(2), fs/open.c, fs/namei.c.
  */

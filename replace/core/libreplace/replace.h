@@ -2,14 +2,13 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * libreplace: process credentials with one signature, one validation and one error
- * contract on every platform. If LIBREPLACE_THREAD_SCOPE is 1 (the default on Linux with
- * glibc), the setters change the calling thread alone. These are then not the calls that
- * POSIX describes, which change the whole process.
+ * Process credentials with one signature, one validation and one set of errors on every platform.
+ * If LIBREPLACE_THREAD_SCOPE is 1 (the default on Linux with glibc), each setter changes only the
+ * calling thread. The functions of POSIX with similar names change the whole process.
  *
- * The calls are declared in calls.h, which the build writes from detect/calls.py. Every
- * name that these headers define begins with libreplace_ or LIBREPLACE_. Code that wants
- * Samba's names includes libreplace/samba_config.h as well.
+ * The build writes the declarations into calls.h from detect/calls.py. Every name that these
+ * headers define begins with libreplace_ or LIBREPLACE_. If your code needs Samba's names, include
+ * libreplace/samba_config.h, too.
  */
 #ifndef LIBREPLACE_REPLACE_H
 #define LIBREPLACE_REPLACE_H
