@@ -14,14 +14,14 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "detect"))
+sys.path += [str(ROOT / "detect"), str(ROOT / "docs")]
 
 project = "libreplace"
 author = "the libreplace authors"
 project_copyright = "2026, the libreplace authors"
 version = release = re.search(r"version: '([^']+)'", (ROOT / "meson.build").read_text())[1]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "linuxdoc.rstKernelDoc", "c_functions"]
 exclude_patterns = ["examples"]
 html_theme = "furo"
 html_title = f"libreplace {release}"

@@ -62,6 +62,11 @@ ELSEWHERE = {
     "python -m pip --python /usr/bin/python3": "test_debian.py",
     "meson test -C BUILD": "test_build.py",
     "python -m pytest -q": ".ci/run",
+    # the tutorial for C
+    "python3 -m venv ": "test_start_c.py",
+    ".venv/bin/pip install -q meson": "test_start_c.py",
+    "meson install -C build": "test_start_c.py",
+    "cc -Wall -Wextra -o act": "test_start_c.py",
     # other platforms
     "meson setup BUILD": "test_cross.py",
     "meson compile -C BUILD": "test_cross.py",

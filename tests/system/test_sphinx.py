@@ -33,7 +33,7 @@ return [document.documentElement.scrollWidth, cut.map(table => table.innerText.s
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    needs_package("sphinx", "myst-parser", "furo")
+    needs_package("sphinx", "myst-parser", "furo", "linuxdoc")
     target = tmp_path_factory.mktemp("html")
     out = run(
         sys.executable, "-m", "sphinx", "-W", "--keep-going", "-E", "-q", "-d", target / "cache", DOCS, target, cwd="/"

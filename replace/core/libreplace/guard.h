@@ -49,11 +49,8 @@ enum libreplace_level {
 	LIBREPLACE_LEVEL_FILESYSTEM = 3,
 };
 
-/**
- * LIBREPLACE_SHIELD_UID - the real user ID at LIBREPLACE_LEVEL_SHIELDED: an id that nobody has
- *
- * It is not -1, not nobody's id (65534) and not systemd's 32-bit id of nobody (4294967294).
- */
+/* The real user ID at LIBREPLACE_LEVEL_SHIELDED: an id that nobody has. It is not -1, not the id of
+ * nobody (65534) and not systemd's 32-bit id of nobody (4294967294). */
 #define LIBREPLACE_SHIELD_UID ((uid_t)4294967293U)
 
 /**
@@ -131,7 +128,7 @@ const char *libreplace_state_name(int state);
 const char *libreplace_level_name(int level);
 
 /**
- * enum libreplace_flag - options of an entry; combine them with |
+ * enum libreplace_flag - options of an entry, to be combined with bitwise or
  * @LIBREPLACE_ALLOW_ROOT:	accept user ID 0, group ID 0 or group 0 in the identity
  * @LIBREPLACE_ALLOW_PROCESS:	where a switch changes every thread, enter if there is only one
  * @LIBREPLACE_ABORT_UNLESS_RESTORED: if the ids cannot be restored, call abort(3) instead of

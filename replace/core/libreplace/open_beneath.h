@@ -31,7 +31,8 @@ extern "C" {
  * @LIBREPLACE_RESOLVE_CACHED:		open only if the kernel need not wait for a disk or server;
  *					else fail with EAGAIN (since Linux 5.12)
  *
- * The values are those of the kernel's RESOLVE_* in <linux/openat2.h>. Combine them with |.
+ * The values are those of the kernel's RESOLVE_* in <linux/openat2.h>. Combine them with
+ * bitwise or.
  */
 enum libreplace_resolve {
 	LIBREPLACE_RESOLVE_NO_XDEV = 1,
