@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What guard.c, edges.c and open_beneath.c share: two users, an assertion that says where it
- * failed, what a thread is, and cases that each run in a child of their own.
+ * Shared by guard.c, edges.c and open_beneath.c: two users, an assertion that prints its place, a
+ * check of the thread's ids, and a function that runs each case in its own child process.
  */
 #ifndef CASES_H
 #define CASES_H
@@ -35,6 +35,7 @@ static const struct libreplace_identity bob = {BOB, 80012, 1, groups_of_bob};
 
 typedef LIBREPLACE_GUARD(entry, ROOM);
 
+/* Set an entry to zero. Return: its guard. */
 static inline struct libreplace_guard *fresh(entry *place)
 {
 	memset(place, 0, sizeof *place);
@@ -42,7 +43,8 @@ static inline struct libreplace_guard *fresh(entry *place)
 	return &place->guard;
 }
 
-static inline void are(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
+/* Check the user IDs, the group ID and the groups of the calling thread. */
+static inline void expect_ids(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
 {
 	uid_t ruid, euid, suid, fsuid;
 
@@ -51,13 +53,14 @@ static inline void are(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int size)
 	MUST(getegid() == g && getgroups(0, NULL) == size);
 	if (size > 0) {
 		gid_t list[ROOM];
-		const struct libreplace_identity *who = fs == alice.uid ? &alice : &bob;
+		const struct libreplace_identity *user = fs == alice.uid ? &alice : &bob;
 
-		MUST(getgroups(ROOM, list) == size && size == (int)who->size);
-		MUST(memcmp(list, who->groups, who->size * sizeof *list) == 0);
+		MUST(getgroups(ROOM, list) == size && size == (int)user->size);
+		MUST(memcmp(list, user->groups, user->size * sizeof *list) == 0);
 	}
 }
 
+/* Run a case in a child process that is root without groups. Return: 1 if it failed. */
 static int run(const char *name, void (*body)(void))
 {
 	int status = 0;

@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What a C program sees of the library, for `meson test`: the contract on errors, and, as
- * root, whose ids one call changes. Exit status 77 (skip) is never used: without root the
- * part that needs none is still a test.
+ * Checks the errors of the calls, for `meson test`. As root it also checks whether a call changes
+ * one thread or the process. Without root it runs the other checks, so it never exits with 77
+ * (skip).
  */
 #include <errno.h>
 #include <limits.h>
@@ -34,8 +34,8 @@ static void *switch_here(void *unused)
 	return unused;
 }
 
-/* Ids above 15, 16 and 31 bits reach files and lists unharmed: a 16-bit call would make 14464 of
- * 80001. */
+/* Ids of more than 15, 16 and 31 bits reach files and lists unchanged. A 16-bit call would turn
+ * 80001 into 14464. */
 static void wide_ids(void)
 {
 	static const gid_t groups[] = {80001, 2147483653U, 4294967293U};
@@ -88,13 +88,14 @@ int main(void)
 	refused(libreplace_initgroups("root", (gid_t)-1));
 	refused(libreplace_setgroups((size_t)INT_MAX + 1, &none));
 #if SIZE_MAX > UINT_MAX
-	refused(libreplace_setgroups((size_t)UINT_MAX + 1, &none)); /* as an int: none */
+	refused(libreplace_setgroups((size_t)UINT_MAX + 1, &none)); /* 0 as an unsigned int */
 #endif
 	MUST(libreplace_getresuid(&r, &e, &s) == 0 && r == getuid() && e == geteuid());
 	MUST(libreplace_getgroups(0, NULL) == getgroups(0, NULL));
 	if (geteuid() != 0)
 		return 0;
-	if (getenv("UID_WRAPPER") == NULL) { /* which owns no files, and accepts -1 in a list */
+	/* uid_wrapper changes no owners of files, and accepts -1 in a list */
+	if (getenv("UID_WRAPPER") == NULL) {
 		refused(libreplace_setgroups(1, &none));
 		wide_ids();
 	}

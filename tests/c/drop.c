@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Stands for existing code that drops root for good while a worker thread runs. test_override.py
- * compiles it with -include libreplace/replace_override.h and runs `drop CALL`, which prints the
- * real uid of each thread afterwards. CALL: setuid, setresuid, or undef (libc's setresuid, in a
- * file with the header).
+ * Represents existing code that drops root for good while a worker thread runs. test_override.py
+ * compiles it with -include libreplace/replace_override.h and runs `drop CALL`. The program drops
+ * root and prints the real user ID of each thread. CALL is setuid, setresuid, or undef, which is
+ * libc's setresuid in a file with the header.
  */
 #include <grp.h>
 #include <pthread.h>

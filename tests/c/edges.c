@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What is refused before anything changes, and what is noticed afterwards: entries without a way
- * back, bad groups, little room; ids and groups that somebody changes inside; forked children.
- * tests/programs/mutants.py asked for most of it. Each case runs in a forked child; as root, where
- * one call changes one thread.
+ * Entries that are refused because the thread could not return or the groups are wrong; ids and
+ * groups that change inside an entry; forked children. Most cases exist because a mutant of
+ * tests/programs/mutants.py survived without them. Each case runs in a forked child, as root, on
+ * builds whose calls change one thread.
  */
 #include <sched.h>
 #include <sys/prctl.h>
@@ -16,9 +16,9 @@
 static const gid_t groups_of_the_namespace[] = {1002};
 static const struct libreplace_identity mapped_user = {1001, 1001, 1, groups_of_the_namespace};
 
-/* Enter and leave as a thread that starts with these ids; the step at which it is refused, or NONE.
- */
-static int attempt(uid_t r, uid_t e, uid_t s, int level)
+/* Enter and leave as a thread that starts with these ids. Return: the step that refuses the entry,
+ * or LIBREPLACE_STEP_NONE. */
+static int step_that_refuses(uid_t r, uid_t e, uid_t s, int level)
 {
 	entry held;
 	uid_t now[3];
@@ -34,54 +34,56 @@ static int attempt(uid_t r, uid_t e, uid_t s, int level)
 	return LIBREPLACE_STEP_NONE;
 }
 
-static void root_by_the_effective_id_alone(void)
+static void root_only_by_effective_id_is_refused(void)
 {
-	MUST(attempt(80100, 0, 80100, LIBREPLACE_LEVEL_EFFECTIVE) == LIBREPLACE_STEP_PRIVILEGE);
+	MUST(step_that_refuses(80100, 0, 80100, LIBREPLACE_LEVEL_EFFECTIVE) ==
+	     LIBREPLACE_STEP_PRIVILEGE);
 }
 
-static void root_whose_real_id_would_be_lost(void)
+static void losing_the_real_id_is_refused(void)
 {
-	MUST(attempt(80100, 0, 0, LIBREPLACE_LEVEL_SHIELDED) == LIBREPLACE_STEP_PRIVILEGE);
+	MUST(step_that_refuses(80100, 0, 0, LIBREPLACE_LEVEL_SHIELDED) ==
+	     LIBREPLACE_STEP_PRIVILEGE);
 }
 
-static void root_whose_real_id_stays(void)
+static void root_whose_real_id_stays_enters(void)
 {
-	MUST(attempt(80100, 0, 0, LIBREPLACE_LEVEL_EFFECTIVE) == LIBREPLACE_STEP_NONE);
+	MUST(step_that_refuses(80100, 0, 0, LIBREPLACE_LEVEL_EFFECTIVE) == LIBREPLACE_STEP_NONE);
 }
 
-static void root_whose_saved_id_is_another(void)
+static void another_saved_id_is_refused_only_at_level_real(void)
 {
-	MUST(attempt(0, 0, 80100, LIBREPLACE_LEVEL_EFFECTIVE) == LIBREPLACE_STEP_NONE);
-	MUST(attempt(0, 0, 80100, LIBREPLACE_LEVEL_REAL) == LIBREPLACE_STEP_PRIVILEGE);
+	MUST(step_that_refuses(0, 0, 80100, LIBREPLACE_LEVEL_EFFECTIVE) == LIBREPLACE_STEP_NONE);
+	MUST(step_that_refuses(0, 0, 80100, LIBREPLACE_LEVEL_REAL) == LIBREPLACE_STEP_PRIVILEGE);
 }
 
-static void bad_groups(void)
+static void unsorted_groups_are_refused(void)
 {
 	static const gid_t unsorted[] = {80021, 80011}, twice[] = {80011, 80011};
-	struct libreplace_identity who = {ALICE, STAFF, 2, unsorted};
+	struct libreplace_identity user = {ALICE, STAFF, 2, unsorted};
 	entry held;
 
-	MUST(libreplace_enter(fresh(&held), &who, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
 	MUST(errno == EINVAL && held.guard.step == LIBREPLACE_STEP_REFUSED);
-	who.groups = twice;
-	MUST(libreplace_enter(fresh(&held), &who, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	user.groups = twice;
+	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
 	MUST(errno == EINVAL && held.guard.step == LIBREPLACE_STEP_REFUSED);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
-static void the_groups_are_right_already(void)
+static void equal_groups_are_not_set_again(void)
 {
 	entry held;
 
 	MUST(libreplace_setgroups(2, groups_of_alice) == 0);
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(held.guard.changes == 2);
-	are(0, ALICE, 0, ALICE, STAFF, 2);
+	expect_ids(0, ALICE, 0, ALICE, STAFF, 2);
 	MUST(libreplace_leave(&held.guard) == 0 && held.guard.changes == 4);
 }
 
-/* Leave after something was changed inside: it must be noticed, and everything is as before. */
-static void noticed(entry *held)
+/* Leave after a change inside. The change must be reported, and all ids must be restored. */
+static void leave_must_notice(entry *held)
 {
 	gid_t fs;
 
@@ -89,10 +91,11 @@ static void noticed(entry *held)
 	MUST(held->guard.step == LIBREPLACE_STEP_FOUND && !libreplace_tainted());
 	MUST(held->guard.state == LIBREPLACE_STATE_LEFT && libreplace_getfsgid(&fs) == 0 &&
 	     fs == 0);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
-/* Each changes something of a thread that acts as alice; the saved ids are the server's, so it can.
+/* Each of these changes an id or the groups of a thread that acts as alice. The saved ids permit
+ * it.
  */
 static void effective_uid(void)
 {
@@ -114,7 +117,7 @@ static void saved_gid(void)
 	MUST(libreplace_setresgid(-1, -1, STAFF) == 0);
 }
 
-static void as_root(int result)
+static void return_to_alice(int result)
 {
 	MUST(result == 0 && libreplace_setresuid(-1, ALICE, -1) == 0);
 }
@@ -124,7 +127,7 @@ static void groups(void)
 	static const gid_t others[] = {80012, 80021};
 
 	MUST(libreplace_setresuid(-1, 0, -1) == 0);
-	as_root(libreplace_setgroups(2, others));
+	return_to_alice(libreplace_setgroups(2, others));
 }
 
 static void fs_uid(void)
@@ -135,7 +138,7 @@ static void fs_uid(void)
 static void fs_gid(void)
 {
 	MUST(libreplace_setresuid(-1, 0, -1) == 0);
-	as_root(libreplace_setfsgid(80012));
+	return_to_alice(libreplace_setfsgid(80012));
 }
 
 static void fs_uid_of_root(void)
@@ -143,13 +146,13 @@ static void fs_uid_of_root(void)
 	MUST(libreplace_setfsuid(ALICE) == 0);
 }
 
-static void changed_inside(void)
+static void each_change_inside_is_noticed(void)
 {
 	static const struct libreplace_identity of_roots_group = {ALICE, 0, 2, groups_of_alice};
 	static const struct libreplace_identity root_of_staff = {0, STAFF, 2, groups_of_alice};
 	static const struct {
 		void (*change)(void);
-		const struct libreplace_identity *who;
+		const struct libreplace_identity *user;
 		int level;
 	} cases[] = {
 	    {effective_uid, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
@@ -165,14 +168,14 @@ static void changed_inside(void)
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		fresh(&held)->flags = LIBREPLACE_ALLOW_ROOT;
-		MUST(libreplace_enter(&held.guard, cases[i].who, cases[i].level) == 0);
+		MUST(libreplace_enter(&held.guard, cases[i].user, cases[i].level) == 0);
 		MUST(libreplace_check(&held.guard) == 0);
 		cases[i].change();
-		noticed(&held);
+		leave_must_notice(&held);
 	}
 }
 
-static void in_a_child(void (*body)(entry *), entry *held)
+static void run_in_child(void (*body)(entry *), entry *held)
 {
 	int status = 1;
 	pid_t child = fork();
@@ -184,7 +187,7 @@ static void in_a_child(void (*body)(entry *), entry *held)
 	MUST(waitpid(child, &status, 0) == child && status == 0);
 }
 
-static void is_for_good(entry *held)
+static void must_be_for_good(entry *held)
 {
 	unsigned sets[6] = {0};
 	entry inner;
@@ -202,7 +205,7 @@ static void handler(int number)
 	(void)number;
 }
 
-static void default_actions(entry *held)
+static void must_have_default_actions(entry *held)
 {
 	struct sigaction found;
 
@@ -213,7 +216,7 @@ static void default_actions(entry *held)
 	MUST(sigaction(SIGUSR1, NULL, &found) == 0 && found.sa_handler == SIG_IGN);
 }
 
-static void kept_handler(entry *held)
+static void must_have_handler(entry *held)
 {
 	struct sigaction found;
 
@@ -221,44 +224,44 @@ static void kept_handler(entry *held)
 	MUST(sigaction(SIGTERM, NULL, &found) == 0 && found.sa_handler == handler);
 }
 
-static void handlers_in_a_forked_child(void)
+static void forked_child_has_default_actions(void)
 {
 	entry held;
 
 	MUST(signal(SIGTERM, handler) != SIG_ERR && signal(SIGRTMIN + 2, handler) != SIG_ERR);
 	MUST(signal(SIGHUP, handler) != SIG_ERR && signal(SIGUSR1, SIG_IGN) != SIG_ERR);
-	in_a_child(kept_handler, &held);
+	run_in_child(must_have_handler, &held);
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_SHIELDED) == 0);
-	in_a_child(default_actions, &held);
+	run_in_child(must_have_default_actions, &held);
 	MUST(libreplace_leave(&held.guard) == 0);
-	kept_handler(&held);
+	must_have_handler(&held);
 }
 
-static void forked_under_an_identity(void)
+static void forked_child_is_the_user_for_good(void)
 {
 	entry held;
 
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
-	in_a_child(is_for_good, &held);
+	run_in_child(must_be_for_good, &held);
 	MUST(libreplace_leave(&held.guard) == 0);
 	MUST(become_server_without_root() == 0);
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
-	in_a_child(is_for_good, &held);
+	run_in_child(must_be_for_good, &held);
 	MUST(libreplace_leave(&held.guard) == 0);
 }
 
-static void enters(entry *held)
+static void must_enter(entry *held)
 {
 	MUST(libreplace_enter(fresh(held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(libreplace_active() == 1 && libreplace_leave(&held->guard) == 0);
 }
 
-static void forked_during_a_drop(void)
+static void child_forked_during_a_drop_can_enter(void)
 {
 	entry held;
 
 	MUST(libreplace_drop_begin() == 0);
-	in_a_child(enters, &held);
+	run_in_child(must_enter, &held);
 	libreplace_drop_end();
 }
 
@@ -270,11 +273,11 @@ static void *leave_elsewhere(void *guard)
 
 static void *leave_again_elsewhere(void *guard)
 {
-	MUST(libreplace_leave(guard) == 0 && !libreplace_tainted()); /* said once already */
+	MUST(libreplace_leave(guard) == 0 && !libreplace_tainted()); /* it was reported before */
 	return NULL;
 }
 
-static void left_by_its_own_thread_after_others_tried(void)
+static void owner_can_leave_after_others_tried(void)
 {
 	void *(*others[])(void *) = {leave_elsewhere, leave_again_elsewhere};
 	pthread_t thread;
@@ -288,11 +291,11 @@ static void left_by_its_own_thread_after_others_tried(void)
 	}
 	MUST(libreplace_leave(&held.guard) == 0 && held.guard.step == LIBREPLACE_STEP_NONE);
 	MUST(held.guard.state == LIBREPLACE_STATE_LEFT && libreplace_depth() == 0);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
-/* Enter, and lose every way back. */
-static void enter_for_ever(entry *held, int flags)
+/* Enter, and make it impossible to restore the ids. */
+static void enter_without_return(entry *held, int flags)
 {
 	unsigned none[6] = {0};
 
@@ -303,14 +306,14 @@ static void enter_for_ever(entry *held, int flags)
 	MUST(capabilities(SYS_capset, none) == 0);
 }
 
-static void aborts_if_it_cannot_be_restored(void)
+static void abort_flag_aborts_if_restoring_fails(void)
 {
 	entry held;
 	int status = 0;
 	pid_t child = fork();
 
 	if (child == 0) {
-		enter_for_ever(&held, LIBREPLACE_ABORT_UNLESS_RESTORED);
+		enter_without_return(&held, LIBREPLACE_ABORT_UNLESS_RESTORED);
 		libreplace_leave(&held.guard);
 		exit(0);
 	}
@@ -318,14 +321,14 @@ static void aborts_if_it_cannot_be_restored(void)
 	MUST(WTERMSIG(status) == SIGABRT);
 }
 
-static void tainted_if_it_cannot_be_restored(void)
+static void thread_is_tainted_if_restoring_fails(void)
 {
 	entry held, inner;
 
-	enter_for_ever(&held, 0);
+	enter_without_return(&held, 0);
 	MUST(libreplace_leave(&held.guard) == -1 && libreplace_tainted());
 	MUST(held.guard.state == LIBREPLACE_STATE_TAINTED);
-	MUST(libreplace_leave(&held.guard) == 0); /* once is enough */
+	MUST(libreplace_leave(&held.guard) == 0); /* it was reported before */
 	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
 	MUST(errno == ENOTRECOVERABLE && inner.guard.step == LIBREPLACE_STEP_REFUSED);
 }
@@ -338,9 +341,9 @@ static void all_capabilities_are_dropped(void)
 	MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0 && sets[1] == 0 && sets[2] == 0);
 }
 
-/* As the root of a user namespace that maps the uids below @size and the gids below 60000 to
- * themselves. Nothing is tried where such namespaces are forbidden. */
-static void in_a_namespace(const char *size, void (*body)(void))
+/* Run @body as root of a user namespace that maps the user IDs below @size and the group IDs below
+ * 60000 to themselves. Do nothing where such namespaces are forbidden. */
+static void run_in_namespace(const char *size, void (*body)(void))
 {
 	int ready[2], mapped[2], status = 0;
 	char byte = 0, path[64];
@@ -373,43 +376,43 @@ static void in_a_namespace(const char *size, void (*body)(void))
 	MUST(write(mapped[1], &byte, 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* The real uid of user @uid at level shielded. */
+/* Return the real user ID of user @uid at level shielded. */
 static uid_t shield_of(uid_t uid)
 {
-	struct libreplace_identity who = mapped_user;
+	struct libreplace_identity user = mapped_user;
 	uid_t r, e, s;
 	entry held;
 
-	who.uid = uid;
-	MUST(libreplace_enter(fresh(&held), &who, LIBREPLACE_LEVEL_SHIELDED) == 0);
+	user.uid = uid;
+	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_SHIELDED) == 0);
 	MUST(libreplace_getresuid(&r, &e, &s) == 0 && e == uid && s == 0);
 	MUST(getegid() == 1001 && getgroups(0, NULL) == 1);
 	MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 	return r;
 }
 
-/* The step at which user @uid is refused at level shielded; nothing is left behind. */
+/* Return the step that refuses user @uid at level shielded. The thread must be unchanged. */
 static int refused_shield(uid_t uid, int error, int state)
 {
-	struct libreplace_identity who = mapped_user;
+	struct libreplace_identity user = mapped_user;
 	entry held;
 
-	who.uid = uid;
-	MUST(libreplace_enter(fresh(&held), &who, LIBREPLACE_LEVEL_SHIELDED) == -1);
+	user.uid = uid;
+	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_SHIELDED) == -1);
 	MUST(errno == error && held.guard.error == error && held.guard.state == state);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 	MUST(libreplace_depth() == 0 && libreplace_active() == 0 && !libreplace_tainted());
 	return held.guard.step;
 }
 
-static void where_all_is_mapped(void)
+static void with_all_ids_mapped(void)
 {
 	MUST(shield_of(1001) == LIBREPLACE_SHIELD_UID);
 	MUST(shield_of(70000) == LIBREPLACE_SHIELD_UID);
 }
 
-static void where_65536_are_mapped(void)
+static void with_65536_ids_mapped(void)
 {
 	MUST(shield_of(1001) == 65535);
 	MUST(refused_shield(65535, EOVERFLOW, LIBREPLACE_STATE_IDLE) == LIBREPLACE_STEP_REFUSED);
@@ -417,7 +420,7 @@ static void where_65536_are_mapped(void)
 	MUST(shield_of(1001) == 65535);
 }
 
-static void where_65535_are_mapped(void)
+static void with_65535_ids_mapped(void)
 {
 	entry held;
 
@@ -426,11 +429,11 @@ static void where_65535_are_mapped(void)
 	MUST(geteuid() == 1001 && libreplace_leave(&held.guard) == 0);
 }
 
-static void a_namespace_without_the_id_that_nobody_has(void)
+static void shield_id_depends_on_the_namespace(void)
 {
-	in_a_namespace("4294967295", where_all_is_mapped);
-	in_a_namespace("65536", where_65536_are_mapped);
-	in_a_namespace("65535", where_65535_are_mapped);
+	run_in_namespace("4294967295", with_all_ids_mapped);
+	run_in_namespace("65536", with_65536_ids_mapped);
+	run_in_namespace("65535", with_65535_ids_mapped);
 }
 
 int main(void)
@@ -439,20 +442,20 @@ int main(void)
 
 	if (geteuid() != 0)
 		return 77;
-	RUN(root_by_the_effective_id_alone);
-	RUN(root_whose_real_id_would_be_lost);
-	RUN(root_whose_real_id_stays);
-	RUN(root_whose_saved_id_is_another);
-	RUN(bad_groups);
-	RUN(the_groups_are_right_already);
-	RUN(changed_inside);
-	RUN(forked_under_an_identity);
-	RUN(handlers_in_a_forked_child);
-	RUN(forked_during_a_drop);
-	RUN(left_by_its_own_thread_after_others_tried);
-	RUN(aborts_if_it_cannot_be_restored);
-	RUN(tainted_if_it_cannot_be_restored);
+	RUN(root_only_by_effective_id_is_refused);
+	RUN(losing_the_real_id_is_refused);
+	RUN(root_whose_real_id_stays_enters);
+	RUN(another_saved_id_is_refused_only_at_level_real);
+	RUN(unsorted_groups_are_refused);
+	RUN(equal_groups_are_not_set_again);
+	RUN(each_change_inside_is_noticed);
+	RUN(forked_child_is_the_user_for_good);
+	RUN(forked_child_has_default_actions);
+	RUN(child_forked_during_a_drop_can_enter);
+	RUN(owner_can_leave_after_others_tried);
+	RUN(abort_flag_aborts_if_restoring_fails);
+	RUN(thread_is_tainted_if_restoring_fails);
 	RUN(all_capabilities_are_dropped);
-	RUN(a_namespace_without_the_id_that_nobody_has);
+	RUN(shield_id_depends_on_the_namespace);
 	return failed != 0;
 }

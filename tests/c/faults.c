@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Enters, leaves and tries to enter again, for test_faults.py, which makes one system call
- * after the other fail under strace. Prints a line a step: what was returned, errno, the
- * step, the state, and what the thread is by the kernel's own account (never a getter: those
- * fail, too). usage: faults LEVEL
+ * Enters, leaves and tries to enter again. test_faults.py runs it under strace and makes one system
+ * call after the other fail. Prints a line for each step: the result, errno, the guard's step and
+ * state, and the thread's ids from /proc. It does not use getters for them, because they may fail,
+ * too. usage: faults LEVEL [CAPABILITIES]: with a second argument, run as a server without root
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,13 +18,13 @@
 static const gid_t groups[] = {80011, 80021};
 static const struct libreplace_identity alice = {80001, 80011, 2, groups};
 
-static void say(const char *what, int result, const struct libreplace_guard *guard)
+static void print_step(const char *name, int result, const struct libreplace_guard *guard)
 {
 	int error = result == 0 ? 0 : errno;
 	char line[4096];
 	FILE *status = fopen("/proc/thread-self/status", "r");
 
-	printf("%s %d %d %d %d", what, result, error, guard->step, guard->state);
+	printf("%s %d %d %d %d", name, result, error, guard->step, guard->state);
 	while (status != NULL && fgets(line, sizeof line, status) != NULL)
 		if (strncmp(line, "Uid:", 4) == 0 || strncmp(line, "Gid:", 4) == 0 ||
 		    strncmp(line, "Groups:", 7) == 0 || strncmp(line, "Cap", 3) == 0) {
@@ -45,12 +45,12 @@ int main(int argc, char **argv)
 	held.guard.room = 64;
 	if (argc > 2 && (setgroups(0, NULL) != 0 || become_server_without_root() != 0))
 		return 1;
-	say("before", 0, &held.guard);
-	say("enter", libreplace_enter(&held.guard, &alice, level), &held.guard);
-	say("leave", libreplace_leave(&held.guard), &held.guard);
+	print_step("before", 0, &held.guard);
+	print_step("enter", libreplace_enter(&held.guard, &alice, level), &held.guard);
+	print_step("leave", libreplace_leave(&held.guard), &held.guard);
 	printf("tainted %d active %u depth %u\n", libreplace_tainted(), libreplace_active(),
 	       libreplace_depth());
 	if (libreplace_tainted())
-		say("again", libreplace_enter(&held.guard, &alice, level), &held.guard);
+		print_step("again", libreplace_enter(&held.guard, &alice, level), &held.guard);
 	return 0;
 }

@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * libreplace_enter() and libreplace_leave() from C, for `meson test`: every level, nesting, order,
- * a foreign thread, another's call in between, root that keeps its capabilities, a server without
- * root. Each case runs in a forked child. Without root what is left to test is the refusal. Built
- * where one call changes one thread.
+ * Tests libreplace_enter() and libreplace_leave(), for `meson test`: every level, nesting, order, a
+ * foreign thread, ids that change inside, root that keeps its capabilities, a server without root.
+ * Each case runs in a forked child. Without root, it only tests that entering fails. Built only if
+ * a call changes one thread.
  */
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -13,7 +13,7 @@
 #include "cases.h"
 #include "raw_capabilities.h"
 
-static int opens(const char *path)
+static int can_open(const char *path)
 {
 	int handle = open(path, O_RDONLY);
 
@@ -31,17 +31,18 @@ static void every_level(void)
 	     level++) {
 		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
 		MUST(held.guard.state == LIBREPLACE_STATE_ENTERED && held.guard.changes == 3);
-		MUST(libreplace_depth() == 1 && libreplace_active() == 1 && !opens("/etc/shadow"));
+		MUST(libreplace_depth() == 1 && libreplace_active() == 1 &&
+		     !can_open("/etc/shadow"));
 		if (level == LIBREPLACE_LEVEL_FILESYSTEM)
-			are(0, 0, 0, ALICE, 0, 2);
+			expect_ids(0, 0, 0, ALICE, 0, 2);
 		else
-			are(real[level], ALICE, 0, ALICE, STAFF, 2);
+			expect_ids(real[level], ALICE, 0, ALICE, STAFF, 2);
 		MUST(libreplace_leave(&held.guard) == 0 &&
 		     held.guard.state == LIBREPLACE_STATE_LEFT);
 		MUST(held.guard.changes == 6 && libreplace_depth() == 0 &&
 		     libreplace_active() == 0);
-		are(0, 0, 0, 0, 0, 0);
-		MUST(libreplace_leave(&held.guard) == 0 && opens("/etc/shadow"));
+		expect_ids(0, 0, 0, 0, 0, 0);
+		MUST(libreplace_leave(&held.guard) == 0 && can_open("/etc/shadow"));
 	}
 }
 
@@ -61,7 +62,7 @@ static void group_ids_of_every_level(void)
 	}
 }
 
-static void forked_while_held(void)
+static void forked_child_cannot_return(void)
 {
 	entry held;
 	int status = 1;
@@ -70,7 +71,7 @@ static void forked_while_held(void)
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	child = fork();
 	if (child == 0) {
-		are(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
+		expect_ids(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
 		MUST(setresuid(0, 0, 0) == -1 && errno == EPERM && libreplace_active() == 0);
 		MUST(libreplace_leave(&held.guard) == -1 &&
 		     held.guard.step == LIBREPLACE_STEP_FORKED);
@@ -79,7 +80,7 @@ static void forked_while_held(void)
 	}
 	MUST(waitpid(child, &status, 0) == child && status == 0);
 	MUST(libreplace_leave(&held.guard) == 0);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
 static void drop_and_entry_exclude_each_other(void)
@@ -96,21 +97,21 @@ static void drop_and_entry_exclude_each_other(void)
 	MUST(libreplace_leave(&held.guard) == 0 && libreplace_drop_begin() == 0);
 }
 
-static void *die_while_switched(void *place)
+static void *end_while_switched(void *place)
 {
 	MUST(libreplace_enter(fresh(place), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0 &&
 	     libreplace_active() == 1);
 	return NULL;
 }
 
-static void thread_that_dies_while_switched(void)
+static void ended_thread_is_not_counted(void)
 {
 	static entry held;
 	pthread_t thread;
 
-	MUST(pthread_create(&thread, NULL, die_while_switched, &held) == 0);
+	MUST(pthread_create(&thread, NULL, end_while_switched, &held) == 0);
 	MUST(pthread_join(thread, NULL) == 0 && libreplace_active() == 0);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
 static void only_the_uid_differs(void)
@@ -136,23 +137,23 @@ static void nested_and_in_every_pair_of_levels(void)
 		MUST(libreplace_enter(guard, &alice, pair / 4) == 0);
 		MUST(libreplace_enter(fresh(&inner), &bob, pair % 4) == 0 &&
 		     libreplace_depth() == 2);
-		MUST(!opens("/etc/shadow"));
+		MUST(!can_open("/etc/shadow"));
 		MUST(libreplace_leave(&inner.guard) == 0);
 		if (pair / 4 != LIBREPLACE_LEVEL_FILESYSTEM)
 			MUST(geteuid() == ALICE && getegid() == STAFF);
 		MUST(libreplace_leave(guard) == 0);
-		are(0, 0, 0, 0, 0, 0);
+		expect_ids(0, 0, 0, 0, 0, 0);
 	}
 }
 
-static void out_of_order(void)
+static void leaving_out_of_order_taints(void)
 {
 	entry outer, inner;
 
 	MUST(libreplace_enter(fresh(&outer), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(libreplace_leave(&outer.guard) == -1 && outer.guard.step == LIBREPLACE_STEP_ORDER);
-	are(0, BOB, 0, BOB, 80012, 1);
+	expect_ids(0, BOB, 0, BOB, 80012, 1);
 	MUST(libreplace_tainted() &&
 	     libreplace_enter(fresh(&outer), &alice, LIBREPLACE_LEVEL_REAL) == -1);
 	MUST(outer.guard.step == LIBREPLACE_STEP_REFUSED && errno == ENOTRECOVERABLE);
@@ -169,12 +170,12 @@ static void *leave_elsewhere(void *guard)
 	return NULL;
 }
 
-static void foreign_thread(void)
+static void leaving_in_another_thread_taints(void)
 {
 	entry held;
 	pthread_t thread;
 
-	/* Started first: a thread inherits the ids of the one that starts it. */
+	/* a new thread inherits the ids of this one, so give root's effective ids back first */
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_FILESYSTEM) == 0);
 	MUST(libreplace_leave(&held.guard) == 0 &&
 	     libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
@@ -184,7 +185,7 @@ static void foreign_thread(void)
 	MUST(!libreplace_tainted());
 }
 
-static void changed_in_between(void)
+static void ids_changed_inside_are_reported(void)
 {
 	entry held;
 
@@ -192,10 +193,10 @@ static void changed_in_between(void)
 	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0);
 	MUST(libreplace_leave(&held.guard) == -1 && held.guard.step == LIBREPLACE_STEP_FOUND);
 	MUST(held.guard.state == LIBREPLACE_STATE_LEFT);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
-static void checked_in_between(void)
+static void check_finds_changes(void)
 {
 	entry held, inner;
 	unsigned sets[6];
@@ -218,11 +219,11 @@ static void checked_in_between(void)
 
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(capabilities(SYS_capget, sets) == 0);
-	sets[0] = sets[1]; /* effective: all that is permitted */
+	sets[0] = sets[1]; /* effective = permitted */
 	MUST(capabilities(SYS_capset, sets) == 0 && libreplace_check(&held.guard) == -1);
 	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES &&
 	     libreplace_leave(&held.guard) == -1);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
@@ -231,13 +232,13 @@ static void checked_in_between(void)
 
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(capabilities(SYS_capget, sets) == 0);
-	sets[1] &= ~1U; /* CAP_CHOWN, permitted no more */
+	sets[1] &= ~1U; /* CAP_CHOWN is no longer permitted */
 	MUST(capabilities(SYS_capset, sets) == 0 && libreplace_check(&held.guard) == -1);
 	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES &&
 	     libreplace_leave(&held.guard) == -1);
 }
 
-static void root_that_keeps_its_capabilities(void)
+static void kept_capabilities_are_rolled_back(void)
 {
 	entry held;
 
@@ -245,7 +246,7 @@ static void root_that_keeps_its_capabilities(void)
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
 	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES &&
 	     held.guard.state == LIBREPLACE_STATE_ROLLED_BACK);
-	are(0, 0, 0, 0, 0, 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
 	MUST(!libreplace_tainted() && libreplace_active() == 0);
 }
 
@@ -264,14 +265,14 @@ static void server_without_root(void)
 		MUST(libreplace_leave(&inner.guard) == 0 && geteuid() == ALICE);
 		MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0);
 		MUST(libreplace_leave(&held.guard) == 0);
-		are(1000, 1000, 1000, 1000, 1000, 0);
+		expect_ids(1000, 1000, 1000, 1000, 1000, 0);
 		MUST(capabilities(SYS_capget, sets) == 0);
 		MUST(sets[0] == BOTH && sets[1] == BOTH && sets[2] == BOTH);
 		MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, OF_SETUID, 0, 0) == 1);
 	}
 }
 
-static void not_permitted(void)
+static void entry_without_privilege_is_rolled_back(void)
 {
 	entry held;
 
@@ -281,10 +282,10 @@ static void not_permitted(void)
 	     errno == EPERM);
 	MUST(held.guard.step == LIBREPLACE_STEP_GROUPS &&
 	     held.guard.state == LIBREPLACE_STATE_ROLLED_BACK);
-	are(ALICE, ALICE, ALICE, ALICE, ALICE, 0);
+	expect_ids(ALICE, ALICE, ALICE, ALICE, ALICE, 0);
 }
 
-static void too_many_groups_for_the_buffer(void)
+static void too_little_room_is_refused(void)
 {
 	gid_t many[ROOM + 1];
 	entry held;
@@ -298,7 +299,7 @@ static void too_many_groups_for_the_buffer(void)
 	MUST(libreplace_active() == 0);
 }
 
-static void names_in_words(void)
+static void every_number_has_a_name(void)
 {
 	MUST(strcmp(libreplace_level_name(LIBREPLACE_LEVEL_SHIELDED), "shielded") == 0);
 	MUST(strcmp(libreplace_step_name(LIBREPLACE_STEP_UID), "setting the uid") == 0);
@@ -319,7 +320,7 @@ int main(void)
 	entry held;
 	int failed = 0;
 
-	names_in_words();
+	every_number_has_a_name();
 	if (geteuid() != 0) {
 		MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
 		MUST(held.guard.state != LIBREPLACE_STATE_TAINTED && libreplace_active() == 0);
@@ -327,18 +328,18 @@ int main(void)
 	}
 	RUN(every_level);
 	RUN(group_ids_of_every_level);
-	RUN(forked_while_held);
+	RUN(forked_child_cannot_return);
 	RUN(drop_and_entry_exclude_each_other);
-	RUN(thread_that_dies_while_switched);
+	RUN(ended_thread_is_not_counted);
 	RUN(only_the_uid_differs);
 	RUN(nested_and_in_every_pair_of_levels);
-	RUN(out_of_order);
-	RUN(foreign_thread);
-	RUN(changed_in_between);
-	RUN(checked_in_between);
-	RUN(root_that_keeps_its_capabilities);
+	RUN(leaving_out_of_order_taints);
+	RUN(leaving_in_another_thread_taints);
+	RUN(ids_changed_inside_are_reported);
+	RUN(check_finds_changes);
+	RUN(kept_capabilities_are_rolled_back);
 	RUN(server_without_root);
-	RUN(not_permitted);
-	RUN(too_many_groups_for_the_buffer);
+	RUN(entry_without_privilege_is_rolled_back);
+	RUN(too_little_room_is_refused);
 	return failed != 0;
 }

@@ -2,12 +2,12 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The lost wake-up of 2008, made visible on a current kernel; docs/broadcast.md says what
- * it emulates. Become root, start a POSIX AIO read that ends in a signal, become a user,
- * wait for the signal: libc's switch goes through all threads, so the AIO helper may be the
- * user already while the initiator is root still, and before Linux 2.6.35 it then had no
- * permission to signal. That old rule is applied by a supervisor, through seccomp's user
- * notification, to rt_sigqueueinfo(2); everything else is the kernel's own doing.
+ * Reproduces the lost wake-up of 2008 on a current kernel; docs/problem.md explains it. The program
+ * becomes root, starts a POSIX AIO read that ends with a signal, becomes a user, and waits for the
+ * signal. libc changes one thread after the other, so the AIO helper may already be the user while
+ * the waiting thread is still root. Before Linux 2.6.35 the helper then had no permission to send
+ * the signal. A supervisor applies that old rule to rt_sigqueueinfo(2), through seccomp's user
+ * notification. Everything else is done by the real kernel.
  *
  * usage: lost_wakeup ours|libc OPERATIONS IDLE_THREADS [native]
  *        lost_wakeup bleed ours|libc SWITCHES
@@ -41,14 +41,14 @@ enum { CAP_KILL_BIT = 5 };
 static int (*switch_to)(uid_t, uid_t, uid_t);
 
 struct shared {
-	atomic_int listener; /* the descriptor of the filter, -1: not there yet */
-	atomic_int denied;   /* signals that the supervisor refused */
+	atomic_int listener; /* descriptor of the filter; -1 until it exists */
+	atomic_int denied;   /* number of signals that the supervisor refused */
 	int ok, lost;
 };
 
-static void die(const char *what)
+static void die(const char *call)
 {
-	perror(what);
+	perror(call);
 	exit(1);
 }
 
@@ -61,8 +61,8 @@ static void *idle(void *unused)
 	return unused;
 }
 
-/* Wait until the signal came or was denied. The limit, of ten seconds and more, only detects a
- * hang. */
+/* Wait until the signal came or was denied. The limit of at least ten seconds only detects a hang.
+ */
 static int is_woken(const sigset_t *set, atomic_int *denied, int denied_before)
 {
 	struct timespec moment = {0, 1000 * 1000};
@@ -154,7 +154,8 @@ static int read_ids(int tid, struct ids *ids)
 	return found == 2 ? 0 : -1;
 }
 
-/* kernel/signal.c before 2.6.35, check_kill_permission(): no exemption inside one process. */
+/* check_kill_permission() in kernel/signal.c before 2.6.35, without an exception for signals inside
+ * one process. */
 static int old_rule(const struct ids *sender, const struct ids *target)
 {
 	return sender->e == target->s || sender->e == target->r || sender->r == target->s ||
@@ -196,7 +197,7 @@ static int wakeups(const char *mode, int operations, int threads, int native)
 	pid_t child;
 
 	atomic_store(&shared->listener, -1);
-	/* one table of descriptors, so that the child's listener is the parent's, too */
+	/* share the table of descriptors, so that the parent can use the child's listener */
 	child = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_FILES, NULL, NULL, NULL, NULL);
 	if (child == 0) {
 		int listener = native ? 0 : install_filter();
@@ -219,7 +220,7 @@ static int wakeups(const char *mode, int operations, int threads, int native)
 	return 0;
 }
 
-/* ---- What needs no old kernel: sleeps that are interrupted, ids that bleed into other threads */
+/* ---- Effects on current kernels: interrupted sleeps, and ids that change in other threads */
 
 static atomic_int stop;
 static atomic_long interrupted[2], readings, wrong;

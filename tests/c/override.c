@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Stands for existing code: it knows nothing of libreplace, and is compiled with
- * -include libreplace/replace_override.h. The contract that only libreplace_ functions have
- * (seteuid(-1) is EINVAL on every back end, and the symbol's own name) shows that it works.
- * setuid() and setgid() are mapped with LIBREPLACE_OVERRIDE_ALL only (test_override.py says why).
+ * Represents existing code that does not know libreplace, compiled with
+ * -include libreplace/replace_override.h. It checks the names of the symbols, and that seteuid(-1)
+ * fails with EINVAL, as only libreplace_seteuid() does on every back end. setuid() and setgid() are
+ * mapped only with LIBREPLACE_OVERRIDE_ALL; test_override.py says why.
  */
 #include <errno.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * capget(2) and capset(2) for the C tests, without the kernel's headers, which musl-gcc has
- * not got. The sets are effective, permitted, inheritable, twice.
+ * capget(2) and capset(2) for the C tests, without the kernel's headers, which musl-gcc lacks. An
+ * array of six words holds the effective, permitted and inheritable set, first the low words.
  */
 #ifndef RAW_CAPABILITIES_H
 #define RAW_CAPABILITIES_H
@@ -15,7 +15,7 @@
 enum { OF_SETGID = 6, OF_SETUID = 7 };
 enum { BOTH = 1U << OF_SETGID | 1U << OF_SETUID };
 
-/* call: SYS_capget or SYS_capset, of the calling thread */
+/* Read or set the capabilities of the calling thread; @call is SYS_capget or SYS_capset. */
 static inline int capabilities(long call, unsigned *sets)
 {
 	unsigned header[2] = {0x20080522, 0};
@@ -23,7 +23,7 @@ static inline int capabilities(long call, unsigned *sets)
 	return (int)syscall(call, header, sets);
 }
 
-/* Become a server of uid 1000 that has CAP_SETUID and CAP_SETGID alone, CAP_SETUID ambient. */
+/* Become user 1000 with only CAP_SETUID and CAP_SETGID; CAP_SETUID is also ambient. */
 static inline int become_server_without_root(void)
 {
 	unsigned sets[6] = {BOTH, BOTH, BOTH, 0, 0, 0};

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * 32 threads that switch, each as a user of its own, in every level, nested, with entries
- * that are refused; for `meson test`, and for the sanitizers (test_sanitizers.py).
+ * 32 threads enter and leave at the same time, each as another user, at every level, nested, with
+ * some refused entries. For `meson test`, and for the sanitizers (test_sanitizers.py).
  * usage: threads [ROUNDS]
  */
 #include <pthread.h>
@@ -19,11 +19,11 @@ enum { THREADS = 32, ROOM = 16 };
 static int rounds = 200;
 static pthread_barrier_t together;
 
-static void must(int holds, const char *what)
+static void must(int condition, const char *name)
 {
-	if (holds)
+	if (condition)
 		return;
-	fprintf(stderr, "%s\n", what);
+	fprintf(stderr, "failed: %s\n", name);
 	abort();
 }
 
@@ -42,9 +42,9 @@ static void *work(void *number)
 	pthread_barrier_wait(&together);
 	for (int i = 0; i < rounds; i++) {
 		must(libreplace_enter(&outer.guard, &own, i % 4) == 0, "enter");
-		must(libreplace_getfsuid(&fs) == 0 && fs == id, "who am I");
+		must(libreplace_getfsuid(&fs) == 0 && fs == id, "user of the outer entry");
 		must(libreplace_enter(&inner.guard, &other, i / 4 % 4) == 0, "enter inside");
-		must(libreplace_getfsuid(&fs) == 0 && fs == id + 500, "who am I inside");
+		must(libreplace_getfsuid(&fs) == 0 && fs == id + 500, "user of the inner entry");
 		must(libreplace_active() >= 1 && libreplace_depth() == 2 && !libreplace_tainted(),
 		     "counted");
 		must(libreplace_leave(&inner.guard) == 0 && libreplace_leave(&outer.guard) == 0,
@@ -62,13 +62,13 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		rounds = atoi(argv[1]);
 	if (geteuid() != 0)
-		return 0; /* guard.c has what can be tested without root */
+		return 0; /* guard.c tests what needs no root */
 	must(libreplace_setgroups(0, NULL) == 0, "setgroups");
 	pthread_barrier_init(&together, NULL, THREADS);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		must(pthread_create(&threads[i], NULL, work, (void *)i) == 0, "pthread_create");
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	must(libreplace_active() == 0, "nobody is switched");
+	must(libreplace_active() == 0, "no thread is switched");
 	return 0;
 }

@@ -2,13 +2,15 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Every state x every call x every argument, each in a child of its own: what the call
- * returned and what the process then was. transitions.py compares that with the model
- * (kernels.py); this is what runs where there is no Python. As root; Linux.
+ * Tries every call in every state with every argument, each in its own child process, and prints
+ * the result and the new ids. transitions.py compares them with the model in kernels.py. It is a C
+ * program because it also runs where there is no Python. Needs root and Linux.
  *
- * usage: transitions ours|libc [CALL]    one line a transition, of all calls or of one (setresuid,
- * say): kind privileged r e s call a b c errno r e s fs Ids are printed as 0, 1, 2 and - (unset)
- * for 0, 80001, 80002 and -1.
+ * usage: transitions ours|libc [CALL]
+ *
+ * Prints one line for each transition, of all calls or of one, such as setresuid:
+ * kind privileged r e s call a b c errno r e s fs
+ * The ids 0, 80001, 80002 and -1 are printed as 0, 1, 2 and - (unset).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -32,10 +34,10 @@ struct outcome {
 static struct outcome *shared;
 static int of_libc;
 
-#define UNSAID 9999 /* the child did not get as far as the call */
+#define NOT_CALLED 9999 /* the child did not reach the call */
 
-/* Whether the calling thread may change ids of this kind, whatever its ids are. */
-static int may(int gid, int privileged)
+/* Give the calling thread the capability for this kind of ids, or take it away. */
+static int set_privilege(int gid, int privileged)
 {
 	unsigned sets[6] = {0};
 
@@ -45,6 +47,7 @@ static int may(int gid, int privileged)
 	return capabilities(SYS_capset, sets);
 }
 
+/* Bring the calling thread into a state. */
 static int reach(int gid, int privileged, const unsigned *state)
 {
 	if (prctl(PR_SET_KEEPCAPS, 1) != 0)
@@ -52,7 +55,7 @@ static int reach(int gid, int privileged, const unsigned *state)
 	if ((gid ? setresgid(state[0], state[1], state[2])
 	         : setresuid(state[0], state[1], state[2])) != 0)
 		return -1;
-	return may(gid, privileged);
+	return set_privilege(gid, privileged);
 }
 
 static int ours(int gid, int call, const unsigned *a)
@@ -101,7 +104,7 @@ static int libcs(int gid, int call, const unsigned *a)
 	case 8:
 		return setresgid(a[0], a[1], a[2]);
 	default:
-		errno = ENOSYS; /* libc's setfsuid reports no error: there is nothing to compare */
+		errno = ENOSYS; /* libc's setfsuid() reports no errors to compare */
 		return -1;
 	}
 }
@@ -130,8 +133,8 @@ static void child(int gid, int privileged, const unsigned *state, int call, cons
 
 static const char *const calls[] = {"set", "sete", "setre", "setres", "setfs"};
 
-/* Whether a call is the one that was asked for, as "setresuid"; without a name, all are. */
-static int wanted(const char *asked, int call, int gid)
+/* Whether a call has this name, such as "setresuid". NULL stands for all calls. */
+static int is_wanted(const char *asked, int call, int gid)
 {
 	size_t length = strlen(calls[call]);
 
@@ -154,13 +157,13 @@ static void transition(int gid, int privileged, const unsigned *state, int call,
 	int status = 1;
 	pid_t pid;
 
-	out->error = UNSAID;
+	out->error = NOT_CALLED;
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0)
 		child(gid, privileged, state, call, args);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-		out->error = UNSAID;
+		out->error = NOT_CALLED;
 	printf("%s %d %c %c %c %s %c %c %c %d %c %c %c %c\n", gid ? "gid" : "uid", privileged,
 	       name(state[0]), name(state[1]), name(state[2]), calls[call], name(args[0]),
 	       name(args[1]), name(args[2]), out->error, name(out->r), name(out->e), name(out->s),
@@ -187,7 +190,7 @@ int main(int argc, char **argv)
 					unsigned args[3] = {ids[arg % 4], ids[arg / 4 % 4],
 					                    ids[arg / 16]};
 
-					if (wanted(argc > 2 ? argv[2] : NULL, call, kind / 2))
+					if (is_wanted(argc > 2 ? argv[2] : NULL, call, kind / 2))
 						transition(kind / 2, kind % 2, from, call, args);
 				}
 	return 0;
