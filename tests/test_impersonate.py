@@ -357,7 +357,7 @@ def test_guard_repr_in_a_forked_child():
                 os.write(writing, f"{before}; {described(guard)}".encode())
             os._exit(0)
         os.waitpid(child, 0)
-        assert os.read(reading, 1000).decode() == "held in the parent process; this process has become it"
+        assert os.read(reading, 1000).decode() == "held in the parent process; this process is the user for good"
         assert described(guard) == "held by this thread"
         guard.__exit__(None, None, None)
 

@@ -21,45 +21,46 @@ static int must_clear(const struct libreplace_guard *guard)
 }
 
 /* Store in @to the ids that the identity has at @level; see enum libreplace_level. */
-static void choose_ids(const struct libreplace_identity *who, int level, struct libreplace_ids *to)
+static void choose_ids(const struct libreplace_identity *identity, int level,
+                       struct libreplace_ids *to)
 {
 	*to = libreplace_mine.base;
-	to->size = who->size;
-	to->fsuid = who->uid;
-	to->fsgid = who->gid;
+	to->size = identity->size;
+	to->fsuid = identity->uid;
+	to->fsgid = identity->gid;
 	if (level == LIBREPLACE_LEVEL_FILESYSTEM)
 		return;
-	to->euid = who->uid;
-	to->rgid = to->egid = who->gid;
+	to->euid = identity->uid;
+	to->rgid = to->egid = identity->gid;
 	if (level == LIBREPLACE_LEVEL_REAL)
-		to->ruid = who->uid;
+		to->ruid = identity->uid;
 	else if (level == LIBREPLACE_LEVEL_SHIELDED)
 		to->ruid = LIBREPLACE_SHIELD_UID;
 }
 
 /*
  * Walk to the ids of the entry. If the user namespace does not map LIBREPLACE_SHIELD_UID,
- * setresuid(2) fails with EINVAL. Then try 65535: the usual map of a container ends with it, and
- * systemd's list of ids assigns it to nobody. If that is not mapped either, refuse the entry.
+ * setresuid(2) fails with EINVAL. Then try 65535, which systemd's list of ids reserves, and which
+ * is the last id in the usual map of a container. If that is not mapped either, refuse the entry.
  */
 static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, uid_t user)
 {
-	static const uid_t nobodies[] = {LIBREPLACE_SHIELD_UID, 65535};
+	static const uid_t unused_ids[] = {LIBREPLACE_SHIELD_UID, 65535};
 
 	if (libreplace_walk(guard, now, &guard->set, libreplace_wanted(guard)) == 0)
 		return 0;
 	if (guard->level != LIBREPLACE_LEVEL_SHIELDED || guard->step != LIBREPLACE_STEP_UID ||
 	    guard->error != EINVAL)
 		return -1;
-	for (size_t i = 0; i < sizeof nobodies / sizeof *nobodies; i++) {
-		if (nobodies[i] == user)
+	for (size_t i = 0; i < sizeof unused_ids / sizeof *unused_ids; i++) {
+		if (unused_ids[i] == user)
 			continue;
 		guard->changes++;
-		if (libreplace_setresuid(nobodies[i], (uid_t)-1, (uid_t)-1) != 0)
+		if (libreplace_setresuid(unused_ids[i], (uid_t)-1, (uid_t)-1) != 0)
 			continue;
-		if (nobodies[i] == guard->set.ruid) /* the user's own id is not mapped */
+		if (unused_ids[i] == guard->set.ruid) /* the user's own id is not mapped */
 			return -1;
-		guard->set.ruid = nobodies[i];
+		guard->set.ruid = unused_ids[i];
 		guard->step = LIBREPLACE_STEP_NONE;
 		if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
 			return -1;
@@ -127,6 +128,7 @@ static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
 	return 0;
 }
 
+/* Store the state and set errno. Return: -1. */
 static int end(struct libreplace_guard *guard, int state)
 {
 	guard->state = state;
@@ -141,7 +143,7 @@ static int taint(struct libreplace_guard *guard)
 }
 
 /* fork.c has made this process the user for good, so the thread can neither enter nor leave. */
-static int for_good(struct libreplace_guard *guard)
+static int fail_for_good(struct libreplace_guard *guard)
 {
 	libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
 	return end(guard, LIBREPLACE_STATE_FOR_GOOD);
@@ -160,18 +162,19 @@ int libreplace_identity_has_root(const struct libreplace_identity *identity)
 	       (identity->size > 0 && identity->groups[0] == 0);
 }
 
-/* Decide whether to refuse an entry before the ids are read. Return: an errno of
- * libreplace_enter(), or 0. */
-static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *who,
+/* Look for a reason to refuse the entry before the ids are read. Return: the errno of that reason,
+ * or 0. */
+static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *identity,
                    int level)
 {
 	if (libreplace_mine.tainted)
 		return ENOTRECOVERABLE;
-	if (who->uid == (uid_t)-1 || who->gid == (gid_t)-1 || level < LIBREPLACE_LEVEL_EFFECTIVE ||
-	    level > LIBREPLACE_LEVEL_FILESYSTEM || !libreplace_ascending(who->groups, who->size) ||
-	    (who->size > 0 && who->groups[who->size - 1] == (gid_t)-1))
+	if (identity->uid == (uid_t)-1 || identity->gid == (gid_t)-1 ||
+	    level < LIBREPLACE_LEVEL_EFFECTIVE || level > LIBREPLACE_LEVEL_FILESYSTEM ||
+	    !libreplace_ascending(identity->groups, identity->size) ||
+	    (identity->size > 0 && identity->groups[identity->size - 1] == (gid_t)-1))
 		return EINVAL;
-	if (libreplace_identity_has_root(who) && !(guard->flags & LIBREPLACE_ALLOW_ROOT))
+	if (libreplace_identity_has_root(identity) && !(guard->flags & LIBREPLACE_ALLOW_ROOT))
 		return EPERM;
 	if (LIBREPLACE_THREAD_SCOPE)
 		return 0;
@@ -189,7 +192,7 @@ static int fail_unchanged(struct libreplace_guard *guard, int step, int error)
 	return end(guard, LIBREPLACE_STATE_IDLE);
 }
 
-static int holds(const struct libreplace_ids *ids, uid_t uid)
+static int has_id(const struct libreplace_ids *ids, uid_t uid)
 {
 	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
 }
@@ -207,8 +210,8 @@ static int can_return(const struct libreplace_ids *before, const struct librepla
 	if (root != 0 || set->euid == root)
 		return 1;
 	if (!libreplace_outwards(before))
-		return holds(set, root);
-	return holds(set, before->ruid) && holds(set, root) && holds(set, before->suid);
+		return has_id(set, root);
+	return has_id(set, before->ruid) && has_id(set, root) && has_id(set, before->suid);
 }
 
 int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
@@ -222,7 +225,7 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 	guard->error = guard->changes = 0;
 	guard->level = level;
 	if (libreplace_mine.forked)
-		return for_good(guard);
+		return fail_for_good(guard);
 	if (error == 0 && libreplace_mine.depth == 0)
 		error = libreplace_count_in();
 	if (error != 0) {
@@ -341,7 +344,7 @@ int libreplace_leave(struct libreplace_guard *guard)
 	if (guard->state != LIBREPLACE_STATE_ENTERED)
 		return 0;
 	if (libreplace_mine.forked)
-		return for_good(guard);
+		return fail_for_good(guard);
 	if (!is_innermost(guard)) {
 		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 		return taint(guard);

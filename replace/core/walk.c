@@ -121,8 +121,8 @@ int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
 	return memcmp(read, set, bytes) == 0;
 }
 
-/* Set the user IDs that differ: three with one call, which also sets the fs uid to the effective
- * one; then the fs uid. */
+/* Set the real, effective and saved user ID with one call, if one of them differs. That call also
+ * sets the fs uid to the effective user ID. Then set the fs uid, if it still differs. */
 static int set_uids(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to)
 {

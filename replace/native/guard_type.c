@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * The type Guard: one entry as a context manager. It is in C because an interrupt can stop a Python
- * __enter__ or __exit__ half-way; here no bytecode runs between the switch and its undoing. A guard
- * that is freed while it is held restores the ids. In another thread, core/guard.c refuses that and
- * changes no ids. _impersonate.py makes the guards, _errors.py the exceptions.
+ * __enter__ or __exit__ half-way. A guard that is freed while it is held restores the ids; if
+ * another thread frees it, core/guard.c changes no ids. _impersonate.py makes the guards,
+ * _errors.py the exceptions.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,13 +21,13 @@ enum { ROOM = 32, SHOWN = 16 };
 typedef struct {
 	PyObject_HEAD
 	PyObject *identity, *groups; /* an Identity, and its groups as bytes */
-	struct libreplace_identity who;
+	struct libreplace_identity user;
 	struct libreplace_guard *guard; /* has the flags; make_room() may replace it */
 	int level;                      /* enum libreplace_level */
 	int used;                       /* was entered, so it cannot be entered again */
 	int across_yield;               /* a generator or coroutine may enter */
 	int state;                      /* a copy of guard->state, for guard_repr() */
-	unsigned forks;                 /* value of `forks` on entry */
+	unsigned forks;                 /* the variable forks on entry */
 	unsigned long thread;           /* the thread that entered, as threading.get_ident() */
 	LIBREPLACE_GUARD(inside, ROOM);
 } Guard;
@@ -37,7 +37,7 @@ static struct native_state *state_of(Guard *self)
 	return PyType_GetModuleState(Py_TYPE(self));
 }
 
-/* How many forks lie between the process that loaded this module and the present one. */
+/* How often fork(2) copied this process since the module was loaded. */
 static unsigned forks;
 
 static void count_fork(void)
@@ -50,7 +50,7 @@ __attribute__((constructor)) static void watch_forks(void)
 	pthread_atfork(NULL, NULL, count_fork);
 }
 
-/* Raise @error and release it. If it is NULL, an exception is set already. */
+/* Raise @error and release it. If @error is NULL, an exception is set already. */
 static void raise_made(PyObject *error)
 {
 	if (error != NULL) {
@@ -74,9 +74,8 @@ static void raise_failure(Guard *self)
 	                                 self->thread));
 }
 
-/* Replace the guard by a larger one. It must not be entered. Return: 0, or -1 with an exception
- * set.
- */
+/* Replace the guard, which must not be entered, by a larger one. Return: 0, or -1 with an exception
+ * set. */
 static int make_room(Guard *self, size_t room)
 {
 	struct libreplace_guard *larger =
@@ -94,7 +93,9 @@ static int make_room(Guard *self, size_t room)
 	return 0;
 }
 
-/* Copy the state for guard_repr(). Another thread may call that while make_room() frees a guard. */
+/* Copy the state for guard_repr(), which may run in another thread while make_room() frees the
+ * guard.
+ */
 static void copy_state(Guard *self)
 {
 	__atomic_store_n(&self->state, self->guard->state, __ATOMIC_RELEASE);
@@ -107,7 +108,7 @@ static int switch_in(Guard *self)
 
 	for (;;) {
 		UNLOCKED_IF(self->guard->room > LONG_LIST,
-		            result = libreplace_enter(self->guard, &self->who, self->level));
+		            result = libreplace_enter(self->guard, &self->user, self->level));
 		copy_state(self);
 		if (result == 0 || self->guard->step != LIBREPLACE_STEP_READ ||
 		    self->guard->error != ENOBUFS)
@@ -264,11 +265,11 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	self->level = (int)PyLong_AsLong(args[4]);
 	self->guard->flags = (int)PyLong_AsLong(args[5]);
 	self->across_yield = PyObject_IsTrue(args[6]);
-	self->who.uid = (uid_t)uid;
-	self->who.gid = (gid_t)gid;
-	self->who.size = (size_t)size / sizeof(gid_t);
-	self->who.groups = (const gid_t *)(const void *)groups;
-	if (PyErr_Occurred() || (self->who.size > ROOM && make_room(self, self->who.size) != 0)) {
+	self->user.uid = (uid_t)uid;
+	self->user.gid = (gid_t)gid;
+	self->user.size = (size_t)size / sizeof(gid_t);
+	self->user.groups = (const gid_t *)(const void *)groups;
+	if (PyErr_Occurred() || (self->user.size > ROOM && make_room(self, self->user.size) != 0)) {
 		Py_DECREF(self);
 		return NULL;
 	}
@@ -309,7 +310,7 @@ static PyObject *guard_await(PyObject *object, PyObject *arguments)
 	return NULL;
 }
 
-/* Enter, call and leave, without bytecode in between. So an interrupt comes either before the entry
+/* Enter, call and leave. No bytecode runs in between, so an interrupt comes either before the entry
  * or inside the function. */
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -376,7 +377,7 @@ static void describe_state(Guard *self, char *text, size_t size)
 	if (self->thread != PyThread_get_thread_ident())
 		PyOS_snprintf(thread, sizeof thread, "thread %lu", self->thread);
 	if (state == LIBREPLACE_STATE_FOR_GOOD)
-		PyOS_snprintf(text, size, "this process has become it");
+		PyOS_snprintf(text, size, "this process is the user for good");
 	else if (state == LIBREPLACE_STATE_ENTERED && self->forks != forks)
 		PyOS_snprintf(text, size, "held in the parent process");
 	else if (state == LIBREPLACE_STATE_ENTERED)
@@ -394,18 +395,18 @@ static PyObject *guard_repr(PyObject *object)
 {
 	Guard *self = (Guard *)object;
 	char groups[SHOWN * 12 + 40] = "", state[80]; /* a gid has at most 10 digits */
-	size_t count = self->who.size;
+	size_t count = self->user.size;
 	int length = 0;
 
 	for (size_t i = 0; i < count && i < SHOWN; i++)
 		length += PyOS_snprintf(groups + length, sizeof groups - (size_t)length, "%s%u",
-		                        i == 0 ? "" : ", ", (unsigned)self->who.groups[i]);
+		                        i == 0 ? "" : ", ", (unsigned)self->user.groups[i]);
 	if (count > SHOWN)
 		PyOS_snprintf(groups + length, sizeof groups - (size_t)length, ", and %lu more",
 		              (unsigned long)(count - SHOWN));
 	describe_state(self, state, sizeof state);
 	return PyUnicode_FromFormat("<" PACKAGE ".Guard uid=%u gid=%u groups=[%s] level=%s, %s>",
-	                            (unsigned)self->who.uid, (unsigned)self->who.gid, groups,
+	                            (unsigned)self->user.uid, (unsigned)self->user.gid, groups,
 	                            libreplace_level_name(self->level), state);
 }
 

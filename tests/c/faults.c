@@ -5,7 +5,7 @@
  * Enters, leaves and tries to enter again. test_faults.py runs it under strace and makes one system
  * call after the other fail. Prints a line for each step: the result, errno, the guard's step and
  * state, and the thread's ids from /proc. It does not use getters for them, because they may fail,
- * too. usage: faults LEVEL [CAPABILITIES]: with a second argument, run as a server without root
+ * too. usage: faults LEVEL [ANY]: with a second argument, run as a server without root
  */
 #include <errno.h>
 #include <stdio.h>

@@ -64,7 +64,8 @@ enum libreplace_level {
  * @LIBREPLACE_STEP_GID:	setresgid or setfsgid
  * @LIBREPLACE_STEP_UID:	setresuid or setfsuid
  * @LIBREPLACE_STEP_VERIFY:	every call reported success, but the kernel reports other ids
- * @LIBREPLACE_STEP_CAPABILITIES: the capabilities could not be set, or the kernel reports others
+ * @LIBREPLACE_STEP_CAPABILITIES: the capabilities could not be read or set, or are not the right
+ *	ones
  * @LIBREPLACE_STEP_FOUND:	the ids or groups were not those that the entry had set
  * @LIBREPLACE_STEP_ORDER:	the call came from another thread, or an inner entry is still held
  * @LIBREPLACE_STEP_FORKED:	this is a child that was forked under an identity
