@@ -36,7 +36,7 @@ extern "C" {
  * @LIBREPLACE_LEVEL_REAL:	the real and effective user IDs become the user's. access(2) answers
  *	for the user. But the user can signal the process, and so kill it
  * @LIBREPLACE_LEVEL_FILESYSTEM: only the file system ids become the user's (setfsuid(2)). The
- *	kernel checks access to files for the user, and everything else for the old ids
+ *	kernel checks access to files with these ids, and everything else with the old ids
  *
  * Every level sets the supplementary groups and the file system ids. All levels but
  * LIBREPLACE_LEVEL_FILESYSTEM set the real and effective group ID. Every other id keeps the value
@@ -131,7 +131,8 @@ const char *libreplace_level_name(int level);
 /**
  * enum libreplace_flag - options of an entry, to be combined with bitwise or
  * @LIBREPLACE_ALLOW_ROOT:	accept user ID 0, group ID 0 or group 0 in the identity
- * @LIBREPLACE_ALLOW_PROCESS:	where a switch changes every thread, enter if there is only one
+ * @LIBREPLACE_ALLOW_PROCESS:	where a switch changes every thread, enter if the process has only
+ *	one thread
  * @LIBREPLACE_ABORT_UNLESS_RESTORED: if the ids cannot be restored, call abort(3) instead of
  *	tainting the thread
  */
