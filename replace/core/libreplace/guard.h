@@ -229,7 +229,7 @@ struct libreplace_guard {
  * LIBREPLACE_STEP_REFUSED, nothing was changed and errno says why:
  *
  * - ENOTRECOVERABLE: the thread is tainted
- * - EBUSY: another thread is between libreplace_drop_begin() and libreplace_drop_end()
+ * - EBUSY: the process is between libreplace_drop_begin() and libreplace_drop_end()
  * - EINVAL: an id is -1, the groups are not in ascending order, or the level does not exist
  * - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
  * - ENOSYS: a switch changes every thread, and LIBREPLACE_ALLOW_PROCESS is not set
