@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What to run on a change: `nox` for lint and the fast tests, `nox -s NAME` for one session, `nox -l` for the list."""
+"""The checks of a change. `nox` runs lint and the fast tests, `nox -s NAME` one session, `nox -l` lists them."""
 
 import nox
 
@@ -11,7 +11,7 @@ EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependenci
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, types and spelling, and whether the generated parts of the source are up to date."""
+    """Check style, types, spelling and the generated parts of the source."""
     session.install(*EXTRAS["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -25,27 +25,27 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """The fast tests: README's second command."""
+    """Run the fast tests, as README's second command does."""
     session.install(".[test]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def long(session: nox.Session) -> None:
-    """What lies in tests/system/: builds, wheels, other platforms, servers. Wants the packages of .ci/run."""
+    """Run the tests in tests/system/: builds, wheels, other platforms, servers. Needs the packages of .ci/run."""
     session.install(".[test-all]")
     session.run("pytest", "-m", "long", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The pages, into build/docs."""
+    """Build the documentation into build/docs."""
     session.install(".[docs]")
     session.run("sphinx-build", "-W", "docs", "build/docs", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The tables and plots of docs/speed.md (as root, minutes on an idle machine)."""
+    """Measure the figures of docs/speed.md: as root, 4 minutes on an idle machine."""
     session.install(".[test-all,plots]")
     session.run("python", "tests/benchmarks/compare.py", *session.posargs)

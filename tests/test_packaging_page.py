@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""docs/packaging.md against the source: options, questions, requirements; its install tags: system/test_tags.py."""
+"""docs/packaging.md has the options, questions and requirements of the source. system/test_tags.py tests its tags."""
 
 import re
 
@@ -15,7 +15,7 @@ OPTIONS = re.findall(
 )
 
 
-def test_the_page_has_every_option_with_its_values_and_default():
+def test_page_has_every_option_with_values_and_default():
     assert len(OPTIONS) == (ROOT / "meson.options").read_text().count("option(")
     rows = re.findall(r"^\| `-D(\w+)` \| (.*?) \| (.*?) \|", PAGE, re.M)
     assert [name for name, *_ in rows] == [name for name, *_ in OPTIONS]
@@ -25,15 +25,17 @@ def test_the_page_has_every_option_with_its_values_and_default():
             assert re.findall(r"`(\w+)`", values) == re.findall(r"'(\w+)'", choices), name
 
 
-def test_the_page_has_every_question():
+def test_page_has_every_question():
     assert {q.id for q in questions()} <= set(re.findall(r"^\| `(libreplace_\w+)` \|", PAGE, re.M))
 
 
-def test_the_requirements_are_those_of_pyproject():
+def test_page_has_the_requirements_of_pyproject():
     text = (ROOT / "pyproject.toml").read_text()
     for name, on_page in (("meson", "Meson"), ("meson-python", "meson-python"), ("cffi", "cffi")):
         (least,) = re.findall(rf'^requires = .*"{name}>=([\d.]+)"', text, re.M)
-        assert f"{on_page} {least}" in PAGE
+        assert re.search(rf"^\| {on_page}, .* \| {re.escape(least)} \|$", PAGE, re.M), name
+    (python,) = re.findall(r'^requires-python = ">=([\d.]+)"', text, re.M)
+    assert f"Python {python} and cffi" in PAGE
     control = (ROOT / "docs" / "examples" / "debian" / "control").read_text()
     for name, package in (("meson", "meson"), ("meson-python", "python3-mesonpy"), ("cffi", "python3-cffi")):
         (least,) = re.findall(rf'^requires = .*"{name}>=([\d.]+)"', text, re.M)

@@ -52,8 +52,8 @@ ELSEWHERE = {
     "cc -static -o program main.c": "test_embedding.py",
     "PKG_CONFIG=pkgconf-pypi python -m pip wheel": "test_embedding.py",
     '"""A plain C extension': "test_embedding.py",
-    '"""What cffi makes the extension of': "test_embedding.py",
-    '"""A package that brings its own copy': "test_embedding.py",
+    '"""The source of a cffi extension': "test_embedding.py",
+    '"""A package with a vendored copy': "test_embedding.py",
     # packaging
     'CC="python-zig cc': "test_packaging.py",
     "python -m wheel": "test_packaging.py",

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The pages of the docs that are made: report.md from the report's schema, the table of questions in packaging.md
-from detect/questions.py, and what each call is in platforms.md from the golden answers.
+"""Writes the generated parts of the docs: report.md from the report's schema, the questions in packaging.md from
+detect/questions.py, and the calls and answers in platforms.md from the golden answers.
 
-usage: python tests/programs/pages.py   (with the package installed; writes them anew)
+usage: python tests/programs/pages.py   (with the package installed)
 
-test_pages.py fails when one is stale.  The other table of platforms.md, what was run where, is by platforms.py.
+test_pages.py fails if one is out of date.  platforms.py prints the other table of platforms.md.
 """
 
 from __future__ import annotations
@@ -18,29 +18,27 @@ from typing import Any
 TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "programs")]
 
-import golden  # noqa: E402  # which puts detect/ on the path, too
+import golden  # noqa: E402  # it also puts detect/ on the path
 import report as build_side  # noqa: E402
 from cross_answers import asked  # noqa: E402
 from questions import questions  # noqa: E402
 from support.schema import SCHEMA  # noqa: E402
 
-from replace._cli import compare  # noqa: E402
 from replace._cli.markdown import code, table  # noqa: E402
 
 DOCS = TESTS.parent / "docs"
 BEGIN, END = "<!-- made by tests/programs/pages.py -->\n", "<!-- end of what is made -->\n"
 
-#: column, golden answers, -Dcredentials
-COLUMNS = (
-    ("linux glibc 64-bit", "linux-glibc-x86_64", "auto"),
-    ("linux glibc 32-bit", "linux-glibc-i386", "auto"),
-    ("linux glibc, libc's calls", "linux-glibc-x86_64", "libc"),
-    ("linux musl", "linux-musl-x86_64", "auto"),
-    ("linux musl, raw calls", "linux-musl-x86_64", "syscall"),
-    ("macos", "macos-aarch64", "auto"),
-    ("freebsd", "freebsd-x86_64", "auto"),
-    ("netbsd", "netbsd-x86_64", "auto"),
-)
+#: Platform family -> the folder of its golden answers.
+FAMILIES = {
+    "glibc 64-bit": "linux-glibc-x86_64",
+    "glibc 32-bit": "linux-glibc-i386",
+    "musl": "linux-musl-x86_64",
+    "macOS": "macos-aarch64",
+    "FreeBSD": "freebsd-x86_64",
+    "NetBSD": "netbsd-x86_64",
+}
+LINUX, OTHERS = list(FAMILIES)[:3], list(FAMILIES)[3:]
 
 REPORT = """\
 # The report, field by field
@@ -89,23 +87,83 @@ same everywhere. `left_out` says what a copy does not hold.
 
 
 def between(page: str, made: str) -> str:
-    """A page as it is, with what is made between the two marks."""
+    """The text of a page, with `made` between its two marks."""
     head, rest = (DOCS / page).read_text().split(BEGIN)
     return head + BEGIN + made + END + rest.split(END)[1]
 
 
+def report_of(family: str, credentials: str = "auto") -> dict[str, Any]:
+    """The report of a platform family, by its golden answers."""
+    answers = json.loads((golden.GOLDEN / FAMILIES[family] / "answers.json").read_text())
+    return build_side.build({**answers, "option:credentials": credentials}, True)
+
+
+def calls_of(family: str, credentials: str = "auto") -> dict[str, str]:
+    """For each call, the code that it runs."""
+    verdict = report_of(family, credentials)["verdict"]
+    found = {}
+    for call in verdict["calls"]:
+        emulation = " or ".join(code(symbol) for symbol in call["symbol"].split(", "))
+        found[call["name"]] = emulation if call["backend"] == "emulated" else code(call["symbol"])
+    return found
+
+
+def linux_calls() -> list[list[str]]:
+    """A row for each call: its name, its raw call, its call of libc.  Raises AssertionError if families differ."""
+    raw, libc = calls_of("glibc 64-bit"), calls_of("glibc 64-bit", "libc")
+    assert calls_of("musl", "syscall") == raw
+    assert calls_of("musl") == libc
+    for name, call in calls_of("glibc 32-bit").items():
+        assert call == raw[name] or call == raw[name][:-1] + "32`", name
+    return [[code(name), raw[name], libc[name]] for name in raw]
+
+
+def other_calls() -> list[list[str]]:
+    """A row for each call that is not libc's call of the same name in every other system."""
+    found = [calls_of(family) for family in OTHERS]
+    return [
+        [code(name), *(calls[name] for calls in found)]
+        for name in found[0]
+        if any(calls[name] != code(name) for calls in found)
+    ]
+
+
+def different_answers() -> list[str]:
+    """A line for each answer but `no` that some families give and others do not: the families, then the questions."""
+    answers = {
+        family: {question["id"]: question["answer"] for question in report_of(family)["questions"]}
+        for family in FAMILIES
+    }
+    found: dict[str, list[str]] = {}
+    for question in questions():
+        families: dict[str, list[str]] = {}
+        for family in FAMILIES:
+            families.setdefault(answers[family][question.id], []).append(family)
+        for answer, names in families.items() if len(families) > 1 else ():
+            if answer != "no":
+                where = ", ".join(names).replace(", ".join(LINUX), "Linux")
+                name = code(question.id.removeprefix("libreplace_"))
+                found.setdefault(where, []).append(name if answer == "yes" else f"{name} ({code(answer)})")
+    return [f"* {where}: {', '.join(names)}" for where, names in found.items()]
+
+
 def platforms() -> str:
-    made = compare.as_markdown([name for name, _, _ in COLUMNS], compare.tables(reports()))
-    return between("platforms.md", f"{made}\n")
-
-
-def reports() -> list[dict[str, Any]]:
-    """The report of each column."""
-    made = []
-    for _, family, credentials in COLUMNS:
-        answers = json.loads((golden.GOLDEN / family / "answers.json").read_text())
-        made.append(build_side.build({**answers, "option:credentials": credentials}, True))
-    return made
+    """platforms.md as it is, with new tables of calls and answers."""
+    lines = [
+        "**Linux.** On 32-bit platforms, the names of the raw calls end in `32`, for example `SYS_setresuid32`.",
+        "",
+        *table(("call", "raw call", "libc's call"), linux_calls()),
+        "",
+        "**Other systems.** A call that is not in this table is libc's call of the same name.",
+        "",
+        *table(("call", *OTHERS), other_calls()),
+        "",
+        "**Questions** of the build with different answers, by the platforms that answer yes. Other answers are in",
+        "parentheses. Each id begins with `libreplace_`.",
+        "",
+        *different_answers(),
+    ]
+    return between("platforms.md", "\n".join(lines) + "\n")
 
 
 def _kind(field: dict[str, Any]) -> str:
@@ -149,31 +207,30 @@ def report() -> str:
     return text
 
 
-#: kind -> how it is answered in a build that gets no answers
+#: Kind of question -> how the compiler answers it.
 HOW = {
-    "header": "the compiler: is the header there?",
-    "define": "the preprocessor: what is the macro?",
-    "symbol": "the linker: is the function there?",
-    "number": "the preprocessor: does `<sys/syscall.h>` have it?",
-    "type": "the compiler: its size",
-    "link": "the linker: does the probe build?",
-    "run": "run, where programs can be; or given",
+    "header": "Does the header exist?",
+    "define": "What is the value of the macro?",
+    "symbol": "Can a program be linked that uses the function?",
+    "number": "Does `<sys/syscall.h>` have the number?",
+    "type": "What is the size of the type?",
+    "link": "Can the probe be linked?",
 }
 
 
 def packaging() -> str:
-    """The page as it is, with every question: what one may answer first, then what the compiler answers."""
+    """packaging.md as it is, with new tables of questions: first those that a packager may answer."""
     given = asked()
-    others = [[code(q.id), q.words, HOW[q.kind]] for q in questions() if q.id not in given.values()]
     lines = [
         *table(
             ("id (machine file)", "question (answers file)"), [[code(name), words] for words, name in given.items()]
         ),
         "",
-        "The compiler answers the others, cross compiling or not; there is nothing to give:",
-        "",
-        *table(("id", "question", "answered by"), others),
+        "The compiler answers all other questions. You cannot answer them yourself.",
     ]
+    for kind, how in HOW.items():
+        rows = [[code(q.id), q.words] for q in questions() if q.kind == kind and q.id not in given.values()]
+        lines += ["", how, "", *table(("id", "question"), rows)]
     return between("packaging.md", "\n".join(lines) + "\n")
 
 

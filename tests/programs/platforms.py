@@ -1,15 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The C library on every platform that can be run or compiled for from here, as a table.
+"""Tries the C library on every platform that this machine can run or compile for, and prints a table.
 
 usage: python tests/programs/platforms.py [--markdown] [PLATFORM...]
        (as root, on Linux x86_64, with the package installed)
 
-For each platform: configure with its own headers (probes run where its programs can be),
-compile and link everything with warnings as errors, hold the generated module against the
-platform family's golden file, run the C tests, and hold every transition (transitions.c)
-against the model.  `--markdown` prints the first table of docs/platforms.md.  Exit status 1 if a platform fails, 2
-if one could not be tried, with the reason in the table.
+For each platform, the program configures with the platform's own headers, compiles and links everything with warnings
+as errors, and compares the generated C with the family's golden file.  If the platform's programs can run, it runs the
+C tests and compares every transition (transitions.c) with the model.  `--markdown` prints the table of
+docs/platforms.md.  Exit status: 1 if a platform fails, 2 if one cannot be tried; the table says why.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from support.schema import valid  # noqa: E402
 
 class Platform(NamedTuple):
     name: str
-    golden: str  # whose generated module it must have
-    needs: str  # a program
-    compiler: str = ""  # a native one; else tests/cross/NAME.ini
+    golden: str  # the family whose generated C it must have
+    needs: str  # a program that must be installed
+    compiler: str = ""  # a native compiler; without one, tests/cross/NAME.ini
     options: tuple[str, ...] = ()
     runs: bool = True
 
 
-_MULTIARCH = "-idirafter /usr/include/x86_64-linux-gnu"  # gcc-multilib and cross compilers exclude each other in Debian
+_MULTIARCH = "-idirafter /usr/include/x86_64-linux-gnu"  # Debian's gcc-multilib conflicts with its cross compilers
 
 PLATFORMS = (
     Platform("linux-glibc-x86_64", "linux-glibc-x86_64", "gcc", "gcc"),
@@ -63,6 +62,9 @@ PLATFORMS = (
 )
 
 
+CORRECT, COMPILED = "equal to the model", "compiled and linked"  # a Result's verdict
+
+
 class Result(NamedTuple):
     platform: str
     backend: str
@@ -72,7 +74,7 @@ class Result(NamedTuple):
 
 
 def missing(platform: Platform) -> str:
-    """What the platform needs and is not there."""
+    """The program that the platform needs and this machine does not have, or ""."""
     if platform.needs == "ziglang":
         import importlib.util
 
@@ -86,7 +88,7 @@ def missing(platform: Platform) -> str:
 
 
 class Failed(Exception):
-    """A platform failed; the text says in what."""
+    """A platform failed.  The text says in which step."""
 
 
 def _run(*command: object, env: dict[str, str] | None = None) -> str:
@@ -120,11 +122,11 @@ def check(platform: Platform, build: Path) -> Result:
     family = golden.GOLDEN / platform.golden
     for name, write in golden.LIBRARY.items() if platform.golden else ():
         if (family / name).read_text() != write(golden.portable(answers)):
-            raise Failed(f"{name} is not that of tests/golden/{platform.golden}")
+            raise Failed(f"{name} differs from the one in tests/golden/{platform.golden}")
     text = golden.LIBRARY["calls.h"](answers)
     backend = text.split('LIBREPLACE_BACKEND "')[1].split('"')[0]
     if not platform.runs:
-        return Result(platform.name, backend, _answers(answers), "-", "compiled and linked only")
+        return Result(platform.name, backend, _answers(answers), "-", COMPILED)
     _run(*meson, "test", "-C", build)
     wrapper = [] if platform.compiler else [platform.needs, "-L", _sysroot(platform)]
     program = [*wrapper, build / "tests" / "c" / "transitions"]
@@ -133,9 +135,9 @@ def check(platform: Platform, build: Path) -> Result:
     compared = [t for t in transitions.everything() if t[3] != "setfs" and not transitions.is_sete_of_minus_one(t)]
     problems += [f"libc: {text}" for text in transitions.wrong(libc, compared)]
     if problems:
-        raise Failed(f"{len(problems)} transitions differ, the first: {problems[0]}")
-    counted = f"{transitions.ALL} of ours, {len(compared)} of libc's"
-    return Result(platform.name, backend, _answers(answers), counted, "as the model says")
+        raise Failed(f"{len(problems)} transitions differ from the model; the first one: {problems[0]}")
+    counted = f"{transitions.ALL} of libreplace, {len(compared)} of libc"
+    return Result(platform.name, backend, _answers(answers), counted, CORRECT)
 
 
 def _sysroot(platform: Platform) -> str:
@@ -143,7 +145,7 @@ def _sysroot(platform: Platform) -> str:
 
 
 def attempt(platform: Platform) -> Result:
-    """check(), with what went wrong as the verdict."""
+    """Call check().  If it cannot try the platform, or fails, the result's verdict says so."""
     absent = missing(platform)
     if absent:
         return Result(platform.name, "-", "-", "-", f"NOT TRIED: needs {absent}")
@@ -154,22 +156,34 @@ def attempt(platform: Platform) -> Result:
             return Result(platform.name, "-", "-", "-", f"FAILED: {error}")
 
 
-HEAD = ("platform", "back end", "answers run / compiled / not run", "transitions checked", "verdict")
+def row(result: Result) -> str:
+    """A platform's line in the table of docs/platforms.md."""
+    return f"| {result.platform} | {result.backend} | {result.verdict} |\n"
+
+
+def detail(result: Result) -> str:
+    """The line below the table that explains a verdict.  Platforms with the same verdict share it."""
+    ran, compiled, not_run = result.answers.split(" / ") if " / " in result.answers else ("-", "-", "-")
+    by = f"{compiled} answers from the compiler, {ran} from probes that ran, {not_run} not run"
+    text = f"* **{result.verdict}**: {by}"
+    return f"{text};\n  transitions: {result.transitions}\n" if result.transitions != "-" else f"{text}\n"
 
 
 def as_markdown(results: list[Result]) -> str:
-    rows = "".join(f"| {' | '.join(result)} |\n" for result in results)
-    return f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}\n{rows}"
+    details = dict.fromkeys(map(detail, results))
+    return "".join(["| platform | back end | result |\n|---|---|---|\n", *map(row, results), "\n", *details])
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table, a line as soon as it is known; returns the exit status."""
+    """Print each line of the table as soon as it is known.  Returns the exit status."""
     markdown = "--markdown" in arguments
     names = [word for word in arguments if word != "--markdown"]
     known = {platform.name: platform for platform in PLATFORMS}
     unknown = [name for name in names if name not in known]
     if unknown or os.geteuid() != 0:
-        print(f"no such platform: {', '.join(unknown)}" if unknown else "needs root", file=sys.stderr)
+        names = ", ".join(known)
+        text = f"no such platform: {', '.join(unknown)}; use {names}" if unknown else "run this program as root"
+        print(text, file=sys.stderr)
         return 2
     results = []
     for platform in [known[name] for name in names] or PLATFORMS:

@@ -296,7 +296,7 @@ def test_cross_build_uses_optional_answers_from_the_machine_file(source, tmp_pat
     assert "the machine file says NO" in out.stdout
     cross.write_text(text % "libreplace_have_setuid = 'NO'\n")
     out = meson("setup", tmp_path / "b4", source, "-Dpython=false", "--cross-file", cross)
-    assert "overrides that nothing asks for: libreplace_have_setuid (machine file" in out.stdout
+    assert "answers that were not used: libreplace_have_setuid (machine file" in out.stdout
     cross.write_text(text % "libreplace_have_linux_thread_credentials = 'perhaps'\n")
     out = meson("setup", tmp_path / "b3", source, "-Dpython=false", "--cross-file", cross)
     assert out.returncode != 0

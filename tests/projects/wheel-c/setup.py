@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A plain C extension; the command tells what compiler and linker need."""
+"""A plain C extension. libreplace config prints the options for the compiler and the linker."""
 
 import shlex
 import subprocess

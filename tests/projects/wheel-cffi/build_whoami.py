@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What cffi makes the extension of; replace tells where its header files are."""
+"""The source of a cffi extension. replace.get_include() is the folder of the header files."""
 
 import shlex
 import subprocess

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A package that brings its own copy of replace."""
+"""A package with a vendored copy of replace."""
 
 from ._vendor import replace
 
