@@ -89,7 +89,11 @@ def claimed(text):
     return None
 
 
-CASES = [(page, kind, text, line) for page in PAGES for kind, text, line in blocks(page)]
+#: Tutorials: one test runs all blocks of the page, in order.
+TUTORIALS = {"start-package.md": "test_start_package.py"}
+CASES = [
+    (page, kind, text, line) for page in PAGES if page.name not in TUTORIALS for kind, text, line in blocks(page)
+]
 PYTHON = [
     pytest.param(text, id=f"{page.name}:{line}")
     for page, kind, text, line in CASES
@@ -130,7 +134,7 @@ def test_command_is_run_by_a_test(command):
 
 def test_the_tests_that_are_named_are_there():
     names = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    for test in set(ELSEWHERE.values()):
+    for test in {*ELSEWHERE.values(), *TUTORIALS.values()}:
         if test.startswith("test_") and not test.endswith(".py"):
             assert f"def {test}(" in names, test
         else:
