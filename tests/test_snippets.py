@@ -91,9 +91,7 @@ def claimed(text):
 
 #: Tutorials: one test runs all blocks of the page, in order.
 TUTORIALS = {"start-package.md": "test_start_package.py"}
-CASES = [
-    (page, kind, text, line) for page in PAGES if page.name not in TUTORIALS for kind, text, line in blocks(page)
-]
+CASES = [(page, kind, text, line) for page in PAGES if page.name not in TUTORIALS for kind, text, line in blocks(page)]
 PYTHON = [
     pytest.param(text, id=f"{page.name}:{line}")
     for page, kind, text, line in CASES

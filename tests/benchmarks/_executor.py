@@ -1,21 +1,21 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""IdentityExecutor against ThreadPoolExecutor, each question in a process of its own.
+"""Compares IdentityExecutor with ThreadPoolExecutor.  Each measurement has a process of its own.
 
 usage: python tests/benchmarks/_executor.py ratio CORES WORKERS COUNT ROUNDS
        python tests/benchmarks/_executor.py affinity CORES COUNT ROUNDS
        python tests/benchmarks/_executor.py changes WHO WORKERS IN_FLIGHT TASKS    (run under strace)
 
-ratio prints JSON: the same user's tasks, one at a time and as a burst.  CORES: one, or all.  On several, the scheduler
-puts a worker beside the thread that submits or on another core, and leaves it there; waking it costs 20 us or 70 us,
-whichever executor it belongs to.  On one core, all workers are where the submitter is.
+ratio prints JSON: tasks of one user, one at a time and as a burst.  CORES is one or all.  With several cores, the
+scheduler puts a worker on the submitter's core or on another one, and leaves it there; to wake it costs 20 us or 70 us,
+with either executor.  With one core, all workers are on the submitter's core.
 
-affinity prints JSON: 4 users at random on 4 idle workers, one task at a time, against a pool that gives a task to any
-idle worker: what it is worth to look for the one that is that user already.
+affinity prints JSON: tasks of 4 random users on 4 idle workers, one at a time.  IdentityExecutor looks for the worker
+that holds the user's identity; the other pool gives the task to any idle worker.
 
-changes runs TASKS tasks (WHO: same, random,
-or each: random users on a ThreadPoolExecutor that enters and leaves for each task) with at most IN_FLIGHT submitted at
-a time (0: all at once) between two accesses of MARK, which strace sees.
+changes runs TASKS tasks between two accesses of MARK, which strace sees.  At most IN_FLIGHT tasks are submitted at a
+time (0: all at once).  WHO is same (one user), random (random users), or each (random users on a ThreadPoolExecutor
+that enters and leaves for each task).
 """
 
 import concurrent.futures
@@ -40,13 +40,13 @@ def nothing():
 
 
 def wait():
-    """As long as a small read from a disk."""
+    """Wait as long as a small read from a disk takes."""
     time.sleep(0.001)
     return os.geteuid()
 
 
 def ratios(workers, count, rounds):
-    """{how: (ratio, microseconds of ours, of theirs)}; both pools live on through all rounds."""
+    """Returns {how: (ratio, microseconds of ours, of theirs)}.  Both pools stay open in all rounds."""
     with (
         replace.IdentityExecutor(workers) as ours,
         concurrent.futures.ThreadPoolExecutor(workers) as theirs,
@@ -73,7 +73,7 @@ def ratios(workers, count, rounds):
 
 
 def any_idle_worker(pool, task, anybody):
-    """Pool.give_to_idle() without a look at whom the workers are."""
+    """Pool.give_to_idle(), but it does not look at the workers' identities."""
     key, stack = next(iter(pool.idle.items()))
     worker = stack.pop()
     if not stack:
@@ -84,8 +84,8 @@ def any_idle_worker(pool, task, anybody):
 
 
 def affinity(count, rounds):
-    """(ratio, microseconds of ours, of a pool without it)."""
-    looks = _pool.Pool.give_to_idle
+    """Returns (ratio, microseconds of ours, of a pool that uses any idle worker)."""
+    own_worker_first = _pool.Pool.give_to_idle
 
     def in_turn(executor, give):
         chosen = random.Random(1)
@@ -101,11 +101,11 @@ def affinity(count, rounds):
         for executor in (ours, theirs):
             together = threading.Barrier(4)
             concurrent.futures.wait([executor.submit(user, together.wait) for user in USERS[:4]])
-        return ratio(in_turn(ours, looks), in_turn(theirs, any_idle_worker), count, rounds)
+        return ratio(in_turn(ours, own_worker_first), in_turn(theirs, any_idle_worker), count, rounds)
 
 
 def changes(who, workers, in_flight, tasks):
-    """Runs the tasks between the two marks, and checks that each ran as its user."""
+    """Run the tasks between the two marks, and check that each ran as its user."""
     chosen = random.Random(1)
     users = [ALICE if who == "same" else chosen.choice(USERS) for _ in range(tasks)]
     slots = threading.Semaphore(in_flight or tasks)

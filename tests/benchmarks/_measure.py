@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the benchmarks share: ratios measured in turn, rows with limits, and on what machine.
+"""Functions that the benchmarks share: times, ratios, and facts about the machine.
 
-Not a program: see identity.py and compare.py beside it.
+The programs are identity.py and compare.py.
 """
 
 import os
@@ -17,20 +17,21 @@ ALICE = replace.Identity(80001, 80011, [80011, 80021])
 
 def needs_root():
     if os.geteuid() != 0:
-        raise SystemExit("needs root: real ids are switched")
+        raise SystemExit("run this program as root: it switches real ids")
 
 
 def timed(body, count):
-    """Seconds that body(count) takes."""
+    """Returns the seconds that body(count) takes."""
     started = time.perf_counter()
     body(count)
     return time.perf_counter() - started
 
 
 def ratio(ours, theirs, count=400, rounds=101):
-    """(the median of ours / theirs, microseconds of one of ours and of theirs), each round measuring both in turn.
+    """Returns the median of ours / theirs, and the microseconds for one of ours and one of theirs.
 
-    Of each round its own ratio: a machine that changes its pace between rounds does not change that.
+    Each round measures both and has a ratio of its own, so a machine that becomes slower between rounds does not
+    change the result.
     """
     pairs = []
     for turn in range(rounds + 5):
@@ -38,11 +39,11 @@ def ratio(ours, theirs, count=400, rounds=101):
         for body in (ours, theirs) if turn % 2 else (theirs, ours):
             seen[body] = timed(body, count) / count * 1e6
         pairs.append((seen[ours] / seen[theirs], seen[ours], seen[theirs]))
-    return tuple(statistics.median(column) for column in zip(*pairs[5:], strict=True))  # the first ones warm up
+    return tuple(statistics.median(column) for column in zip(*pairs[5:], strict=True))  # the first five warm up
 
 
 def machine():
-    """Where and when this was measured."""
+    """Facts about this machine, and the date."""
     return {
         "kernel": platform.release(),
         "libc": " ".join(platform.libc_ver()),

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""compare.py's results as docs/plots/*.svg: the same results give the same bytes.
+"""Draws docs/plots/*.svg from compare.py's results.  The same results give the same bytes.
 
-Mid-grey on no background, so that they can be read on white and on black.
+Text is mid-grey without a background, so that it is readable on white and on black.
 """
 
 import matplotlib
@@ -13,7 +13,7 @@ from _tables import among, kind  # noqa: E402
 from matplotlib.ticker import FuncFormatter  # noqa: E402
 
 GREY = "#808080"
-# Okabe and Ito's colours, which most colour-blind people can tell apart; each line has a marker of its own, too.
+# Colours of Okabe and Ito, which most colour-blind people can tell apart. Each line also has a different marker.
 LOOKS = {
     "impersonate": ("replace.impersonate", "#0090d0", "o", "-"),
     "os": ("os.set* under a lock", "#d55e00", "s", "-"),
@@ -44,7 +44,7 @@ def duration(us, _=None):
 
 
 def operations(found):
-    """Time of one operation against the number of threads, idle and busy side by side, one scale."""
+    """Draw the time of one operation against the number of threads: idle and busy, side by side on one scale."""
     figure, panels = plt.subplots(1, 2, sharey=True, figsize=(9, 4.8), layout="constrained")
     for panel, busy in zip(panels, (False, True), strict=True):
         rows = [row for row in found["switches"] if bool(row["busy"]) == busy]
@@ -67,7 +67,7 @@ def operations(found):
 
 
 def bars(panel, labels, values, texts, colours, limit=None):
-    """Horizontal bars with their values in a column on the right; and a limit, as a line."""
+    """Draw horizontal bars with their values in a column on the right, and a line at the limit."""
     places = range(len(labels))[::-1]
     panel.barh(places, values, height=0.6, color=colours)
     panel.set_yticks(places, labels)
@@ -123,7 +123,7 @@ def executor(found):
 
 
 def draw(found, folder):
-    """operations.svg, memory.svg and executor.svg, without a date."""
+    """Write operations.svg, memory.svg and executor.svg, without a date."""
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
         for make in (operations, memory, executor):

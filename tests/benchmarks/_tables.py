@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""compare.py's results as the Markdown tables of docs/speed.md, which tests/test_benchmarks.py holds against them."""
+"""Makes the tables of docs/speed.md from compare.py's results.  tests/system/test_benchmarks.py compares them."""
 
 NAMES = {
     "impersonate": "`with replace.impersonate(alice)`",
@@ -13,7 +13,7 @@ NAMES = {
 
 
 def short(us):
-    """A time in three digits."""
+    """A time with three digits and its unit."""
     unit, size = next((unit, size) for unit, size in (("us", 1), ("ms", 1e3), ("s", 1e6)) if us < 1000 * size)
     value = us / size
     return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f} {unit}"
@@ -32,7 +32,7 @@ def among(row):
 
 
 def spread(row):
-    """The median; and from where to where, if the rounds were more than three times apart."""
+    """The median.  If the slowest round took over three times as long as the fastest: also the range."""
     apart = f" ({short(row['low'])} to {short(row['high'])})" if row["high"] > 3 * row["low"] else ""
     return short(row["us"]) + apart
 
@@ -122,7 +122,7 @@ def limits(found):
 
 
 def tables(found):
-    """{name: Markdown}"""
+    """Returns {name: Markdown}."""
     return {
         "idle": switches(found, busy=False),
         "busy": switches(found, busy=True),

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The ways there are to act as a user and come back, each measured in a process of its own.
+"""Measures one way to act as a user and come back.
 
 usage: python tests/benchmarks/_ways.py switch WAY THREADS BUSY SECONDS | identities COUNT | workers COUNT
 
-Prints one JSON object.  compare.py runs this once a cell: what one way leaves behind (threads,
-workers, a changed id) must not reach the next.
+Prints one JSON object.  compare.py runs this program once for each cell, so that the threads, workers and ids of one
+way cannot affect the next.
 """
 
 import concurrent.futures
@@ -27,7 +27,7 @@ import replace
 
 GROUPS = list(ALICE.groups)
 FORK = multiprocessing.get_context("fork")
-ENDS = []  # what is to be called when a cell is done
+ENDS = []  # functions to call when the cell is done
 
 
 def with_impersonate():
@@ -41,7 +41,7 @@ def with_impersonate():
 
 
 def with_os():
-    """What is done today: every thread of the process changes, so only one may be inside."""
+    """The usual way: every thread of the process changes, so a lock lets one thread in."""
     lock = threading.Lock()
 
     def once(body):
@@ -60,7 +60,7 @@ def with_os():
 
 
 def with_ctypes():
-    """Raw system calls, without a look at what they did."""
+    """Raw system calls.  The result is not verified."""
     # asm/unistd_64.h and asm-generic/unistd.h: setgroups, setresgid, setresuid
     setgroups, setresgid, setresuid = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}[platform.machine()]
     libc = ctypes.CDLL(None, use_errno=True)
@@ -85,9 +85,9 @@ def with_ctypes():
 
 
 def with_pyprctl():
-    """cap_set_ids() sets real, effective and saved ids and keeps the permitted capabilities, which lead back.
+    """cap_set_ids() sets real, effective and saved ids.  It keeps the permitted capabilities, which allow the way back.
 
-    It leaves the effective set empty both times, so the set of before is put back last.
+    It leaves the effective set empty both times, so the last step restores the set from before.
     """
     import pyprctl
 
@@ -110,7 +110,7 @@ def serve(pipe, identity):
 
 
 def worker(identity):
-    """(the process, our end of its pipe): a child that has become the user for good."""
+    """Start a child that becomes the user for good.  Returns (process, our end of its pipe)."""
     ours, theirs = FORK.Pipe()
     process = FORK.Process(target=serve, args=(theirs, identity), daemon=True)
     process.start()
@@ -148,7 +148,7 @@ def nothing():
     pass
 
 
-def who():
+def current_ids():
     return [os.geteuid(), os.getegid(), sorted(os.getgroups())]
 
 
@@ -158,7 +158,7 @@ def euid_of(path):
 
 
 def per_operation(once, seconds):
-    """(microseconds of one operation, how many were made)"""
+    """Returns (microseconds for one operation, number of operations)."""
     once(nothing)
     count, started = 0, time.perf_counter()
     while True:
@@ -170,7 +170,7 @@ def per_operation(once, seconds):
 
 
 def switch(way, threads, busy, seconds):
-    """One cell: this way, in a process of so many threads of which so many are busy and the rest wait."""
+    """Measure one cell: this way, in a process of `threads` threads.  `busy` of them run Python, the others wait."""
     replace.setgroups([])
     once = WAYS[way]()  # before the threads: it may fork
     stop, others, loops = threading.Event(), [], []
@@ -185,7 +185,7 @@ def switch(way, threads, busy, seconds):
         others.append(threading.Thread(target=stop.wait))
         others[-1].start()
     changed = None
-    assert once(who) == [ALICE.uid, ALICE.gid, GROUPS]
+    assert once(current_ids) == [ALICE.uid, ALICE.gid, GROUPS]
     if others:
         path = f"/proc/{os.getpid()}/task/{others[0].native_id}/status"
         changed = once(functools.partial(euid_of, path)) != 0
@@ -193,7 +193,7 @@ def switch(way, threads, busy, seconds):
         others.append(threading.Thread(target=loop))
         others[-1].start()
     us, count = per_operation(once, seconds)
-    assert who() == [0, 0, []]
+    assert current_ids() == [0, 0, []]
     stop.set()
     loops.append(True)
     for thread in others:
@@ -204,14 +204,14 @@ def switch(way, threads, busy, seconds):
 
 
 def kilobytes(*fields, pid="self"):
-    """The sum of fields of smaps_rollup, in bytes."""
+    """The sum of these fields of smaps_rollup, in bytes."""
     with open(f"/proc/{pid}/smaps_rollup") as rollup:
         values = {line.split(":")[0]: line.split()[1] for line in rollup if "kB" in line}
     return 1024 * sum(int(values[field]) for field in fields)
 
 
 def identities(count):
-    """Bytes of so many identities of 16 groups each: what Python allocates, and what the process grows by."""
+    """Measure `count` identities of 16 groups: the bytes that Python allocates, and by which the process grows."""
 
     def make():
         return [replace.Identity(100000 + n, 100000 + n, range(n * 16, n * 16 + 16)[::-1]) for n in range(1, count + 1)]
@@ -227,12 +227,12 @@ def identities(count):
 
 
 def workers(count):
-    """Bytes that a worker process of a user adds, each after one task, and the time that it takes to start."""
+    """Measure `count` worker processes: the bytes of each after one task, and the time to start one."""
     replace.setgroups([])
     started, each = time.perf_counter(), []
     for n in range(count):
         each.append(worker(replace.Identity(80001 + n, 80011 + n)))
-        each[-1][1].send(who)
+        each[-1][1].send(current_ids)
         assert each[-1][1].recv() == [80001 + n, 80011 + n, []]
     start = (time.perf_counter() - started) / count
     uss = [kilobytes("Private_Clean", "Private_Dirty", pid=process.pid) for process, _ in each]

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Acting as a user in every way there is, side by side, in one run.
+"""Measures all ways to act as a user, side by side in one run.
 
 usage: python tests/benchmarks/compare.py [--quick] [--json FILE] [--plots FOLDER] [--from FILE]
 (as root; 4 minutes, --quick half a minute; strace counts the system calls; --plots needs matplotlib)
 
-Prints docs/speed.md's tables to standard output, progress to standard error.  --from makes the tables and plots of
-an earlier run's JSON again, and measures nothing.  Exit status 1 if a limit is exceeded.
+Prints the tables of docs/speed.md to standard output, and progress to standard error.  --from measures nothing: it
+makes the tables and plots from the JSON of an earlier run.  Exit status 1 if a limit is exceeded.
 """
 
 import argparse
@@ -31,13 +31,13 @@ HERE = Path(__file__).resolve().parent
 WAYS = ["impersonate", "os", "ctypes", "pyprctl", "worker", "pool"]
 THREADS, QUICK_THREADS = [1, 8, 64, 512, 1024], [1, 8, 64]
 BUSY = 4
-# strace -e trace=/REGEX: every call that changes credentials, on every architecture, and what access(2) comes to
+# For strace -e trace=/REGEX: the calls that change credentials, on every architecture, and the calls of access(2).
 SETTERS = r"set(re|res|fs)?[ug]id(32)?|setgroups(32)?"
 MARKS = r"access|faccessat2?"
 
 
 def child(program, *words, before=()):
-    """What a program of this folder prints, run to its end."""
+    """Run a program of this folder to its end.  Returns its output."""
     command = [*before, sys.executable, HERE / program, *map(str, words)]
     return subprocess.run(command, cwd="/", stdout=subprocess.PIPE, text=True, timeout=120, check=True).stdout
 
@@ -47,9 +47,9 @@ def progress(text):
 
 
 def switches(counts, seconds, rounds):
-    """One row a way, a number of threads and a load: the median, lowest and highest of the rounds.
+    """Returns one row for each way, number of threads and load: the median, lowest and highest of the rounds.
 
-    Each round asks every cell once, so that a machine that changes its pace does that to all of them.
+    Each round measures every cell once.  If the machine becomes slower, that affects all cells alike.
     """
     ways, left_out = list(WAYS), {}
     if importlib.util.find_spec("pyprctl") is None:
@@ -70,20 +70,20 @@ def switches(counts, seconds, rounds):
 
 
 def changes(who, workers, in_flight, tasks):
-    """How many credential-changing system calls the tasks made, in all threads."""
+    """Count the system calls that change credentials, of all tasks, in all threads."""
     with tempfile.NamedTemporaryFile("r", prefix="libreplace-strace-") as log:
         strace = ["strace", "-f", "--seccomp-bpf", "-o", log.name, "-e", f"trace=/^({SETTERS}|{MARKS})$"]
         child("_executor.py", "changes", who, workers, in_flight, tasks, before=strace)
         lines = log.read().splitlines()
     first, last = (n for n, line in enumerate(lines) if "/libreplace-benchmark-mark" in line)
-    # setfsuid(-1) and setfsgid(-1) change nothing: that is how those are read
+    # setfsuid(-1) and setfsgid(-1) change nothing; they read the ids
     calls = sum(bool(re.match(rf"\d+ +({SETTERS})\((?!-1\))", line)) for line in lines[first:last])
     progress(f"executor, {who}, {workers} workers, {in_flight or 'all'} in flight: {calls} changes in {tasks} tasks")
     return {"who": who, "workers": workers, "in_flight": in_flight, "tasks": tasks, "changes": calls}
 
 
 def executor(count, rounds, tasks):
-    """The ratios, and the counts (where strace is there)."""
+    """Returns the ratios, and the counts if strace is installed."""
     found = {"ratios": [], "changes": []}
     for cores, workers in itertools.product(("one", "all"), (1, 8)):
         answer = json.loads(child("_executor.py", "ratio", cores, workers, count, rounds))
@@ -92,7 +92,7 @@ def executor(count, rounds, tasks):
             found["ratios"].append(row)
             progress(f"executor, one user, {kind(row)}: {value:.3f} ({ours:.1f} us : {theirs:.1f} us)")
     if not shutil.which("strace"):
-        progress("the changes are not counted: needs strace")
+        progress("changes are not counted; install strace to count them")
         return found
     for case in (("same", 1, 1), ("same", 8, 1), ("same", 8, 0), ("random", 8, 0), ("random", 8, 16), ("random", 8, 8)):
         found["changes"].append(changes(*case, tasks))
@@ -101,7 +101,7 @@ def executor(count, rounds, tasks):
 
 
 def limits(found):
-    """What is promised: [what, seen, limit, whether a time decides]."""
+    """Returns the limits: what, the value seen, the limit, and whether the value is a time."""
     rows = [
         ["10 000 identities of 16 groups: MB that Python allocates", found["identities"]["traced"] / 1e6, 10, False]
     ]
@@ -109,13 +109,13 @@ def limits(found):
         ["10 000 identities of 16 groups: MB that the process grows by", found["identities"]["grown"] / 1e6, 10, False]
     ]
     for row in found["executor"]["ratios"]:
-        if row["cores"] == "one":  # on several, chance decides (_executor.py)
+        if row["cores"] == "one":  # with several cores the result is random (_executor.py)
             rows.append([f"time of a task of the same user, {kind(row)}", row["ratio"], 1.25, True])
     each = {row["tasks"]: row["changes"] for row in found["executor"]["changes"] if row["who"] == "each"}
     for row in found["executor"]["changes"]:
         if row["who"] == "same":
             rows.append([f"changes, tasks of the same user, {among(row)}", row["changes"], 0, False])
-        elif row["who"] == "random":  # fewer than one enter and leave each
+        elif row["who"] == "random":  # fewer than one entry for each task
             rows.append([f"changes, tasks of 64 users, {among(row)}", row["changes"], each[row["tasks"]] - 1, False])
     return [{"what": what, "seen": seen, "limit": limit, "timed": timed} for what, seen, limit, timed in rows]
 
@@ -124,7 +124,7 @@ def measure(quick):
     needs_root()
     if replace.SCOPE != "thread":
         raise SystemExit(
-            "needs a build whose calls change one thread (-Dcredentials=syscall): there is nothing to compare"
+            "calls change the whole process, so there is nothing to compare; build with -Dcredentials=syscall"
         )
     started = time.monotonic()
     rows, left_out = switches(QUICK_THREADS if quick else THREADS, *((0.15, 1) if quick else (0.35, 5)))
@@ -138,15 +138,19 @@ def measure(quick):
 
 
 def main():
-    """Measure (or read), print, plot; returns the exit status."""
+    """Measure or read, then print and plot.  Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer threads and shorter stretches")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results there")
-    parser.add_argument("--plots", metavar="FOLDER", type=Path, help="draw them into this folder (needs matplotlib)")
-    parser.add_argument("--from", metavar="FILE", type=Path, dest="earlier", help="measure nothing: the JSON of before")
+    parser.add_argument("--quick", action="store_true", help="fewer threads and shorter measurements")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to this file")
+    parser.add_argument(
+        "--plots", metavar="FOLDER", type=Path, help="draw the plots into this folder (needs matplotlib)"
+    )
+    parser.add_argument(
+        "--from", metavar="FILE", type=Path, dest="earlier", help="measure nothing; read the JSON of an earlier run"
+    )
     options = parser.parse_args()
     if options.plots and importlib.util.find_spec("matplotlib") is None:
-        raise SystemExit("--plots needs matplotlib: pip install matplotlib, or this project's extra 'plots'")
+        raise SystemExit("--plots needs matplotlib; install it, or this project's extra 'plots'")
     found = json.loads(options.earlier.read_text()) if options.earlier else measure(options.quick)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")

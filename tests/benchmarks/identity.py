@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What taking an identity on costs: each figure a ratio of two times from this one run.
+"""Measures what it costs to enter and leave an identity.  Each figure is a ratio of two times in one run.
 
 usage: python tests/benchmarks/identity.py   (as root; needs a C compiler, meson and ninja)
 
-The two sides of a ratio are measured in turn, 101 rounds; the figure is the median of the rounds' ratios.
+The two sides of a ratio are measured in turn, in 101 rounds.  The figure is the median of the rounds' ratios.
 Exit status 1 if a figure is above its limit.
 """
 
@@ -28,7 +28,7 @@ ROUNDS, COUNT = 101, 400
 
 
 def built(folder):
-    """The extension of loops.c, linked with a C library built from this tree."""
+    """Build loops.c with the C library of this source.  Returns the extension module."""
     meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
     environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}
@@ -74,15 +74,15 @@ def two(count):
 
 
 def hand_offs(body):
-    """How often another of 4 busy Python threads ran during 2000 times body(1)."""
+    """Count how often one of 4 busy Python threads ran during 2000 calls of body(1)."""
     ticks, stop = [0], []
 
     def busy():
         while not stop:
             ticks[0] += 1
-            time.sleep(0)  # lets the GIL go, or nobody else would ever get it
+            time.sleep(0)  # releases the GIL; otherwise no other thread would run
 
-    sys.setswitchinterval(1000)  # so that only a released GIL lets another thread run
+    sys.setswitchinterval(1000)  # 1000 s: another thread runs only if the GIL is released
     threads = [threading.Thread(target=busy) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -101,7 +101,7 @@ def hand_offs(body):
 
 
 def with_threads(count):
-    """The cost of `with impersonate` in a process of so many threads, against the same with one, in turn."""
+    """Returns the cost of `with impersonate` in a process of `count` threads, divided by the cost with one thread."""
     stop, idle = threading.Event(), []
     threading.stack_size(256 * 1024)
     alone = [timed(with_impersonate, COUNT) for _ in range(ROUNDS)]
@@ -122,7 +122,7 @@ def start_up(module):
 
 
 def main():
-    """Print the table; returns the exit status."""
+    """Print the table.  Returns the exit status."""
     needs_root()
     replace.setgroups([])
     with tempfile.TemporaryDirectory() as folder:

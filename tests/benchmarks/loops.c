@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The C side of identity.py, as an extension that keeps the GIL: a switch there and back as
- * six bare system calls, as libreplace_enter() and libreplace_leave(), and single calls. Each
- * function takes how often; built by identity.py.
+ * The C side of identity.py, an extension module that keeps the GIL. It switches there and back
+ * with six bare system calls, with libreplace_enter() and libreplace_leave(), or with two calls.
+ * The argument of each function is the number of repetitions. identity.py builds it.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -1,10 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The golden modules: what the generator writes for each platform family, read and reviewed.
+"""Writes the golden files: the generated C of each platform family, which people review.
 
-golden/PLATFORM/answers.json holds the answers, taken from a build with that platform's
-own headers (`adopt`); beside it lies every generated text.  `python tests/programs/golden.py
-update` writes them anew, and answers new questions with no; test_golden.py fails when they are stale.
+usage: python tests/programs/golden.py update
+       python tests/programs/golden.py adopt PLATFORM BUILD/detect/answers.json
+
+golden/PLATFORM/answers.json has the answers of a build with that platform's own headers; `adopt` writes it.  The
+generated files are in the same folder.  `update` writes them again, and answers new questions with no.  test_golden.py
+fails if a file is out of date.
 """
 
 import json
@@ -30,7 +33,7 @@ def generated(platform: Path) -> dict[str, str]:
 
 
 def portable(answers: dict[str, str]) -> dict[str, str]:
-    """The answers without what belongs to one machine, toolchain, run or version."""
+    """The answers without those that depend on one machine, toolchain, run or version."""
     kept = {
         k: v
         for k, v in answers.items()
@@ -47,7 +50,7 @@ def write_answers(platform: Path, answers: dict[str, str]) -> None:
 
 
 def complete(answers: dict[str, str]) -> dict[str, str]:
-    """The answers, with a no to each question that came later; `adopt` asks it with that platform's headers."""
+    """The answers, with a no to each new question.  Only `adopt` has the platform's own answer."""
     blank = {}
     for question in questions():
         answer, how = ("unknown", "not run") if question.kind == "run" else ("no", "compiled")

@@ -1,14 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""10 000 interrupts at random moments: is the thread ever left switched, or more than it was?
+"""Throws 10 000 interrupts at random moments, and checks that no thread stays switched.
 
 usage: python tests/programs/interrupts.py [SCALE | naive]   (as root; SCALE 1 is 10 000)
 
-KeyboardInterrupt in the main thread and PyThreadState_SetAsyncExc in a worker, over
-`with impersonate`, acting_as and run_as, in every level.  After each one, already in the
-except clause, the thread's ids are read.  Prints one line of JSON; exit status 1 if any was
-wrong.  `naive` tries a context manager written in Python instead, which must be caught.
-test_interrupts.py runs it on each CPython.
+The interrupts are KeyboardInterrupt in the main thread and PyThreadState_SetAsyncExc in a worker.  They hit
+`with impersonate`, acting_as and run_as, at every level.  The except clause reads the thread's ids.  Prints one line of
+JSON.  Exit status 1 if any ids were wrong.  `naive` tries a context manager written in Python instead; the program
+must find its errors.  test_interrupts.py runs this program on each CPython.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ inject = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class Stop(BaseException):
-    """What is thrown into a worker."""
+    """The exception that is thrown into a worker."""
 
 
 def ids():
@@ -40,7 +39,7 @@ def ids():
 
 
 def work():
-    """A little of what a server does."""
+    """Some work in Python."""
     return sum(number for number in range(5))
 
 
@@ -59,7 +58,7 @@ def called(level):
 
 
 class Naive:
-    """A context manager as one would write it in Python: what the test must be able to catch."""
+    """A context manager written in Python.  The program must find that it leaves threads switched."""
 
     def __enter__(self):
         replace.setresuid(-1, 80001, -1)
@@ -76,8 +75,8 @@ def naive(level):
 class Thrower:
     """A thread that throws one interrupt, at a random moment, each time that it is armed.
 
-    Not armed, it throws nothing: who handles an interrupt or is done cannot meet another.
-    Armed for the wanted-th time, it says so with thrown after it threw.
+    It throws nothing while it is not armed, so code that handles an interrupt does not meet a second one.
+    `wanted` counts how often it was armed.  After each throw it sets `thrown` to that count.
     """
 
     def __init__(self, throw, within):
@@ -89,7 +88,7 @@ class Thrower:
 
     def work(self):
         while not self.done:
-            # Not for ever: CPython may forget to look at a signal until another thread asks for the GIL.
+            # With a timeout: CPython may not handle a signal until another thread asks for the GIL.
             if self.armed.acquire(timeout=0.005) and not self.done:
                 number = self.wanted
                 time.sleep(random.random() * self.within)
@@ -99,7 +98,7 @@ class Thrower:
     def arm(self):
         self.wanted += 1
         if self.armed.locked():
-            self.armed.release()  # a C function: an interrupt finds it done or not begun
+            self.armed.release()  # a C function: an interrupt arrives before or after it
 
     def __enter__(self):
         return self
@@ -110,7 +109,7 @@ class Thrower:
 
 
 def until_interrupted(thrower, body):
-    """A function of its own: of a loop's jumps, CPython 3.13 leaves some out of the try statement around it."""
+    """Run body until interrupted.  Not in hammer(): CPython 3.13 puts some jumps of a loop outside its try."""
     while True:
         thrower.arm()
         late = None
@@ -118,11 +117,11 @@ def until_interrupted(thrower, body):
             for level in LEVELS:
                 body(level)
             if late is None and thrower.thrown == thrower.wanted:
-                late = time.monotonic() + 0.1  # then it was swallowed, say in a weak reference's callback
+                late = time.monotonic() + 0.1  # then it was lost, for example in a weak reference's callback
 
 
 def hammer(throw, body, count, kind):
-    """Run body all the time while count interrupts arrive; (caught, wrong)."""
+    """Run body while count interrupts arrive.  Returns (caught, wrong)."""
     base, caught, wrong = ids(), 0, 0
     with Thrower(throw, 0.0003) as thrower:
         while caught < count:
@@ -150,18 +149,18 @@ def keyboard(body, count):
 
 
 def in_workers_of_asyncio(count):
-    """Into the worker while run_as() is at work in it; then another task of that worker says what it is."""
+    """Interrupt the worker of run_as().  Then another task in that worker reads the thread's ids."""
     target = []
     caught = wrong = 0
 
     def task():
         target[:] = [threading.get_ident()]
         thrower.arm()
-        while target:  # until it is on its way: it arrives here, on leaving or soon after
+        while target:  # until it is thrown: it arrives here, while the identity is left, or soon after
             work()
 
     def throw():
-        if target:  # a task that an earlier one ended has none
+        if target:  # a task that an earlier interrupt ended has no target
             inject(ctypes.c_ulong(target.pop()), ctypes.py_object(Stop))
 
     async def main():
@@ -185,9 +184,9 @@ def in_workers_of_asyncio(count):
 
 
 def interrupted_loop(base):
-    """In a child: one KeyboardInterrupt while run_as() is awaited.
+    """In a child process: one KeyboardInterrupt while run_as() is awaited.
 
-    Exit status: 0, 1 if the ids are wrong after it, or 2 if it is to be done again.
+    Exit status: 0; 1 if the ids are wrong afterwards; 2 if the caller must try again.
     """
 
     async def main():
@@ -199,18 +198,18 @@ def interrupted_loop(base):
         asyncio.run(main())
     except KeyboardInterrupt:
         os._exit(ids() != base)
-    except RuntimeError:  # CPython 3.10's, of its own lock met half-way
+    except RuntimeError:  # from CPython 3.10, if the interrupt hits its own lock
         os._exit(2 if ids() == base else 1)
 
 
 def in_the_loop(count):
-    """KeyboardInterrupt in the thread of the loop; each in a child, since CPython 3.10's asyncio can hang after it."""
+    """KeyboardInterrupt in the event loop's thread, each in a child: CPython 3.10's asyncio can hang after it."""
     base, caught, wrong = ids(), 0, 0
     while caught < count:
         child = multiprocessing.get_context("fork").Process(target=interrupted_loop, args=(base,))
         child.start()
         child.join(2)
-        if child.exitcode is None:  # swallowed in a weak reference's callback, or asyncio waits for ever
+        if child.exitcode is None:  # lost in a weak reference's callback, or asyncio hangs
             child.kill()
             child.join()
         elif child.exitcode != 2:
@@ -222,7 +221,7 @@ def in_the_loop(count):
 def main():
     argument = sys.argv[1] if len(sys.argv) > 1 else "1"
     scale = 1.0 if argument == "naive" else float(argument)
-    logging.disable()  # asyncio tells of workers that an interrupt ended
+    logging.disable()  # asyncio logs each worker that an interrupt ended
     replace.setgroups([])
     sys.setswitchinterval(1e-5)
     plan = [

@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Would the tests notice?  Wrong versions of the C library, each built and judged by the C tests.
+"""Mutation test: builds wrong versions of the C library, and checks that the C tests fail with each.
 
 usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as root, on Linux with glibc)
 
-Every function of replace/core/ and every body of the generated module is changed in turn, by the rules of
-tests/support/mutations.py: a condition holds always or never, an operand, call or assignment is left out, nothing is
-done or told, two steps or arguments change places, users are mistaken for groups.  Judges: conformance.c, guard.c, edges.c, threads.c and open_beneath.c of
-tests/c/, faults.c under strace, and every transition against the model.  A mutant that no judge notices is a gap in the tests, and exit
-status 1, unless EQUIVALENT says why it does no harm.  --share N tries one of N mutants, always the same ones; --only
-those whose name holds the text; --list only names them.
+A mutant has one change in a function of replace/core/ or in a generated body, by a rule of tests/support/mutations.py:
+a condition is always or never true; an operand, a call or an assignment is left out; a function does or returns
+nothing; two steps or arguments change places; users and groups are confused.  The judges are conformance.c, guard.c,
+edges.c, threads.c and open_beneath.c of tests/c/, faults.c under strace, and every transition against the model.  If no
+judge notices a mutant, the tests have a gap, and the exit status is 1.  EQUIVALENT lists mutants that do no harm, with
+the reason.  --share N tries one of N mutants, always the same ones.  --only tries those whose name contains the text.
+--list only prints the names.
 """
 
 from __future__ import annotations
@@ -38,61 +39,61 @@ SOURCES = (
     *("capabilities_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
 )
 JUDGES = ("conformance", "guard", "edges", "transitions", "faults", "threads", "open_beneath")
-#: Who judges the mutants of a file; those of the others, _OF_CORE.
+#: File -> the judges of its mutants. _OF_CORE has those of all other files.
 _OF_FILE = {"replace_calls.c": ("conformance", "guard", "transitions"), "open_beneath_linux.c": ("open_beneath",)}
 _OF_CORE = ("guard", "edges", "faults", "threads")
-#: Not mutated: words for people; what the judges cannot try, and tests/test_executor.py does.
+#: Files without mutants: texts for people, and a file that only tests/test_executor.py tests.
 APART = ("names.c", "private_fs_linux.c")
-HANG = 60  # seconds; a mutant that hangs is noticed
+HANG = 60  # seconds; a hang counts as noticed
 
-#: What does no harm, or cannot be tried here: (function, rule) -> the numbers of the mutants, and why
-_READ_AGAIN = "what it says is read again from the kernel, or compared with what is different anyway"
+#: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
+_READ_AGAIN = "the value is read again from the kernel, or compared with values that differ anyway"
 _SET_TO_ZERO = "a guard is set to zero before it is used (guard.h)"
 _ORDER_OF_SHOWN_IDS = "the kernel shows groups in another order only in a user namespace of several ranges"
 EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
-    ("become_for_good", "call is left out"): ((1, 2), "abort(), where a child cannot become the user: it always can"),
+    ("become_for_good", "call is left out"): ((1, 2), "abort() if a child cannot become the user, but it always can"),
     ("become_for_good", "condition is false"): ((2,), "both branches abort"),
     ("become_for_good", "condition is true"): ((2,), "both branches abort"),
     ("become_for_good", "operand is left out"): ((7,), "capget() does not fail"),
-    ("become_for_good", "steps change places"): ((1,), "both ids are the thread's own, so neither step needs the other"),
+    ("become_for_good", "steps change places"): ((1,), "both ids are the thread's own, so the order is free"),
     ("can_return", "operand is left out"): ((3,), "no level changes the saved id"),
     ("compare", "assignment is left out"): ((1, 2), _READ_AGAIN),
-    ("compare", "condition is false"): ((1, 2), "a short cut: all is read and compared below"),
-    ("libreplace_alone", "nothing is done"): ((1,), "only builds whose calls change the process ask"),
-    ("libreplace_alone", "operand is left out"): ((1,), "only builds whose calls change the process ask"),
+    ("compare", "condition is false"): ((1, 2), "a short cut: the code below reads and compares everything"),
+    ("libreplace_alone", "nothing is done"): ((1,), "only builds whose calls change the process call it"),
+    ("libreplace_alone", "operand is left out"): ((1,), "only builds whose calls change the process call it"),
     ("libreplace_check", "call is left out"): ((3,), "capget() does not fail"),
     ("libreplace_enter", "assignment is left out"): ((2, 3), _SET_TO_ZERO),
     ("libreplace_enter", "target is left out"): ((1, 2), _SET_TO_ZERO),
-    ("libreplace_initgroups", "call is left out"): ((1,), "free()"),
+    ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no judge measures that"),
     ("libreplace_clear_capabilities", "assignment is left out"): ((1,), _SET_TO_ZERO),
-    ("libreplace_read_all", "assignment is left out"): ((1, 2), "only kernels without fs ids come here"),
+    ("libreplace_read_all", "assignment is left out"): ((1, 2), "runs only on kernels without fs ids"),
     ("libreplace_same_groups", "call is left out"): ((1,), _ORDER_OF_SHOWN_IDS),
     ("libreplace_same_groups", "condition is false"): ((2,), _ORDER_OF_SHOWN_IDS),
     ("libreplace_same_groups", "condition is true"): ((2,), _ORDER_OF_SHOWN_IDS),
     ("libreplace_same_groups", "operand is left out"): ((2, 3), _ORDER_OF_SHOWN_IDS),
     ("libreplace_walk", "assignment is left out"): ((1,), _READ_AGAIN),
-    ("libreplace_walk", "condition is false"): ((1,), "a short cut: each step skips what is right already"),
+    ("libreplace_walk", "condition is false"): ((1,), "a short cut: each step skips ids that are right already"),
     ("libreplace_walk", "operand is left out"): ((1, 2), "the fs id differs as well"),
     ("libreplace_walk", "target is left out"): ((1, 2), _READ_AGAIN),
-    ("restore", "assignment is left out"): ((2,), "it succeeded, so nobody reads the error"),
+    ("restore", "assignment is left out"): ((2,), "it succeeded, so no caller reads the error"),
     ("restore", "operand is left out"): ((4,), _READ_AGAIN),
     ("restore", "steps change places"): ((1,), "it is tried twice either way"),
     ("set_gids", "arguments change places"): ((1,), "every level has the same real and effective gid"),
     ("set_uids", "assignment is left out"): ((1, 3, 4), _READ_AGAIN),
     ("set_uids", "target is left out"): ((1,), _READ_AGAIN),
-    ("restore_capabilities", "condition is false"): ((1,), "a short cut: setting what is there changes nothing"),
+    ("restore_capabilities", "condition is false"): ((1,), "a short cut: setting the present value changes nothing"),
     ("thread_ended", "assignment is left out"): ((1,), "the thread has ended"),
-    ("walk_in", "arguments change places"): ((1,), "either id tells whether it is mapped, and the walk sets both"),
+    ("walk_in", "arguments change places"): ((1,), "either id shows whether it is mapped, and the walk sets both"),
     ("walk_in", "condition is false"): ((3,), "getters do not fail"),
 }  # fmt: skip
 
 
 class Build:
-    """The objects and programs of one platform, recompiled where a file changes."""
+    """The objects and programs of one platform.  Only the changed file is compiled again."""
 
     def __init__(self, folder: Path, platform: str = "linux-glibc-x86_64", compiler: tuple[str, ...] = ("cc",)) -> None:
         self.folder, self.family = folder, golden.GOLDEN / platform
-        self.wide = "32" if platform.endswith("i386") else ""  # of the names that strace knows
+        self.wide = "32" if platform.endswith("i386") else ""  # the ending of the names in strace
         include = folder / "include" / "libreplace"
         include.mkdir(parents=True)
         for header in (*self.family.glob("*.h"), *(CORE / "libreplace").glob("*.h")):
@@ -141,7 +142,7 @@ class Build:
         subprocess.run([*self.cc, "-shared", *objects, "-pthread", "-o", library], check=True)
 
     def judge(self, file: str = "", call: str = "") -> str:
-        """Which of the judges that this file, and of calls this one, matter to notices; empty if none does."""
+        """The name of the first judge of this file, and of this call, that notices the mutant, or ""."""
         judges = {
             "conformance": lambda: self._fails("conformance"),
             "guard": lambda: self._fails("guard"),
@@ -155,7 +156,7 @@ class Build:
         return next((name for name in chosen if self._notices(judges[name])), "")
 
     def _transitions(self, call: str) -> bool:
-        """Whether a transition of the call, or of all without a name, is not as the model says."""
+        """Whether a transition of the call differs from the model.  Without a name: a transition of any call."""
         todo = [one for one in transitions.everything() if call in ("", one[3] + one[0])]
         text = self._output("transitions", "ours", *([call] if call else [])) if todo else ""
         return bool(transitions.wrong(transitions.parse(text), todo))
@@ -164,7 +165,7 @@ class Build:
     def _notices(judge: object) -> bool:
         try:
             return bool(judge())  # type: ignore[operator]
-        except (subprocess.TimeoutExpired, ValueError, KeyError):  # it hangs, or prints nonsense
+        except (subprocess.TimeoutExpired, ValueError, KeyError):  # it hangs, or prints something else
             return True
 
     def _output(self, name: str, *arguments: str) -> str:
@@ -175,7 +176,7 @@ class Build:
         return subprocess.run([self.folder / name], capture_output=True, check=False, timeout=HANG).returncode != 0
 
     def _faults(self) -> bool:
-        """What test_faults.py asserts, in short: caught on the way in, overcome on the way out, nothing left over."""
+        """test_faults.py in short: faults are found on entry and overcome on leaving, and ids are restored."""
         setters = [name + self.wide for name in ("setgroups", "setresgid", "setresuid")]
         getters = ["getgroups" + self.wide, "getresuid" + self.wide, "getresgid" + self.wide]
         cases = [(f"{call}:retval=0:when=1", "enter -1 1 7 2") for call in setters]
@@ -206,7 +207,7 @@ class Build:
 
 
 def all_mutants(texts: dict[str, str]) -> list[tuple[str, str, str]]:
-    """(name, file, text) of each."""
+    """(name, file, text) of each mutant."""
     found = []
     for file, text in texts.items():
         if file not in APART:
@@ -215,7 +216,7 @@ def all_mutants(texts: dict[str, str]) -> list[tuple[str, str, str]]:
 
 
 def equivalent(name: str) -> str:
-    """Why a mutant does no harm; empty if it does."""
+    """The reason why a mutant does no harm, or ""."""
     match = re.fullmatch(r"\S+ (\w+): (.*) (\d+)", name)
     assert match, name
     numbers, why = EQUIVALENT.get((match[1], match[2]), ((), ""))
@@ -223,27 +224,27 @@ def equivalent(name: str) -> str:
 
 
 def narrow() -> list[str]:
-    """The names of the 16-bit calls in the place of the 32-bit ones, on i386, that nobody notices."""
+    """On i386, put each 16-bit call in the place of its 32-bit call.  Returns the names that no judge notices."""
     gaps = []
     with tempfile.TemporaryDirectory(prefix="libreplace-mutants-") as folder:
         build = Build(Path(folder), "linux-glibc-i386", ("cc", "-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"))
-        assert not build.judge(), "a judge fails without any mutation"
+        assert not build.judge(), "a judge fails without a mutation"
         text = build.texts()["replace_calls.c"]
         for number in sorted(set(re.findall(r"SYS_(\w+)32", text))):
             build.compile("replace_calls.c", text.replace(f"SYS_{number}32", f"SYS_{number}"))
             build.link()
             noticed = build.judge()
-            print(f"{noticed or 'NOBODY':12} i386: 16-bit {number}", flush=True)
+            print(f"{noticed or 'NO JUDGE':12} i386: 16-bit {number}", flush=True)
             gaps += [] if noticed else [number]
     return gaps
 
 
 def main() -> int:
-    """Print a line a mutant; returns the exit status."""
-    parser = argparse.ArgumentParser(description="wrong versions of the C library, judged by the C tests")
-    parser.add_argument("--list", action="store_true", help="only name the mutants")
-    parser.add_argument("--share", type=int, default=1, metavar="N", help="try one of N")
-    parser.add_argument("--only", default="", metavar="TEXT", help="try those whose name holds the text")
+    """Print one line for each mutant.  Returns the exit status."""
+    parser = argparse.ArgumentParser(description="build wrong C libraries, and check that the C tests fail with each")
+    parser.add_argument("--list", action="store_true", help="only print the names of the mutants")
+    parser.add_argument("--share", type=int, default=1, metavar="N", help="try one of N mutants")
+    parser.add_argument("--only", default="", metavar="TEXT", help="try the mutants whose name contains the text")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="libreplace-mutants-") as folder:
         builds: SimpleQueue[Build] = SimpleQueue()
@@ -252,7 +253,7 @@ def main() -> int:
         build = builds.get()
         noticed = build.judge()
         if noticed:
-            raise SystemExit(f"{noticed} fails without any mutation")
+            raise SystemExit(f"{noticed} fails without a mutation; fix that first")
         texts = build.texts()
         builds.put(build)
         every = all_mutants(texts)
@@ -260,7 +261,7 @@ def main() -> int:
             bool(equivalent(name)) for name, _, _ in every
         )
         if stale:
-            raise SystemExit(f"{stale} entries of EQUIVALENT name no mutant")
+            raise SystemExit(f"{stale} numbers in EQUIVALENT belong to no mutant; remove or change them")
         todo = [one for one in every if options.only in one[0]]
         todo = [one for one in todo if zlib.crc32(one[0].encode()) % options.share == 0 and not equivalent(one[0])]
         if options.list:
@@ -282,7 +283,7 @@ def main() -> int:
         gaps, tried = [], 0
         with ThreadPoolExecutor(builds.qsize()) as pool:
             for number, (name, noticed) in enumerate(pool.map(attempt, todo), 1):
-                print(f"{number}/{len(todo)} {noticed or 'NOBODY':12} {name}", flush=True)
+                print(f"{number}/{len(todo)} {noticed or 'NO JUDGE':12} {name}", flush=True)
                 tried += noticed != "-"
                 gaps += [] if noticed else [name]
     gaps += narrow() if not options.only else []

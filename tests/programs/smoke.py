@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Is an installed wheel what its tag promises?  Needs nothing but the wheel; cibuildwheel runs it for each.
+"""Tests an installed wheel: its back end fits its tag, and `libreplace verify` finds no error.
 
 usage: python tests/programs/smoke.py
 
-The platform tag of the installed distribution says which back end is expected; then `libreplace verify`
-proves it on this machine, as far as the user who runs it may.  Exit status 1 where something is wrong.
+cibuildwheel runs this program for each wheel.  It needs only the wheel.  Exit status 1 if something is wrong.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ EXPECTED = {
     "manylinux": ("syscall", "thread"),
     "musllinux": ("syscall", "thread"),
     "macosx": ("libc", "process"),
-    "linux": ("syscall", "thread"),  # not repaired yet: pip's own, on glibc
+    "linux": ("syscall", "thread"),  # a wheel that pip built on glibc, not repaired by auditwheel
 }
 
 
 def tags(text: str) -> list[str]:
-    """The tags in a wheel's WHEEL file: python-abi-platform."""
+    """The tags in a wheel's WHEEL file, as python-abi-platform."""
     return [line.split(": ")[1] for line in text.splitlines() if line.startswith("Tag: ")]
 
 
 def expected(tag: str) -> tuple[str, str]:
-    """What a wheel with this tag must have been built with."""
+    """The back end and scope that a wheel with this tag must have."""
     platform = tag.split("-")[2]
     return next(value for start, value in EXPECTED.items() if platform.startswith(start))
 
@@ -43,14 +42,14 @@ def main() -> int:
     found = (verdict["backend"], replace.SCOPE)
     print(f"{tag}: {' and '.join(found)}, {replace.__file__}")
     if found != expected(tag):
-        print(f"wrong: {' and '.join(expected(tag))} expected", file=sys.stderr)
+        print(f"error: this wheel's tag needs {' and '.join(expected(tag))}", file=sys.stderr)
         return 1
     free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     if free_threaded == ("abi3" in tag.split("-")[1]):
-        print("wrong: the stable ABI is for the interpreters with a GIL, and for each of them", file=sys.stderr)
+        print("error: a wheel must use the stable ABI if the interpreter has a GIL, and only then", file=sys.stderr)
         return 1
     out = subprocess.run([sys.executable, "-m", "replace", "verify"], check=False)
-    return 0 if out.returncode in (0, 2) else 1  # 2: some could not run here, the rest is proved
+    return 0 if out.returncode in (0, 2) else 1  # 2: some checks could not run here, the others passed
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Many threads, many users, for a long time: is anybody ever somebody else?
+"""Switches many threads between many users for a long time, and checks every result.
 
 usage: python tests/programs/soak.py [--switches N] [--threads 64] [--users 64] [--json]   (as root)
 
-Each thread acts as a user at random, at a random level, and does random work: it creates
-files, opens and stats its own and others', raises, nests another user, uses a worker of an
-IdentityExecutor, acting_as or an iterator.  After each switch back the thread's ids are read.
-Looked for: a file with the wrong owner or group, an open that should have been refused, one
-that should not have been, ids that are not those from before, memory that grows.  Prints
-the figures; exit status 1 if any is wrong.  The default of 2 000 000 switches takes some
-minutes; test_soak.py runs a short form.
+Each thread acts as a random user at a random level and does random work: it creates files, opens files of all users,
+raises, enters a second user, or uses an IdentityExecutor, acting_as or an iterator.  After each switch back, the
+program reads the thread's ids.  Errors are: a file with the wrong owner or group, a forbidden open that succeeds, a
+permitted open that fails, ids that differ from those before, and memory that grows.  Prints the figures.  Exit status 1
+if there was an error.  The default of 2 000 000 switches takes 3 minutes; test_soak.py runs a short form.
 """
 
 import argparse
@@ -26,11 +24,11 @@ import time
 import replace
 
 LEVELS = ("effective", "shielded", "real", "filesystem")
-PUBLIC = 70000  # a supplementary group that every other user has
+PUBLIC = 70000  # a supplementary group of every second user
 
 
 class Expected(Exception):
-    """What the work raises on purpose."""
+    """The exception that the work raises on purpose."""
 
 
 def identity(number):
@@ -42,14 +40,14 @@ def ids():
 
 
 def resident():
-    """Kilobytes that this process has in memory (proc_pid_status(5))."""
+    """The resident memory of this process in kB (proc_pid_status(5))."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
 
 class Soak:
     def __init__(self, folder, switches, threads, users, control=None):
-        """control: a worse impersonate, which a test tries; nothing else is then done beside it."""
+        """control: a wrong impersonate that a test tries.  The other ways to switch are then not used."""
         self.folder, self.switches, self.threads = folder, switches, threads
         self.people = [identity(number) for number in range(users)]
         self.base = ids()
@@ -67,13 +65,14 @@ class Soak:
                 os.chmod(f"{home}/{name}", mode)
             os.chown(home, one.uid, one.gid)
 
-    def note(self, what, right):
+    def note(self, error, right):
+        """Count the error, unless it is right."""
         if not right:
             with self.lock:
-                self.wrong[what] = self.wrong.get(what, 0) + 1
+                self.wrong[error] = self.wrong.get(error, 0) + 1
 
     def look(self, number, count):
-        """As user number: open somebody's file, which the kernel permits or not."""
+        """As user number: open a random user's file, and check that the kernel permits or refuses it."""
         other = random.randrange(len(self.people))
         name = random.choice(("secret", "shared"))
         may = other == number or (name == "shared" and number % 2 == 1)
@@ -117,7 +116,7 @@ class Soak:
             yield number
 
     def once(self, count):
-        """One thing as somebody; how many switches there and back it took."""
+        """One piece of work as a random user.  Returns the number of switches there and back."""
         number, level = random.randrange(len(self.people)), random.choice(LEVELS)
         one = self.people[number]
         kind = random.random() * (0.85 if self.control else 1)
@@ -132,7 +131,7 @@ class Soak:
                 before = ids()
                 with self.impersonate(self.people[other], level=level):
                     self.create(other, count)
-                self.note("the outer identity is not what it was", ids() == before)
+                self.note("the outer identity changed", ids() == before)
                 self.create(number, count)
             return 2
         if kind < 0.95:
@@ -151,7 +150,7 @@ class Soak:
                 done += 1
             except Exception as problem:
                 done += 1
-                self.note(f"{type(problem).__name__} where there should be none", False)
+                self.note(f"unexpected {type(problem).__name__}", False)
             self.note("base ids drifted", ids() == self.base)
             if random.random() < 0.02 and not self.control:
                 number = random.randrange(len(self.people))
@@ -192,7 +191,7 @@ class Soak:
         self.note("threads differ", len({thread.ids for thread in replace.thread_credentials()}) == 1)
         self.note("base ids drifted", ids() == self.base)
         third = max(1, len(memory) // 3)
-        early, late = max(memory[: 2 * third]), max(memory[-third:])  # the last third against what was before
+        early, late = max(memory[: 2 * third]), max(memory[-third:])  # the last third against the first two
         self.note(f"memory grew from {early} to {late} kB", late <= early + max(2048, early // 20))
         return {
             "threads": self.threads,
@@ -209,10 +208,10 @@ def main():
     parser.add_argument("--switches", type=int, default=2_000_000)
     parser.add_argument("--threads", type=int, default=64)
     parser.add_argument("--users", type=int, default=64)
-    parser.add_argument("--json", action="store_true", help="the figures as one line of JSON")
+    parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON")
     arguments = parser.parse_args()
     if os.geteuid() != 0 or replace.SCOPE != "thread":
-        parser.error("needs root, and a build whose calls change one thread")
+        parser.error("run this program as root, with a build whose calls change one thread (-Dcredentials=syscall)")
     replace.setgroups([])
     sys.setswitchinterval(0.0005)
     with tempfile.TemporaryDirectory() as folder:

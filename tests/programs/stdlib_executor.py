@@ -1,13 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""CPython's own tests of ThreadPoolExecutor, with an IdentityExecutor in its place.
+"""Runs CPython's own tests of ThreadPoolExecutor with an IdentityExecutor instead.
 
-usage: python tests/programs/stdlib_executor.py   (as root; an interpreter that has its tests)
+usage: python tests/programs/stdlib_executor.py   (as root; the interpreter must have CPython's tests)
 
-Every test of ThreadPoolExecutor is run, also those that start another interpreter: the code
-given to that one begins with this file's adapter.  What the tests look up in
-ThreadPoolExecutor beyond its documentation (_threads, _max_workers, the default names) the
-adapter answers.  test_executor.py runs it on each CPython.
+Every test of ThreadPoolExecutor runs.  For tests that start another interpreter, this file's adapter is put before
+their code.  The adapter also has the private attributes that the tests read (_threads, _max_workers, _broken), and the
+default names.  test_stdlib_executor.py runs this program on each CPython.
 """
 
 import itertools
@@ -23,7 +22,7 @@ _numbers = itertools.count()
 
 
 class ThreadPoolExecutor(futures.Executor):
-    """An IdentityExecutor, always for the same user."""
+    """An IdentityExecutor for one user, with the interface of ThreadPoolExecutor."""
 
     def __init__(self, max_workers=None, thread_name_prefix="", *args, **kwargs):
         prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
@@ -64,7 +63,7 @@ def main():
         import test.test_concurrent_futures.test_thread_pool  # noqa: F401
 
         names = [f"test.test_concurrent_futures.{name}" for name in names]
-    except ImportError:  # before 3.12 it was one file
+    except ImportError:  # before CPython 3.12 the tests were one file
         names = ["test.test_concurrent_futures"]
     suite = unittest.TestSuite()
     for name in names:

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * A Python extension module: who(uid, call) is that user while it calls, in the calling thread
- * alone; returns the effective uid meanwhile, and afterwards.
+ * A Python extension module. who(uid, call) calls `call` as this user, in the calling thread only.
+ * It returns the effective uid during the call, and after it.
  */
 #include <Python.h>
 #include <libreplace/replace.h>

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * A program with two threads: one becomes the user 80001, the other stays who it is. The C
- * projects of this folder all build it; run as root, it prints what each thread is meanwhile.
+ * A program with two threads: one acts as the user 80001, the main thread does not. Run it as
+ * root; it prints the effective uid of each thread. Most C projects of this folder build it.
  */
 #include <libreplace/replace.h>
 #include <pthread.h>
@@ -16,7 +16,7 @@ static void *work(void *unused)
 {
 	static const gid_t groups[] = {80011};
 	const struct libreplace_identity alice = {80001, 80011, 1, groups};
-	static LIBREPLACE_GUARD(held, 64); /* room for 64 groups; all else zero */
+	static LIBREPLACE_GUARD(held, 64); /* room for 64 groups; the rest is zero */
 
 	(void)unused;
 	held.guard.room = 64;

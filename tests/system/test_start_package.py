@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """Follows docs/start-package.md from an empty folder: every block, in order, in one shell."""
 
-import os
 import re
 import sysconfig
 from pathlib import Path

@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * C++17: the same calls, with a class that leaves the identity at the end of its scope.
+ * The same calls in C++17, with a class that leaves the identity at the end of its scope.
  */
 #include <libreplace/replace.h>
 #include <cerrno>
@@ -29,7 +29,7 @@ class Impersonation
 	{
 		libreplace_leave(&held.guard);
 	}
-	Impersonation(const Impersonation &) = delete; // a guard stays where it is
+	Impersonation(const Impersonation &) = delete; // a guard must not move
 	Impersonation &operator=(const Impersonation &) = delete;
 };
 

@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Stands for an existing server: it knows nothing of libreplace, and wants its one worker to be
- * the user 80001. With libc's calls, the main thread becomes that user as well.
+ * An example of an existing server that does not use libreplace. Its worker thread changes to
+ * the user 80001. With libc's calls, the main thread changes, too.
  */
 #include <grp.h>
 #include <pthread.h>

@@ -2,14 +2,14 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Compiled with -include config.h, which has its own HAVE_SETRESUID, as strict C11.
+ * Compiled as strict C11 with -include config.h. The parent's config.h also defines HAVE_SETRESUID.
  */
 #include <libreplace/replace.h>
 #include <libreplace/samba_config.h>
 #include <stdio.h>
 
 #if HAVE_SETRESUID != 1 || HAVE_SETGROUPS != 2 || CREDENTIALS != 7
-#error "the parent's own answers are gone"
+#error "the headers of libreplace changed macros of the parent's config.h"
 #endif
 
 int main(void)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The calls underneath, through cffi: one thread's effective uid."""
+"""Changes the effective uid of one thread through cffi."""
 
 import os
 

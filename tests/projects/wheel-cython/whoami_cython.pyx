@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A Cython extension, with the declarations that the package brings."""
+"""A Cython extension that uses the declarations of replace.libreplace."""
 
 import os
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A package whose own extension module has the C library inside."""
+"""A package whose extension module contains the C library."""
 
 from ._whoami import who
 
