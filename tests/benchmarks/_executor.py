@@ -46,7 +46,7 @@ def wait():
 
 
 def ratios(workers, count, rounds):
-    """Returns {how: (ratio, microseconds of ours, of theirs)}.  Both pools stay open in all rounds."""
+    """Return {how: (ratio, microseconds of ours, of theirs)}.  Both pools stay open in all rounds."""
     with (
         replace.IdentityExecutor(workers) as ours,
         concurrent.futures.ThreadPoolExecutor(workers) as theirs,
@@ -84,7 +84,7 @@ def any_idle_worker(pool, task, anybody):
 
 
 def affinity(count, rounds):
-    """Returns (ratio, microseconds of ours, of a pool that uses any idle worker)."""
+    """Return (ratio, microseconds of ours, of a pool that uses any idle worker)."""
     own_worker_first = _pool.Pool.give_to_idle
 
     def in_turn(executor, give):

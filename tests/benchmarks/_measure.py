@@ -21,14 +21,14 @@ def needs_root():
 
 
 def timed(body, count):
-    """Returns the seconds that body(count) takes."""
+    """Return the seconds that body(count) takes."""
     started = time.perf_counter()
     body(count)
     return time.perf_counter() - started
 
 
 def ratio(ours, theirs, count=400, rounds=101):
-    """Returns the median of ours / theirs, and the microseconds for one of ours and one of theirs.
+    """Return the median of ours / theirs, and the microseconds for one of ours and one of theirs.
 
     Each round measures both and has a ratio of its own, so a machine that becomes slower between rounds does not
     change the result.

@@ -122,7 +122,7 @@ def limits(found):
 
 
 def tables(found):
-    """Returns {name: Markdown}."""
+    """Return {name: Markdown}."""
     return {
         "idle": switches(found, busy=False),
         "busy": switches(found, busy=True),

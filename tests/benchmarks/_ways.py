@@ -158,7 +158,7 @@ def euid_of(path):
 
 
 def per_operation(once, seconds):
-    """Returns (microseconds for one operation, number of operations)."""
+    """Return (microseconds for one operation, number of operations)."""
     once(nothing)
     count, started = 0, time.perf_counter()
     while True:

@@ -47,7 +47,7 @@ def progress(text):
 
 
 def switches(counts, seconds, rounds):
-    """Returns one row for each way, number of threads and load: the median, lowest and highest of the rounds.
+    """Return one row for each way, number of threads and load: the median, lowest and highest of the rounds.
 
     Each round measures every cell once.  If the machine becomes slower, that affects all cells alike.
     """
@@ -83,7 +83,7 @@ def changes(who, workers, in_flight, tasks):
 
 
 def executor(count, rounds, tasks):
-    """Returns the ratios, and the counts if strace is installed."""
+    """Return the ratios, and the counts if strace is installed."""
     found = {"ratios": [], "changes": []}
     for cores, workers in itertools.product(("one", "all"), (1, 8)):
         answer = json.loads(child("_executor.py", "ratio", cores, workers, count, rounds))
@@ -101,7 +101,7 @@ def executor(count, rounds, tasks):
 
 
 def limits(found):
-    """Returns the limits: what, the value seen, the limit, and whether the value is a time."""
+    """Return the limits: what, the value seen, the limit, and whether the value is a time."""
     rows = [
         ["10 000 identities of 16 groups: MB that Python allocates", found["identities"]["traced"] / 1e6, 10, False]
     ]
@@ -115,7 +115,7 @@ def limits(found):
     for row in found["executor"]["changes"]:
         if row["who"] == "same":
             rows.append([f"changes, tasks of the same user, {among(row)}", row["changes"], 0, False])
-        elif row["who"] == "random":  # fewer than one entry for each task
+        elif row["who"] == "random":  # fewer changes than with one entry for each task
             rows.append([f"changes, tasks of 64 users, {among(row)}", row["changes"], each[row["tasks"]] - 1, False])
     return [{"what": what, "seen": seen, "limit": limit, "timed": timed} for what, seen, limit, timed in rows]
 

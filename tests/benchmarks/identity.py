@@ -101,7 +101,7 @@ def hand_offs(body):
 
 
 def with_threads(count):
-    """Returns the cost of `with impersonate` in a process of `count` threads, divided by the cost with one thread."""
+    """Return the cost of `with impersonate` in a process of `count` threads, divided by the cost with one thread."""
     stop, idle = threading.Event(), []
     threading.stack_size(256 * 1024)
     alone = [timed(with_impersonate, COUNT) for _ in range(ROUNDS)]

@@ -181,8 +181,8 @@ def main(arguments: list[str]) -> int:
     known = {platform.name: platform for platform in PLATFORMS}
     unknown = [name for name in names if name not in known]
     if unknown or os.geteuid() != 0:
-        names = ", ".join(known)
-        text = f"no such platform: {', '.join(unknown)}; use {names}" if unknown else "run this program as root"
+        text = f"no such platform: {', '.join(unknown)}; the platforms are {', '.join(known)}"
+        text = text if unknown else "run this program as root"
         print(text, file=sys.stderr)
         return 2
     results = []
