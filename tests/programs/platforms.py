@@ -180,10 +180,11 @@ def main(arguments: list[str]) -> int:
     names = [word for word in arguments if word != "--markdown"]
     known = {platform.name: platform for platform in PLATFORMS}
     unknown = [name for name in names if name not in known]
-    if unknown or os.geteuid() != 0:
-        text = f"no such platform: {', '.join(unknown)}; the platforms are {', '.join(known)}"
-        text = text if unknown else "run this program as root"
-        print(text, file=sys.stderr)
+    if unknown:
+        print(f"no such platform: {', '.join(unknown)}; the platforms are {', '.join(known)}", file=sys.stderr)
+        return 2
+    if os.geteuid() != 0:
+        print("run this program as root: it switches real ids", file=sys.stderr)
         return 2
     results = []
     for platform in [known[name] for name in names] or PLATFORMS:
