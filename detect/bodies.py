@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""How one call looks in C: the text between its braces.
+"""The C code of each call: the text between its braces.
 
-A row of calls.py names its shape, and each shape is a function here.  An emulation is here as a whole: its
-text, and what it calls.  What a body may rest on is in the row and in the verdict.
+A row of calls.py names the shape of its call, and each shape is a function here. This file also has the emulations.
+A body depends only on its row and on the verdict.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ def _refusal(condition: str) -> str:
 
 
 def _guard(call: Call) -> str:
-    """Refuses -1 where it would not mean "unchanged"."""
+    """Code that refuses -1 in arguments where it does not mean "unchanged"."""
     types = {name: ctype for ctype, name in call.params}
     return "".join(_refusal(f"{name} == ({types[name]})-1") for name in call.refuse)
 
 
 def _guarded(guard: str, text: str) -> str:
-    """The guard before the first statement: after the declarations, which an empty line ends."""
+    """The text with the guard before its first statement. An empty line ends the declarations."""
     declarations, empty, rest = text.rpartition("\n\n")
     return declarations + empty + guard + rest
 
 
-# ---- Emulations: only what the result is provably the same for in every reachable state (docs/platforms.md)
+# ---- Emulations: only the cases with provably the same result in every reachable state (docs/platforms.md)
 
 
 class Emulation(NamedTuple):
-    calls: Tuple[str, ...]  # the setters that it calls, with {x} for uid or gid
+    calls: Tuple[str, ...]  # the setters that it calls; {x} stands for uid or gid
     text: str
 
 
@@ -45,7 +45,7 @@ EMULATIONS: Dict[str, Dict[str, Emulation]] = {
         "darwin": Emulation(
             ("setre{x}", "sete{x}"),
             """\
-/* xnu has no setres{x}(); only what its own calls do in every state alike is done, the rest is ENOSYS */
+/* xnu has no setres{x}(); this emulates only the cases that its calls cover exactly */
 if (r{x} == {unset} && e{x} == {unset} && s{x} == {unset})
 	return 0;
 if (r{x} == {unset} && s{x} == {unset})
@@ -59,7 +59,7 @@ return -1;""",
         "netbsd": Emulation(
             ("setre{x}", "set{x}"),
             """\
-/* NetBSD has no setres{x}(); only what its own calls do in every state alike is done, the rest is ENOSYS */
+/* NetBSD has no setres{x}(); this emulates only the cases that its calls cover exactly */
 if (r{x} == {unset} && e{x} == {unset} && s{x} == {unset})
 	return 0;
 if (r{x} == {unset} && s{x} == {unset})
@@ -74,7 +74,7 @@ return -1;""",
 
 
 def emulation(call: Call, system: str) -> Optional[Emulation]:
-    """The call's emulation for a kernel, if there is one."""
+    """The emulation of a call on a system, or None."""
     found = EMULATIONS.get(call.emulation, {}).get(system)
     words = {"x": call.unit, "unset": f"({call.unit}_t)-1"}
     return found and Emulation(tuple(c.format(**words) for c in found.calls), found.text.format(**words))
@@ -84,7 +84,7 @@ def emulation(call: Call, system: str) -> Optional[Emulation]:
 
 
 def _plain(chosen: Chosen, verdict: Verdict) -> str:
-    """One call of the kernel's or libc's function."""
+    """One call of the kernel or of libc's function."""
     call = chosen.call
     if chosen.backend == "syscall":
         return f"return syscall({', '.join((chosen.symbol, *call.raw[1:]))});"
@@ -99,20 +99,20 @@ def _ask(chosen: Chosen, value: str) -> str:
 
 
 def _present(chosen: Chosen, verdict: Verdict) -> Tuple[str, str, str]:
-    """How to get the present id of such a setter, by giving it -1: a declaration, a statement, the id.
+    """C code that gets the current id by passing -1 to the setter: a declaration, a statement and an expression.
 
-    A 32-bit syscall() takes the highest 4095 ids for error numbers, so there the answer needs a second look.
+    A 32-bit syscall() returns the highest 4095 ids as errors, so the code must then take the id from errno.
     """
     unit = chosen.call.unit + "_t"
     question = _ask(chosen, f"({unit})-1")
     if verdict.wide and chosen.backend == "syscall":
-        comment = "/* the highest 4095 ids look like an error to a 32-bit syscall() */\n"
+        comment = "/* a 32-bit syscall() returns the highest 4095 ids as errors */\n"
         return "long now", f"now = {question};\n{comment}", f"(now == -1 ? ({unit})-errno : ({unit})now)"
     return "", "", f"({unit}){question}"
 
 
 def _ask_by_setting(chosen: Chosen, verdict: Verdict) -> str:
-    """A getter that is a setter given -1, which returns the present id (setfsuid(2))."""
+    """A getter that passes -1 to the setter, which returns the current id (setfsuid(2))."""
     ((_, name),) = chosen.call.params
     declaration, statement, present = _present(chosen, verdict)
     if declaration:
@@ -121,7 +121,7 @@ def _ask_by_setting(chosen: Chosen, verdict: Verdict) -> str:
 
 
 def _set_and_compare(chosen: Chosen, verdict: Verdict) -> str:
-    """A setter that reports no error (setfsuid(2)): set, ask, compare."""
+    """A setter that reports no error (setfsuid(2)): sets the id, asks for it and compares."""
     ((_, name),) = chosen.call.params
     declaration, statement, present = _present(chosen, verdict)
     start = f"{declaration};\n\n" if declaration else "(void)"
@@ -131,7 +131,7 @@ def _set_and_compare(chosen: Chosen, verdict: Verdict) -> str:
     )
 
 
-#: Linux refuses -1 itself; other kernels take it for an id.
+#: Linux refuses -1 in the list; other kernels accept it as an id.
 _LIST_GUARD = """\
 for (size_t i = 0; list != NULL && i < size; i++) {
 	if (list[i] == (gid_t)-1) {
@@ -143,7 +143,7 @@ for (size_t i = 0; list != NULL && i < size; i++) {
 
 
 def _groups(chosen: Chosen, verdict: Verdict) -> str:
-    """setgroups(), which takes an int in the kernel: without the first test, 2**32 groups would be none."""
+    """setgroups(). The kernel takes an int, so without the first test 2**32 groups would become 0 groups."""
     guard = _refusal("size > INT_MAX") + ("" if verdict.system == "linux" else _LIST_GUARD)
     if chosen.backend == "libc" and not verdict.size_t_groups:
         return guard + f"return {chosen.symbol}((int)size, list);"
@@ -171,7 +171,7 @@ return result;"""
 
 
 def _look_up_groups(chosen: Chosen, verdict: Verdict) -> str:
-    """initgroups(): libc's own sets the groups of every thread, so the look-up is ours."""
+    """initgroups(). With raw calls we look up the groups, because libc's initgroups() changes every thread."""
     if chosen.backend == "syscall":
         return _LOOK_UP % chosen.symbol
     if verdict.system == "darwin":
@@ -189,7 +189,7 @@ SHAPES: Dict[str, Callable[[Chosen, Verdict], str]] = {
 
 
 def body(chosen: Chosen, verdict: Verdict) -> str:
-    """The body of one call, as a person would have written it for this platform."""
+    """The body of one call on this platform."""
     call = chosen.call
     if chosen.backend == "none":
         return "".join(f"(void){name};\n" for _, name in call.params) + "errno = ENOSYS;\nreturn -1;"

@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Samba's cross-answers format: what a packager answers instead of a run probe.
+"""Reads and completes files of answers in Samba's cross-answers format.
 
-One line an answer, `question: OK|NO|FAIL|UNKNOWN|"text"|(code, "text")`, first
-match wins, `#` starts a comment line.  Files made for Samba hold hundreds of other
-questions in forms of their own; those are read past.
+With such a file a packager answers questions that would need a run. Each line is one answer:
+`question: OK|NO|FAIL|UNKNOWN|"text"|(code, "text")`. The first match wins, and `#` starts a comment line. Files made
+for Samba contain hundreds of other questions; they are ignored.
 
 usage: cross_answers.py read FILE              prints `id TAB yes|no|unknown TAB line`
-       cross_answers.py complete FILE ANSWERS  adds what is not in FILE yet; exit 1
-                                               naming every question still open
+       cross_answers.py complete FILE ANSWERS  adds our questions that are not in FILE; if any has no answer,
+                                               names it and exits with 1
 """
 
 import json
@@ -26,27 +26,27 @@ _NAMES = {"yes": "OK", "no": "NO"}
 
 
 class BadAnswer(Exception):
-    """A bad answer to a question of ours; the text has file and line."""
+    """A wrong answer to one of our questions. The text names the file and the line."""
 
 
 def asked() -> Dict[str, str]:
-    """The questions that a file may answer, words -> id."""
+    """The questions that a file can answer: words -> id."""
     return {q.words: q.id for q in questions() if q.kind == "run"}
 
 
 def _value(text: str, place: str) -> str:
     if text.upper() in _VALUES:
         return _VALUES[text.upper()]
-    if re.match(r'^"[^"]*"$', text):  # Samba: a quoted text is the output of a test that succeeded
+    if re.match(r'^"[^"]*"$', text):  # in Samba, a quoted text is the output of a successful test
         return "yes"
     code = re.match(r'^\(\s*"?(-?\d+)"?\s*,\s*"[^"]*"\s*\)$', text)
     if code:
         return "yes" if int(code.group(1)) == 0 else "no"
-    raise BadAnswer(f'{place}: bad answer {text!r}; use OK, NO, FAIL, UNKNOWN, "text" or (code, "text")')
+    raise BadAnswer(f'{place}: bad answer {text!r}; write OK, NO, FAIL, UNKNOWN, "text" or (code, "text")')
 
 
 def read(path: str) -> Dict[str, Tuple[str, int]]:
-    """id -> (answer, line) for our questions.  Raises OSError, BadAnswer."""
+    """Our questions in the file: id -> (answer, line number). Raises OSError, BadAnswer."""
     ours = dict(asked())
     ours.update(ALIASES)
     found: Dict[str, Tuple[str, int]] = {}
@@ -55,7 +55,7 @@ def read(path: str) -> Dict[str, Tuple[str, int]]:
             line = line.strip()
             if line.startswith("#") or ":" not in line:
                 continue
-            # The longest of our questions that starts the line: words never hold a colon.
+            # Our questions contain no colon.
             words, _, text = line.partition(":")
             identity = ours.get(words.strip())
             if identity is None or identity in found:
@@ -65,10 +65,10 @@ def read(path: str) -> Dict[str, Tuple[str, int]]:
 
 
 def complete(path: str, answers: Dict[str, str]) -> List[str]:
-    """Put into the file what a run answered, and UNKNOWN for what nothing did; returns the open questions.
+    """Add our questions to the file, with their answers or UNKNOWN. Returns the questions without an answer.
 
-    A line of ours that says UNKNOWN is answered where it stands (the first match wins);
-    all others stay as they are.
+    If the file already has one of our questions as UNKNOWN, that line gets the answer. All other lines stay as they
+    are.
     """
     known = read(path)
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -95,7 +95,7 @@ def complete(path: str, answers: Dict[str, str]) -> List[str]:
             handle, copy = tempfile.mkstemp(prefix="cross-answers-", suffix=".txt")
             with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(after)
-            print(f"{path} cannot be written ({error.strerror}); the completed copy lies in {copy}", file=sys.stderr)
+            print(f"cannot write {path} ({error.strerror}); the completed copy is {copy}", file=sys.stderr)
     return unanswered
 
 
@@ -114,9 +114,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     for words in unanswered:
-        print(f"unanswered: {words}", file=sys.stderr)
+        print(f"no answer: {words}", file=sys.stderr)
     if unanswered:
-        print(f"answer them in {sys.argv[2]}, then configure again", file=sys.stderr)
+        print(f"write the answers into {sys.argv[2]}, then configure again", file=sys.stderr)
     return 1 if unanswered else 0
 
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the public headers declare, read from their text.
+"""Reads the declarations in the public headers.
 
-cffi, Cython and the Python stub need every function, enum, constant and struct of the C library.  They get
-them from here, so that a declaration is written once, in its header.  This is not a C compiler: it knows the
-few forms that our headers use, and refuses any other.
+cffi, Cython and the Python stub need every function, enum, constant and struct of the C library. They get them from
+here, so each is declared only once, in its header. This is not a C compiler: it knows only the few forms that our
+headers use, and refuses all others.
 """
 
 import os
@@ -38,7 +38,7 @@ class Declarations(NamedTuple):
 
 
 class Unknown(Exception):
-    """A form that this file does not know; the text shows it."""
+    """A declaration in a form that this file does not know. The text is the declaration."""
 
 
 def _without_comments(text: str) -> str:
@@ -47,7 +47,7 @@ def _without_comments(text: str) -> str:
 
 
 def _preprocess(text: str, read: Callable[[str], str], macros: Dict[str, str]) -> str:
-    """The text as a C compiler sees it, without what other libraries' headers declare; fills macros."""
+    """The text as a C compiler sees it, without other libraries' headers. Adds each macro to `macros`."""
     lines: List[str] = []
     conditions: List[bool] = []
     for line in _without_comments(text.replace("\\\n", " ")).split("\n"):
@@ -86,7 +86,7 @@ def _parameters(text: str) -> Tuple[Tuple[str, str], ...]:
 
 
 def parse(text: str, read: Callable[[str], str]) -> Declarations:
-    """What a header and those of ours that it includes declare; read() gives the text of one of those."""
+    """The declarations in a header and in our headers that it includes; read() returns the text of an included one."""
     macros: Dict[str, str] = {}
     rest = " ".join(_preprocess(text, read, macros).replace("__extension__", "").split())
     enums, structs, functions = [], [], []
@@ -109,7 +109,7 @@ def parse(text: str, read: Callable[[str], str]) -> Declarations:
 
 
 def declarations(calls_h: str) -> Declarations:
-    """What libreplace/replace.h declares; calls.h is generated, the others are files."""
+    """The declarations of libreplace/replace.h. calls_h is the text of calls.h, which is generated."""
 
     def read(name: str) -> str:
         if name == "calls.h":

@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What a question is as a program: its source, and the command that asks it, for the report.
+"""Each question as a C program and a command, for the report, so that a reader can ask it again by hand.
 
-A reader of the report can then ask again by hand.  Of link and run questions this is
-the probe as it was compiled; of the others, a program that says the same as Meson's own
-check (tests/test_report.py compiles every one of them and compares the answers).
-`cc` in a command is the compiler of the build, `question.c` the source.
+For link and run questions the program is the probe itself. For the others it is a program that gives the same answer
+as Meson's check (tests/test_report.py compiles each one and compares the answers). In a command, `cc` is the
+compiler of the build, and `question.c` is the program.
 """
 
 import os
@@ -32,12 +31,12 @@ def _read(name: str) -> str:
 
 
 def headers() -> Dict[str, str]:
-    """What the probes include, by file name."""
+    """The headers that the probes include: file name -> text."""
     return {name: _read(name) for name in sorted(os.listdir(PROBES)) if name.endswith(".h")}
 
 
 def source(question: Question, answer: str) -> str:
-    """The program whose success is the answer; a type's holds the size that was found."""
+    """The program: if it compiles, links or runs, the answer is yes. For a type it tests the size that was found."""
     if question.kind in ("link", "run"):
         return _read(question.subject)
     text = question.includes.replace(" #", "\n#") + "\n" if question.includes else ""
@@ -53,7 +52,7 @@ def source(question: Question, answer: str) -> str:
 
 
 def command(question: Question) -> str:
-    """How to ask it by hand: exit status 0 is a yes, 77 of a run cannot tell; a macro's value is the last line."""
+    """The command: exit status 0 means yes, and 77 of a run means unknown. The last line is a macro's value."""
     words = ["cc", "-D_GNU_SOURCE"] + ([question.args] if question.args else [])
     if question.kind == "run":
         return " ".join(words + ["-pthread", "-o", "question", question.subject, "&&", "./question"])

@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: MIT
 """The questions, in the order in which detect/meson.build asks them.
 
-One row each: the stable id, the kind (how it is asked), the question in words
-(Samba's where Samba asks the same), the subject (a header, a symbol, a macro, a
-type or a probe's file name) and the includes it needs.  `python3 questions.py`
-prints the rows for Meson, which has no tables of its own.
+Each has a row: its stable id, its kind (how it is asked), its words (Samba's words if Samba asks the same question),
+its subject (a header, a symbol, a macro, a type or the file name of a probe) and the includes that it needs. Run as a
+script, this file prints the rows for Meson.
 """
 
 from typing import Dict, List, NamedTuple
@@ -24,7 +23,7 @@ class Question(NamedTuple):
 
 _SYSCALL = "#include <sys/syscall.h>"
 
-#: Those that Samba's code asks for; samba_config.h tells it.
+#: The headers that Samba's code asks for; the answers go into samba_config.h.
 _HEADERS = ("unistd.h", "grp.h", "sys/types.h", "sys/syscall.h", "sys/id.h")
 _MACROS = (
     "__linux__",
@@ -40,11 +39,11 @@ _MACROS = (
     "__UCLIBC__",
     "__BIONIC__",
 )
-#: libc's functions that are none of the uniform calls, and where they are declared.
+#: Functions of libc that are not uniform calls -> the header that declares them.
 _OTHERS = {"setuidx": "sys/id.h", "syscall": "unistd.h"}
 
 THREAD_CREDENTIALS = "Checking whether we can use Linux thread-specific credentials"
-#: Samba's other wording of the same question, in the answers files of i386 and arm.
+#: Samba's words for the same question in answers files for i386 and arm.
 ALIASES = {THREAD_CREDENTIALS + " with 32-bit system calls": "libreplace_have_linux_thread_credentials"}
 
 
@@ -53,7 +52,7 @@ def _macro_id(name: str) -> str:
 
 
 def _symbols() -> Dict[str, str]:
-    """libc's functions that the calls may come down to -> what to include."""
+    """The functions of libc that a uniform call may use -> the header that declares them."""
     found = {}
     for call in CALLS:
         found[call.function] = call.header

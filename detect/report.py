@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The build report: the verdict, the rule, each question with its evidence.
+"""The build report: the verdict, the rule, and each question with its evidence.
 
-Made from the same answers as the code.  Its schema is replace/report.schema.json;
-replace/_cli/ shows it.
+It is made from the same answers as the generated code. Its schema is replace/report.schema.json, and replace/_cli/
+shows it.
 """
 
 from typing import Any, Dict, List
@@ -14,24 +14,23 @@ from verdict import EXPLICIT, Answers, Verdict, cross_answer, decide, glibc_vers
 
 SCHEMA_VERSION = 1
 
-
-#: What a copy can lack, in words: the field left_out.
+#: The values of the field left_out.
 PRIVATE, RUNS = "paths and host names", "results of run probes"
 
 
 def _without_runs(answers: Answers) -> Answers:
-    """The answers of a build whose result must not depend on where it ran."""
+    """The answers without results of run probes, for a build that must give the same files on every machine."""
     kept = dict(answers)
     for question in questions():
         if question.kind == "run" and answers[question.id + ":how"] not in EXPLICIT:
             kept[question.id] = "unknown"
             kept[question.id + ":how"] = "not recorded"
-            kept[question.id + ":evidence"] = "SOURCE_DATE_EPOCH is set, so no result of a run is kept"
+            kept[question.id + ":evidence"] = "left out, because SOURCE_DATE_EPOCH is set"
     return kept
 
 
 def _decision(verdict: Verdict) -> List[Dict[str, Any]]:
-    """The steps; those after the one that decided have an empty answer."""
+    """The steps. Those after the one that decided have an empty answer."""
     rows: List[Dict[str, Any]] = []
     decided = False
     for step in verdict.steps:
@@ -49,7 +48,7 @@ def _decision(verdict: Verdict) -> List[Dict[str, Any]]:
 
 
 def _without_names(answers: Answers) -> Answers:
-    """The answers without what others put into evidence: the answers file's name, and what an exe wrapper prints."""
+    """The answers without two texts that may name hosts or folders: an answers file's name, an exe wrapper's output."""
     kept = dict(answers)
     for question in questions():
         evidence, how = question.id + ":evidence", answers[question.id + ":how"]
@@ -82,7 +81,7 @@ def _questions(answers: Answers, verdict: Verdict) -> List[Dict[str, Any]]:
 
 
 def _group(answers: Answers, prefix: str, private: bool) -> Dict[str, str]:
-    """The answers under `prefix:`; those under `private-prefix:` if wanted."""
+    """The answers whose names start with `prefix:`, and, if private, also with `private-prefix:`."""
     found = {k[len(prefix) + 1 :]: str(v) for k, v in sorted(answers.items()) if k.startswith(prefix + ":")}
     if private:
         found.update(_group(answers, "private-" + prefix, False))
@@ -90,9 +89,10 @@ def _group(answers: Answers, prefix: str, private: bool) -> Dict[str, str]:
 
 
 def build(answers: Answers, installed: bool) -> Dict[str, Any]:
-    """The report: that of the build folder holds everything, the installed one no paths and no host names.
+    """The report. The installed copy leaves out paths and host names.
 
-    A build with SOURCE_DATE_EPOCH must come out the same anywhere, so what it installs keeps no result of a run.
+    With SOURCE_DATE_EPOCH, it leaves out results of run probes too, because the build must give the same files on
+    every machine.
     """
     verdict = decide(answers)
     left_out = [PRIVATE] if installed else []

@@ -1,14 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The one place where a decision is made: answers in, verdict out.
+"""The decision: which back end each call gets.
 
-A list of steps: the first whose answer leads out of the list is the decision, and its
-sentence is the rule that the report tells.  A pure function of the answers, so that the
-verdict for any platform can be computed anywhere.  No run probe and no privilege changes
-it: those only warn.
-generate.py turns the verdict into sources.  As a script it is run by Meson at
-configure time, prints the lines of the summary, and refuses what cannot be
-honoured with exit status 1 and the reason.
+The decision is a list of steps. The first step whose answer leads out of the list decides, and its sentence is the
+report's `rule`. The verdict depends only on the answers, so the verdict for any platform can be computed anywhere.
+Run probes and privileges never change it; a run probe that contradicts it only gives a warning.
+
+Meson runs this file as a script at configure time. It prints the lines of the summary. If an option or answer is not
+possible, it prints the reason and exits with 1.
 """
 
 import json
@@ -21,7 +20,7 @@ from calls import CALLS, FAMILIES, WIDE, Call
 Answers = Dict[str, Any]
 THREAD = "libreplace_have_linux_thread_credentials"
 BROADCAST = "libreplace_libc_reaches_threads"
-#: What every face of the build tells under the same name (tests/test_facts.py).
+#: The facts that the summary, the report, the .pc file, C and Python give under the same names (tests/test_facts.py).
 FACTS = ("backend", "scope", "system", "libc")
 EXPLICIT = ("machine file", "answers file")
 
@@ -38,27 +37,27 @@ SYSTEMS = (
 
 
 class Refused(Exception):
-    """What was asked for cannot be honoured; the text says why and what to do."""
+    """An option or answer is not possible here. The text says why, and what to do."""
 
 
 class Chosen(NamedTuple):
-    """What one uniform call is on this platform."""
+    """How one uniform call is implemented on this platform."""
 
     call: Call
     backend: str  # syscall | libc | emulated | none
-    symbol: str  # what is called in the end
+    symbol: str  # the system call number or the libc function behind it
     scope: str  # thread | process | none
 
 
 class Step(NamedTuple):
-    """One question of the decision, in words for people."""
+    """One step of the decision, in words for people."""
 
     question: str
-    answer: str  # that of one of the exits
-    detail: str  # what it rests on, in a few words
+    answer: str  # the answer of one of the exits
+    detail: str  # the reason for the answer, in a few words
     exits: Tuple[Tuple[str, str], ...]  # (answer, next | syscall | libc | refused)
-    rule: str  # the sentence that tells the decision, if the answer leads out
-    questions: Tuple[str, ...] = ()  # the ids of the questions whose answers it rests on
+    rule: str  # the sentence for the report, if this step decides
+    questions: Tuple[str, ...] = ()  # the ids of the questions that the answer depends on
 
     @property
     def leads_to(self) -> str:
@@ -66,9 +65,9 @@ class Step(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    backend: str  # syscall | libc: what the setters of ids use
+    backend: str  # syscall | libc: how the setters change ids
     scope: str  # thread | process: replace.SCOPE
-    rule: str  # what decided, in a sentence
+    rule: str  # the sentence of the step that decided
     system: str
     libc: str
     wide: bool  # USE_LINUX_32BIT_SYSCALLS
@@ -76,13 +75,14 @@ class Verdict(NamedTuple):
     family: str  # Samba's macro for effective ids
     calls: Tuple[Chosen, ...]
     warnings: Tuple[str, ...]
-    steps: Tuple[Step, ...]  # of the decision, those after the one that decided too
+    steps: Tuple[Step, ...]  # all steps, including those after the one that decided
 
 
 def cross_answer(question_id: str, answers: Answers, verdict: Verdict) -> str:
-    """OK or NO: the answer to a run question that, given by hand, leads to this verdict again.
+    """OK or NO: the answer to a run question that leads to this verdict again when it is given by hand.
 
-    It is what was found, unless that would decide otherwise: a run never decides, an answer given by hand does.
+    Usually it is the answer that the run gave. It differs if that answer, given by hand, would change the verdict:
+    a run never decides, but an answer given by hand does.
     """
     found = str(answers.get(question_id, ""))
     if question_id == THREAD:
@@ -92,7 +92,7 @@ def cross_answer(question_id: str, answers: Answers, verdict: Verdict) -> str:
         if given_no.answer == "yes" or any(step.answer != "yes" for step in possible):
             return "NO"
         return "NO" if option.leads_to == "libc" and found == "no" else "OK"
-    if found not in ("yes", "no"):  # whether libc has setreuid is known without a run
+    if found not in ("yes", "no"):  # the linker has answered whether libc has the function
         found = str(answers.get(question_id.replace("_use_", "_have_"), "yes"))
     return "NO" if found == "no" else "OK"
 
@@ -122,7 +122,7 @@ def _libc(answers: Answers, system: str) -> str:
         return "bionic"
     if defined("glibc"):
         return "glibc"
-    return "musl" if system == "linux" else "system"  # musl has no macro of its own, by design
+    return "musl" if system == "linux" else "system"  # musl defines no macro, by design
 
 
 def glibc_version(answers: Answers) -> str:
@@ -134,53 +134,53 @@ def _yes_or_no(holds: bool) -> str:
 
 
 def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
-    """All steps, in the order in which they count: the first whose answer leads out is the decision."""
+    """All steps, in order. The first one whose answer does not lead to the next decides."""
     option = str(answers.get("option:credentials", "auto"))
     explicit = how(answers, THREAD) in EXPLICIT
     given = str(answers.get(THREAD, "")) if explicit else ""
-    whose = how(answers, THREAD)
-    # Where raw calls are impossible: an error for who asked for them, libc's calls for who did not.
+    source = how(answers, THREAD)
+    # If raw calls are impossible: an error if an option or answer asks for them, otherwise libc's calls.
     instead = "refused" if option == "syscall" or given == "yes" else "libc"
 
     def impossible(why: str) -> str:
         if option == "syscall":
-            return f"-Dcredentials=syscall cannot be honoured: {why}"
+            return f"-Dcredentials=syscall is not possible: {why}"
         if given == "yes":
-            return f"the {whose} says OK to thread-specific credentials, but {why}"
-        return f"auto: {why}, so plain libc calls"
+            return f"The {source} says OK to thread-specific credentials, but {why}"
+        return f"{why[0].upper()}{why[1:]}, so libc's calls are used"
 
     have_wide = [name for name in WIDE if yes(answers, f"sys_{name}32")]
     suffix = "32" if have_wide else ""
     lacking = [f"SYS_{name}{suffix}" for name in WIDE if not yes(answers, f"sys_{name}{suffix}")]
     numbers = "mixed" if have_wide and lacking else _yes_or_no(not lacking)
     mixture = (
-        f"the headers have SYS_{have_wide[0] if have_wide else ''}32 but not {', '.join(lacking)}: a mixture of 16-bit "
+        f"the headers have SYS_{have_wide[0] if have_wide else ''}32 but not {', '.join(lacking)}. A mixture of 16-bit "
         "and 32-bit credential calls would truncate ids. Use complete kernel headers, or -Dcredentials=libc"
     )
     macros = {name: "libreplace_define_" + macro for macro, name in SYSTEMS}
-    refusal = f"answer: the {whose} says NO to thread-specific credentials, so plain libc calls"
+    refusal = f"The {source} says NO to thread-specific credentials, so libc's calls are used"
     if option == "syscall":
-        refusal = impossible(f"the {whose} says NO")
+        refusal = impossible(f"the {source} says NO to thread-specific credentials")
     steps = [
         Step(
-            "What does -Dcredentials ask for?",
+            "What is the value of -Dcredentials?",
             option,
             "",
             (("auto", "next"), ("syscall", "next"), ("libc", "libc")),
-            "option: -Dcredentials=libc, so plain libc calls",
+            "-Dcredentials=libc is set, so libc's calls are used",
         ),
         Step(
-            "Is it Linux?",
+            "Is the system Linux?",
             _yes_or_no(system == "linux"),
             "" if system == "linux" else system,
             (("yes", "next"), ("no", instead)),
-            impossible(f"only Linux has per-thread credentials, and this is {system}"),
+            impossible(f"only Linux has per-thread credentials, and this system is {system}"),
             (macros[system],) if system in macros else tuple(macros.values()),
         ),
         Step(
-            "Do the headers have the numbers of the calls?",
+            "Do the headers have the system call numbers?",
             numbers,
-            f"{len(WIDE) - len(lacking)} of {len(WIDE)}" + (", those with 32-bit ids" if have_wide else ""),
+            f"{len(WIDE) - len(lacking)} of {len(WIDE)}" + (", for 32-bit ids" if have_wide else ""),
             (("yes", "next"), ("no", instead), ("mixed", "refused")),
             mixture if numbers == "mixed" else impossible("the headers have no " + ", ".join(lacking)),
             tuple(f"libreplace_sys_{name}{suffix}" for name in WIDE),
@@ -196,9 +196,9 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
         Step(
             "Does an answer given by hand say NO?",
             _yes_or_no(given == "no"),
-            f"{whose}: {given}" if given else "none was given",
+            f"{source}: {given}" if given else "no answer was given",
             (("yes", instead), ("no", "syscall" if option == "syscall" else "next")),
-            refusal if given == "no" else "option: -Dcredentials=syscall, so raw system calls",
+            refusal if given == "no" else "-Dcredentials=syscall is set, so raw system calls are used",
             (THREAD,),
         ),
     ]
@@ -207,13 +207,13 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
     return [
         *steps,
         Step(
-            "Is libc glibc?",
+            "Is the C library glibc?",
             _yes_or_no(libc == "glibc"),
             f"glibc {glibc_version(answers)}" if libc == "glibc" else libc,
             (("yes", "syscall"), ("no", "libc")),
-            "auto: Linux with glibc whose headers have the numbers, so raw system calls"
+            "This is Linux with glibc, and the headers have the system call numbers, so raw system calls are used"
             if libc == "glibc"
-            else f"auto: Linux with {libc}, so plain libc calls; -Dcredentials=syscall would work here",
+            else f"This is Linux with {libc}, so libc's calls are used; -Dcredentials=syscall would work here",
             tuple("libreplace_define_" + macro for macro in ("glibc", "uclibc", "bionic")),
         ),
     ]
@@ -228,14 +228,14 @@ def _libc_form(answers: Answers, call: Call, system: str) -> Tuple[str, str]:
 
 
 def _choose(answers: Answers, call: Call, backend: str, system: str, libc: str, wide: bool) -> Chosen:
-    """The back end of one call.  Setters go raw, getters use libc."""
+    """The back end of one call. With raw system calls, only setters are raw; getters use libc."""
     form, symbol = _libc_form(answers, call, system)
     if backend == "syscall" and call.raw:
         number = call.raw[0] + ("32" if wide else "")
         if yes(answers, "sys_" + number) and all(yes(answers, "have_" + name) for name in call.needs):
             form, symbol = "syscall", "SYS_" + number
         elif not call.thread_only:
-            form, symbol = "none", "ENOSYS"  # libc's form would reach every thread
+            form, symbol = "none", "ENOSYS"  # libc's function would change every thread
     alone = call.thread_only or call.kind == "getter" or libc == "bionic"
     scope = "thread" if form == "syscall" or alone else "process"
     return Chosen(call, form, symbol, "none" if form == "none" else scope)
@@ -251,27 +251,27 @@ def _family(answers: Answers, backend: str) -> str:
 
 
 def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
-    """Evidence against the decision: said, never acted upon."""
+    """The results of run probes that contradict the decision. They do not change it."""
     found = []
     if backend == "syscall" and answers.get(THREAD) == "no":
         found.append(
-            "raw system calls were chosen, but the probe says that they do not work on the running kernel: "
+            "raw system calls are used, but the probe found that they do not work on the running kernel: "
             + str(answers.get(THREAD + ":evidence", ""))
         )
     if backend == "libc" and libc != "bionic" and answers.get(BROADCAST) == "no":
         found.append(
-            "plain libc calls were chosen as process-wide, but the probe saw one change its own thread only: "
+            "libc's calls are used as calls for the whole process, but in the probe one changed only its own thread: "
             + str(answers.get(BROADCAST + ":evidence", ""))
         )
     return found
 
 
 def decide(answers: Answers) -> Verdict:
-    """The verdict for these answers.  Raises Refused."""
+    """The verdict for these answers. Raises Refused."""
     for kind in ("uid_t", "gid_t"):
         if int(answers.get(f"libreplace_sizeof_{kind}", 4)) != 4:
             raise Refused(
-                f"{kind} has {answers['libreplace_sizeof_' + kind]} bytes here; libreplace knows 32-bit ids only"
+                f"{kind} has {answers['libreplace_sizeof_' + kind]} bytes here, but libreplace supports only 32-bit ids"
             )
     system = _system(answers)
     libc = _libc(answers, system)
@@ -308,7 +308,7 @@ def main() -> int:
     width = max(len(chosen.symbol) for chosen in verdict.calls)
     for chosen in verdict.calls:
         print(f"call\t{chosen.call.name}\t{chosen.backend:9}{chosen.symbol:{width}}  {chosen.scope}")
-    print(f"call\tdecided by\t{verdict.rule}")
+    print(f"call\trule\t{verdict.rule}")
     for name in FACTS:
         print(f"fact\t{name}\t{getattr(verdict, name)}")
     for warning in verdict.warnings:

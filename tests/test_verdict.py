@@ -28,13 +28,13 @@ def given(value):
 @pytest.mark.parametrize(
     ("platform", "backend", "rule"),
     [
-        ("linux-glibc-x86_64", "syscall", "auto: Linux with glibc"),
-        ("linux-glibc-i386", "syscall", "auto: Linux with glibc"),
+        ("linux-glibc-x86_64", "syscall", "Linux with glibc"),
+        ("linux-glibc-i386", "syscall", "Linux with glibc"),
         ("linux-musl-x86_64", "libc", "would work here"),
-        ("macos-aarch64", "libc", "only Linux"),
-        ("freebsd-x86_64", "libc", "only Linux"),
-        ("netbsd-x86_64", "libc", "only Linux"),
-        ("nothing", "libc", "only Linux"),
+        ("macos-aarch64", "libc", "Only Linux has"),
+        ("freebsd-x86_64", "libc", "Only Linux has"),
+        ("netbsd-x86_64", "libc", "Only Linux has"),
+        ("nothing", "libc", "Only Linux has"),
     ],
 )
 def test_auto_chooses_a_back_end_for_each_platform(platform, backend, rule):

@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * libreplace_use_setreuid, _setresuid, _seteuid, _setuidx: can this family set the
- * effective id and bring root back? Yes: samba_config.h may name it, in Samba's
- * order, where there are no thread credentials. Without root: it is linked in.
+ * libreplace_use_setreuid, _setresuid, _seteuid, _setuidx: can this function set the
+ * effective id and restore root? Yes: samba_config.h may name it, in Samba's order,
+ * if there are no thread credentials. Yes, without root: the function exists.
  */
 #include "probe.h"
 #if defined(USE_SETUIDX)
@@ -28,13 +28,13 @@ static void body(void)
 {
 	if (geteuid() != 0) {
 		check(set_effective(geteuid()) == 0 || errno != ENOSYS, "ENOSYS");
-		answer(YES, "not root: the call is there");
+		answer(YES, "not root: the call exists");
 	}
 	step(set_effective(A_USER) != 0, "set effective");
-	check(geteuid() == A_USER, "the effective id is not what was set");
+	check(geteuid() == A_USER, "the effective id is not the one that was set");
 	step(set_effective(0) != 0, "restore");
-	check(geteuid() == 0, "root did not come back");
-	answer(YES, "set effective and restored");
+	check(geteuid() == 0, "root was not restored");
+	answer(YES, "set the effective id and restored root");
 }
 
 int main(void)

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace_libc_reaches_threads: does libc's own call change every thread?
- * Yes: a switch made in a second thread by libc was seen in the first (POSIX).
- * No: libc's call changes one thread only. Without root it cannot tell.
+ * Yes: libc's call in a second thread changed the first, as POSIX says.
+ * No: it changed only its own thread. Without root the probe cannot tell.
  */
 #include "probe.h"
 #include <pthread.h>
@@ -12,7 +12,7 @@
 static void *other(void *unused)
 {
 	step(seteuid(A_USER) != 0, "second thread: libc's seteuid(user)");
-	check(geteuid() == A_USER, "the second thread's own switch did not happen");
+	check(geteuid() == A_USER, "the second thread's ids did not change");
 	return unused;
 }
 
@@ -25,7 +25,7 @@ static void body(void)
 	step(pthread_create(&thread, NULL, other, NULL) != 0, "pthread_create");
 	pthread_join(thread, NULL);
 	check(geteuid() == A_USER, "the first thread kept its ids");
-	answer(YES, "one thread's call changed the other");
+	answer(YES, "a call in one thread changed the other");
 }
 
 int main(void)

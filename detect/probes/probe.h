@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * What the run probes share: three-valued answers, and a forked child with an
- * alarm, so that a probe never changes the ids of whoever builds, and never hangs.
- * A run probe gives evidence; it never decides (verdict.py does, without it).
+ * Shared by the run probes. A probe answers yes, no or "cannot tell". It runs in a
+ * forked child with an alarm, so it never hangs and never changes its parent's ids.
+ * A run probe gives evidence; verdict.py decides without it.
  */
 #ifndef LIBREPLACE_PROBE_H
 #define LIBREPLACE_PROBE_H
@@ -20,7 +20,7 @@
 
 enum { YES = 0, NO = 1, CANNOT_TELL = 77 };
 
-/* An id that no build account has, above 16 bits, so that truncation shows. */
+/* An id above 16 bits that no account has, so that a truncated id is noticed. */
 #define A_USER 80001
 
 static void answer(int value, const char *why)
@@ -30,7 +30,7 @@ static void answer(int value, const char *why)
 	_exit(value);
 }
 
-/* A step that a sandbox may forbid: its refusal says nothing about the kernel. */
+/* A step that a sandbox may forbid. EPERM and EINVAL say nothing about the kernel. */
 static void step(int failed, const char *what)
 {
 	char line[200];

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace_have_linux_thread_credentials: do raw system calls change one thread?
- * Yes, as root: the whole round trip worked and a second thread's switch did not
- * reach the first. Yes, without root: the kernel has the calls (no ENOSYS).
- * No: what was decided from the headers does not hold on the running kernel.
+ * Yes, as root: the round trip worked, and a second thread's switch did not change
+ * the first. Yes, without root: the kernel has the calls (no ENOSYS).
+ * No: the running kernel does not do what the headers promise.
  */
 #include "probe.h"
 #include <pthread.h>
@@ -28,7 +28,7 @@ static void *other(void *unused)
 {
 	step(syscall(NUMBER(setresuid), -1, A_USER, -1) != 0,
 	     "second thread: setresuid(-1, user, -1)");
-	are(0, A_USER, 0, "the second thread's own switch did not happen");
+	are(0, A_USER, 0, "the second thread's ids did not change");
 	return unused;
 }
 
@@ -39,24 +39,24 @@ static void round_trip(void)
 	step(syscall(NUMBER(setresuid), 0, 0, 0) != 0, "gain root");
 	step(syscall(NUMBER(setgroups), 0, NULL) != 0, "setgroups(0)");
 	step(syscall(NUMBER(setresgid), -1, A_USER, -1) != 0, "set the effective gid");
-	check(getegid() == A_USER, "the effective gid is not what was set");
+	check(getegid() == A_USER, "the effective gid is not the one that was set");
 	step(syscall(NUMBER(setresgid), -1, 0, -1) != 0, "restore the effective gid");
 
 	step(pthread_create(&thread, NULL, other, NULL) != 0, "pthread_create");
 	pthread_join(thread, NULL);
-	are(0, 0, 0, "the second thread's switch reached the first");
+	are(0, 0, 0, "the second thread's switch changed the first");
 
 	step(syscall(NUMBER(setresuid), -1, A_USER, -1) != 0, "set effective");
-	are(0, A_USER, 0, "real and saved id did not stay");
+	are(0, A_USER, 0, "the real or saved id changed");
 	step(syscall(NUMBER(setresuid), -1, 0, -1) != 0, "restore from the saved id");
-	are(0, 0, 0, "the saved id did not bring root back");
+	are(0, 0, 0, "the saved id did not restore root");
 	step(syscall(NUMBER(setreuid), 0, A_USER) != 0, "setreuid");
 	step(syscall(NUMBER(setresuid), -1, 0, -1) != 0, "gain root again");
 	step(syscall(NUMBER(setresuid), A_USER, A_USER, A_USER) != 0, "become a user for good");
 	are(A_USER, A_USER, A_USER, "did not become the user");
 	check(syscall(NUMBER(setresuid), -1, 0, -1) == -1 && errno == EPERM,
-	      "came back from for good");
-	answer(YES, "the whole round trip, and one thread's switch left the other alone");
+	      "a user for good regained root");
+	answer(YES, "the round trip worked, and a switch in one thread did not change the other");
 }
 
 static void no_root(void)
@@ -66,7 +66,7 @@ static void no_root(void)
 	check(syscall(NUMBER(setreuid), -1, -1) == 0 || errno != ENOSYS, "setreuid: ENOSYS");
 	check(syscall(NUMBER(setregid), -1, -1) == 0 || errno != ENOSYS, "setregid: ENOSYS");
 	check(syscall(NUMBER(setgroups), 0, NULL) == 0 || errno != ENOSYS, "setgroups: ENOSYS");
-	answer(YES, "not root: no call is missing from this kernel");
+	answer(YES, "not root: this kernel has every call");
 }
 
 int main(void)

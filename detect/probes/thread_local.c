@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace_thread_local: does C11's _Thread_local work?
- * Yes: the state of an identity can live in the thread it belongs to.
+ * Yes: each thread can store the state of its own identity.
  */
 static _Thread_local int mine;
 

@@ -43,46 +43,58 @@ LINUX, OTHERS = list(FAMILIES)[:3], list(FAMILIES)[3:]
 REPORT = """\
 # The report, field by field
 
-Every build writes one JSON document: what it found, what it decided, and why. It is installed in the Python package
-(`replace.report()`), and lies in `BUILD/replace/build_report.json`, of a build of the C library alone too. Its
-schema (JSON Schema 2020-12) is installed as `replace/report.schema.json`; the tables below are made from it by
-`python tests/programs/pages.py`; types named there have a table of their own.
+Every build writes one JSON document: what it found, what it decided, and why. The tutorial
+[I read a build report](start-report.md) shows how to read it.
 
-| face | for |
+## Forms of the report
+
+| form | use |
 |---|---|
-| `libreplace report` | a terminal: the verdict, the calls, each question with its evidence |
-| `libreplace report --html > report.html` | looking: the way to the verdict; one page, no script |
+| `libreplace report` | text for a terminal: the verdict, the calls, each question with its evidence |
+| `libreplace report --html > report.html` | one page for a browser, without scripts |
 | `libreplace report --markdown` | a bug report |
-| `libreplace report --answers > answers.txt` | another build, by `-Dcross_answers=answers.txt` |
-| `libreplace report --json` | programs |
-| `libreplace compare A.json B.json ...` | two or more, side by side, with the exit status of diff(1) |
-| the summary of `meson setup` | whoever builds |
+| `libreplace report --answers > answers.txt` | another build with the same verdict, by `-Dcross_answers=answers.txt` |
+| `libreplace report --json` | programs; the same as `replace.report()` in Python |
+| `libreplace compare A.json B.json ...` | two or more reports side by side, with the exit status of diff(1) |
+| the summary of `meson setup` | the verdict, at the end of the configure step |
 | `pkg-config --variable=scope libreplace` | build systems; also `backend`, `system`, `libc` |
 | `dependency('libreplace').get_variable('scope')` | a parent project in Meson; the same names |
-| `libreplace_build_info("scope")` | C as it runs; `version` too; NULL is all of them |
+| `libreplace_build_info("scope")` | C, at run time; the same names and `version`; `NULL` gives all of them |
 
-Each of `report` takes a file as well: `libreplace report --html BUILD/replace/build_report.json`. On the page every
-question unfolds to its source, command and what came of it. An answer given by hand decides, while a run does not, so
-`--answers` writes what leads to the same verdict where headers and options are the same; comments say what was found.
+`libreplace report` also takes a file: `libreplace report --html BUILD/replace/build_report.json`. The HTML page shows
+the steps of the decision, and the program, command and result of each question.
 
-## What a reader may rely on
+`--answers` writes the answers that lead to the same verdict with the same headers and options. They can differ from
+what the build found, because the result of a run does not decide, but an answer given by hand does. Comments in the
+file say what the build found.
 
-`schema_version` is 1. A reader takes the versions that it knows and refuses others, as `libreplace report FILE` and
-`libreplace compare` do, with exit status 2. Within one version
+## Where it is
 
-* fields, questions, calls, steps of the decision, and keys of `options`, `machine` and `toolchain` are **added** only;
-  a field that comes later is an optional one. A reader ignores what it does not know, and so does the schema;
-* a field keeps its name, type and meaning; a question's `id` keeps what it asks; an enumeration keeps its values and
-  gets no new ones;
-* sentences for people (`rule`, `warnings`, `evidence`, the steps' `question` and `detail`) and programs (`source`,
-  `command`) may be worded anew. Do not compare or parse them.
+The build folder has a copy in `BUILD/replace/build_report.json`, also with `-Dpython=false`. This copy has everything,
+such as host names and paths: look at it before you publish it.
 
-Everything else makes a new `schema_version`.
+The Python package contains another copy. It has no paths and no host names. It has the results of the run probes, with
+the kernel's release and the builder's effective uid, unless `SOURCE_DATE_EPOCH` is set: such a build must give the same
+files on every machine. The field `left_out` says what a copy leaves out.
 
-There are two copies. The one in the build folder, `BUILD/replace/build_report.json`, holds everything; look at it
-before you publish it. The installed one holds no paths and no host names. It holds the results of the run probes, with
-the kernel's release and the builder's effective uid, unless `SOURCE_DATE_EPOCH` is set: such a build must come out the
-same everywhere. `left_out` says what a copy does not hold.
+## What a reader can rely on
+
+The schema (JSON Schema 2020-12) is installed as `replace/report.schema.json`. `schema_version` is 1. A reader accepts
+the versions that it knows and refuses all others. `libreplace report FILE` and `libreplace compare` then exit with 2.
+
+Within one version:
+
+* Fields, questions, calls, steps of the decision, and keys of `options`, `machine` and `toolchain` are only **added**.
+  A new field is optional. A reader ignores fields that it does not know, and so does the schema.
+* A field keeps its name, type and meaning. A question's `id` keeps its meaning. An enumeration keeps its values and
+  gets no new ones.
+* Sentences for people (`rule`, `warnings`, `evidence`, the steps' `question` and `detail`) and programs (`source`,
+  `command`) can change. Do not compare or parse them.
+
+Any other change gives a new `schema_version`.
+
+The tables below are made from the schema, by `python tests/programs/pages.py`. A type that they name has a table of
+its own.
 """
 
 
@@ -177,7 +189,7 @@ def _kind(field: dict[str, Any]) -> str:
     if field["type"] == "array":
         return f"list of {_kind(field['items'])}"
     if "additionalProperties" in field:
-        return "names with strings"
+        return "object of strings"
     return str(field["type"])
 
 
@@ -189,7 +201,7 @@ def fields(schema: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
             [
                 code(name),
                 code(name) if "properties" in field else _kind(field),
-                "always" if name in place["required"] else "at times",
+                "always" if name in place["required"] else "sometimes",
                 field["description"],
             ]
             for name, field in place["properties"].items()
@@ -203,7 +215,7 @@ def fields(schema: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
 def report() -> str:
     text = REPORT
     for heading, rows in fields(SCHEMA):
-        text += f"\n## {heading}\n\n" + "\n".join(table(("field", "type", "there", "what it is"), rows)) + "\n"
+        text += f"\n## {heading}\n\n" + "\n".join(table(("field", "type", "present", "meaning"), rows)) + "\n"
     return text
 
 

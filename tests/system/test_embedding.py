@@ -85,7 +85,7 @@ def test_subproject_builds_without_cffi_and_python_headers(source, tmp_path):
         out = run(python, "-m", "mesonbuild.mesonmain", *words, cwd=folder, env=offline(source))
         assert out.returncode == 0, out.stdout + out.stderr
         if words[0] == "setup":
-            assert "decided by" in out.stdout, "the subproject's summary is in the parent's output"
+            assert " rule " in out.stdout, "the subproject's summary is in the parent's output"
     read = compiled_files(folder / "build")
     assert any(path.endswith("libreplace/calls.h") for path in read)
     assert not [path for path in read if "ython" in path.removeprefix(str(tmp_path))]
