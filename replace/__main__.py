@@ -1,11 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The command `libreplace` (also `python -m replace`)."""
+"""The command `libreplace` (also `python -m replace`).
+
+Each module of `_cli` is one subcommand. It has HELP (one line), DETAILS (paragraphs, or ""), EXIT_STATUS, EXAMPLE,
+add_arguments() and run().
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from textwrap import fill
 
 from ._build import report
 from ._cli import compare, config, threads, verify
@@ -19,28 +24,56 @@ COMMANDS = {
     "threads": threads,
     "config": config,
 }
+DESCRIPTION = "Show and check how libreplace changes user and group ids on this machine."
+EPILOG = """\
+exit status:
+  `libreplace COMMAND --help` lists the exit statuses of each command.
+  A wrong option or argument gives 2.
+
+example:
+  sudo libreplace verify"""
+_WIDTH = 79
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="libreplace", description="Per-thread process credentials: what was built here, and does it hold?"
-    )
-    parser.add_argument("--version", action="version", version=f"libreplace {report()['version']}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line. argparse-manpage and shtab call this, too."""
+    form = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(prog="libreplace", description=DESCRIPTION, formatter_class=form)
+    top.add_argument("--version", action="version", version=f"libreplace {report()['version']}")
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, module in COMMANDS.items():
-        description = getattr(module, "DESCRIPTION", None)
-        command = commands.add_parser(name, help=module.HELP, description=description, epilog=module.EPILOG)
+        paragraphs = [module.HELP[0].upper() + module.HELP[1:] + ".", *module.DETAILS.split("\n\n")]
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description="\n\n".join(fill(paragraph, _WIDTH) for paragraph in paragraphs if paragraph),
+            epilog=_epilog(module.EXIT_STATUS, module.EXAMPLE),
+            formatter_class=form,
+        )
         module.add_arguments(command)
-    return parser
+    return top
+
+
+def _epilog(statuses: dict[int, str], example: str) -> str:
+    lines = [
+        fill(meaning, _WIDTH, initial_indent=f"  {status}  ", subsequent_indent="     ")
+        for status, meaning in statuses.items()
+    ]
+    return "\n".join(["exit status:", *lines, "", "example:", f"  {example}"])
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    top = parser()
+    top.epilog = EPILOG  # here, since argparse-manpage would make a section "COMMENTS" of it
+    arguments = top.parse_args(argv)
+    if arguments.command is None:
+        top.print_help(sys.stderr)
+        return 2
     try:
         status: int = COMMANDS[arguments.command].run(arguments)
     except NotAReport as error:
-        print(error, file=sys.stderr)
+        print(f"libreplace {arguments.command}: {error}", file=sys.stderr)
         return 2
     return status
 

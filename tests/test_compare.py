@@ -105,8 +105,8 @@ def test_markup_in_reports_stays_in_its_cell(tmp_path):
     [
         (None, "cannot read .*: No such file"),
         ("text", "is not a report: "),
-        ({"schema_version": 2}, "has schema_version 2; .* reads 1"),
-        ({"schema_version": "1"}, "has schema_version 1; .* reads 1"),
+        ({"schema_version": 2}, "has schema_version 2; .* can read only 1"),
+        ({"schema_version": "1"}, "has schema_version 1; .* can read only 1"),
         ({"verdict": {}}, "is not a report: it has no backend"),
     ],
     ids=str,

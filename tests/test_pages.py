@@ -14,7 +14,7 @@ from support.schema import SCHEMA, strict_schema
 from verdict import FACTS
 
 import replace
-from replace.__main__ import _parser
+from replace.__main__ import parser
 from replace._cli import documents
 
 
@@ -64,7 +64,7 @@ def test_schema_versions_agree():
 
 
 def test_report_page_lists_exactly_the_options_of_the_command():
-    (report,) = [a.choices["report"] for a in _parser()._actions if a.choices and "report" in a.choices]
+    (report,) = [a.choices["report"] for a in parser()._actions if a.choices and "report" in a.choices]
     faces = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
     assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == faces
     readme = (ROOT / "README.md").read_text()

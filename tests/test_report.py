@@ -100,11 +100,11 @@ def test_schema_allows_unknown_fields_and_requires_known_ones():
         ("\xff", "is not a report: .*utf-8"),
         ("[]", "no schema_version"),
         ('{"verdict": {}}', "no schema_version"),
-        ('{"schema_version": 2, "verdict": {}}', "has schema_version 2; libreplace .* reads 1"),
+        ('{"schema_version": 2, "verdict": {}}', "has schema_version 2; libreplace .* can read only 1"),
         ('{"schema_version": 1, "verdict": {}}', "is not a report: it has no "),
-        ({"questions": 5}, "is not a report: a field has another type"),
+        ({"questions": 5}, "is not a report: a field has an unexpected type"),
         ({"questions": [{"id": "x"}]}, "is not a report: it has no question"),
-        ({"machine": None}, "is not a report: a field has another type"),
+        ({"machine": None}, "is not a report: a field has an unexpected type"),
         ({"overrides": {}}, "is not a report: it has no used"),
     ],
     ids=str,
@@ -274,4 +274,4 @@ def test_wrong_usage_exits_with_2():
     assert out.returncode == 2
     assert "invalid choice" in out.stderr
     assert command("report", "--yaml").returncode == 2
-    assert "exit status: 0 all proved" in command("verify", "--help").stdout
+    assert "exit status:\n  0  every check proved its claim\n" in command("verify", "--help").stdout

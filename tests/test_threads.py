@@ -35,7 +35,7 @@ import replace
 from replace import ThreadCredentials, impersonate
 from replace._threads import status_fields
 
-ALL_EQUAL = "every thread is as the main thread"
+ALL_EQUAL = "no thread differs from the main thread"
 
 
 def threads(*arguments, **kwargs):
@@ -257,7 +257,9 @@ def test_closed_pipe_does_not_change_the_exit_status():
 
 def test_help_explains_the_exit_status():
     text = " ".join(threads("--help").stdout.split())
-    assert "0 every thread is as the main thread; 1 some differ; 2 they cannot be read" in text
+    assert (
+        "0 every thread has the main thread's credentials 1 a thread differs from the main thread 2 the threads" in text
+    )
     assert threads("alice").returncode == 2
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The report as a file of answers, in Samba's format: the way back into a build."""
+"""`libreplace report --answers`: the report as a file for -Dcross_answers, in Samba's format."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def as_answers(document: dict[str, Any]) -> str:
-    """A file for -Dcross_answers, in Samba's format: the way back into a build, to the same verdict."""
+    """A file of answers that leads another build to the same verdict."""
     verdict, options = document["verdict"], document["options"]
     lines = [
         f"# libreplace {document['version']}, {machine(document)}: {verdict['backend']} back end, "
-        f"one call changes one {verdict['scope']}.",
-        "# With the same headers, this leads to the same verdict:",
+        f"a call changes one {verdict['scope']}.",
+        "# With the same headers, this command leads to the same verdict:",
         f"#   meson setup BUILD -Dcredentials={options.get('credentials', 'auto')} -Dcross_answers=THIS_FILE",
     ]
     names = {"yes": "OK", "no": "NO"}
@@ -28,6 +28,8 @@ def as_answers(document: dict[str, Any]) -> str:
         answer = question["cross_answer"]
         lines.append(f"# {found}")
         if names.get(question["answer"]) not in (answer, None):
-            lines.append(f"# A run does not decide, an answer does: {answer} keeps the verdict.")
+            lines.append(
+                f"# The result of a run does not decide, but an answer in this file does. {answer} keeps the verdict."
+            )
         lines.append(f"{question['question']}: {answer}")
     return "\n".join(lines)

@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The live checks of `libreplace verify`: baked-in verdict against what is observed.
+"""The checks of `libreplace verify`: each compares the build's verdict with what the kernel does.
 
-Each runs in a child process (_verify.py) and may do what it likes with its ids.
-A check returns a detail or nothing when it proved its claim, raises AssertionError
-(or anything else) when something contradicts, NotHere when it cannot be tried.
+verify.py runs each in a child process, so a check may change its ids freely. A check that proves its claim
+returns a detail or None. It raises NotHere if it cannot run here. Any other exception contradicts the claim.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ class Check(NamedTuple):
     run: Callable[[int], str | None]
 
 
-# ---- One check for each setter: a second thread calls, the main thread and a third watch
+# ---- One check for each setter: a second thread calls it, the main thread and a third thread look at their own ids
 
-#: setter -> (arguments, what /proc's Uid or Gid line, or the list of groups, then is)
+#: setter -> (arguments, the line of /proc/.../status that changes, the ids in it after the call)
 # generated: begin expected
 EXPECTED: dict[str, tuple[tuple[Any, ...], str, tuple[int, ...]]] = {
     "setuid": ((USER,), "Uid", (USER, USER, USER, USER)),
@@ -51,7 +50,7 @@ EXPECTED: dict[str, tuple[tuple[Any, ...], str, tuple[int, ...]]] = {
 
 
 def _changed(base: Seen, field: str, ids: tuple[int, ...]) -> Seen:
-    """What a thread must look like after the call, if it started as base."""
+    """The credentials that a thread must have after the call, if it had `base` before."""
     text = " ".join(map(str, ids))
     if field == "Groups":
         return base._replace(
@@ -74,32 +73,32 @@ def _setter(name: str, scope: str, folder: int) -> str | None:
     arguments, field, ids = EXPECTED[name]
     base = observe(folder)
     caller, third = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-    must(third.submit(observe, folder).result() == base, "a new thread does not start with its creator's ids")
+    must(third.submit(observe, folder).result() == base, "a new thread does not have its creator's ids")
     caller.submit(getattr(_native, name), *arguments).result()
     switched = caller.submit(observe, folder).result()
     watched, main = third.submit(observe, folder).result(), observe(folder)
     wanted = _changed(base, field, ids)
-    must(switched == wanted, f"the calling thread is {switched}, not {wanted}")
-    unseen = base if scope == "thread" else wanted
-    must(main == unseen, f"the main thread is {main}, not {unseen}")
-    must(watched == unseen, f"a third thread is {watched}, not {unseen}")
+    must(switched == wanted, f"the calling thread has {switched}, not {wanted}")
+    expected = base if scope == "thread" else wanted
+    must(main == expected, f"the main thread has {main}, not {expected}")
+    must(watched == expected, f"a third thread has {watched}, not {expected}")
     return None
 
 
 def _missing(name: str, folder: int) -> str | None:
-    """A call that this platform cannot have says ENOSYS and changes nothing."""
+    """A call that this platform does not have fails with ENOSYS and changes nothing."""
     before = observe(folder)
     try:
         getattr(_native, name)(*EXPECTED[name][0] if name in EXPECTED else ())
     except OSError as error:
         must(error.errno == errno.ENOSYS, f"{error} instead of ENOSYS")
     else:
-        raise AssertionError("it succeeded, though the build says there is no such call")
-    must(observe(folder) == before, "it changed something")
+        raise AssertionError("the call succeeded, but the build says that it does not exist")
+    must(observe(folder) == before, "the failed call changed an id")
     return None
 
 
-# ---- Round trips, after the order of Samba's own configure-time test
+# ---- Round trips, in the order of Samba's configure-time test
 
 
 def _round_trip(kind: str, folder: int) -> str | None:
@@ -110,8 +109,8 @@ def _round_trip(kind: str, folder: int) -> str | None:
     sete = _native.seteuid if kind == "uid" else _native.setegid
     user = USER if kind == "uid" else GROUP
 
-    def step(what: str, wanted: tuple[int, int, int]) -> None:
-        must(getres() == wanted, f"after '{what}' the ids are {getres()}, not {wanted}")
+    def step(name: str, wanted: tuple[int, int, int]) -> None:
+        must(getres() == wanted, f"after '{name}' the ids are {getres()}, not {wanted}")
 
     setres(0, 0, 0)
     step("gain root", (0, 0, 0))
@@ -127,7 +126,7 @@ def _round_trip(kind: str, folder: int) -> str | None:
     step("set effective, keep saved", (0, user, 0))
     setres(-1, 0, -1)
     step("gain root again", (0, 0, 0))
-    if kind == "gid":  # privilege to set gids lies in the uid
+    if kind == "gid":  # only uid 0 may set gids, so drop it too
         _native.setgroups([])
         setres(user, user, user)
         _native.setresuid(USER, USER, USER)
@@ -138,10 +137,10 @@ def _round_trip(kind: str, folder: int) -> str | None:
         try:
             setres(*ids)
         except OSError as error:
-            must(error.errno == errno.EPERM, f"coming back: {error}")
+            must(error.errno == errno.EPERM, f"regaining root fails with another error: {error}")
         else:
-            raise AssertionError(f"came back from for good with {ids}")
-    step("fail to come back", (user, user, user))
+            raise AssertionError(f"a user for good regained root with {ids}")
+    step("fail to regain root", (user, user, user))
     return None
 
 
@@ -149,14 +148,17 @@ def _groups_round_trip(folder: int) -> str | None:
     needs_root()
     for groups in ([], [GROUP], [OTHER, GROUP, OTHER], list(range(80000, 82000)), []):
         _native.setgroups(groups)
-        must(sorted(_native.getgroups()) == sorted(groups), f"{len(groups)} groups did not come back as they were set")
+        must(
+            sorted(_native.getgroups()) == sorted(groups),
+            f"the kernel reports other groups than the {len(groups)} that were set",
+        )
     _native.setresuid(USER, USER, USER)
     try:
         _native.setgroups([0])
     except OSError as error:
-        must(error.errno == errno.EPERM, f"setgroups as a user: {error}")
+        must(error.errno == errno.EPERM, f"setgroups as a user fails with another error: {error}")
         return None
-    raise AssertionError("a user could set groups")
+    raise AssertionError("setgroups as a user succeeded")
 
 
 def _wide_ids(folder: int) -> str | None:
@@ -180,7 +182,7 @@ def _libc_reaches(expected: bool, folder: int) -> str | None:
     return None
 
 
-# ---- What needs no privilege
+# ---- Checks that need no privilege
 
 
 def _refusals(folder: int) -> str | None:
@@ -207,7 +209,7 @@ def _refusals(folder: int) -> str | None:
 
 
 def _unprivileged(folder: int) -> str | None:
-    """Without privilege: no-ops work, foreign ids are refused, and nothing changes."""
+    """Without privilege: calls that change nothing work, other users' ids are refused, and no id changes."""
     if not explain.obstacle(USER):
         needs_root()
         _native.setresgid(GROUP, GROUP, GROUP)
@@ -231,10 +233,10 @@ def _unprivileged(folder: int) -> str | None:
     or_enosys(lambda: _native.setresuid(-1, -1, -1))
     or_enosys(lambda: _native.setresgid(-1, -1, -1))
     _native.setreuid(-1, os.geteuid())
-    must(observe(folder) == before, "something changed")
+    must(observe(folder) == before, "an id changed")
     detail = "; ".join(f"{code}: {', '.join(names)}" for code, names in answers.items())
-    # user_namespaces(7): an id outside the map is EINVAL, whatever the privilege inside
-    return detail + (" - this user namespace maps no such id" if "EINVAL" in answers else "")
+    # user_namespaces(7): an id outside the map gives EINVAL, for root too
+    return detail + (" - this user namespace does not map the id" if "EINVAL" in answers else "")
 
 
 def _getters(folder: int) -> str | None:
@@ -244,12 +246,12 @@ def _getters(folder: int) -> str | None:
     must(list(seen.groups) == sorted(os.getgroups()), f"getgroups says {seen.groups}")
     if status and "uid_wrapper" not in os.environ.get("LD_PRELOAD", ""):
         for ids, fs, line in ((seen.uids, seen.fs[0], seen.status[0]), (seen.gids, seen.fs[1], seen.status[1])):
-            must(line == " ".join(map(str, (*ids, fs))), f"/proc says {line}, the getters {ids} and {fs}")
+            must(line == " ".join(map(str, (*ids, fs))), f"/proc says {line}, the getters say {ids} and {fs}")
     return None
 
 
 def _open_beneath(folder: int) -> str | None:
-    """Files that clients name: nothing outside of the folder, nothing by a magic link, and no FIFO."""
+    """A path from a client opens nothing outside the folder, follows no magic link and opens no FIFO."""
     out, fifo, name = (f"{kind}-{os.getpid()}" for kind in ("out", "fifo", "file"))
     os.symlink("..", out, dir_fd=folder)
     os.mkfifo(fifo, dir_fd=folder)
@@ -259,7 +261,7 @@ def _open_beneath(folder: int) -> str | None:
         os.close(_native.open_beneath(folder, name, os.O_RDONLY))
     except OSError as error:
         must(error.errno == errno.ENOSYS, str(error))
-        return "ENOSYS: the kernel or a filter lacks openat2, or the headers of the build did"
+        return "ENOSYS: the kernel, a seccomp filter or the build's headers lack openat2"
     cases = [(folder, out, errno.EXDEV), (folder, fifo, errno.ENXIO)]
     if os.path.isdir("/proc/self/fd"):
         cases.append((os.open("/proc", os.O_RDONLY), magic, errno.ELOOP))
@@ -275,9 +277,9 @@ def _open_beneath(folder: int) -> str | None:
 
 def _baked(document: dict[str, Any], folder: int) -> str | None:
     verdict = document["verdict"]
-    must(verdict["scope"] == _native.SCOPE, f"the report says {verdict['scope']}, the C module {_native.SCOPE}")
+    must(verdict["scope"] == _native.SCOPE, f"the report says {verdict['scope']}, the C module says {_native.SCOPE}")
     system = {"linux": "Linux", "darwin": "Darwin", "freebsd": "FreeBSD", "netbsd": "NetBSD"}.get(verdict["system"])
-    must(system in (None, os.uname().sysname), f"built for {system}, running on {os.uname().sysname}")
+    must(system in (None, os.uname().sysname), f"built for {system}, but running on {os.uname().sysname}")
     return None
 
 
@@ -289,33 +291,36 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
         Check("baked-in verdict", "report, C module and this machine agree", partial(_baked, document)),
         Check("getters", "getters and /proc agree", _getters),
         Check("refusals", "bad input is refused and changes nothing", _refusals),
-        Check("no privilege", "foreign ids are refused, no-ops work, nothing changes", _unprivileged),
-        Check("open_beneath", "stays below, no magic link, no FIFO; or ENOSYS and nothing weaker", _open_beneath),
+        Check("no privilege", "without privilege other users' ids are refused and nothing changes", _unprivileged),
+        Check(
+            "open_beneath", "stays below the folder, refuses magic links and FIFOs; or fails with ENOSYS", _open_beneath
+        ),
     ]
     checks += [
         Check(
             f"round trip {kind}",
-            "set, save, restore, become a user for good, fail to come back",
+            "set, save, restore, become a user for good, fail to regain root",
             partial(_round_trip, kind),
         )
         for kind in ("uid", "gid")
         if any(c["name"] == "setres" + kind and c["backend"] in ("syscall", "libc") for c in verdict["calls"])
     ]
     checks += [
-        Check("round trip groups", "set, read back, refused to a user", _groups_round_trip),
-        Check("wide ids", "ids above 16 and 31 bits reach files unharmed", _wide_ids),
+        Check("round trip groups", "set and read back; a user cannot set them", _groups_round_trip),
+        Check("wide ids", "ids above 16 and 31 bits own files unchanged", _wide_ids),
     ]
     for call in verdict["calls"]:
         name = call["name"]
         if call["backend"] == "none":
-            checks.append(Check(name, "not on this platform: ENOSYS", partial(_missing, name)))
+            checks.append(Check(name, "fails with ENOSYS on this platform", partial(_missing, name)))
         elif call["kind"] == "setter":
             claim = (
-                "changes the calling thread alone"
+                "changes only the calling thread"
                 if call["scope"] == "thread"
                 else "changes every thread of the process"
             )
             checks.append(Check(name, claim, partial(_setter, name, call["scope"])))
     reaches = verdict["libc"] != "bionic"
-    claim = "libc's own call changes every thread" + (" (why this library exists)" if thread else "")
+    claim = f"libc's own call changes {'every thread' if reaches else 'only one thread'}"
+    claim += ", the reason for this library" if thread and reaches else ""
     return [*checks, Check("libc", claim, partial(_libc_reaches, reaches))]

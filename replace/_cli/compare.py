@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace compare`: reports side by side, a column a report, a row a call; what differs is marked."""
+"""`libreplace compare`: prints reports side by side, with a column for each report, and marks the differences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 
 from . import markdown
+from .completion import completes_files
 from .documents import RUNS, load, needs_fields
 from .text import say, table
 
@@ -22,21 +23,34 @@ if TYPE_CHECKING:
 Row = tuple[str, list[str]]  # name, a cell for each report
 Table = tuple[str, list[Row]]
 
-HELP = "two reports or more side by side: platforms by calls, and what differs"
-EPILOG = "exit status, as of diff(1): 0 the reports say the same; 1 they differ; 2 a FILE is no report that it reads"
+HELP = "compare two or more build reports"
+DETAILS = (
+    "Prints a table with a column for each report. A value that differs from the most common one is marked. "
+    "Facts and calls are always shown, answers only if they differ."
+)
+EXIT_STATUS = {
+    0: "the reports say the same",
+    1: "the reports differ",
+    2: "there are fewer than two FILEs, or a FILE is not a report that this version of libreplace can read",
+}
+EXAMPLE = "libreplace compare debian.json alpine.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON document")
-    form.add_argument("--markdown", action="store_true", help="GitHub Markdown")
-    parser.add_argument(
-        "file", metavar="FILE", nargs="+", help="a report: what `libreplace report --json` printed, or a build's own"
+    form.add_argument("--json", action="store_true", help="print JSON, for programs")
+    form.add_argument("--markdown", action="store_true", help="print GitHub Markdown")
+    file = parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="+",
+        help="the output of 'libreplace report --json', or BUILD/replace/build_report.json",
     )
+    completes_files(file)
 
 
 def names(paths: Sequence[str]) -> list[str]:
-    """A short name for each file: its own without .json, with as many folders as tell it from the others."""
+    """A short name for each file: its name without .json, after as many folders as make the names differ."""
     parts = [os.path.abspath(path).removesuffix(".json").split(os.sep) for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         short = ["/".join(part[-length:]) for part in parts]
@@ -52,12 +66,12 @@ def _call(call: dict[str, Any] | None) -> str:
 
 
 def _ordered(documents: list[dict[str, Any]], keys: Callable[[dict[str, Any]], list[str]]) -> list[str]:
-    """The keys of all documents, in the order of the first that has each."""
+    """The keys of all documents, each once, in the order in which they first appear."""
     return list(dict.fromkeys(key for document in documents for key in keys(document)))
 
 
 def tables(documents: list[dict[str, Any]]) -> list[Table]:
-    """(title, rows): facts, calls, and the answers that are not the same everywhere."""
+    """(title, rows): facts, calls, and the answers that differ."""
     verdicts = [document["verdict"] for document in documents]
     facts: list[Row] = [
         ("back end", [v["backend"] for v in verdicts]),
@@ -65,7 +79,7 @@ def tables(documents: list[dict[str, Any]]) -> list[Table]:
         ("system", [v["system"] for v in verdicts]),
         ("libc", [f"{v['libc']} {v['libc_version']}".strip() for v in verdicts]),
     ]
-    # As far as they differ: how it was asked for, evidence against (which not every copy keeps), by what
+    # Shown only if they differ. A copy without results of run probes cannot have warnings.
     further: list[Row] = [
         ("-Dcredentials", [d["options"].get("credentials", "-") for d in documents]),
         ("warnings", [str(len(d["verdict"]["warnings"])) if RUNS not in d["left_out"] else "-" for d in documents]),
@@ -84,7 +98,7 @@ def tables(documents: list[dict[str, Any]]) -> list[Table]:
 
 
 def common(cells: list[str]) -> str:
-    """The cell of most reports, of the first where there are as many of two."""
+    """The most common cell; of equally common ones, the first."""
     return Counter(cells).most_common(1)[0][0]
 
 
@@ -93,7 +107,7 @@ def as_text(heads: list[str], parts: list[Table]) -> str:
     for title, rows in parts:
         marked = [(name, *(c if c == common(cells) else f"* {c}" for c in cells)) for name, cells in rows]
         blocks.append("\n".join(table((title, *heads), marked)) if rows else f"no {title} differs")
-    return "\n\n".join([*blocks, "* differs from the most common; of answers, those that differ are shown"])
+    return "\n\n".join([*blocks, "* differs from the most common value. Only answers that differ are shown."])
 
 
 def as_markdown(heads: list[str], parts: list[Table]) -> str:
@@ -104,7 +118,7 @@ def as_markdown(heads: list[str], parts: list[Table]) -> str:
         ]
         lines = markdown.table([title, *map(code, heads)], marked)
         blocks.append("\n".join(lines) if rows else f"No {title} differs.")
-    return "\n\n".join([*blocks, "**Bold**: differs from the most common. Of answers, those that differ are shown."])
+    return "\n\n".join([*blocks, "**Bold**: differs from the most common value. Only answers that differ are shown."])
 
 
 def as_json(heads: list[str], parts: list[Table]) -> str:
@@ -115,13 +129,13 @@ def as_json(heads: list[str], parts: list[Table]) -> str:
 
 
 def differ(parts: list[Table]) -> bool:
-    """Whether a row of a table is not the same everywhere."""
+    """Whether any row has two different cells."""
     return any(len(set(cells)) > 1 for _, rows in parts for _, cells in rows)
 
 
 def run(arguments: argparse.Namespace) -> int:
     if len(arguments.file) < 2:
-        print("libreplace compare: two FILEs or more are needed", file=sys.stderr)
+        print("libreplace compare: name at least two FILEs", file=sys.stderr)
         return 2
     documents = []
     for path in arguments.file:
@@ -130,6 +144,6 @@ def run(arguments: argparse.Namespace) -> int:
             tables([document])
         documents.append(document)
     parts = tables(documents)
-    face = as_json if arguments.json else as_markdown if arguments.markdown else as_text
-    say(face(names(arguments.file), parts))
+    form = as_json if arguments.json else as_markdown if arguments.markdown else as_text
+    say(form(names(arguments.file), parts))
     return int(differ(parts))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace config`: what a compiler needs to build on the C library inside this package."""
+"""`libreplace config`: prints the flags for C code that uses the C library inside this package."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ import sys
 from .._build import get_include, package_file, report
 from .text import say
 
-#: The options, and what `libreplace config --help` says of them.
+#: The options and their help texts.
 OPTIONS = {
-    "cflags": "what the compiler needs",
-    "libs": "what the linker needs: the static library of this package",
-    "includedir": "the folder that holds libreplace/replace.h (in Python: replace.get_include())",
-    "pkgconfigdir": "the folder that holds libreplace.pc, for PKG_CONFIG_PATH",
-    "version": "the version, alone",
+    "cflags": "print the compiler flags",
+    "libs": "print the linker flags for the static library in this package",
+    "includedir": "print the folder of libreplace/replace.h (in Python: replace.get_include())",
+    "pkgconfigdir": "print the folder of libreplace.pc, for PKG_CONFIG_PATH",
+    "version": "print the version",
 }
 
-HELP = "where the C library's header files, static library and .pc file are, for other packages' C code"
-DESCRIPTION = (
-    "Prints a line for each option, but --cflags and --libs on one line, as pkg-config does; "
-    "quoted for a shell where need be."
+HELP = "print the flags and folders that C code needs to use this package's C library"
+DETAILS = (
+    "Prints one line for each option, but --cflags and --libs together on one line, as pkg-config does. "
+    "Special characters are quoted for a shell."
 )
-EPILOG = "exit status: 0; 1 the files are not in this package; 2 no option was given"
+EXIT_STATUS = {
+    0: "the values were printed",
+    1: "this installation does not have the files",
+    2: "there was no option",
+}
+EXAMPLE = "cc -o program main.c $(libreplace config --cflags --libs)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not arguments.wanted:
-        print("libreplace config: one of --" + ", --".join(OPTIONS) + " is needed", file=sys.stderr)
+        print("libreplace config: name at least one of --" + ", --".join(OPTIONS), file=sys.stderr)
         return 2
     try:
         lines = _lines(arguments.wanted)
@@ -47,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(wanted: list[str]) -> list[str]:
-    tell = {"version": lambda: str(report()["version"]), "includedir": get_include, "pkgconfigdir": _pkgconfigdir}
-    lines = [function() for name, function in tell.items() if name in wanted]
+    single = {"version": lambda: str(report()["version"]), "includedir": get_include, "pkgconfigdir": _pkgconfigdir}
+    lines = [function() for name, function in single.items() if name in wanted]
     flags = ["-I" + get_include()] if "cflags" in wanted else []
     flags += _libraries() if "libs" in wanted else []
     return lines + ([shlex.join(flags)] if flags else [])
@@ -61,5 +66,5 @@ def _libraries() -> list[str]:
 def _pkgconfigdir() -> str:
     folder = package_file("lib/pkgconfig/libreplace.pc").parent
     if not (folder.parent / "libreplace.a").is_file():
-        raise FileNotFoundError("the .pc file of an editable install leads nowhere: use --cflags and --libs")
+        raise FileNotFoundError("an editable install has no .pc file that works; use --cflags and --libs")
     return str(folder)

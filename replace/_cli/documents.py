@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Reports of other builds, read from files."""
+"""Reads reports of other builds from files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-#: The reports that this version reads; docs/report.md says what may change within one.
+#: The version of the schema that this reader knows; docs/report.md says what may change within it.
 SCHEMA_VERSION = 1
 
-
-#: In the field left_out: the copy keeps no results of run probes.
+#: A value of the field left_out: this copy has no results of run probes.
 RUNS = "results of run probes"
 
 
 class NotAReport(Exception):
-    """A file is no report that this version reads; the text says which and why."""
+    """A file is not a report that this version can read. The text says which file, and why."""
 
 
 def load(path: str) -> dict[str, Any]:
@@ -36,28 +35,28 @@ def load(path: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deeply
         raise NotAReport(f"{path} is not a report: {error}") from error
     if not isinstance(document, dict) or not {"schema_version", "verdict"} <= document.keys():
-        raise NotAReport(f"{path} is not a report: it has no schema_version and verdict")
+        raise NotAReport(f"{path} is not a report: it has no schema_version or no verdict")
     if document["schema_version"] != SCHEMA_VERSION:
         raise NotAReport(
             f"{path} has schema_version {document['schema_version']}; libreplace "
-            f"{report()['version']} reads {SCHEMA_VERSION}"
+            f"{report()['version']} can read only {SCHEMA_VERSION}"
         )
     return document
 
 
 @contextmanager
 def needs_fields(path: str) -> Iterator[None]:
-    """Turn the failed look-up of a field into NotAReport: inside, one report is read and nothing else is done."""
+    """Turn a failed look-up of a field into NotAReport. Use it only around code that reads one report."""
     try:
         yield
     except (KeyError, IndexError) as error:
         raise NotAReport(f"{path} is not a report: it has no {error.args[0]}") from error
     except (TypeError, AttributeError, ValueError) as error:
-        raise NotAReport(f"{path} is not a report: a field has another type than expected ({error})") from error
+        raise NotAReport(f"{path} is not a report: a field has an unexpected type ({error})") from error
 
 
 def machine(document: dict[str, Any]) -> str:
-    """What the report is of, in a few words: system, processor, libc."""
+    """The machine that the report describes, in a few words: system, processor, libc."""
     verdict, found = document["verdict"], document["machine"]
     libc = "" if verdict["libc"] == "system" else f"{verdict['libc']} {verdict['libc_version']}".strip()
     return ", ".join(word for word in (f"{verdict['system']} {found.get('cpu_family', '')}".strip(), libc) if word)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What this kernel, container and environment allow, and what to change."""
+"""`libreplace verify --explain`: what this kernel, container and environment allow, and what to change."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _read(path: str) -> str:
 
 
 def _mapped(path: str, wanted: int) -> bool:
-    """Whether user_namespaces(7)'s map has an id; without a map every id is there."""
+    """Whether a map of user_namespaces(7) contains an id. Without a map, every id is valid."""
     rows = [list(map(int, line.split())) for line in _read(path).splitlines()]
     return not rows or any(first <= wanted < first + count for first, _, count in rows)
 
 
 def facts() -> dict[str, str]:
-    """The facts, as text, for a machine-readable result."""
+    """The facts about this machine and process, as text."""
     kernel, status = os.uname(), status_fields()
     return {
         "kernel": f"{kernel.sysname} {kernel.release} {kernel.machine}",
@@ -45,58 +45,64 @@ def facts() -> dict[str, str]:
 
 
 def has_capability(bit: int) -> bool:
-    """Whether the calling thread's effective set has a capability (capabilities(7))."""
+    """Whether a capability is in the calling thread's effective set (capabilities(7))."""
     mask = status_fields().get("CapEff")
     return os.geteuid() == 0 if mask is None else bool(int(mask, 16) >> bit & 1)
 
 
 def obstacle(user: int) -> str:
-    """Why a switch to `user` and back cannot be tried here; empty if it can."""
+    """Why a switch to the id `user` and back cannot be tried here; empty if it can."""
     missing = [
         name for name, bit in (("CAP_SETUID", _CAP_SETUID), ("CAP_SETGID", _CAP_SETGID)) if not has_capability(bit)
     ]
     if fakeroot_is_loaded():
-        return "fakeroot: it fakes libc's calls, not the kernel's; needs real root"
+        return "needs real root: fakeroot fakes libc's calls, but not the kernel's"
     if os.geteuid() != 0 or missing:
         return "needs root" + (f" with {' and '.join(missing)}" if missing and os.geteuid() == 0 else "")
     for kind in ("uid", "gid"):
         if not _mapped(f"/proc/self/{kind}_map", user):
-            return f"user namespace: {kind} {user} is not mapped; needs root of a wider namespace"
+            return f"needs root outside this user namespace: {kind} {user} is not mapped here"
     if _read("/proc/self/setgroups") == "deny":
-        return "user namespace: setgroups is denied; needs root of a wider namespace"
+        return "needs root outside this user namespace: setgroups is denied here"
     return ""
 
 
 def explain() -> list[str]:
-    """Lines for people: what there is, what it means, what to change."""
+    """Lines for people: the facts, what they mean and what to change."""
     found = facts()
     lines = [f"{key:14} {value or '(none)'}" for key, value in found.items()] + [""]
     advice = []
     if os.geteuid() != 0:
-        advice.append("not root: no switch to another user can be tried; run as root (sudo libreplace verify)")
+        advice.append("not root: switches to another user cannot be tried; run this as root (sudo libreplace verify)")
     for name, bit in (("CAP_SETUID", _CAP_SETUID), ("CAP_SETGID", _CAP_SETGID)):
         if not has_capability(bit):
             advice.append(
-                f"no {name}: a container drops it unless given --cap-add={name[4:]}; "
-                f"a systemd unit names it in AmbientCapabilities= or runs as root"
+                f"no {name}: start the container with --cap-add={name[4:]}, or, in a systemd unit, "
+                f"name it in AmbientCapabilities= or run as root"
             )
     if found["no_new_privs"] == "1":
-        advice.append("no_new_privs is set: set-user-ID programs give nothing here; switching ids as root still works")
+        advice.append(
+            "no_new_privs is set: set-user-ID programs do not become root here; switching ids as root still works"
+        )
     if found["seccomp"] not in ("0", "unknown"):
         advice.append(
-            f"seccomp mode {found['seccomp']}: a filter may answer for the kernel; the checks show what it lets through"
+            f"seccomp mode {found['seccomp']}: a filter may refuse system calls; the checks show which ones work"
         )
     if found["uid_map"] not in ("", "0 0 4294967295"):
         advice.append(
-            f"user namespace (uid_map {found['uid_map']}): an id outside the map is EINVAL; "
-            "map a range (subuid(5), newuidmap(1))"
+            f"user namespace (uid_map {found['uid_map']}): ids outside the map give EINVAL; "
+            "map a range of ids (subuid(5), newuidmap(1))"
         )
     if found["setgroups"] == "deny":
         advice.append(
-            "setgroups is denied in this namespace: groups cannot be set; write the gid_map with newgidmap(1)"
+            "setgroups is denied in this namespace, so groups cannot be set; write the gid_map with newgidmap(1)"
         )
     if fakeroot_is_loaded():
-        advice.append("fakeroot is loaded: it fakes libc's calls but not syscall(); results here are not the kernel's")
+        advice.append(
+            "fakeroot is loaded: it fakes libc's calls but not syscall(); these results do not show the kernel"
+        )
     if "uid_wrapper" in found["preload"]:
-        advice.append("uid_wrapper is loaded: ids and groups are simulated; fs ids, /proc and file owners are real")
-    return lines + (advice or ["nothing here stands in the way of switching ids"])
+        advice.append(
+            "uid_wrapper is loaded: it simulates ids and groups; filesystem ids, /proc and file owners are real"
+        )
+    return lines + (advice or ["nothing on this machine prevents switching ids"])

@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The report as one page to look at; its frame and style are report.html.
+"""`libreplace report --html`: the report as one HTML page. Its template and style are report.html.
 
-No script and nothing from elsewhere: a content security policy in the page forbids both.
-tests/test_report_html.py opens it in Chromium.
+The page has no script and loads nothing; its content security policy forbids both.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-BACKENDS = {"syscall": "raw system calls", "libc": "plain libc calls", "refused": "an error at configure time"}
+BACKENDS = {"syscall": "raw system calls", "libc": "libc's calls", "refused": "an error at configure time"}
 REACH = {"thread": "one thread", "process": "the whole process"}
 GROUPS = {
     "run": "Probes that were run",
@@ -45,13 +44,13 @@ def _pill(question: dict[str, Any]) -> str:
 
 
 def _words(text: str) -> str:
-    """Options are not broken at their hyphen."""
+    """The text, with options in <code>, so that no line breaks at their hyphen."""
     return " ".join(f"<code>{escape(w)}</code>" if w.startswith("-D") else escape(w) for w in text.split(" "))
 
 
-def _exits(step: dict[str, Any], forth: bool) -> str:
-    """The exits that lead on (or to raw calls, at the end), or those that lead away from the way."""
-    exits = [e for e in step["exits"] if (e["leads_to"] in ("next", "syscall")) == forth]
+def _exits(step: dict[str, Any], forward: bool) -> str:
+    """The exits of a step: forward, to the next step or to raw calls; or aside, to libc's calls or an error."""
+    exits = [e for e in step["exits"] if (e["leads_to"] in ("next", "syscall")) == forward]
     exits.sort(key=lambda e: e["answer"] != step["answer"])
     if not exits:
         return ""
@@ -63,7 +62,7 @@ def _exits(step: dict[str, Any], forth: bool) -> str:
         word = escape(way["answer"] if took or way["leads_to"] != "next" or len(exits) == 1 else f"or {way['answer']}")
         target = BACKENDS.get(way["leads_to"], "")
         spans += f"{mark}{word}</span>" + (f'<span class="to">leads to {target}</span>' if target else "")
-    return f'<div class="{"on" if forth else "off"}{taken}">{spans}</div>'
+    return f'<div class="{"on" if forward else "off"}{taken}">{spans}</div>'
 
 
 def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
@@ -78,8 +77,8 @@ def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
             detail += f"<details><summary>from {len(step['questions'])} answer{many}</summary><ul>{rows}</ul></details>"
         state = "asked" if step["answer"] else "skipped"
         if any(e["answer"] == step["answer"] and e["leads_to"] == "libc" for e in step["exits"]):
-            state += " decided"  # here the way turned off
-        skipped = "" if step["answer"] else '<p class="detail">not asked any more</p>'
+            state += " decided"  # here the way turned aside
+        skipped = "" if step["answer"] else '<p class="detail">not asked</p>'
         lines.append(
             f'<li class="step {state}" style="grid-column: {number}"><div class="card">'
             f'<p class="question">{_words(step["question"])}</p>{detail}{skipped}{_exits(step, True)}</div>'
@@ -89,11 +88,11 @@ def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
 
     def end(target: str, kind: str, column: str) -> str:
         reached = "outcome" if target == backend else ""
-        said = f"change {REACH[scope[target]]}" if target in scope else ""
+        effect = f"change {REACH[scope[target]]}" if target in scope else ""
         return (
             f'<li class="{kind} {target} {reached}" style="grid-column: {column}"><div>'
             f'<span class="hidden">{"reached" if reached else "not reached"}: </span>'
-            f"<strong>{BACKENDS[target]}</strong>{said}</div></li>"
+            f"<strong>{BACKENDS[target]}</strong>{effect}</div></li>"
         )
 
     lines.append(end("syscall", "goal", str(len(steps) + 1)))
@@ -127,19 +126,19 @@ def _question(question: dict[str, Any], headers: dict[str, str]) -> str:
     )
     for name in headers:
         if f'#include "{name}"' in question["source"]:
-            source += f'<dd>which includes <a href="#header-{escape(name)}">{escape(name)}</a></dd>'
+            source += f'<dd>It includes <a href="#header-{escape(name)}">{escape(name)}</a></dd>'
     back = question.get("cross_answer")
     how = f'<span class="how">{escape(question["how"])}</span>' if question["how"] != "compiled" else ""
     return (
         f'<details><summary><span class="words">{escape(question["question"])}</span>'
         f"{how}{_pill(question)}</summary>"
         f'<div class="inside" id="{escape(question["id"])}"><dl>'
-        + _pre("what came of it", question["evidence"], wrap=True)
+        + _pre("result", question["evidence"], wrap=True)
         + _pre("command", question["command"], wrap=True)
         + source
         + f"<dt>how</dt><dd>{escape(question['how'])}</dd>"
         + f"<dt>id</dt><dd><code>{escape(question['id'])}</code></dd>"
-        + (f"<dt>in an answers file, for the same verdict</dt><dd><code>{escape(back)}</code></dd>" if back else "")
+        + (f"<dt>answer for an answers file</dt><dd><code>{escape(back)}</code></dd>" if back else "")
         + "</dl></div></details>"
     )
 
@@ -156,7 +155,7 @@ def _questions(document: dict[str, Any]) -> str:
             parts.append(f'{title}\n<div class="questions{wide}">\n' + "\n".join(rows) + "\n</div>")
     for name, text in headers.items():
         parts.append(
-            f'<h3>What the probes include</h3>\n<div class="questions wide"><details><summary><span class="words">'
+            f'<h3>Header of the probes</h3>\n<div class="questions wide"><details><summary><span class="words">'
             f'<code>{escape(name)}</code></span></summary><div class="inside" id="header-{escape(name)}"><dl>'
             f"{_pre('source', text)}</dl></div></details></div>"
         )

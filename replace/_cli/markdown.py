@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The report as GitHub Markdown, for a bug report: what it says first, the questions folded away.
+"""`libreplace report --markdown`: the report for a bug report on GitHub. The questions are folded away.
 
-Whatever the build found is in code spans: there no name is a mention, no number an issue.
+All texts from the build are in code spans, because GitHub turns names and numbers elsewhere into links.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def code(text: str) -> str:
-    """A code span, whatever the text; empty for an empty one."""
+    """The text as a code span; an empty text stays empty."""
     text = " ".join(text.split())
     if not text:
         return ""
@@ -28,12 +28,12 @@ def code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """GitHub takes a backslash before an escaped pipe for its escape, others do not: keep them apart."""
+    """A table cell. Some parsers, such as GitHub's, misread a backslash before an escaped pipe: add a space."""
     return re.sub(r"\\(?=\|)", r"\\ ", text).replace("|", r"\|")
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """Lines of a table; the cells are Markdown already."""
+    """The lines of a table, from cells that are already Markdown."""
     lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in [head, *rows]]
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
@@ -42,15 +42,17 @@ def as_markdown(document: dict[str, Any]) -> str:
     verdict = document["verdict"]
     lines = [
         f"### libreplace {code(document['version'])}: {code(verdict['backend'])} back end, "
-        f"one call changes one {verdict['scope']}",
+        f"a call changes one {verdict['scope']}",
         "",
-        f"- decided by {code(verdict['rule'])}",
-        f"- for {code(machine(document))}",
+        f"- rule: {code(verdict['rule'])}",
+        f"- built for: {code(machine(document))}",
     ]
     for title in ("machine", "toolchain", "options"):
-        lines.append(f"- {title}: " + (code(", ".join(f"{k} {v}" for k, v in document[title].items())) or "not told"))
+        lines.append(
+            f"- {title}: " + (code(", ".join(f"{k} {v}" for k, v in document[title].items())) or "not recorded")
+        )
     lines += [f"- **warning**: {code(warning)}" for warning in verdict["warnings"]]
-    lines += [f"- answered by hand: {code(used)}" for used in document["overrides"]["used"]]
+    lines += [f"- answer given by hand: {code(used)}" for used in document["overrides"]["used"]]
     lines += [f"- **answer not used**: {code(unused)}" for unused in document["overrides"]["unused"]]
     calls = [[*map(code, (c["name"], c["backend"], c["symbol"])), c["scope"]] for c in verdict["calls"]]
     lines += ["", *table(("call", "back end", "symbol", "scope"), calls), ""]

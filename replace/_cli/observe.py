@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the live checks of checks.py stand on: what one thread is, as seen from three sides."""
+"""What the checks of `libreplace verify` share: they read a thread's credentials in three ways."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .. import _native
 from .._threads import status_fields
 from . import explain
 
-#: Ids above 16 bits that no account has, so that truncation and mix-ups show.
+#: Different ids above 16 bits that no account has, so that a truncated or swapped id is noticed.
 USER, GROUP, OTHER = 80001, 80002, 80003
 HIGH = 2**31 + 80001
 
 
 class NotHere(Exception):
-    """The check cannot be tried here; the text says what it needs."""
+    """The check cannot run here; the text says what it needs."""
 
 
 class Seen(NamedTuple):
-    """What one thread is, by the getters and by the kernel's own account of it."""
+    """The credentials of one thread: from the getters, from /proc, and from the owner of a new file."""
 
     uids: tuple[int, ...]
     gids: tuple[int, ...]
@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 
 
 def must(condition: object, message: str) -> None:
-    if not condition:  # not `assert`: python -O must not prove everything
+    if not condition:  # not `assert`, which python -O removes
         raise AssertionError(message)
 
 
@@ -49,7 +49,7 @@ def or_enosys(call: Callable[[], Any]) -> Any:
 
 
 def observe(folder: int) -> Seen:
-    """The calling thread: getters, /proc/self/task/TID/status, and the owner of a file that it creates."""
+    """The credentials of the calling thread."""
     tid = threading.get_native_id()
     name = f"{os.getpid()}-{tid}"
     handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
@@ -77,4 +77,4 @@ def needs_root() -> None:
             _native.setuid(0)
         _native.setgid(0)
     except OSError as error:
-        raise NotHere(f"root, but the switch is refused: {error.strerror} (seccomp or a sandbox)") from None
+        raise NotHere(f"this is root, but a switch is refused: {error.strerror} (by seccomp or a sandbox)") from None

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace report`: what the build found, what it decided, and why."""
+"""`libreplace report`: shows the build report as text, JSON, HTML, Markdown or a file of answers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 from importlib import import_module
 
 from .._build import report
+from .completion import completes_files
 from .documents import load, needs_fields
 from .text import as_text, say
 
@@ -16,44 +17,50 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-HELP = "what the build found, what it decided, and why"
-EPILOG = "exit status: 0; 2 where FILE is no report that this version reads"
+HELP = "show what the build found, what it decided, and why"
+DETAILS = "Without FILE, it shows the report of this installed package."
+EXIT_STATUS = {
+    0: "the report was printed",
+    2: "FILE is not a report that this version of libreplace can read",
+}
+EXAMPLE = "libreplace report --html > report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    face = parser.add_mutually_exclusive_group()
-    face.add_argument("--json", action="store_true", help="the whole document, for programs")
-    face.add_argument(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, for programs")
+    form.add_argument(
         "--answers",
         action="store_true",
-        help="a file for -Dcross_answers, in Samba's format: a build that it is given to comes to the same verdict",
+        help="print a file for -Dcross_answers, in Samba's format; it leads another build to the same verdict",
     )
-    face.add_argument("--markdown", action="store_true", help="for a bug report: GitHub Markdown")
-    face.add_argument("--html", action="store_true", help="one page to look at, that needs nothing else")
-    parser.add_argument(
+    form.add_argument("--markdown", action="store_true", help="print GitHub Markdown, for a bug report")
+    form.add_argument("--html", action="store_true", help="print one HTML page, for a browser")
+    file = parser.add_argument(
         "file",
         metavar="FILE",
         nargs="?",
-        help="another build's report (BUILD/replace/build_report.json) in place of this package's own",
+        help="the report of another build, for example BUILD/replace/build_report.json",
     )
+    completes_files(file)
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.file is None:
-        say(_face(report(), arguments))
+        say(_format(report(), arguments))
         return 0
     document = load(arguments.file)
     with needs_fields(arguments.file):
-        as_text(document)  # which reads every part: a face that reads less says the same of a bad file
-        text = _face(document, arguments)
+        as_text(document)  # reads every part, so that each form gives the same error for a bad file
+        text = _format(document, arguments)
     say(text)
     return 0
 
 
-def _face(document: dict[str, Any], arguments: argparse.Namespace) -> str:
-    """The face of the report that was asked for."""
+def _format(document: dict[str, Any], arguments: argparse.Namespace) -> str:
+    """The report in the form that the options name."""
     if arguments.json:
         return json.dumps(document, indent=1)
     name = next((name for name in ("answers", "markdown", "html") if getattr(arguments, name)), "text")
-    face: str = getattr(import_module(f".{name}", __package__), f"as_{name}")(document)
-    return face
+    text: str = getattr(import_module(f".{name}", __package__), f"as_{name}")(document)
+    return text

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The report as text, tables, and printing."""
+"""`libreplace report` as text, and what all commands use to print text and tables."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print the text at once.
+    """Print the text and flush it.
 
-    If nobody reads any more (`libreplace threads PID | head`), the command goes on silently, so that its exit
-    status is what it found.
+    If the reader is gone (`libreplace threads PID | head`), the command goes on silently, so that its exit status
+    is still right.
     """
     try:
         print(text, end=end, flush=True)
@@ -25,11 +25,11 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """The report for people: the verdict first, then why, then each question."""
+    """The report for people: the verdict, the rule, the calls, then each question."""
     verdict = document["verdict"]
     lines = [
-        f"libreplace {document['version']}: {verdict['backend']} back end, one call changes one {verdict['scope']}",
-        f"decided by {verdict['rule']}",
+        f"libreplace {document['version']}: {verdict['backend']} back end, a call changes one {verdict['scope']}",
+        f"rule: {verdict['rule']}",
         f"system {verdict['system']}, libc {verdict['libc']} {verdict['libc_version']}".rstrip(),
         "",
     ]
@@ -46,12 +46,12 @@ def as_text(document: dict[str, Any]) -> str:
     for title in ("options", "machine", "toolchain"):
         lines += ["", f"{title}:"] + [f"  {key}: {value}" for key, value in document[title].items()]
     overrides = document["overrides"]
-    lines += ["", f"overrides used: {', '.join(overrides['used']) or 'none'}"]
-    return "\n".join(lines + [f"overrides unused: {', '.join(overrides['unused']) or 'none'}"])
+    lines += ["", f"answers given by hand: {', '.join(overrides['used']) or 'none'}"]
+    return "\n".join(lines + [f"answers given by hand, but not used: {', '.join(overrides['unused']) or 'none'}"])
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of text, the columns as wide as they need."""
+    """The lines of a table; each column is as wide as its widest cell."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

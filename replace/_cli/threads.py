@@ -1,9 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace threads PID`: who the threads of a process are, for people and for programs.
-
-What a thread is, _threads.py reads; this file only shows it.
-"""
+"""`libreplace threads PID`: shows the credentials of every thread of a process. _threads.py reads them."""
 
 from __future__ import annotations
 
@@ -21,22 +18,24 @@ if TYPE_CHECKING:
 
 _GROUPS_SHOWN = 6
 
-HELP = "who every thread of a process is, from the kernel; those unlike the main thread are marked"
-DESCRIPTION = (
-    "The threads of a process and their credentials, as the kernel has them. Marked with * are those "
-    "whose ids, groups or capabilities are not the main thread's: they hold an identity, or were started by one "
-    "that did. Kernel workers of io_uring (iou-sqp-*, iou-wrk-*) keep the ids of the thread that set them up. "
-    "Capabilities are hexadecimal, as in /proc (`capsh --decode=` names them)."
+HELP = "show the credentials of every thread of a process"
+DETAILS = (
+    "The credentials come from the kernel (/proc). A * marks each thread whose ids, groups or capabilities differ "
+    "from the main thread's. Such a thread holds an identity, or another thread started it while holding one. "
+    "Kernel threads of io_uring (iou-sqp-*, iou-wrk-*) keep the ids of the thread that created them. "
+    "Capabilities are hexadecimal, as in /proc; 'capsh --decode=' shows their names."
 )
-EPILOG = (
-    "exit status: 0 every thread is as the main thread; 1 some differ; 2 they cannot be read "
-    "(no such process, no permission, no /proc)"
-)
+EXIT_STATUS = {
+    0: "every thread has the main thread's credentials",
+    1: "a thread differs from the main thread",
+    2: "the threads cannot be read: there is no such process, no permission or no /proc",
+}
+EXAMPLE = "sudo libreplace threads 1234"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pid", metavar="PID", type=int, help="the process, by its number or that of one of its threads")
-    parser.add_argument("--json", action="store_true", help="one JSON document: pid, and threads with all groups")
+    parser.add_argument("pid", metavar="PID", type=int, help="the id of the process, or of one of its threads")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs; it lists all groups")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,14 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _reason(pid: int, error: OSError) -> str:
     if not os.path.isdir("/proc/self"):
-        return "there is no /proc here, and nothing else says who the threads are (Linux alone has it)"
+        return "this system has no /proc with the threads' ids; only Linux has it"
     if isinstance(error, (FileNotFoundError, ProcessLookupError)):
-        return f"there is no process {pid}, or it ended meanwhile"
-    return f"process {pid} cannot be read: {error.strerror} (ask as root, or as its user)"
+        return f"there is no process {pid}, or it has just ended"
+    return f"cannot read process {pid}: {error.strerror}; run this as root or as the process's user"
 
 
 def _row(thread: ThreadCredentials, main: ThreadCredentials) -> dict[str, Any]:
-    """What --json says of a thread.  differs: in ids, groups (as assert_clean() has it) or capabilities."""
+    """One thread in the output of --json. `differs` compares ids, groups (as assert_clean() does) and capabilities."""
     return {
         "tid": thread.tid,
         "name": thread.name,
@@ -93,11 +92,14 @@ def _text(document: dict[str, Any]) -> str:
     )
     differ = sum(row["differs"] for row in rows)
     end = f"{differ} of {len(rows)} threads differ from the main thread"
-    return "\n".join([*lines, "", end if differ else "every thread is as the main thread"])
+    return "\n".join([*lines, "", end if differ else "no thread differs from the main thread"])
 
 
 def _printable(name: str) -> str:
-    """A thread names itself (prctl(2), PR_SET_NAME): no escape sequence of its choosing reaches root's terminal."""
+    """A thread's name without control characters, so that it cannot send escape sequences to root's terminal.
+
+    A thread sets its own name: prctl(2), PR_SET_NAME.
+    """
     return "".join(character if character.isprintable() else "?" for character in name)
 
 

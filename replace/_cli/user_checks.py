@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The checks of `libreplace verify --as USER`: can that user read what an import under the identity reads?
+"""The checks of `libreplace verify --as USER`: can the user read the files that Python's imports read?
 
-Each runs in a child process (verify.py) that becomes the user for good, and opens the places themselves.
+verify.py runs each in a child process. The child becomes the user for good, and opens the files.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def find_user(text: str) -> Identity:
     """The identity of a user, by name or by uid in decimal digits.
 
-    Raises KeyError if there is no such user, ValueError if the database is wrong about the user.
+    Raises KeyError if there is no such user, ValueError if the user's entry in the database is wrong.
     """
-    if not text or (text.isdigit() and len(text) > 10):  # no id is so long
+    if not text or (text.isdigit() and len(text) > 10):  # longer than any id
         raise KeyError(text)
     try:
         return Identity.from_user(int(text) if text.isascii() and text.isdigit() else text)
@@ -36,13 +36,13 @@ def find_user(text: str) -> Identity:
 
 
 def _places() -> dict[str, str]:
-    """What an import reads: path -> what it is.  The first name for a path counts."""
+    """The places that an import reads: path -> name. If a path has two names, the first counts."""
     found = {sys.executable: "interpreter", os.path.dirname(os.__file__): "standard library"}
     found.setdefault(_PACKAGE, "this package")
     main = sys.modules["__main__"]
     for entry in absolute_entries():
         if getattr(main, "__spec__", None) is not None and entry == sys.path[0] == os.getcwd():
-            continue  # put there by `python -m`, for this command alone
+            continue  # `python -m` added it, for this command only
         dynload = os.path.basename(entry) == "lib-dynload"
         found.setdefault(entry, "lib-dynload" if dynload else f"sys.path[{sys.path.index(entry)}]")
     return {path: name for path, name in found.items() if os.path.isabs(path) and os.path.exists(path)}
@@ -53,7 +53,7 @@ def _files_of_the_package() -> list[str]:
         os.path.join(folder, name)
         for folder, folders, files in os.walk(_PACKAGE)
         for name in (*folders, *files)
-        if name != "__pycache__" and not folder.endswith("__pycache__")  # Python does without
+        if name != "__pycache__" and not folder.endswith("__pycache__")  # Python does not need it
     ]
 
 
@@ -65,28 +65,28 @@ def _is_open(paths: list[str], user: Identity, folder: int) -> None:
     try:
         drop_privileges(user, allow_root=True)
     except (IdentityError, IdentityRefused) as error:
-        raise NotHere(f"root, but the switch is refused: {error}") from None
+        raise NotHere(f"this is root, but the switch is refused: {error}") from None
     for path, way in ways.items():
         closed = closed_at(path, way)
         must(not closed, f"{path} is closed" if closed == way[-1] else f"{path} is closed by the folder {closed}")
 
 
 def _is_relative(entry: str, folder: int) -> None:
-    what = "an empty entry means" if not entry else f"{entry!r} is below"
+    meaning = "an empty entry means" if not entry else f"{entry!r} is below"
     raise AssertionError(
-        f"DANGEROUS: {what} the working directory; if that is a folder of a user's, the server runs the user's files "
+        f"DANGEROUS: {meaning} the working directory; if a user can write there, the server runs the user's files "
         "as modules. Remove the entry, or start Python with -I"
     )
 
 
 def all_checks(user: Identity, name: str) -> list[Check]:
-    """The checks for this user, in order; name: as the user was given."""
+    """The checks for this user, in order. `name` is the user as written on the command line."""
     name = f"user {name}"
     checks = [
-        Check(what, f"{name} may read {path}", partial(_is_open, [path], user)) for path, what in _places().items()
+        Check(place, f"{name} can read {path}", partial(_is_open, [path], user)) for path, place in _places().items()
     ]
     checks.append(
-        Check("files of this package", f"{name} may read each", partial(_is_open, _files_of_the_package(), user))
+        Check("files of this package", f"{name} can read each", partial(_is_open, _files_of_the_package(), user))
     )
     for number, entry in enumerate(sys.path):
         if isinstance(entry, str) and not os.path.isabs(entry):

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace verify`: runs the checks of checks.py, each in a child process of its own.
+"""`libreplace verify`: runs the checks of checks.py or user_checks.py, and shows the results.
 
-So the caller's ids never change, whatever a check does and however it ends.
+Each check runs in a child process, so the caller's ids never change.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from .text import say, table
 
 _SECONDS = 30  # for one check
 
-HELP = "prove on this machine, with real ids in child processes, what the build decided"
-DESCRIPTION = (
-    "Without --as: make real switches, in child processes, and compare them with what the build decided. "
-    "With --as USER: check that an import under USER's identity can succeed. An import runs with the ids of its "
-    "thread, so USER must be able to read Python's files. A child process becomes USER, with USER's groups, and opens "
-    "every entry of sys.path, the standard library, the interpreter and the files of this package. The output names "
-    "what is closed, and the folder on the way that closes it. It also names each relative entry of sys.path, which is "
-    "dangerous. sys.path is that of this command: run it with the server's Python and the server's PYTHONPATH."
+HELP = "check on this machine that the build's decision is right"
+DETAILS = (
+    "It switches ids in child processes and compares the result with the build's decision. Run it as root to run "
+    "every check.\n\n"
+    "With --as USER, it checks instead that USER can read the files that Python needs for an import, because an "
+    "import under USER's identity runs with USER's ids. A child process becomes USER and opens every entry of "
+    "sys.path, the standard library, the interpreter and the files of this package. The output names each path that "
+    "USER cannot read, and the folder that closes it. It also names each relative entry of sys.path, which is "
+    "dangerous. Run it with the server's Python and the server's PYTHONPATH, because it checks its own sys.path."
 )
-EPILOG = (
-    "exit status: 0 all proved; 1 something contradicts, or is closed to USER; 2 something could not run (needs root, "
-    "say), or there is no such USER"
-)
+EXIT_STATUS = {
+    0: "every check proved its claim",
+    1: "a check contradicts its claim, or USER cannot read a file",
+    2: "a check could not run (for example, it needs root), or there is no such USER",
+}
+EXAMPLE = "sudo libreplace verify --explain"
 
 PROVED, CONTRADICTED, NOT_RUN = "proved", "contradicted", "not run"
 
@@ -46,15 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as",
         dest="user",
         metavar="USER",
-        help="check instead that USER, a name or a uid, can read Python's files: imports under that identity need it",
+        help="check instead that USER (a name or a uid) can read the files that Python's imports need",
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON document")
-    form.add_argument("--tap", action="store_true", help="Test Anything Protocol, version 14")
+    form.add_argument("--json", action="store_true", help="print JSON, for programs")
+    form.add_argument("--tap", action="store_true", help="print the Test Anything Protocol, version 14")
     form.add_argument(
         "--explain",
         action="store_true",
-        help="say first what this kernel, container and environment allow, and what to change",
+        help="first print what this kernel, container and environment allow, and what to change",
     )
 
 
@@ -90,7 +93,7 @@ def _in_child(check: checks.Check, folder: int) -> tuple[str, str]:
         if not select.select([pipe], [], [], _SECONDS)[0]:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            return CONTRADICTED, f"no answer within {_SECONDS} seconds"
+            return CONTRADICTED, f"the child did not end within {_SECONDS} seconds"
         text = pipe.read()
     _, wait_status = os.waitpid(child, 0)
     if not text:
@@ -123,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             plan = user_checks.all_checks(user_checks.find_user(user), user)
         except KeyError:
-            print(f"libreplace verify: there is no user {user!r} here; give a name or a uid", file=sys.stderr)
+            print(f"libreplace verify: there is no user {user!r}; give a name or a uid", file=sys.stderr)
             return 2
         except ValueError as error:
             print(f"libreplace verify: {error}", file=sys.stderr)
@@ -132,11 +135,11 @@ def run(arguments: argparse.Namespace) -> int:
     if form == "explain":
         say("\n".join(explain.explain()) + "\n")
     if people and user is not None:
-        say(f"libreplace {document['version']}: may user {user} read what imports read?\n")
+        say(f"libreplace {document['version']}: can user {user} read the files that imports need?\n")
     elif people:
         say(
             f"libreplace {document['version']}: {verdict['backend']} back end; "
-            f"claim: one call changes one {verdict['scope']}\ndecided by {verdict['rule']}\n"
+            f"claim: a call changes one {verdict['scope']}\nrule: {verdict['rule']}\n"
         )
     elif form == "tap":
         say(f"TAP version 14\n1..{len(plan)}")
@@ -208,20 +211,20 @@ def _print_calls(verdict: dict[str, Any], results: list[Result]) -> None:
 
 def _words(scope: str, counts: dict[str, int]) -> str:
     if counts[CONTRADICTED]:
-        return "CONTRADICTED: do not rely on this build here"
+        return "CONTRADICTED: do not use this build on this machine"
     if counts[NOT_RUN]:
-        return "nothing contradicts, but not everything could run; try as root, or --explain"
+        return "no check contradicts its claim, but some could not run; run it as root, or use --explain"
     if scope == "thread":
-        return "proved: a switch in one thread leaves the others alone"
-    return "proved the opposite of per-thread: a switch in one thread changes the whole process"
+        return "proved: a switch in one thread does not change other threads"
+    return "proved: a switch in one thread changes the whole process"
 
 
 def _words_about(user: str, counts: dict[str, int]) -> str:
     if counts[CONTRADICTED]:
         return (
-            f"imports under the identity of user {user} can fail, or are dangerous: open the folders, move Python, or "
-            "call replace.preload() at program start with all that is imported later"
+            f"imports under the identity of user {user} can fail, or are dangerous: make the folders readable, move "
+            "Python, or call replace.preload() at program start with all modules that are imported later"
         )
     if counts[NOT_RUN]:
-        return "it cannot be told here; try as root, or --explain"
-    return f"proved: user {user} may read Python's files, so imports under that identity can succeed"
+        return "some checks could not run; run it as root, or use --explain"
+    return f"proved: user {user} can read Python's files, so imports under that identity can succeed"
