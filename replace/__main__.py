@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """The command `libreplace` (also `python -m replace`).
 
-Each module of `_cli` is one subcommand. It has HELP (one line), DETAILS (paragraphs, or ""), EXIT_STATUS, EXAMPLE,
-add_arguments() and run().
+Each module in COMMANDS is a subcommand. It has HELP (for the list of commands), DESCRIPTION (a sentence on one line,
+then paragraphs), EXIT_STATUS, EXAMPLE, add_arguments() and run().
 """
 
 from __future__ import annotations
@@ -42,11 +42,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"libreplace {report()['version']}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, module in COMMANDS.items():
-        paragraphs = [module.HELP[0].upper() + module.HELP[1:] + ".", *module.DETAILS.split("\n\n")]
         command = commands.add_parser(
             name,
             help=module.HELP,
-            description="\n\n".join(fill(paragraph, _WIDTH) for paragraph in paragraphs if paragraph),
+            description="\n\n".join(fill(paragraph, _WIDTH) for paragraph in module.DESCRIPTION.split("\n\n")),
             epilog=_epilog(module.EXIT_STATUS, module.EXAMPLE),
             formatter_class=form,
         )

@@ -60,6 +60,9 @@ ELSEWHERE = {
     "python -m build --sdist": "test_sdist.py",
     "python -m build --no-isolation --sdist": "test_debian.py",
     "python -m pip --python /usr/bin/python3": "test_debian.py",
+    "mkdir man && cd man": "test_man_and_completion.py",
+    "argparse-manpage ": "test_man_and_completion.py",
+    "shtab ": "test_man_and_completion.py",
     "meson test -C BUILD": "test_build.py",
     "python -m pytest -q": ".ci/run",
     # the tutorial for C
@@ -73,7 +76,9 @@ ELSEWHERE = {
     "python tests/programs/golden.py adopt": "test_golden.py",
 }
 SHELL = {"sh", "console", "", "text"}
-COMMAND = re.compile(r"(python3?|pip|meson|libreplace|\.venv|sphinx-build|cmake|cc|gcc|dpkg\S*|[A-Z_]+=\S+) ")
+COMMAND = re.compile(
+    r"(python3?|pip|meson|libreplace|argparse-manpage|shtab|\.venv|sphinx-build|cmake|cc|gcc|dpkg\S*|[A-Z_]+=\S+) "
+)
 
 
 def blocks(page):

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 
 from . import markdown
-from .completion import completes_files
+from .completion import FILE, complete_as
 from .documents import RUNS, load, needs_fields
 from .text import say, table
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 Row = tuple[str, list[str]]  # name, a cell for each report
 Table = tuple[str, list[Row]]
 
-HELP = "compare two or more build reports"
-DETAILS = (
-    "Prints a table with a column for each report. A value that differs from the most common one is marked. "
-    "Facts and calls are always shown, answers only if they differ."
-)
+HELP = "compare build reports"
+DESCRIPTION = """\
+Print two or more build reports side by side, and mark the differences.
+
+Each report is a column. A value that differs from the most common one is marked. Facts and calls are always shown,
+answers only if they differ."""
 EXIT_STATUS = {
     0: "the reports say the same",
     1: "the reports differ",
@@ -44,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="+",
-        help="the output of 'libreplace report --json', or BUILD/replace/build_report.json",
+        help="a report: the output of `libreplace report --json`, or BUILD/replace/build_report.json",
     )
-    completes_files(file)
+    complete_as(file, FILE)
 
 
 def names(paths: Sequence[str]) -> list[str]:

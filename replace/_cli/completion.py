@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import argparse
 
-#: The same as shtab.FILE, written out because shtab is not needed at run time.
-_FILE = {
+#: A file name. These are the values of shtab.FILE; shtab itself is not needed at run time.
+FILE = {
     "bash": "_shtab_compgen_files",
     "zsh": "_files",
     "tcsh": "f",
     "fish": "(__fish_complete_path (commandline -ct))",
 }
+#: The name of a user. bash has no such function of its own.
+USER = {"zsh": "_users", "fish": "(__fish_complete_users)"}
+#: The id of a process.
+PROCESS = {"zsh": "_pids", "fish": "(__fish_complete_pids)"}
 
 
-def completes_files(argument: argparse.Action) -> None:
-    """Let shells complete this argument as a file name."""
-    argument.complete = _FILE  # type: ignore[attr-defined]
+def complete_as(argument: argparse.Action, kind: dict[str, str]) -> None:
+    """Let shells complete this argument as FILE, USER or PROCESS."""
+    argument.complete = kind  # type: ignore[attr-defined]

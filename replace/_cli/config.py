@@ -20,11 +20,12 @@ OPTIONS = {
     "version": "print the version",
 }
 
-HELP = "print the flags and folders that C code needs to use this package's C library"
-DETAILS = (
-    "Prints one line for each option, but --cflags and --libs together on one line, as pkg-config does. "
-    "Special characters are quoted for a shell."
-)
+HELP = "print compiler and linker flags for the C library"
+DESCRIPTION = """\
+Print the flags and folders that C code needs to use this package's C library.
+
+Each option prints one line, but --cflags and --libs together print one line, as with pkg-config. Special characters
+are quoted for a shell."""
 EXIT_STATUS = {
     0: "the values were printed",
     1: "this installation does not have the files",

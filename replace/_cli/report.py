@@ -9,7 +9,7 @@ import json
 from importlib import import_module
 
 from .._build import report
-from .completion import completes_files
+from .completion import FILE, complete_as
 from .documents import load, needs_fields
 from .text import as_text, say
 
@@ -17,8 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-HELP = "show what the build found, what it decided, and why"
-DETAILS = "Without FILE, it shows the report of this installed package."
+HELP = "show the build report"
+DESCRIPTION = """\
+Show what the build found, what it decided, and why.
+
+Without FILE, it shows the report of this installed package."""
 EXIT_STATUS = {
     0: "the report was printed",
     2: "FILE is not a report that this version of libreplace can read",
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="the report of another build, for example BUILD/replace/build_report.json",
     )
-    completes_files(file)
+    complete_as(file, FILE)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import os
 import sys
 
 from .._threads import ThreadCredentials, thread_credentials
+from .completion import PROCESS, complete_as
 from .text import say, table
 
 TYPE_CHECKING = False
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 _GROUPS_SHOWN = 6
 
 HELP = "show the credentials of every thread of a process"
-DETAILS = (
-    "The credentials come from the kernel (/proc). A * marks each thread whose ids, groups or capabilities differ "
-    "from the main thread's. Such a thread holds an identity, or another thread started it while holding one. "
-    "Kernel threads of io_uring (iou-sqp-*, iou-wrk-*) keep the ids of the thread that created them. "
-    "Capabilities are hexadecimal, as in /proc; 'capsh --decode=' shows their names."
-)
+DESCRIPTION = """\
+Show the ids, groups and capabilities of every thread of a process.
+
+They come from the kernel (/proc). A * marks each thread that differs from the main thread. Such a thread holds an
+identity, or another thread started it while holding one. Kernel threads of io_uring (iou-sqp-*, iou-wrk-*) keep the
+ids of the thread that created them. Capabilities are hexadecimal, as in /proc; `capsh --decode=` prints their names."""
 EXIT_STATUS = {
     0: "every thread has the main thread's credentials",
     1: "a thread differs from the main thread",
@@ -34,7 +35,8 @@ EXAMPLE = "sudo libreplace threads 1234"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pid", metavar="PID", type=int, help="the id of the process, or of one of its threads")
+    pid = parser.add_argument("pid", metavar="PID", type=int, help="the id of the process, or of one of its threads")
+    complete_as(pid, PROCESS)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs; it lists all groups")
 
 

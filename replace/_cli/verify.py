@@ -19,24 +19,26 @@ from typing import Any, NamedTuple
 
 from .._build import report
 from . import checks, explain, user_checks
+from .completion import USER, complete_as
 from .observe import NotHere
 from .text import say, table
 
 _SECONDS = 30  # for one check
 
-HELP = "check on this machine that the build's decision is right"
-DETAILS = (
-    "It switches ids in child processes and compares the result with the build's decision. Run it as root to run "
-    "every check.\n\n"
-    "With --as USER, it checks instead that USER can read the files that Python needs for an import, because an "
-    "import under USER's identity runs with USER's ids. A child process becomes USER and opens every entry of "
-    "sys.path, the standard library, the interpreter and the files of this package. The output names each path that "
-    "USER cannot read, and the folder that closes it. It also names each relative entry of sys.path, which is "
-    "dangerous. Run it with the server's Python and the server's PYTHONPATH, because it checks its own sys.path."
-)
+HELP = "check the build's decision on this machine"
+DESCRIPTION = """\
+Switch ids in child processes, and compare them with the build's decision.
+
+Run it as root to run every check. The ids of the command itself never change.
+
+With --as USER, it checks instead that USER can read the files that Python needs for an import. An import under USER's
+identity runs with USER's ids. A child process becomes USER and opens every entry of sys.path, the standard library,
+the interpreter and the files of this package. The output names each path that USER cannot read, and the folder that
+closes it. It also names each relative entry of sys.path, which is dangerous. The command checks its own sys.path, so
+run it with the server's Python and PYTHONPATH."""
 EXIT_STATUS = {
     0: "every check proved its claim",
-    1: "a check contradicts its claim, or USER cannot read a file",
+    1: "a check contradicts its claim; with --as, USER cannot read a file or an entry of sys.path is relative",
     2: "a check could not run (for example, it needs root), or there is no such USER",
 }
 EXAMPLE = "sudo libreplace verify --explain"
@@ -45,12 +47,13 @@ PROVED, CONTRADICTED, NOT_RUN = "proved", "contradicted", "not run"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    user = parser.add_argument(
         "--as",
         dest="user",
         metavar="USER",
         help="check instead that USER (a name or a uid) can read the files that Python's imports need",
     )
+    complete_as(user, USER)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, for programs")
     form.add_argument("--tap", action="store_true", help="print the Test Anything Protocol, version 14")

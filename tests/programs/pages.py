@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
 """Writes the generated parts of the docs: report.md from the report's schema, the questions in packaging.md from
-detect/questions.py, and the calls and answers in platforms.md from the golden answers.
+detect/questions.py, the calls and answers in platforms.md from the golden answers, and man-sections.txt, which
+argparse-manpage includes into the man page, from the subcommands.
 
 usage: python tests/programs/pages.py   (with the package installed)
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from cross_answers import asked  # noqa: E402
 from questions import questions  # noqa: E402
 from support.schema import SCHEMA  # noqa: E402
 
+from replace.__main__ import COMMANDS  # noqa: E402
 from replace._cli.markdown import code, table  # noqa: E402
 
 DOCS = TESTS.parent / "docs"
@@ -93,8 +96,8 @@ Within one version:
 
 Any other change gives a new `schema_version`.
 
-The tables below are made from the schema, by `python tests/programs/pages.py`. A type that they name has a table of
-its own.
+The lists below are made from the schema, by `python tests/programs/pages.py`. Each type that they name has its own
+list. All fields are always present, except those marked *optional*.
 """
 
 
@@ -194,14 +197,14 @@ def _kind(field: dict[str, Any]) -> str:
 
 
 def fields(schema: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
-    """(heading, rows) of every object: field, type, whether it is always there, meaning."""
+    """(heading, rows) of every object: field, type, meaning."""
 
     def rows(place: dict[str, Any]) -> list[list[str]]:
         return [
             [
                 code(name),
-                code(name) if "properties" in field else _kind(field),
-                "always" if name in place["required"] else "sometimes",
+                (code(name) if "properties" in field else _kind(field))
+                + ("" if name in place["required"] else "; *optional*"),
                 field["description"],
             ]
             for name, field in place["properties"].items()
@@ -213,10 +216,17 @@ def fields(schema: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
 
 
 def report() -> str:
-    text = REPORT
+    lines = [REPORT]
     for heading, rows in fields(SCHEMA):
-        text += f"\n## {heading}\n\n" + "\n".join(table(("field", "type", "present", "meaning"), rows)) + "\n"
-    return text
+        lines += [f"## {heading}\n"]
+        lines += [_wrapped(f"- {name} ({kind}): {meaning}") for name, kind, meaning in rows]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _wrapped(item: str) -> str:
+    """An item of a list, in lines as long as the other lines of the docs."""
+    return textwrap.fill(item, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 #: Kind of question -> how the compiler answers it.
@@ -246,7 +256,49 @@ def packaging() -> str:
     return between("packaging.md", "\n".join(lines) + "\n")
 
 
-PAGES = {"platforms.md": platforms, "report.md": report, "packaging.md": packaging}
+#: The parts of the man page that are not made from the parser; for `argparse-manpage --include`.
+MAN = r"""[=EXIT STATUS]
+A wrong option or argument gives 2.
+{statuses}
+[=EXAMPLES]
+{examples}
+[=FILES]
+.TP
+.I BUILD/replace/build_report.json
+The report of a build. It has host names and paths, which the report in the installed package leaves out.
+.TP
+.I report.schema.json
+The JSON Schema of the report, in the installed Python package.
+[=SEE ALSO]
+.BR setresuid (2),
+.BR capabilities (7),
+.BR credentials (7),
+.BR user_namespaces (7)
+"""
+
+
+def man_sections() -> str:
+    def roff(text: str) -> str:
+        return text.replace("\\", r"\e").replace("-", r"\-")
+
+    statuses = [
+        line
+        for name, module in COMMANDS.items()
+        for line in (
+            f".SS libreplace {name}",
+            *(f".TP\n.B {status}\n{roff(meaning)}" for status, meaning in module.EXIT_STATUS.items()),
+        )
+    ]
+    examples = [f".TP\n.B {roff(module.EXAMPLE)}\n{roff(module.HELP)}" for module in COMMANDS.values()]
+    return MAN.format(statuses="\n".join(statuses), examples="\n".join(examples))
+
+
+PAGES = {
+    "platforms.md": platforms,
+    "report.md": report,
+    "packaging.md": packaging,
+    "man-sections.txt": man_sections,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

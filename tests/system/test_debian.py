@@ -39,7 +39,7 @@ def packages(source, tmp_path_factory):
         pytest.skip("needs Debian")
     needs_package("build", "meson-python")
     tool("git", "a clone")
-    for name in ("dpkg-buildpackage", "dh", "dh_python3", "help2man", "lintian", "py3versions"):
+    for name in ("dpkg-buildpackage", "dh", "dh_python3", "lintian", "py3versions"):
         tool(name, "builds a Debian package")
     clone = tmp_path_factory.mktemp("debian") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
@@ -68,7 +68,14 @@ def test_lintian_reports_only_accepted_tags(packages):
 def test_each_debian_package_contains_its_files(packages):
     python, dev = packages / "python3-replace", packages / "libreplace-dev"
     names = [{str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()} for root in (python, dev)]
-    assert {"usr/bin/libreplace", f"{DISTS}/replace/__init__.py", "usr/share/man/man1/libreplace.1.gz"} <= names[0]
+    assert {
+        "usr/bin/libreplace",
+        f"{DISTS}/replace/__init__.py",
+        "usr/share/man/man1/libreplace.1.gz",
+        "usr/share/bash-completion/completions/libreplace",
+        "usr/share/zsh/vendor-completions/_libreplace",
+        "usr/share/fish/vendor_completions.d/libreplace.fish",
+    } <= names[0]
     assert {"usr/include/libreplace/replace.h"} <= names[1]
     assert sorted(name.split("/", 3)[3] for name in names[1] if name.startswith("usr/lib/")) == [
         "libreplace.a",
