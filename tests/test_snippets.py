@@ -37,12 +37,12 @@ ELSEWHERE = {
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
     # parts of programs that are held against the programs
-    "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
+    "def method(self, *args, **kwargs):": "test_the_page_shows_what_is_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
-    "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",
-    "return replace.impersonated(client, body)": "test_servers_page_blocks_are_in_the_examples",
-    "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",
-    "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
+    "with replace.impersonate(client):\n    body": "test_the_page_shows_what_is_in_the_examples",
+    "return replace.impersonated(client, body)": "test_the_page_shows_what_is_in_the_examples",
+    "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
+    "return open(path, mode, opener=lambda": "test_the_page_shows_what_is_in_the_examples",
     # long: each has a short form in the suite
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
     # embedding: the page's blocks are files of projects that are built and run
@@ -65,16 +65,13 @@ ELSEWHERE = {
     "shtab ": "test_man_and_completion.py",
     "meson test -C BUILD": "test_build.py",
     "python -m pytest -q": ".ci/run",
-    # the tutorial for C
-    "python3 -m venv ": "test_start_c.py",
-    ".venv/bin/pip install -q meson": "test_start_c.py",
-    "meson install -C build": "test_start_c.py",
-    "cc -Wall -Wextra -o act": "test_start_c.py",
     # other platforms
     "meson setup BUILD": "test_cross.py",
     "meson compile -C BUILD": "test_cross.py",
     "python tests/programs/golden.py adopt": "test_golden.py",
 }
+#: Tutorials: one test runs all blocks of the page, in order.
+TUTORIALS = {"start-package.md": "test_start_package.py", "start-report.md": "test_start_report.py"}
 SHELL = {"sh", "console", "", "text"}
 COMMAND = re.compile(
     r"(python3?|pip|meson|libreplace|argparse-manpage|shtab|\.venv|sphinx-build|cmake|cc|gcc|dpkg\S*|[A-Z_]+=\S+) "
@@ -94,8 +91,6 @@ def claimed(text):
     return None
 
 
-#: Tutorials: one test runs all blocks of the page, in order.
-TUTORIALS = {"start-package.md": "test_start_package.py"}
 CASES = [(page, kind, text, line) for page in PAGES if page.name not in TUTORIALS for kind, text, line in blocks(page)]
 PYTHON = [
     pytest.param(text, id=f"{page.name}:{line}")
