@@ -41,7 +41,7 @@ def test_every_report_field_has_a_type_and_a_description():
             assert len(field["description"]) > 10, name
             assert field["description"].endswith("."), name
             assert {"type", "enum", "const", "$ref"} & set(field), name
-            assert f"| `{name}` | " in page
+            assert f"\n- `{name}` (" in page
     for name in SCHEMA["$defs"]:
         assert json.dumps(SCHEMA).count(f"#/$defs/{name}") == 1
         assert f"\n## {name}\n" in page
