@@ -4,9 +4,9 @@
 
 usage: folders.py SOURCE BUILD PWD
 
-Meson knows only the real paths. gcc and clang write $PWD into debug information if it names the folder in which they
-run. ninja passes on the shell's $PWD, which may contain symbolic links. The paths of the source come first, because
-the last option that matches wins.
+Meson knows only the real paths. gcc and clang write $PWD into debug information if it is a path of the folder in which
+they run. ninja passes on the shell's $PWD, which can contain symbolic links. The paths of the source come first,
+because the last option that matches wins.
 """
 
 import os

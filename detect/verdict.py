@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """The decision: which back end each call gets.
 
-The decision is a list of steps. The first step whose answer leads out of the list decides, and its sentence is the
-report's `rule`. The verdict depends only on the answers, so the verdict for any platform can be computed anywhere.
-Run probes and privileges never change it; a run probe that contradicts it only gives a warning.
+The decision is a list of steps. Each answer leads to the next step or to a result. The first step that leads to a
+result decides, and its sentence is the report's `rule`. The verdict depends only on the answers, so it can be computed
+for any platform anywhere. Run probes and privileges never change it. If a run probe contradicts it, that is a warning.
 
 Meson runs this file as a script at configure time. It prints the lines of the summary. If an option or answer is not
 possible, it prints the reason and exits with 1.
@@ -134,7 +134,7 @@ def _yes_or_no(holds: bool) -> str:
 
 
 def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
-    """All steps, in order. The first one whose answer does not lead to the next decides."""
+    """All steps, in order. The first one whose answer does not lead to the next step decides."""
     option = str(answers.get("option:credentials", "auto"))
     explicit = how(answers, THREAD) in EXPLICIT
     given = str(answers.get(THREAD, "")) if explicit else ""
@@ -236,8 +236,8 @@ def _choose(answers: Answers, call: Call, backend: str, system: str, libc: str, 
             form, symbol = "syscall", "SYS_" + number
         elif not call.thread_only:
             form, symbol = "none", "ENOSYS"  # libc's function would change every thread
-    alone = call.thread_only or call.kind == "getter" or libc == "bionic"
-    scope = "thread" if form == "syscall" or alone else "process"
+    one_thread = call.thread_only or call.kind == "getter" or libc == "bionic"
+    scope = "thread" if form == "syscall" or one_thread else "process"
     return Chosen(call, form, symbol, "none" if form == "none" else scope)
 
 

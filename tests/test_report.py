@@ -274,4 +274,4 @@ def test_wrong_usage_exits_with_2():
     assert out.returncode == 2
     assert "invalid choice" in out.stderr
     assert command("report", "--yaml").returncode == 2
-    assert "exit status:\n  0  every check proved its claim\n" in command("verify", "--help").stdout
+    assert "exit status:\n  0  every claim was proved\n" in command("verify", "--help").stdout

@@ -31,20 +31,20 @@ static void answer(int value, const char *why)
 }
 
 /* A step that a sandbox may forbid. EPERM and EINVAL say nothing about the kernel. */
-static void step(int failed, const char *what)
+static void step(int failed, const char *name)
 {
 	char line[200];
 
 	if (!failed)
 		return;
-	snprintf(line, sizeof line, "%s: %s", what, strerror(errno));
+	snprintf(line, sizeof line, "%s: %s", name, strerror(errno));
 	answer(errno == EPERM || errno == EINVAL ? CANNOT_TELL : NO, line);
 }
 
-static void check(int holds, const char *what)
+static void check(int holds, const char *failure)
 {
 	if (!holds)
-		answer(NO, what);
+		answer(NO, failure);
 }
 
 static int run_probe(void (*body)(void))

@@ -5,7 +5,7 @@
  * libreplace_have_linux_thread_credentials: do raw system calls change one thread?
  * Yes, as root: the round trip worked, and a second thread's switch did not change
  * the first. Yes, without root: the kernel has the calls (no ENOSYS).
- * No: the running kernel does not do what the headers promise.
+ * No: the calls in the headers do not work on the running kernel.
  */
 #include "probe.h"
 #include <pthread.h>
@@ -17,18 +17,18 @@
 #define NUMBER(call) SYS_##call
 #endif
 
-static void are(uid_t r, uid_t e, uid_t s, const char *what)
+static void check_ids(uid_t r, uid_t e, uid_t s, const char *failure)
 {
 	uid_t ruid, euid, suid;
 
-	check(getresuid(&ruid, &euid, &suid) == 0 && ruid == r && euid == e && suid == s, what);
+	check(getresuid(&ruid, &euid, &suid) == 0 && ruid == r && euid == e && suid == s, failure);
 }
 
 static void *other(void *unused)
 {
 	step(syscall(NUMBER(setresuid), -1, A_USER, -1) != 0,
 	     "second thread: setresuid(-1, user, -1)");
-	are(0, A_USER, 0, "the second thread's ids did not change");
+	check_ids(0, A_USER, 0, "the second thread's ids did not change");
 	return unused;
 }
 
@@ -44,16 +44,16 @@ static void round_trip(void)
 
 	step(pthread_create(&thread, NULL, other, NULL) != 0, "pthread_create");
 	pthread_join(thread, NULL);
-	are(0, 0, 0, "the second thread's switch changed the first");
+	check_ids(0, 0, 0, "the second thread's switch changed the first");
 
 	step(syscall(NUMBER(setresuid), -1, A_USER, -1) != 0, "set effective");
-	are(0, A_USER, 0, "the real or saved id changed");
+	check_ids(0, A_USER, 0, "the real or saved id changed");
 	step(syscall(NUMBER(setresuid), -1, 0, -1) != 0, "restore from the saved id");
-	are(0, 0, 0, "the saved id did not restore root");
+	check_ids(0, 0, 0, "the saved id did not restore root");
 	step(syscall(NUMBER(setreuid), 0, A_USER) != 0, "setreuid");
 	step(syscall(NUMBER(setresuid), -1, 0, -1) != 0, "gain root again");
 	step(syscall(NUMBER(setresuid), A_USER, A_USER, A_USER) != 0, "become a user for good");
-	are(A_USER, A_USER, A_USER, "did not become the user");
+	check_ids(A_USER, A_USER, A_USER, "did not become the user");
 	check(syscall(NUMBER(setresuid), -1, 0, -1) == -1 && errno == EPERM,
 	      "a user for good regained root");
 	answer(YES, "the round trip worked, and a switch in one thread did not change the other");

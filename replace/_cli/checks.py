@@ -288,7 +288,7 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
     verdict = document["verdict"]
     thread = verdict["scope"] == "thread"
     checks = [
-        Check("baked-in verdict", "report, C module and this machine agree", partial(_baked, document)),
+        Check("verdict", "report, C module and this machine agree", partial(_baked, document)),
         Check("getters", "getters and /proc agree", _getters),
         Check("refusals", "bad input is refused and changes nothing", _refusals),
         Check("no privilege", "without privilege other users' ids are refused and nothing changes", _unprivileged),
@@ -307,7 +307,7 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
     ]
     checks += [
         Check("round trip groups", "set and read back; a user cannot set them", _groups_round_trip),
-        Check("wide ids", "ids above 16 and 31 bits own files unchanged", _wide_ids),
+        Check("wide ids", "ids above 16 and 31 bits are not truncated", _wide_ids),
     ]
     for call in verdict["calls"]:
         name = call["name"]

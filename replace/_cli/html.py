@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-BACKENDS = {"syscall": "raw system calls", "libc": "libc's calls", "refused": "an error at configure time"}
+BACKENDS = {"syscall": "raw system calls", "libc": "libc's calls", "refused": "an error"}
 REACH = {"thread": "one thread", "process": "the whole process"}
 GROUPS = {
     "run": "Probes that were run",
@@ -61,7 +61,8 @@ def _exits(step: dict[str, Any], forward: bool) -> str:
         mark = '<span class="took"><span class="hidden">answer: </span>' if took else "<span>"
         word = escape(way["answer"] if took or way["leads_to"] != "next" or len(exits) == 1 else f"or {way['answer']}")
         target = BACKENDS.get(way["leads_to"], "")
-        spans += f"{mark}{word}</span>" + (f'<span class="to">leads to {target}</span>' if target else "")
+        arrow = '<span class="hidden">leads to</span><span aria-hidden="true">&rarr;</span>'
+        spans += f"{mark}{word}</span>" + (f'<span class="to">{arrow} {target}</span>' if target else "")
     return f'<div class="{"on" if forward else "off"}{taken}">{spans}</div>'
 
 

@@ -33,12 +33,12 @@ Run it as root to run every check. The ids of the command itself never change.
 
 With --as USER, it checks instead that USER can read the files that Python needs for an import. An import under USER's
 identity runs with USER's ids. A child process becomes USER and opens every entry of sys.path, the standard library,
-the interpreter and the files of this package. The output names each path that USER cannot read, and the folder that
-closes it. It also names each relative entry of sys.path, which is dangerous. The command checks its own sys.path, so
-run it with the server's Python and PYTHONPATH."""
+the interpreter and the files of this package. The output names each path that USER cannot read, and the folder in
+the path that USER cannot enter. It also names each relative entry of sys.path, which is dangerous. The command checks
+its own sys.path, so run it with the server's Python and PYTHONPATH."""
 EXIT_STATUS = {
-    0: "every check proved its claim",
-    1: "a check contradicts its claim; with --as, USER cannot read a file or an entry of sys.path is relative",
+    0: "every claim was proved",
+    1: "a claim is wrong; with --as, USER cannot read a file, or an entry of sys.path is relative",
     2: "a check could not run (for example, it needs root), or there is no such USER",
 }
 EXAMPLE = "sudo libreplace verify --explain"
@@ -216,7 +216,7 @@ def _words(scope: str, counts: dict[str, int]) -> str:
     if counts[CONTRADICTED]:
         return "CONTRADICTED: do not use this build on this machine"
     if counts[NOT_RUN]:
-        return "no check contradicts its claim, but some could not run; run it as root, or use --explain"
+        return "no claim is wrong, but some checks could not run; run this as root, or use --explain"
     if scope == "thread":
         return "proved: a switch in one thread does not change other threads"
     return "proved: a switch in one thread changes the whole process"
@@ -229,5 +229,5 @@ def _words_about(user: str, counts: dict[str, int]) -> str:
             "Python, or call replace.preload() at program start with all modules that are imported later"
         )
     if counts[NOT_RUN]:
-        return "some checks could not run; run it as root, or use --explain"
+        return "some checks could not run; run this as root, or use --explain"
     return f"proved: user {user} can read Python's files, so imports under that identity can succeed"

@@ -260,7 +260,7 @@ def test_syscall_back_end_without_call_numbers_is_refused(source, tmp_path):
     assert "-Dcredentials=syscall is not possible: the headers have no SYS_setuid" in out.stdout
     out = meson("setup", tmp_path / "b2", source, "-Dpython=false", env=env)
     assert out.returncode == 0, out.stdout
-    assert "the headers have no SYS_setuid" in out.stdout.replace("\n", " ")
+    assert "The headers have no SYS_setuid" in out.stdout.replace("\n", " ")
 
 
 def test_unanswered_questions_are_added_to_the_answers_file(source, tmp_path):
