@@ -279,7 +279,7 @@ def test_unanswered_questions_are_added_to_the_answers_file(source, tmp_path):
     answers.write_text(answers.read_text().replace("UNKNOWN", "NO"))
     out = meson("setup", tmp_path / "b", *common)
     assert out.returncode == 0, out.stdout
-    assert "the answers file says NO to thread-specific credentials" in out.stdout
+    assert "The answers file says NO to thread-specific credentials" in out.stdout
 
 
 def test_cross_build_uses_optional_answers_from_the_machine_file(source, tmp_path):
@@ -293,7 +293,7 @@ def test_cross_build_uses_optional_answers_from_the_machine_file(source, tmp_pat
     assert out.returncode == 0, out.stdout
     cross.write_text(text % "libreplace_have_linux_thread_credentials = 'NO'\n")
     out = meson("setup", tmp_path / "b2", source, "-Dpython=false", "--cross-file", cross)
-    assert "the machine file says NO" in out.stdout
+    assert "The machine file says NO" in out.stdout
     cross.write_text(text % "libreplace_have_setuid = 'NO'\n")
     out = meson("setup", tmp_path / "b4", source, "-Dpython=false", "--cross-file", cross)
     assert "answers that were not used: libreplace_have_setuid (machine file" in out.stdout

@@ -178,7 +178,7 @@ def test_read_only_answers_file_is_completed_in_a_copy(source, tmp_path):
         "-Dpython=false", "--cross-file", tmp_path / "cross.ini", f"-Dcross_answers={answers}",
     )  # fmt: skip
     assert out.returncode != 0
-    copy = re.search(r"the completed copy lies in (\S+)", out.stdout.replace("\n", " "))
+    copy = re.search(r"the completed copy is (\S+)", out.stdout.replace("\n", " "))
     assert copy, out.stdout
     with open(copy.group(1)) as file:
         assert file.read().count("UNKNOWN") == 6
