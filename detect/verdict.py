@@ -154,7 +154,7 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
     lacking = [f"SYS_{name}{suffix}" for name in WIDE if not yes(answers, f"sys_{name}{suffix}")]
     numbers = "mixed" if have_wide and lacking else _yes_or_no(not lacking)
     mixture = (
-        f"the headers have SYS_{have_wide[0] if have_wide else ''}32 but not {', '.join(lacking)}. A mixture of 16-bit "
+        f"The headers have SYS_{have_wide[0] if have_wide else ''}32 but not {', '.join(lacking)}. A mixture of 16-bit "
         "and 32-bit credential calls would truncate ids. Use complete kernel headers, or -Dcredentials=libc"
     )
     macros = {name: "libreplace_define_" + macro for macro, name in SYSTEMS}
@@ -260,7 +260,7 @@ def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
         )
     if backend == "libc" and libc != "bionic" and answers.get(BROADCAST) == "no":
         found.append(
-            "libc's calls are used as calls for the whole process, but in the probe one changed only its own thread: "
+            "libc's calls are expected to change the whole process, but in the probe one changed only its own thread: "
             + str(answers.get(BROADCAST + ":evidence", ""))
         )
     return found

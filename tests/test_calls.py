@@ -39,7 +39,7 @@ def test_check_fails_if_its_claim_is_false(tmp_path, folder):
     needs_root()
     tmp_path.chmod(0o777)
     wrong = "process" if replace.SCOPE == "thread" else "thread"
-    with pytest.raises(AssertionError, match="main thread is"):
+    with pytest.raises(AssertionError, match="main thread has"):
         in_child(checks._setter, "seteuid", wrong, folder)
 
 

@@ -275,7 +275,7 @@ def _open_beneath(folder: int) -> str | None:
     return None
 
 
-def _baked(document: dict[str, Any], folder: int) -> str | None:
+def _verdict_agrees(document: dict[str, Any], folder: int) -> str | None:
     verdict = document["verdict"]
     must(verdict["scope"] == _native.SCOPE, f"the report says {verdict['scope']}, the C module says {_native.SCOPE}")
     system = {"linux": "Linux", "darwin": "Darwin", "freebsd": "FreeBSD", "netbsd": "NetBSD"}.get(verdict["system"])
@@ -288,7 +288,7 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
     verdict = document["verdict"]
     thread = verdict["scope"] == "thread"
     checks = [
-        Check("verdict", "report, C module and this machine agree", partial(_baked, document)),
+        Check("verdict", "report, C module and this machine agree", partial(_verdict_agrees, document)),
         Check("getters", "getters and /proc agree", _getters),
         Check("refusals", "bad input is refused and changes nothing", _refusals),
         Check("no privilege", "without privilege other users' ids are refused and nothing changes", _unprivileged),

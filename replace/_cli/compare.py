@@ -80,7 +80,7 @@ def tables(documents: list[dict[str, Any]]) -> list[Table]:
         ("system", [v["system"] for v in verdicts]),
         ("libc", [f"{v['libc']} {v['libc_version']}".strip() for v in verdicts]),
     ]
-    # Shown only if they differ. A copy without results of run probes cannot have warnings.
+    # Shown only if they differ. A copy without results of run probes has no warnings to compare.
     further: list[Row] = [
         ("-Dcredentials", [d["options"].get("credentials", "-") for d in documents]),
         ("warnings", [str(len(d["verdict"]["warnings"])) if RUNS not in d["left_out"] else "-" for d in documents]),

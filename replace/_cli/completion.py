@@ -17,9 +17,9 @@ FILE = {
     "tcsh": "f",
     "fish": "(__fish_complete_path (commandline -ct))",
 }
-#: The name of a user. bash has no such function of its own.
+#: The name of a user. There is no function for bash.
 USER = {"zsh": "_users", "fish": "(__fish_complete_users)"}
-#: The id of a process.
+#: The id of a process. There is no function for bash.
 PROCESS = {"zsh": "_pids", "fish": "(__fish_complete_pids)"}
 
 
