@@ -25,27 +25,22 @@ ELSEWHERE = {
     # README
     "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
     ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
-    # the tutorial for Python
-    "python3 -m venv .venv": "test_start_python.py",
-    "import os, shutil, socketserver, sys": "test_start_python.py",
-    "import socket, sys": "test_start_python.py",
-    "import asyncio, os, sys": "test_start_python.py",
-    # who it is
+    # identities
     "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
     # examples: each by the command of its page
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
-    # parts of programs that are held against the programs
-    "def method(self, *args, **kwargs):": "test_the_page_shows_what_is_in_the_examples",
+    # parts of programs: a test compares them with the programs
+    "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
-    "with replace.impersonate(client):\n    body": "test_the_page_shows_what_is_in_the_examples",
-    "return replace.impersonated(client, body)": "test_the_page_shows_what_is_in_the_examples",
-    "file = await replace.run_as(client, opened": "test_the_page_shows_what_is_in_the_examples",
-    "return open(path, mode, opener=lambda": "test_the_page_shows_what_is_in_the_examples",
-    # long: each has a short form in the suite
+    "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",
+    "return replace.impersonated(client, body)": "test_servers_page_blocks_are_in_the_examples",
+    "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",
+    "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
+    # long: a test runs a short form
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
-    # embedding: the page's blocks are files of projects that are built and run
+    # embedding: the blocks are files of projects that a test builds and runs
     "meson setup build": "test_embedding.py",
     "meson compile -C build": "test_embedding.py",
     "cc -o program main.c": "test_embedding.py",
@@ -71,7 +66,7 @@ ELSEWHERE = {
     "python tests/programs/golden.py adopt": "test_golden.py",
 }
 #: Tutorials: one test runs all blocks of the page, in order.
-TUTORIALS = {"start-package.md": "test_start_package.py", "start-report.md": "test_start_report.py"}
+TUTORIALS = {f"start-{door}.md": "test_tutorials.py" for door in ("python", "c", "package", "report")}
 SHELL = {"sh", "console", "", "text"}
 COMMAND = re.compile(
     r"(python3?|pip|meson|libreplace|argparse-manpage|shtab|\.venv|sphinx-build|cmake|cc|gcc|dpkg\S*|[A-Z_]+=\S+) "
@@ -130,7 +125,7 @@ def test_command_is_run_by_a_test(command):
     assert claimed(command), f"name the test that runs {command!r} in ELSEWHERE"
 
 
-def test_the_tests_that_are_named_are_there():
+def test_every_test_named_here_exists():
     names = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for test in {*ELSEWHERE.values(), *TUTORIALS.values()}:
         if test.startswith("test_") and not test.endswith(".py"):

@@ -10,15 +10,16 @@ the source.
 import os
 import re
 import subprocess
-import tempfile
+import sysconfig
 from collections.abc import Iterator
-from doctest import ELLIPSIS, OutputChecker
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from pathlib import Path
 
-from support.builds import ROOT
 from support.children import wait_until
 
 MARK = "-- end of block"
+#: Numbers that differ between machines and runs: versions, times, and how many checks could run.
+NUMBER = re.compile(r"\d+(\.\d+)+|\d+(?= proved)")
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, str | None]]:
@@ -32,15 +33,26 @@ def blocks(page: Path) -> Iterator[tuple[str, str, str | None]]:
         end = fence.end()
 
 
+def offline(folder: Path) -> dict[str, str]:
+    """Variables for pip: it uses the packages of this Python, all but libreplace, and no network."""
+    packages = folder / "packages"
+    packages.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith(("replace", "libreplace")):
+            (packages / path.name).symlink_to(path)
+    path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
+    # pip's option is --no-build-isolation, so its variable means the opposite of what it says.
+    return {"PYTHONPATH": str(packages), "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PATH": path}
+
+
 class Shell:
     """One bash in one folder."""
 
-    def __init__(self, folder: Path) -> None:
-        environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
             ["bash"],
             cwd=folder,
-            env=environment,
+            env={k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -48,21 +60,24 @@ class Shell:
             start_new_session=True,
         )
 
+    def folder(self) -> Path:
+        """The folder in which the shell is now."""
+        return Path(f"/proc/{self.process.pid}/cwd").readlink()
+
     def send(self, text: str) -> None:
         """Type into the shell."""
         assert self.process.stdin
         self.process.stdin.write(text)
         self.process.stdin.flush()
 
-    def do(self, commands: str) -> str:
-        """Run commands and return their output. The last command must exit with 0."""
+    def do(self, commands: str) -> tuple[int, str]:
+        """Run commands. Return the exit status of the last one, and the output of all."""
         assert self.process.stdout
         self.send(f"{commands}\necho '{MARK}' $?\n")
         printed = ""
         for line in self.process.stdout:
             if line.startswith(MARK):
-                assert line == f"{MARK} 0\n", f"{commands}\n{printed}"
-                return printed
+                return int(line.removeprefix(MARK)), printed
             printed += line
         raise AssertionError(f"the shell ended in\n{commands}\n{printed}")
 
@@ -72,29 +87,38 @@ class Shell:
         self.process.communicate()
 
 
-def follow(page: Path) -> None:
-    """Copy every block of a page, and compare the output with that of the page."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "libreplace").symlink_to(ROOT)
-        shell = Shell(folder)
-        printed = ""
-        try:
-            for kind, text, file in blocks(page):
-                if file:
-                    (folder / file).write_text(text)
-                elif kind == "python":
+def follow(page: Path, folder: Path, environment: dict[str, str]) -> list[tuple[str, str]]:
+    """Copy every block of a page, and compare the output with that of the page.
+
+    A command may fail only if the page shows its output.
+
+    Returns:
+        The commands of each block, with their output.
+    """
+    done: list[tuple[str, str]] = []
+    copied = list(blocks(page))
+    shell = Shell(folder, environment)
+    try:
+        for (kind, text, file), following in zip(copied, [*copied[1:], ("", "", None)], strict=True):
+            if file:
+                (shell.folder() / file).write_text(text)
+            elif kind in ("sh", "python"):
+                if kind == "python":
                     (folder / "block.py").write_text(text)
-                    shell.do(".venv/bin/python block.py")
-                elif kind == "sh":
-                    printed = shell.do(text)
-                    if text.endswith("&\n"):
-                        wait_for_socket(folder, text)
-                elif kind == "text":
-                    assert OutputChecker().check_output(text, printed, ELLIPSIS), f"{text}\n---\n{printed}"
-        finally:
-            shell.end()
+                    text = ".venv/bin/python block.py\n"
+                status, printed = shell.do(text)
+                assert status == 0 or following[0] == "text", f"{text}\n{printed}"
+                done.append((text, printed))
+                if text.endswith("&\n"):
+                    wait_for_socket(folder, text)
+            else:
+                assert kind == "text", f"the page does not say where to save this block:\n{text}"
+                wanted, printed = NUMBER.sub("N", text), NUMBER.sub("N", done[-1][1])
+                flags = ELLIPSIS | NORMALIZE_WHITESPACE
+                assert OutputChecker().check_output(wanted, printed, flags), f"{text}\n---\n{done[-1][1]}"
+    finally:
+        shell.end()
+    return done
 
 
 def wait_for_socket(folder: Path, command: str) -> None:
