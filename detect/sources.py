@@ -142,7 +142,7 @@ def _pxd() -> List[str]:
 
 
 def _import() -> List[str]:
-    return ["SCOPE,", *(f"{name}," for name in sorted(call.name for call in CALLS))]
+    return ["SCOPE,", "Guard,", *(f"{name}," for name in sorted(call.name for call in CALLS))]
 
 
 def _names() -> List[str]:

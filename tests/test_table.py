@@ -65,7 +65,7 @@ def test_native_stub_lists_every_constant():
 
 
 def test_level_literal_equals_the_levels_of_c():
-    text = (ROOT / "replace" / "_impersonate.py").read_text()
+    text = (ROOT / "replace" / "_options.py").read_text()
     assert re.findall(r'"(\w+)"', re.search(r"Level = Literal\[(.*)\]", text)[1]) == list(_native.LEVELS)
 
 
