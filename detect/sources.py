@@ -39,7 +39,7 @@ def _c_docstrings(path: str) -> Dict[str, List[str]]:
     code = _read(path)
     found = re.findall(r'\{"(\w+)", [\w() *&]+, [\w |]+,' + strings, code)
     found += re.findall(r"const char (\w+)\[\] =" + strings, code)
-    found += re.findall(r"\{(Py_tp_doc), \(void \*\)\s*" + strings, code)
+    found += re.findall(r"\{(Py_tp_doc),\s*\(void \*\)" + strings, code)
     docs = {}
     for name, literals in found:
         text: str = ast.literal_eval("(" + literals + ")")  # the literals that are used here mean the same in Python

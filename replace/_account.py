@@ -57,5 +57,5 @@ class Account(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """The identity that a thread can take: uid, gid and groups."""
+        """The identity with this uid, gid and groups."""
         return Identity(self.uid, self.gid, self.groups)

@@ -86,14 +86,14 @@ class acting_as:  # noqa: N801  (used like a function)
         allow_root: As for :func:`impersonate`.
         allow_process: As for :func:`impersonate`.
         on_restore_failure: As for :func:`impersonate`.
-        unknown: Not used. Other keyword arguments are a TypeError; bind those of the function with functools.partial.
+        unknown: No other keyword arguments are accepted. Bind those of the function with functools.partial.
 
     Raises:
-        TypeError: An argument is wrong, or ``function`` is a generator or coroutine function. The call raises it if the
-            function returns a generator or coroutine, whose body would run later, as the server. Such a result is
-            closed as the user.
+        TypeError: An argument is wrong, or ``function`` is a generator or coroutine function. When you call the result,
+            the reason is that the function returned a generator or coroutine. Its body would run later, as the server,
+            so it is closed as the user.
         ValueError: An option is wrong.
-        IdentityRefused: As :func:`impersonate`. The call can raise it, too.
+        IdentityRefused: As for :func:`impersonate`, at once or when you call the result.
         IdentityError: A step of the call failed. ``state`` says what the thread is now.
     """
 
@@ -162,16 +162,16 @@ async def run_as(
         allow_root: As for :func:`impersonate`.
         allow_process: As for :func:`impersonate`.
         on_restore_failure: As for :func:`impersonate`.
-        unknown: Not used. Other keyword arguments are a TypeError.
+        unknown: No other keyword arguments are accepted.
 
     Returns:
         The result of the function.
 
     Raises:
-        IdentityRefused: As :func:`impersonate`. Also if the event loop's thread is switched, because a new worker would
-            inherit its ids; and if the worker still holds an identity that earlier code entered and never left.
+        IdentityRefused: As for :func:`impersonate`. Also if the event loop's thread is switched, because a new worker
+            would inherit its ids; and if the worker still holds an identity that earlier code entered and never left.
         IdentityError: A step failed. ``state`` says what the worker thread is now.
-        TypeError: As :class:`acting_as`.
+        TypeError: As for :class:`acting_as`.
         ValueError: An option is wrong.
     """
     import asyncio  # already imported, because a coroutine of asyncio runs

@@ -51,9 +51,9 @@ def drop_privileges(identity: Identity, *, allow_root: bool = False) -> None:
         allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
 
     Raises:
-        IdentityRefused: Nothing changed. A thread is switched; or threads have different ids, so libc would abort the
-            process (:exc:`ThreadsDiffer`); or /proc cannot be read; or another thread has capabilities, which only
-            that thread can drop.
+        IdentityRefused: A thread is switched; or /proc cannot be read; or another thread has capabilities, which only
+            that thread can drop. Nothing changed.
+        ThreadsDiffer: Threads have different ids, so libc would abort the process. Nothing changed.
         DropFailed: A step failed. ``state`` says what the process is now.
         TypeError: ``identity`` is not an Identity.
 

@@ -38,7 +38,7 @@ class IdentityError(OSError):
     Attributes:
         identity: The identity that the thread entered or left.
         step: The step that failed.
-        errno: The reason.
+        errno: The error number, as in the module errno.
         state: What the thread is now. ``"unchanged"`` and ``"rolled back"``: It has the ids from before.
             ``"restored"``: It has its own ids back. ``"for good"``: This is a child that was forked under the identity
             and has become that user. ``"tainted"``: Its ids may be wrong; end the thread.

@@ -37,9 +37,9 @@ class IdentityExecutor(Executor):
     already has its identity, if there is one. Tasks of one identity start in the order of submit(). Users take turns,
     32 tasks each, so a user with 1000 tasks does not make the others wait for all of them.
 
-    The pool asks the kernel for the worker's ids after each task and its done callbacks, and before the task of a
-    worker that was idle. If the ids are wrong, the result of the task is :exc:`IdentityChanged` or
-    :exc:`CapabilitiesRemain`, and a new worker replaces this one. Done callbacks run in the worker: as the user if the
+    The pool asks the kernel for a worker's ids after each task and its done callbacks, and when an idle worker gets a
+    task. If the ids are wrong, a new worker replaces this one. If they are wrong after a task, the result of the task
+    is :exc:`IdentityChanged` or :exc:`CapabilitiesRemain`. Done callbacks run in the worker: as the user if the
     outcome comes from the function, otherwise as the server.
 
     While workers hold identities, even idle ones, :func:`drop_privileges` is refused and :func:`assert_clean` lists
@@ -60,7 +60,7 @@ class IdentityExecutor(Executor):
         TypeError: ``initializer`` is not callable.
         IdentityRefused: The calls of this build change the whole process; or this thread holds an identity; or its ids
             differ from the main thread's.
-        OSError: The kernel does not permit ``private_fs``.
+        OSError: ``private_fs`` is not possible on this system.
     """
 
     def __init__(
@@ -167,7 +167,9 @@ class IdentityExecutor(Executor):
             An iterator of the results, as of ``Executor.map()``.
 
         Raises:
-            TypeError, IdentityRefused, RuntimeError: As :meth:`submit`.
+            TypeError: As for :meth:`submit`.
+            IdentityRefused: As for :meth:`submit`.
+            RuntimeError: As for :meth:`submit`.
         """
         return self.bound(identity).map(function, *iterables, **options)
 

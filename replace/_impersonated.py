@@ -102,7 +102,7 @@ def impersonated(
         instead, a generator is closed as the user, too.
 
     Raises:
-        IdentityRefused: As :func:`impersonate`; at once, or from next() and close().
+        IdentityRefused: As for :func:`impersonate`, at once or in next() and close().
         IdentityError: A step of next() or close() failed. ``state`` says what the thread is now.
         TypeError: An argument is wrong.
         ValueError: An option is wrong.

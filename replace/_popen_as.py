@@ -40,9 +40,10 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
 
     Raises:
         TypeError: ``user``, ``group`` or ``extra_groups`` is given.
-        IdentityRefused: As :func:`impersonate`; or an event loop runs in this thread.
+        IdentityRefused: As for :func:`impersonate`; or an event loop runs in this thread.
         IdentityError: A step failed. ``state`` says what the thread is now.
-        OSError, subprocess.SubprocessError: As for subprocess.Popen.
+        OSError: As for subprocess.Popen.
+        subprocess.SubprocessError: As for subprocess.Popen.
     """
     import subprocess
 
