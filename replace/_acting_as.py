@@ -38,6 +38,7 @@ _LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine), typ
 _ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
 #: Attributes that a call takes from its function, as functools.wraps() does.
 _METADATA = ("__module__", "__name__", "__qualname__", "__doc__")
+_MISSING = object()
 
 
 def refuse_lazy_function(function: Callable[..., Any]) -> None:
@@ -122,8 +123,9 @@ class acting_as:  # noqa: N801  (used like a function)
         self._options = changed_options(level, allow_root, allow_process, on_restore_failure)
         self.identity, self.__wrapped__ = identity, function
         for name in _METADATA:
-            if hasattr(function, name):  # a functools.partial has no __name__
-                self.__dict__[name] = getattr(function, name)
+            value = getattr(function, name, _MISSING)
+            if value is not _MISSING:  # a functools.partial has no __name__
+                setattr(self, name, value)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return run(impersonate(self.identity, **self._options), _eager, (self.__wrapped__, args, kwargs), None)

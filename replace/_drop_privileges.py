@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """drop_privileges(): the whole process becomes another user for good.
 
-The calls of os are libc's, which change all threads. drop_privileges() needs this, but it is fatal while a thread is
-switched. So _native.alone() runs each call: it refuses the call if a thread is switched, and lets no thread enter
+The calls of os are libc's, which change all threads. drop_privileges() needs this. It is fatal while a thread is
+switched, so _native.alone() runs each call: it refuses the call if a thread is switched, and lets no thread enter
 meanwhile.
 """
 
@@ -32,10 +32,9 @@ def alone_or_refused(function: Callable[..., Any], args: tuple[Any, ...], action
     """Call the function while no thread is switched and none can enter. Otherwise raise IdentityRefused."""
     result = alone(function, args)
     if result is NotImplemented:
-        raise IdentityRefused(
-            f"{action} changes every thread, and {active()} of them hold an identity, or another such call is running; "
-            "try again when all threads have left their identities"
-        )
+        switched = active()
+        reason = f"{switched} of them hold an identity" if switched else "another such call is running"
+        raise IdentityRefused(f"{action} changes every thread, and {reason}; try again when this has ended")
     return result
 
 
@@ -67,9 +66,8 @@ def _drop(identity: Identity) -> None:
     assert_clean()  # libc aborts the process if threads have different ids
     linux = sys.platform == "linux"
     before = _present()
-    if (
-        linux and identity.uid != 0 and 0 not in before[0]
-    ):  # capabilities(7): a change between two other users keeps them
+    # A change from one ordinary user to another keeps the capabilities: capabilities(7).
+    if linux and identity.uid != 0 and 0 not in before[0]:
         me = _gettid()
         for thread in thread_credentials():
             if thread.tid != me and thread.permitted:

@@ -50,9 +50,7 @@ class IdentityError(OSError):
 
     def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
         self.identity, self.step, self.state, self._where = identity, step, state, where
-        hint = (
-            "fakeroot fakes libc's calls, not the kernel's; run without fakeroot" if fakeroot_is_loaded() else self.hint
-        )
+        hint = "fakeroot fakes libc's calls, not the kernel's; run without it" if fakeroot_is_loaded() else self.hint
         parts = (f"{os.strerror(error)} in {step}", where, f"{self._subject} is {state}", hint)
         super().__init__(error, "; ".join(filter(None, parts)))
 
@@ -78,7 +76,7 @@ class ThreadTainted(IdentityError):
 class IdentityChanged(IdentityError):
     """On leaving, the thread did not have the ids that entering had set. It has its own ids back.
 
-    The usual reason is a set*id function of libc: in any thread, it changes all threads.
+    The usual reason is a call of one of libc's set*id functions, which change all threads.
     """
 
     hint = "find the code that calls libc's set*id functions; replace.protect_os() finds calls of os.set*id"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""impersonate(): the calling thread acts as another user and always gets its ids back.
+"""impersonate(): the calling thread acts as another user, and gets its ids back.
 
 native/guard_type.c switches and restores the ids, so an interrupt comes before or after a switch, never in the middle.
 This file decides before each entry whether the identity, the thread and the caller are acceptable. Entering and leaving
@@ -106,12 +106,6 @@ def _lazy_frame_refused(identity: Identity, flags: int, /) -> IdentityRefused:
 
 _GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect costs more than this package
 _LOOPS = ("asyncio", "trio", "greenlet", "twisted.internet.reactor")
-_DEFAULTS = {
-    "level": DEFAULT_LEVEL,
-    "allow_root": False,
-    "allow_process": False,
-    "on_restore_failure": "taint",
-}
 _native.setup(_before, _before_call, _lazy_frame_refused, failure, sys.audit, _LOOPS)
 
 
@@ -146,8 +140,16 @@ def changed_options(
 ) -> dict[str, Any]:
     """Check the options, and return those that differ from their defaults. A pickle or a repr then has only these."""
     check_options(level, allow_root, allow_process, on_restore_failure)
-    given = (level, allow_root, allow_process, on_restore_failure)
-    return {name: value for (name, default), value in zip(_DEFAULTS.items(), given, strict=True) if value != default}
+    options: dict[str, Any] = {}
+    if level != DEFAULT_LEVEL:
+        options["level"] = level
+    if allow_root:
+        options["allow_root"] = allow_root
+    if allow_process:
+        options["allow_process"] = allow_process
+    if on_restore_failure != "taint":
+        options["on_restore_failure"] = on_restore_failure
+    return options
 
 
 def impersonate(

@@ -319,9 +319,7 @@ class Pool:
             if queue is not None and identity is not None:
                 waiting[identity] = waiting.pop(identity)
             identity = next(iter(waiting))
-            queue = waiting[identity] = waiting.pop(
-                identity
-            )  # its other tasks wait behind those of all other identities
+            queue = waiting[identity] = waiting.pop(identity)  # its other tasks go behind those of all others
             worker.turns = 0
         worker.turns += 1
         if len(queue) > 1:
@@ -340,9 +338,7 @@ class Pool:
                 self.order()
             self.orders.put(worker)  # hold the lock: the supervisor ends when no worker and no order is left
         if task is not None and task.future.running():
-            task.future.set_exception(
-                problem or RuntimeError("the worker of this task has ended; submit the task again")
-            )
+            task.future.set_exception(problem or RuntimeError("the worker has ended before the end of this task"))
         elif task is not None and task.future.cancelled():
             with suppress(RuntimeError):  # the future was notified before
                 task.future.set_running_or_notify_cancel()

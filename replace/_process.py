@@ -77,7 +77,7 @@ def _start_time(number: int, text: bytes) -> int:
         raise ProcessLookupError
     if flags & _KERNEL_THREAD:
         raise IdentityRefused(
-            f"{number} is a thread of the kernel; it works for other processes, and their ids are not known"
+            f"{number} is a thread of the kernel; it works for other processes, and their ids are unknown; refuse it"
         )
     return started
 
@@ -86,6 +86,8 @@ def _ids(number: int, text: bytes) -> tuple[int, int, list[int]]:
     fields = [line.split() for line in text.split(b"\n") if line.startswith((b"Uid:", b"Gid:", b"Groups:"))]
     whole = text.endswith(b"\n") and len(text) <= _LONGEST
     if not whole or [field[0] for field in fields] != [b"Uid:", b"Gid:", b"Groups:"]:
-        raise IdentityRefused(f"/proc/{number}/status does not have the form that proc_pid_status(5) describes")
+        raise IdentityRefused(
+            f"/proc/{number}/status does not have the form that proc_pid_status(5) describes; mount /proc"
+        )
     uids, gids, groups = (list(map(int, field[1:])) for field in fields)
     return uids[3], gids[3], groups

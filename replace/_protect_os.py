@@ -53,7 +53,7 @@ def protect_os(*, children: Literal["refuse", "inherit"] = "refuse") -> None:
 
     Raises:
         ValueError: ``children`` has another value. Nothing changed.
-        IdentityRefused: Another audit hook vetoes the hook of this package, so it would not see starts.
+        IdentityRefused: Another audit hook vetoes the hook of this package, which then would not see starts.
     """
     if children not in ("refuse", "inherit"):
         raise ValueError(f"children should be refuse or inherit, not {children!r}")

@@ -20,7 +20,7 @@ ModuleType = type(sys)
 class StandIn:
     """A callable in the place of a built-in function. It calls ``guard(original, args, kwargs)``.
 
-    A Python function would not do: it becomes a method if it is an attribute of a class, a built-in function does not.
+    A Python function cannot replace it: as an attribute of a class it becomes a method. A built-in function does not.
     """
 
     def __init__(self, original: Callable[..., Any], guard: Callable[..., Any]) -> None:
@@ -49,9 +49,7 @@ def put_in_place(stand_ins: Iterable[StandIn]) -> None:
     found = {id(stand_in.__wrapped__): stand_in for stand_in in stand_ins}
     for module in list(sys.modules.values()):
         if issubclass(type(module), ModuleType):
-            names = object.__getattribute__(
-                module, "__dict__"
-            )  # vars() would load the modules of importlib.util.LazyLoader
+            names = object.__getattribute__(module, "__dict__")  # vars() would load lazy modules (importlib.util)
             for name, value in names.copy().items():
                 if id(value) in found:
                     names[name] = found[id(value)]

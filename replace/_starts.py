@@ -60,7 +60,7 @@ _lock = allocate_lock()
 def refuse_starts(refuses: Callable[[str], bool]) -> None:
     """From now on, refuse each start for which refuses(name) is true, in threads that hold an identity.
 
-    Raises IdentityRefused if another audit hook vetoes the hook of this package, so it would not see starts.
+    Raises IdentityRefused if another audit hook vetoes the hook of this package. That would then not see starts.
     """
     if refuses in _refusing:
         return

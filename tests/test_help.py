@@ -46,7 +46,7 @@ def test_dir_lists_every_public_name_and_no_other():
     assert dir(replace) == sorted([*replace.__all__, "__version__"])
 
 
-def test_dir_of_a_new_interpreter_lists_names_that_are_not_loaded():
+def test_dir_lists_names_that_are_not_loaded():
     out = run(
         sys.executable, "-c", "import sys, replace; print(*dir(replace)); print('typing' in sys.modules)", cwd="/"
     )
@@ -89,7 +89,7 @@ def test_the_signature_of_acting_as_names_the_options_of_impersonate():
 
 
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
-def test_a_docstring_lists_the_parameters_results_and_exceptions(name):
+def test_a_docstring_lists_the_parameters_and_the_result(name):
     thing = PUBLIC[name]
     text = inspect.getdoc(thing)
     assert text.splitlines()[0].endswith("."), "the first line is a sentence"

@@ -74,7 +74,7 @@ def test_a_compiled_file_for_another_python_is_named(tmp_path):
     assert "install libreplace again with this Python" in last
 
 
-def test_a_compiled_file_that_cannot_be_loaded_is_named_with_the_reason(tmp_path):
+def test_a_compiled_file_that_cannot_be_loaded_is_named(tmp_path):
     folder = copied(tmp_path / "replace")
     (folder / f"_native{SUFFIX}").write_bytes(b"no ELF file")
     last, whole = fails("-c", "import replace", path=tmp_path)
