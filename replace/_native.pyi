@@ -369,33 +369,39 @@ def open_beneath(
     resolve: int = ...,  # Resolve.BENEATH | Resolve.NO_MAGICLINKS
     regular: bool = True,
 ) -> int:
-    """Open a file that a client names: below a folder, by no magic link, and never a FIFO.
+    """Open a file below a folder by a path that a client sent.
 
-    The kernel walks the name as openat2(2) says, so nothing can be put in its way meanwhile. What the
-    calling thread may do is asked as ever: call it inside of an identity.
+    The kernel resolves the path as openat2(2) describes, so nobody can change the path
+    meanwhile. The kernel checks the permissions of the calling thread: call this function
+    while the thread holds an identity.
 
     Args:
-        dir_fd: The folder, open. AT_FDCWD (-100) is the working directory, which all threads share.
-        path: The name, relative to the folder: str, bytes or a path object.
-        flags: Those of os.open(). O_CLOEXEC and O_NOCTTY are always added.
+        dir_fd: Descriptor of the folder. AT_FDCWD (-100) is the working directory, which
+            all threads share.
+        path: The path, relative to the folder: str, bytes or a path object.
+        flags: Flags of os.open(). O_CLOEXEC and O_NOCTTY are always added.
         mode: Permissions of a new file; ignored without O_CREAT and O_TMPFILE.
-        resolve: How the name is walked, in place of Resolve.BENEATH | Resolve.NO_MAGICLINKS. Without
-            BENEATH and IN_ROOT the name may lead anywhere. See Resolve.
-        regular: Accept a regular file only, or with O_DIRECTORY a folder, and do not wait for others.
-            False opens whatever is there: a FIFO can then hold the thread for ever.
+        resolve: How the kernel resolves the path; see Resolve. The default is
+            Resolve.BENEATH | Resolve.NO_MAGICLINKS. Without BENEATH or IN_ROOT the path may
+            lead anywhere.
+        regular: Open only a regular file, or with O_DIRECTORY a folder, and do not block.
+            With False, open any kind of file. A FIFO can then block the thread for as long
+            as nobody opens its other end.
 
     Returns:
-        A file descriptor, which is not inherited. os.fdopen() makes a file of it.
+        A file descriptor, which child processes do not inherit. os.fdopen() makes a file of
+        it.
 
     Raises:
-        OSError: With filename, and errno: EXDEV (the name leads out), ELOOP (a magic link, or another
-            link that resolve or O_NOFOLLOW forbids), ENXIO (regular: a FIFO, socket or device), EISDIR
-            (regular: a folder, and no O_DIRECTORY), EAGAIN (a rename elsewhere or a lease, 17 times),
-            ENOSYS (Linux before 5.6, a filter, another system, or a build without SYS_openat2:
-            nothing weaker is tried), EINVAL (flags that contradict each other, or an unknown one), and
-            those of os.open().
-        TypeError: A bool or another object that is no integer, or no path.
-        ValueError: The name has a null byte.
+        OSError: An errno of os.open(), or one of these: EXDEV (the path leads out of the
+            folder), ELOOP (a magic link, or another link that resolve or O_NOFOLLOW
+            forbids), ENXIO (regular: a FIFO, a socket or a device), EISDIR (regular: a
+            folder, without O_DIRECTORY), EAGAIN (each of 17 attempts met a rename elsewhere
+            or a lease), ENOSYS (Linux before 5.6, a seccomp filter, another system, or a
+            build without SYS_openat2; no weaker method is tried), EINVAL (unknown flags, or
+            flags that contradict each other). The exception has filename.
+        TypeError: An argument has the wrong type; a bool is not accepted as an integer.
+        ValueError: The path has a null byte.
         OverflowError: A number is out of range.
 
     Source: openat2(2), open(2).
@@ -410,28 +416,59 @@ def peer(socket: HasFileno, /) -> tuple[int, int, bytes | None]: ...
 # generated: begin guard
 @final
 class Guard:
-    """What impersonate() returns: with it, the thread is somebody else."""
+    """One entry into an identity: the context manager that impersonate() returns.
+
+    A guard can be entered once. You cannot make one by hand or pickle it; its repr says who
+    it is for and which thread holds it.
+    """
 
     @property
     def changes(self) -> int:
-        """Credential-changing system calls made so far."""
+        """The number of credential-changing system calls that this guard has made."""
 
     def __enter__(self) -> Identity:
-        """Take the identity on; returns it."""
+        """Switch the calling thread.
+
+        Returns:
+            The identity.
+
+        Raises:
+            IdentityRefused: As for impersonate(). Nothing changed.
+            IdentityError: A step failed. ``state`` says what the thread is now.
+            RuntimeError: The guard was entered before.
+        """
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Go back to the ids observed on entry."""
+        """Restore the ids that the thread had on entry.
+
+        Args:
+            kind: Not used.
+            error: Not used.
+            trace: Not used.
+
+        Raises:
+            IdentityChanged: The thread had other ids than those that entering set. Its own ids are
+                restored.
+            ThreadTainted: The guard was entered in another thread, or an inner identity is still held.
+            IdentityError: A step failed. ``state`` says what the thread is now.
+        """
 
     def check(self) -> bool:
-        """Whether the thread still is what entering made of it."""
+        """Check the ids, groups and capabilities of the calling thread.
+
+        If it finds a difference, leaving the guard raises an exception for it.
+
+        Returns:
+            Whether the thread still has those that entering set.
+        """
 
     async def __aenter__(self) -> NoReturn:
-        """Refused."""
+        """Raise TypeError: an identity cannot be held across await."""
 
     async def __aexit__(self, *exception: object) -> NoReturn:
-        """Refused."""
+        """Raise TypeError: an identity cannot be held across await."""
 
 # generated: end
 
