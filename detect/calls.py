@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""THE TABLE: one row for each uniform call, and nowhere else a list of them.
+"""The table of the uniform calls: one row for each call. No other file lists them.
 
-The generated C, its headers, the Python modules, the questions, the report and the live checks all read
-these rows.  What is special about a call is a field of its row, so that a new call is one row.  bodies.py
-says how a call looks in C, verdict.py which back end it gets.  sources.py writes the names into the files
-of replace/ that must hold them.
+The generated C, its headers, the Python modules, the questions, the report and the live checks all read these rows.
+The special properties of a call are fields of its row, so a new call is one new row. bodies.py writes a call in C.
+verdict.py chooses its back end. sources.py writes the names and docstrings into the files of replace/ that need them.
 
 Runs on the oldest Python that Meson allows (3.7), with nothing installed.
 """
@@ -13,13 +12,21 @@ Runs on the oldest Python that Meson allows (3.7), with nothing installed.
 from typing import List, NamedTuple, Optional, Tuple
 
 
-class Face(NamedTuple):
-    """The Python function of a call that takes or returns more than single ids; module.c has it, written by hand."""
+class Error(NamedTuple):
+    """An errno that a call reports, and the reason, as the end of a sentence."""
 
-    params: Tuple[Tuple[str, str], ...]  # (name, annotation)
+    errno: str
+    when: str = ""  # in C and in Python
+    in_c: str = ""  # in C only; Python raises OverflowError, ValueError or TypeError before the call
+
+
+class Face(NamedTuple):
+    """The Python function of a call that takes or returns more than single ids. module.c has its C code."""
+
+    params: Tuple[Tuple[str, str, str], ...]  # (name, annotation, meaning)
     result: str  # annotation
-    given: str  # what help() says about the arguments or the result
-    raised: str = ""  # what help() says about exceptions, if not the usual
+    returns: str = ""  # what it returns, for help()
+    raises: Tuple[Tuple[str, str], ...] = ()  # (exception, reason), beside OSError
 
 
 class Proof(NamedTuple):
@@ -27,30 +34,32 @@ class Proof(NamedTuple):
 
     arguments: Tuple[str, ...]
     line: str  # the line of /proc/PID/status that changes
-    after: Tuple[str, ...]  # what it then shows
+    after: Tuple[str, ...]  # the ids in this line after the call
 
 
 class Call(NamedTuple):
     name: str  # uniform name; C adds the prefix libreplace_
     params: Tuple[Tuple[str, str], ...]  # (C type, name)
-    doc: str  # what it does and what its errors are
-    source: str  # where that is written down
+    does: str  # what it does; the first sentence is the summary
+    errors: Tuple[Error, ...]  # beside ENOSYS
+    source: str  # the manual pages, standards and kernel files that say so
+    in_c: str = ""  # a further sentence, about the C function's parameters
     kind: str = "setter"  # setter | getter
     result: str = "0"  # what C returns on success
     shape: str = "plain"  # the function of bodies.py that writes it
     raw: Tuple[str, ...] = ()  # system call and its arguments; empty: libc's function is used everywhere
-    essential: bool = False  # no setter goes raw unless the headers have this system call
+    essential: bool = False  # no setter uses raw system calls unless the headers have this one
     needs: Tuple[str, ...] = ()  # libc functions that the raw form calls as well
     libc: str = ""  # libc's function, if not `name`
     header: str = ""  # where libc declares it, if neither in unistd.h nor in grp.h
     instead: Tuple[str, ...] = ()  # libc's function and arguments that mean the same, where libc lacks the call
     emulation: str = ""  # its name in bodies.EMULATIONS, where libc lacks the call
-    types_vary: bool = False  # not every libc has these types; one whose setgroups() takes a size_t does
-    thread_only: bool = False  # only Linux has it, and there libc's function changes one thread as well
+    types_vary: bool = False  # the types differ between libcs; one has a setgroups() that takes a size_t
+    thread_only: bool = False  # only Linux has it, and its libc function also changes one thread
     refuse: Tuple[str, ...] = ()  # parameters where -1 is EINVAL, not "unchanged"
-    override: str = "always"  # when replace_override.h maps libc's name: always, if_all (if told so), never
+    override: str = "always"  # when replace_override.h maps libc's name: always, if_all (on request), never
     family: int = 0  # its place in Samba's order of the ways to set an effective id; 0: none
-    face: Optional[Face] = None  # of Python, if it takes or returns more than single ids
+    face: Optional[Face] = None  # its Python function, if that takes or returns more than single ids
     proof: Optional[Proof] = None  # setters have one
 
     @property
@@ -64,7 +73,7 @@ class Call(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """Which ids it is about: uid or gid."""
+        """The kind of its ids: uid or gid."""
         return "uid" if any("uid_t" in ctype for ctype, _ in self.params) else "gid"
 
     @property
@@ -72,26 +81,44 @@ class Call(NamedTuple):
         args = ", ".join(f"{ctype}{'' if ctype.endswith('*') else ' '}{name}" for ctype, name in self.params)
         return f"int {self.symbol}({args or 'void'})"
 
+    @property
+    def doc(self) -> str:
+        """What it does and its errors, in C."""
+        reasons = [(e.errno, ", or ".join(filter(None, (e.when, e.in_c)))) for e in (*self.errors, _ENOSYS)]
+        sentences = (self.does, self.in_c, *(f"{errno}: {reason}." for errno, reason in reasons))
+        return " ".join(filter(None, sentences))
+
+    @property
+    def python_errors(self) -> str:
+        """The reasons for its OSError, in Python."""
+        reasons = [f"``{e.errno}`` if {e.when}" for e in (*self.errors, _ENOSYS) if e.when]
+        return "; ".join(reasons) + "."
+
 
 def _ids(kind: str, *names: str) -> Tuple[Tuple[str, str], ...]:
     return tuple((kind, name) for name in names)
 
 
-_EPERM = "EPERM: without CAP_SETUID (CAP_SETGID for groups) an id is none of the present ones."
-_EINVAL = "EINVAL: an id is not mapped in this user namespace."
+_ENOSYS = Error("ENOSYS", "this system has no such call")
+_UNMAPPED = "an id is not mapped in this user namespace"
+_BAD_POINTER = Error("EFAULT", in_c="a pointer is invalid")
+_MINUS_ONE = 'an id is -1 (here it never means "unchanged")'
 
 
 def _family(x: str, t: str) -> List[Call]:
-    """The calls that exist alike for uids and gids."""
+    """The calls that exist for both uids and gids."""
     word, line, some = ("user", "Uid", "USER") if x == "uid" else ("group", "Gid", "GROUP")
-    setre_rank, setres_rank, sete_rank = (1, 2, 3) if x == "uid" else (0, 0, 0)  # Samba asks about users alone
+    setre_rank, setres_rank, sete_rank = (1, 2, 3) if x == "uid" else (0, 0, 0)  # Samba asks about users only
     man = f"set{x}(2), setre{x}(2), setres{x}(2); POSIX.1-2024 set{x}(), sete{x}(), setre{x}(); kernel/sys.c"
-    refused = f'EINVAL too where the id is -1: it never means "unchanged" here. {_EINVAL}'
+    capability = f"CAP_SET{x.upper()}"
+    denied = Error("EPERM", f"an id is not one of the thread's ids, and the thread lacks {capability}")
+    unmapped, invalid = Error("EINVAL", _UNMAPPED), Error("EINVAL", _UNMAPPED, _MINUS_ONE)
     return [
         Call(
             "set" + x,
             _ids(t, x),
-            f"Set the effective {word} id; with privilege the real and the saved one too. {_EPERM} {refused}",
+            f"Set the effective {word} ID; with {capability}, also the real and saved {word} ID.",
+            (denied, invalid),
             man,
             raw=("set" + x, x),
             essential=True,
@@ -102,10 +129,11 @@ def _family(x: str, t: str) -> List[Call]:
         Call(
             "sete" + x,
             _ids(t, "e" + x),
-            f"Set the effective {word} id alone. {_EPERM} {refused}",
+            f"Set the effective {word} ID only.",
+            (denied, invalid),
             man,
             raw=("setres" + x, "-1", "e" + x, "-1"),
-            instead=("setres" + x, "-1", "e" + x, "-1"),  # in every state alike, and no other call is
+            instead=("setres" + x, "-1", "e" + x, "-1"),  # the only call that does the same in every state
             refuse=("e" + x,),
             family=sete_rank,
             proof=Proof((some,), line, ("0", some, "0", some)),
@@ -113,7 +141,8 @@ def _family(x: str, t: str) -> List[Call]:
         Call(
             "setre" + x,
             _ids(t, "r" + x, "e" + x),
-            f"Set the real and the effective {word} id; -1 leaves one unchanged. {_EPERM} {_EINVAL}",
+            f"Set the real and effective {word} ID. -1 leaves an id unchanged.",
+            (denied, unmapped),
             man,
             raw=("setre" + x, "r" + x, "e" + x),
             essential=True,
@@ -123,7 +152,8 @@ def _family(x: str, t: str) -> List[Call]:
         Call(
             "setres" + x,
             _ids(t, "r" + x, "e" + x, "s" + x),
-            f"Set the real, effective and saved {word} id; -1 leaves one unchanged. {_EPERM} {_EINVAL}",
+            f"Set the real, effective and saved {word} ID. -1 leaves an id unchanged.",
+            (denied, unmapped),
             man,
             raw=("setres" + x, "r" + x, "e" + x, "s" + x),
             essential=True,
@@ -134,30 +164,35 @@ def _family(x: str, t: str) -> List[Call]:
         Call(
             "getres" + x,
             tuple((t + " *", v + x) for v in "res"),
-            f"Read the real, effective and saved {word} id of the calling thread. EFAULT: a bad pointer.",
+            f"Read the real, effective and saved {word} ID of the calling thread.",
+            (_BAD_POINTER,),
             f"getres{x}(2); kernel/sys.c",
             kind="getter",
         ),
         Call(
             "setfs" + x,
             _ids(t, "fs" + x),
-            f"Set the {word} id that file system access is checked with, and verify it with a second call, "
-            "since the kernel reports no error. EPERM: the id is not what was asked for (no privilege, or not "
-            "mapped). EINVAL: the id is -1.",
+            f"Set the file system {word} ID, which the kernel checks file access with. The kernel reports no error, so "
+            "a second call verifies the result.",
+            (
+                Error("EPERM", "the kernel kept another id (the thread has no privilege, or the id is not mapped)"),
+                Error("EINVAL", in_c="the id is -1"),
+            ),
             f"setfs{x}(2); kernel/sys.c",
             shape="set_and_compare",
             raw=("setfs" + x, "fs" + x),
             header="sys/fsuid.h",
             thread_only=True,
             refuse=("fs" + x,),
-            override="never",  # it returns something else than libc's
+            override="never",  # its result differs from that of libc's function
             proof=Proof((some,), line, ("0", "0", "0", some)),
         ),
         Call(
             "getfs" + x,
             ((t + " *", "fs" + x),),
-            f"Read the {word} id that file system access is checked with.",
-            f"setfs{x}(2), which returns the present id when given -1",
+            f"Read the file system {word} ID, which the kernel checks file access with.",
+            (),
+            f"setfs{x}(2), which returns the present id if its argument is -1",
             kind="getter",
             shape="ask_by_setting",
             raw=("setfs" + x, "-1"),
@@ -168,6 +203,9 @@ def _family(x: str, t: str) -> List[Call]:
     ]
 
 
+_BAD_GROUPS = Error("EINVAL", "a group is not mapped in this user namespace", "is -1, or there are too many groups")
+_NO_SETGROUPS = Error("EPERM", "the thread lacks CAP_SETGID, or this user namespace denies setgroups")
+
 CALLS: Tuple[Call, ...] = tuple(
     _family("uid", "uid_t")
     + _family("gid", "gid_t")
@@ -175,27 +213,37 @@ CALLS: Tuple[Call, ...] = tuple(
         Call(
             "setgroups",
             (("size_t", "size"), ("const gid_t *", "list")),
-            "Set the supplementary groups to the size (0 to NGROUPS_MAX) ids in list. EPERM: no CAP_SETGID, or "
-            "denied in this user namespace. EINVAL: too many, an id is -1 or not mapped. EFAULT: a bad pointer.",
+            "Set the supplementary groups.",
+            (_NO_SETGROUPS, _BAD_GROUPS, _BAD_POINTER),
             "setgroups(2); kernel/groups.c",
+            in_c="list has size ids, 0 to NGROUPS_MAX.",
             shape="groups",
             raw=("setgroups", "size", "list"),
             essential=True,
             types_vary=True,
             face=Face(
-                (("groups", "Sequence[SupportsIndex]"),),
+                (
+                    (
+                        "groups",
+                        "Sequence[SupportsIndex]",
+                        "The group ids, at most 65536. The whole sequence is read before the one system call.",
+                    ),
+                ),
                 "None",
-                "groups: a sequence of at most 65536 ids, all of it read before the one system call.",
-                "Raises OSError; ValueError (too many); OverflowError; TypeError (no sequence, or no integer in it).",
+                raises=(
+                    ("ValueError", "There are too many groups."),
+                    ("OverflowError", "A group is not in 0..2**32-2."),
+                    ("TypeError", "``groups`` is not a sequence, or an item is not an integer."),
+                ),
             ),
             proof=Proof(("[OTHER, GROUP, HIGH]",), "Groups", ("GROUP", "OTHER", "HIGH")),
         ),
         Call(
             "initgroups",
             (("const char *", "user"), ("gid_t", "group")),
-            "Set the supplementary groups to those that the group database lists for user, and group. The "
-            "look-up comes first, the one setgroups after it. ENOMEM: no room for the list; else as "
-            "libreplace_setgroups().",
+            "Set the supplementary groups to those of a user in the group database, plus one group. The look-up comes "
+            "first; one setgroups() call follows.",
+            (_NO_SETGROUPS, _BAD_GROUPS, Error("ENOMEM", "there is no memory for the list")),
             "initgroups(3), getgrouplist(3)",
             shape="look_up_groups",
             raw=("setgroups", "count", "list"),
@@ -203,22 +251,33 @@ CALLS: Tuple[Call, ...] = tuple(
             types_vary=True,
             refuse=("group",),
             face=Face(
-                (("username", "str | bytes | os.PathLike[str]"), ("gid", "SupportsIndex")),
+                (
+                    (
+                        "username",
+                        "str | bytes | os.PathLike[str]",
+                        "The user's name, in a form that os.fsencode() accepts.",
+                    ),
+                    ("gid", "SupportsIndex", "The additional group, normally the user's primary group."),
+                ),
                 "None",
-                "username: as os.fsencode takes it; gid: one more group, as a rule the user's own.",
-                "Raises OSError; ValueError (a null byte); OverflowError; TypeError.",
+                raises=(
+                    ("ValueError", "The name has a null byte."),
+                    ("OverflowError", "``gid`` is not in 0..2**32-2."),
+                    ("TypeError", "An argument has the wrong type."),
+                ),
             ),
             proof=Proof(('"libreplace-nobody"', "GROUP"), "Groups", ("GROUP",)),
         ),
         Call(
             "getgroups",
             (("int", "size"), ("gid_t *", "list")),
-            "Read the supplementary groups; returns how many there are. With size 0 it only counts. EINVAL: size "
-            "is smaller than that count.",
+            "Read the supplementary groups.",
+            (Error("EINVAL", in_c="size is smaller than the number of groups, and not 0"),),
             "getgroups(2); POSIX.1-2024 getgroups()",
+            in_c="list has room for size ids. With size 0, the call only counts the groups.",
             kind="getter",
             result="the number of groups",
-            face=Face((), "list[int]", "Returns a list, in the kernel's order."),
+            face=Face((), "list[int]", "The group ids, in the kernel's order."),
         ),
     ]
 )
@@ -231,7 +290,7 @@ def _each(names: List[str]) -> Tuple[str, ...]:
 
 #: Every system call that a raw form makes.
 SYSTEM_CALLS = _each([call.raw[0] for call in CALLS if call.raw])
-#: Those of USE_LINUX_32BIT_SYSCALLS: all or none (Samba's seven).
+#: The system calls of USE_LINUX_32BIT_SYSCALLS: all seven or none, as in Samba.
 WIDE = _each([call.raw[0] for call in CALLS if call.essential])
-#: Samba's order of the ways to set an effective id; setuidx() is AIX's, and no call of ours.
+#: Samba's order of the ways to set an effective id. setuidx() is a call of AIX and has no row here.
 FAMILIES = (*(call.name for call in sorted(CALLS, key=lambda call: call.family) if call.family), "setuidx")

@@ -1,49 +1,102 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the Python package's extension modules are made of.
+"""Writes the sources of the Python package's extension modules.
 
-replace._native has a C function for each call, from the table, with its docstring.  replace._cffi is the whole C
-library as its headers declare it.  The other half is generate.py, which writes the C library.
+replace._native has a C function for each call of the table, with a docstring. replace._cffi is the whole C library, as
+its headers declare it. generate.py writes the C library.
 """
 
 import json
 import os
 import textwrap
-from typing import Tuple
+from typing import List, Tuple
 
 from calls import CALLS, Call
 from headers import Declarations
 
+_KINDS = {"r": "real ", "e": "effective ", "s": "saved ", "fs": "file system "}
+
 
 def parameters(call: Call) -> Tuple[Tuple[str, str], ...]:
-    """Those of the Python function: (name, annotation)."""
+    """The parameters of the Python function: (name, annotation)."""
     if call.face:
-        return call.face.params
+        return tuple((name, annotation) for name, annotation, _ in call.face.params)
     return tuple((name, "SupportsIndex") for _, name in call.params) if call.kind == "setter" else ()
 
 
-def _docstring(call: Call) -> str:
-    """What help() shows of one function of the Python module: the table's words and what Python adds."""
-    names = [name for name, _ in parameters(call)]
-    word = "user id" if call.unit == "uid" else "group id"
-    if call.kind == "getter":
-        given = f"Returns {'a tuple of three ids' if len(call.params) == 3 else 'an id'}."
-        raised = "Raises OSError (ENOSYS where the system cannot tell)."
-    else:
-        unset = "" if call.refuse else ", or -1 to leave one unchanged"
-        given = f"{', '.join(names)}: {word}{'s' if len(names) > 1 else ''}, 0 to 2**32-2{unset}; 2**32-1 is refused."
-        raised = "Raises OSError; OverflowError (out of range); TypeError (no integer)."
+def returned(call: Call) -> str:
+    """The annotation of the Python function's result."""
     if call.face:
-        given, raised = call.face.given, call.face.raised or raised
-    scope = (
-        f'This is not the `{call.name}` that POSIX describes: where SCOPE is "thread" the other threads keep theirs.'
-        if call.kind == "setter" and not call.thread_only
-        else ""
-    )
-    first, _, rest = call.doc.replace("libreplace_", "").partition(". ")
+        return call.face.result
+    ids = "tuple[int, int, int]" if len(call.params) == 3 else "int"
+    return "None" if call.kind == "setter" else ids
+
+
+def _word(call: Call) -> str:
+    return "user ID" if call.unit == "uid" else "group ID"
+
+
+def _arguments(call: Call) -> List[Tuple[str, str]]:
+    if call.face:
+        return [(name, meaning) for name, _, meaning in call.face.params]
+    unset = "." if call.refuse else ", or -1 to leave it unchanged."
+    return [
+        (name, f"The new {_KINDS.get(name[: -len(call.unit)], '')}{_word(call)}, 0 to 2**32-2{unset}")
+        for name, _ in parameters(call)
+    ]
+
+
+def _exceptions(call: Call) -> List[Tuple[str, str]]:
+    errors = [("OSError", call.python_errors)]
+    if call.face:
+        return errors + list(call.face.raises)
+    if call.kind == "getter":
+        return errors
+    return errors + [
+        ("OverflowError", "An id is out of range. 2**32-1 is out of range, too."),
+        ("TypeError", "An argument is not an integer."),
+    ]
+
+
+def _returns(call: Call) -> str:
+    if call.face:
+        return call.face.returns
+    if call.kind == "setter":
+        return ""
+    return f"The real, effective and saved {_word(call)}." if len(call.params) == 3 else f"The {_word(call)}."
+
+
+def _wrapped(text: str, indent: str = "", first: str = "") -> List[str]:
+    return textwrap.wrap(text, 88, initial_indent=first or indent, subsequent_indent=indent)
+
+
+def docstring(call: Call) -> List[str]:
+    """The lines of the Python function's docstring, for help(), the stub and the reference page."""
+    summary, _, more = call.does.partition(". ")
+    lines = [summary.rstrip(".") + "."]
+    if call.kind == "setter" and not call.thread_only:
+        scope = 'If ``SCOPE`` is ``"thread"``, only the calling thread changes;'
+        more = f"{more} {scope} libc's {call.name}() changes all threads.".strip()
+    if more:
+        lines += ["", *_wrapped(more)]
+    arguments, result = _arguments(call), _returns(call)
+    if arguments:
+        lines += ["", "Args:"]
+    for name, text in arguments:
+        lines += _wrapped(text, " " * 8, f"    {name}: ")
+    if result:
+        lines += ["", "Returns:", *_wrapped(result, " " * 4)]
+    lines += ["", "Raises:"]
+    for name, text in _exceptions(call):
+        lines += _wrapped(text, " " * 8, f"    {name}: ")
+    return [*lines, "", *_wrapped(f"Source: {call.source}.")]
+
+
+def _method_doc(call: Call) -> str:
+    """What the C function has as its documentation: the signature and the docstring."""
+    names = [name for name, _ in parameters(call)]
     signature = f"{call.name}({', '.join(['$module', *names, '/'] if names else ['$module'])})\n--\n\n"
-    more = " ".join(part for part in (given, rest, scope, raised, f"Source: {call.source}.") if part)
-    return signature + first.rstrip(".") + ".\n\n" + "\n".join(textwrap.wrap(more, 80)) + "\n"
+    return signature + "\n".join(docstring(call)) + "\n"
 
 
 def _native_function(call: Call) -> str:
@@ -72,13 +125,13 @@ def _native_function(call: Call) -> str:
 
 
 def native_calls() -> str:
-    """The functions of replace._native for ids, and the list of all; module.c holds those for lists."""
+    """The functions of replace._native for ids, and the list of all functions. module.c has the functions for lists."""
     text = "/* Generated by detect/generate.py from detect/calls.py for replace/native/module.c; do not edit. */\n\n"
     text += "".join(_native_function(call) + "\n" for call in CALLS if not call.face)
     rows = ""
     for call in CALLS:
         flags = "METH_NOARGS" if call.kind == "getter" else "METH_FASTCALL"
-        doc = json.dumps(_docstring(call))
+        doc = json.dumps(_method_doc(call))
         rows += f' \\\n\t{{"{call.name}", (PyCFunction)(void (*)(void))native_{call.name}, {flags}, {doc}}},'
     setters = [call.name for call in CALLS if call.kind == "setter"]
     quoted = ", ".join(f'"{name}"' for name in setters)
@@ -87,7 +140,7 @@ def native_calls() -> str:
 
 
 def cdef(declared: Declarations) -> str:
-    """The cffi declarations: the compiler says how large types and structs are, and what a constant is."""
+    """The cffi declarations. The compiler finds the sizes of types and structs, and the values of constants."""
     text = "".join(f"typedef int... {name};\n" for name in ("uid_t", "gid_t", "mode_t"))
     for name, value in declared.constants.items():
         text += f"static char *const {name};\n" if value.startswith('"') else f"#define {name} ...\n"
@@ -100,12 +153,12 @@ def cdef(declared: Declarations) -> str:
     return text
 
 
-#: What a compiler says about cffi's own code.
+#: Warnings that compilers print about cffi's own code.
 _QUIET = ("pedantic", "unused-parameter", "missing-field-initializers", "cast-function-type")
 
 
 def cffi_source(package: str, declared: Declarations) -> str:
-    """The C source of replace._cffi; the only step that needs cffi (and so the target's Python)."""
+    """The C source of replace._cffi. Only this step needs cffi, and therefore the target's Python."""
     import tempfile
 
     import cffi

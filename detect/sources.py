@@ -1,15 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Writes the names of the calls, and what the headers declare, into the files of replace/ that must hold them.
+"""Writes the generated parts of the files in replace/: the names and docstrings of the calls, and the C declarations.
 
 usage: sources.py [--check]
 
-Stubs, Cython's declarations, imports and the expectations of `libreplace verify` are files that people and
-tools read, so they are checked in.  The parts between `# generated: begin NAME` and `# generated: end` come
-from detect/calls.py and the public headers.  With --check nothing is written; the exit status says whether
-something is stale.
+People and tools read stubs, Cython's declarations, imports and the expectations of `libreplace verify`, so these files
+are checked in. The parts between `# generated: begin NAME` and `# generated: end` come from detect/calls.py, the
+public headers and the docstrings in replace/native. With --check, no file is written. The exit status is then 1 if a
+part is not up to date.
 """
 
+import ast
 import os
 import re
 import sys
@@ -18,23 +19,88 @@ from typing import Callable, Dict, List
 from calls import CALLS
 from generate import calls_h
 from headers import Declarations, declarations
-from python_face import parameters
+from python_face import docstring, parameters, returned
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def _declared() -> Declarations:
-    return declarations(calls_h({}))  # whatever the answers are, the same names are declared
+    return declarations(calls_h({}))  # the declared names do not depend on the answers
+
+
+def _read(path: str) -> str:
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def _c_docstrings(path: str) -> Dict[str, List[str]]:
+    """The docstrings in a C file: name of a method, attribute or constant -> lines, without the signature."""
+    strings = r'((?:\s*"(?:\\.|[^"\\\n])*")+)'
+    code = _read(path)
+    found = re.findall(r'\{"(\w+)", [\w() *&]+, [\w |]+,' + strings, code)
+    found += re.findall(r"const char (\w+)\[\] =" + strings, code)
+    found += re.findall(r"\{(Py_tp_doc),\s*\(void \*\)" + strings, code)
+    docs = {}
+    for name, literals in found:
+        text: str = ast.literal_eval("(" + literals + ")")  # the literals that are used here mean the same in Python
+        docs[name] = text.rpartition("--\n\n")[2].rstrip("\n").split("\n")
+    return docs
+
+
+def _documented(declaration: str, lines: List[str], indent: str = "    ") -> List[str]:
+    """A declaration of a stub with its docstring."""
+    mark = 'r"""' if any("\\" in line for line in lines) else '"""'
+    if len(lines) == 1:
+        return [declaration, f'{indent}{mark}{lines[0]}"""']
+    return [declaration, f"{indent}{mark}{lines[0]}", *((indent + line).rstrip() for line in lines[1:]), f'{indent}"""']
 
 
 def _native_stub() -> List[str]:
     lines = []
     for call in CALLS:
-        ids = "tuple[int, int, int]" if len(call.params) == 3 else "int"
-        result = call.face.result if call.face else "None" if call.kind == "setter" else ids
         names = [f"{name}: {annotation}" for name, annotation in parameters(call)]
-        lines.append(f"def {call.name}({', '.join([*names, '/'] if names else [])}) -> {result}: ...")
-    return [*lines, ""]  # an empty line, as ruff wants it after functions
+        declaration = f"def {call.name}({', '.join([*names, '/'] if names else [])}) -> {returned(call)}:"
+        lines += [*_documented(declaration, docstring(call)), ""]
+    return lines
+
+
+def _open_beneath_stub() -> List[str]:
+    lines = [
+        "def open_beneath(",
+        "    dir_fd: int,",
+        "    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],",
+        "    flags: int,",
+        "    mode: int = 0o600,",
+        "    *,",
+        "    resolve: int = ...,  # Resolve.BENEATH | Resolve.NO_MAGICLINKS",
+        "    regular: bool = True,",
+    ]
+    (text,) = _c_docstrings("replace/native/open_beneath.c").values()
+    return [*lines, *_documented(") -> int:", text), ""]
+
+
+_EXIT = "self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /"
+_GUARD = {
+    "__enter__": "def __enter__(self) -> Identity:",
+    "__exit__": f"def __exit__(\n    {_EXIT}\n) -> None:",
+    "check": "def check(self) -> bool:",
+    "__aenter__": "async def __aenter__(self) -> NoReturn:",
+    "__aexit__": "async def __aexit__(self, *exception: object) -> NoReturn:",
+}
+
+
+def _guard_stub() -> List[str]:
+    docs = _c_docstrings("replace/native/guard_type.c")
+    body = ["@property", *_documented("def changes(self) -> int:", docs["changes"]), ""]
+    for name, declaration in _GUARD.items():
+        body += [*_documented(declaration, docs[name]), ""]
+    body = [line for text in body for line in text.split("\n")]
+    return [
+        "@final",
+        *_documented("class Guard:", docs["Py_tp_doc"]),
+        "",
+        *("    " + line if line else "" for line in body),
+    ]
 
 
 def _annotation(ctype: str) -> str:
@@ -76,7 +142,7 @@ def _pxd() -> List[str]:
 
 
 def _import() -> List[str]:
-    return ["SCOPE,", *(f"{name}," for name in sorted(call.name for call in CALLS))]
+    return ["SCOPE,", "Guard,", *(f"{name}," for name in sorted(call.name for call in CALLS))]
 
 
 def _names() -> List[str]:
@@ -95,10 +161,10 @@ def _expected() -> List[str]:
     return [*lines, "}"]
 
 
-#: file -> name of a part -> what makes its lines
+#: file -> name of a part -> the function that makes its lines
 PARTS: Dict[str, Dict[str, Callable[[], List[str]]]] = {
     "replace/__init__.py": {"import": _import, "names": _names},
-    "replace/_native.pyi": {"calls": _native_stub},
+    "replace/_native.pyi": {"calls": _native_stub, "open_beneath": _open_beneath_stub, "guard": _guard_stub},
     "replace/_replace.pyi": {"library": _lib_stub},
     "replace/libreplace.pxd": {"declarations": _pxd},
     "replace/_cli/checks.py": {"expected": _expected},
@@ -106,11 +172,11 @@ PARTS: Dict[str, Dict[str, Callable[[], List[str]]]] = {
 
 
 def written(text: str, parts: Dict[str, Callable[[], List[str]]]) -> str:
-    """The file's text with its generated parts as they must be."""
+    """The file's text with new generated parts."""
     found = re.compile(r"^( *)# generated: begin (\w+)\n(.*?)^ *# generated: end\n", re.M | re.S)
     names = [match[2] for match in found.finditer(text)]
     if sorted(names) != sorted(parts):
-        raise ValueError(f"the generated parts must be {sorted(parts)} and are {sorted(names)}")
+        raise ValueError(f"the generated parts should be {sorted(parts)}, not {sorted(names)}")
 
     def part(match: "re.Match[str]") -> str:
         indent, name = match[1], match[2]
@@ -126,16 +192,15 @@ def main(arguments: List[str]) -> int:
         return 2
     stale = 0
     for path, parts in PARTS.items():
-        with open(os.path.join(ROOT, path), encoding="utf-8") as file:
-            text = file.read()
+        text = _read(path)
         wanted = written(text, parts)
         if wanted == text:
             continue
         stale += 1
         if arguments:
-            print(f"{path} is stale: python detect/sources.py", file=sys.stderr)
+            print(f"{path} is not up to date; run python detect/sources.py", file=sys.stderr)
         else:
-            print(f"{path} is new")
+            print(f"{path} is updated")
             with open(os.path.join(ROOT, path), "w", encoding="utf-8") as file:
                 file.write(wanted)
     return 1 if stale and arguments else 0

@@ -31,31 +31,22 @@ myst_heading_anchors = 3
 nitpicky = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-# Docstrings here are plain text with names in backticks, as `help()` shows them.
+autodoc_type_aliases = {name: f"replace.{name}" for name in ("Guard", "Level", "OnFailure")}
 default_role = "any"
 
 
 class CallTable(Directive):
-    """The uniform calls, as the table has them."""
+    """The uniform calls as Python functions, in the order of detect/calls.py."""
 
     def run(self):
         import calls
 
-        lines = []
-        for call in calls.CALLS:
-            lines += [f"``{call.prototype}``", f"   {call.doc}", "", f"   *Source:* {call.source}", ""]
+        lines = ["```{eval-rst}", *(f".. autofunction:: replace.{call.name}" for call in calls.CALLS), "```"]
         node = nodes.container()
         self.state.nested_parse(StringList(lines, source="detect/calls.py"), 0, node)
         return [node]
 
 
-def plain(app, what, name, obj, options, lines):
-    """A docstring is text for people, not markup: indented parts stay as they are."""
-    text = "\n".join(lines)
-    lines[:] = re.sub(r"(?<!`)`([^`\n]+)`(?!`)", r"``\1``", text).replace("*", r"\*").split("\n")
-
-
 def setup(app):
     app.add_directive("call-table", CallTable)
-    app.connect("autodoc-process-docstring", plain)
     return {"parallel_read_safe": True}

@@ -1,14 +1,78 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Process credentials, one uniform module.
+"""Per-thread user and group ids: each thread of a server can act as a different user.
 
-On Linux with glibc every setter here changes **the calling thread alone**
-(``SCOPE == "thread"``); elsewhere they are libc's and change the whole process
-(``SCOPE == "process"``).  ``report()`` says what was built and why;
-``libreplace verify`` proves it on the machine at hand.
+Act as a user:
+    impersonate         act as another user in the calling thread, in a ``with`` block
+    acting_as           make a callable that runs a function as another user
+    impersonated        iterate as another user
+    Identity            a user's ids and groups: from a name, a socket, a process or numbers
+    Account             a user's entry in the user database
+    Guard               the type of the object that impersonate() returns
+    Level, OnFailure    the types of two options
+
+Pools and asyncio:
+    IdentityExecutor    a thread pool that runs each task as a user
+    run_as              await a function that runs as another user in a worker thread
+
+Files and processes:
+    open_beneath        open a path that a client sends, below a folder
+    Resolve             how open_beneath() walks a path
+    popen_as            start a child process as another user
+
+Whole process:
+    drop_privileges     become another user for good
+    protect_os          turn calls that would break identities into exceptions
+    preload             import modules at start that would be imported under an identity
+
+Look and check:
+    assert_clean        check that all threads have the same ids
+    thread_credentials  read the ids of all threads, each as a ThreadCredentials
+    report              read the build report
+    get_include         find the C headers
+    SCOPE               what one of the calls below changes: "thread" or "process"
+
+Exceptions:
+    IdentityRefused     refused before anything changed
+    IdentityError       a step failed; CapabilitiesRemain, ThreadTainted, IdentityChanged,
+                        ForkedUnderIdentity and DropFailed are kinds of it
+    ThreadsDiffer       threads have different ids
+
+The calls underneath:
+    setresuid, setgroups and the other calls of os, for the calling thread
+    ffi, lib            the C library, by cffi
 """
 
 from __future__ import annotations
+
+try:
+    from ._native import (
+        # generated: begin import
+        SCOPE,
+        Guard,
+        getfsgid,
+        getfsuid,
+        getgroups,
+        getresgid,
+        getresuid,
+        initgroups,
+        setegid,
+        seteuid,
+        setfsgid,
+        setfsuid,
+        setgid,
+        setgroups,
+        setregid,
+        setresgid,
+        setresuid,
+        setreuid,
+        setuid,
+        # generated: end
+    )
+except ImportError as error:
+    from ._native_missing import explained
+
+    raise explained(error, __name__, __path__[0]) from error
 
 from ._acting_as import acting_as, run_as
 from ._build import get_include, report
@@ -27,28 +91,6 @@ from ._identity import Identity
 from ._impersonate import impersonate
 from ._impersonated import impersonated
 from ._import_caches import keep_import_caches_clean
-from ._native import (
-    # generated: begin import
-    SCOPE,
-    getfsgid,
-    getfsuid,
-    getgroups,
-    getresgid,
-    getresuid,
-    initgroups,
-    setegid,
-    seteuid,
-    setfsgid,
-    setfsuid,
-    setgid,
-    setgroups,
-    setregid,
-    setresgid,
-    setresuid,
-    setreuid,
-    setuid,
-    # generated: end
-)
 from ._open_beneath import Resolve, open_beneath
 from ._popen_as import popen_as
 from ._preload import preload
@@ -59,6 +101,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._account import Account
     from ._executor import IdentityExecutor
+    from ._options import Level, OnFailure
     from ._replace import ffi, lib
 
 __all__ = [
@@ -67,11 +110,14 @@ __all__ = [
     "CapabilitiesRemain",
     "DropFailed",
     "ForkedUnderIdentity",
+    "Guard",
     "Identity",
     "IdentityChanged",
     "IdentityError",
     "IdentityExecutor",
     "IdentityRefused",
+    "Level",
+    "OnFailure",
     "Resolve",
     "ThreadCredentials",
     "ThreadTainted",
@@ -113,8 +159,15 @@ __all__ = [
 ]
 
 
-#: Loaded when asked for: name -> module.  typing, threading, concurrent.futures and cffi cost more than this package.
-_LATER = {"Account": "._account", "IdentityExecutor": "._executor", "ffi": "._replace", "lib": "._replace"}
+#: Name -> module, loaded on first use: typing, threading, concurrent.futures and cffi cost more than this package.
+_LATER = {
+    "Account": "._account",
+    "IdentityExecutor": "._executor",
+    "Level": "._options",
+    "OnFailure": "._options",
+    "ffi": "._replace",
+    "lib": "._replace",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -126,14 +179,18 @@ def __getattr__(name: str) -> object:
             value.__module__ = __name__
         globals()[name] = value
         return value
-    if name == "__version__":  # in one place: meson.build, from there in the report
+    if name == "__version__":  # meson.build defines it, and the report repeats it
         return str(report()["version"])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
 keep_import_caches_clean()
 
-# Pickles and help() name this package and not its private files, which may move.
+# Pickles and help() then name this package, not its private files, which may move.
 for _name in __all__:
     if hasattr(globals().get(_name), "__module__"):
         globals()[_name].__module__ = __name__

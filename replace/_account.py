@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A user as the databases have it: an identity with a name, a home and a shell.
+"""Account: a user's entry in the user and group databases.
 
-Loaded when asked for, since typing costs more than this package.
+This file is loaded on first use, because typing costs more than this package.
 """
 
 from typing import NamedTuple, SupportsIndex
@@ -12,10 +12,16 @@ from ._users import look_up
 
 
 class Account(NamedTuple):
-    """A user as the user and group databases have it: an immutable record.
+    """A user's entry in the user and group databases: an immutable record.
 
-    name, uid, gid: the user's entry.  groups: the supplementary groups, ascending and each once.
-    home, shell, gecos: the rest of the entry; each may be empty.
+    Attributes:
+        name: The user's name.
+        uid: The user ID.
+        gid: The primary group ID.
+        groups: The supplementary groups, in ascending order and without repetitions.
+        home: The home directory. It may be empty.
+        shell: The login shell. It may be empty.
+        gecos: The comment field, often the full name. It may be empty.
     """
 
     name: str
@@ -28,19 +34,22 @@ class Account(NamedTuple):
 
     @classmethod
     def lookup(cls, name_or_uid: "str | SupportsIndex") -> "Account":
-        """Ask the databases for a user.  This may wait for the network; nothing is cached.
+        """Look up a user in the databases.
+
+        The look-up may wait for the network. No result is cached. If one of several sources of groups does not answer,
+        libc does not report this, and the groups of that source are missing.
 
         Args:
             name_or_uid: A name, or a uid as an int. A number in a str is refused.
 
         Returns:
-            The account. If one of several sources of groups does not answer, libc does not say so, and
-            the groups of that source are missing.
+            The account.
 
         Raises:
             KeyError: There is no such user.
-            ValueError: No name; or the database has -1 for an id of the user, or over 65536 groups. Nothing is cut.
-            TypeError, OverflowError: This is neither a name nor a uid.
+            ValueError: The name is not valid; or the database lists -1 as an id of the user, or more than 65536 groups.
+            TypeError: The argument is neither a str nor an integer.
+            OverflowError: The uid is out of range.
 
         Source: getpwnam(3), getgrouplist(3).
         """
@@ -48,5 +57,5 @@ class Account(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """Who a thread can become: uid, gid and groups."""
+        """The identity with this uid, gid and groups."""
         return Identity(self.uid, self.gid, self.groups)

@@ -1,24 +1,25 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""acting_as() and run_as(): functions that run as somebody else, and which of them are lazy.
+"""acting_as() and run_as(): functions that run as another user.
 
-Each enters, calls and leaves inside one C function (native/guard_type.c, native_run), so that
-there is no line of Python at which an interrupt could leave the thread switched.
+One C function (native/guard_type.c, native_run) enters, calls and leaves. No other Python code runs in between, so an
+interrupt cannot leave the thread switched.
 """
 
 from __future__ import annotations
 
 from ._errors import IdentityRefused
 from ._identity import check_identity
-from ._impersonate import check_options, impersonate
+from ._impersonate import DEFAULT_LEVEL, changed_options, impersonate
 from ._native import LAZY_CODE, depth, run, tainted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from typing import Any, TypeVar
+    from typing import Any, NoReturn, TypeVar
 
     from ._identity import Identity
+    from ._options import Level, OnFailure
 
     T = TypeVar("T")
 
@@ -34,12 +35,14 @@ _coroutine = _never()
 _coroutine.close()
 # types.GeneratorType, CoroutineType, AsyncGeneratorType
 _LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine), type(_stream()))
-_OPTIONS = frozenset(check_options.__annotations__) - {"return"}
 _ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
+#: Attributes that a call takes from its function, as functools.wraps() does.
+_METADATA = ("__module__", "__name__", "__qualname__", "__doc__")
+_MISSING = object()
 
 
 def refuse_lazy_function(function: Callable[..., Any]) -> None:
-    """TypeError for what cannot be called, and for a generator or coroutine function."""
+    """Raise TypeError for an object that cannot be called, and for a generator or coroutine function."""
     code = getattr(function, "__code__", None)
     if code is None:
         if not callable(function):
@@ -55,50 +58,74 @@ def refuse_lazy_function(function: Callable[..., Any]) -> None:
 
 
 def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
-    """TypeError for a generator or coroutine, which is closed: its body would run later, as the server."""
+    """Close a generator or coroutine and raise TypeError: its body would run later, as the server."""
     if isinstance(result, _LAZY_TYPES):
-        if hasattr(result, "close"):  # an asynchronous generator is closed by being dropped
+        if hasattr(result, "close"):  # an asynchronous generator has none; it is closed when the last reference goes
             result.close()
         raise TypeError(f"{function!r} returned something lazy ({type(result).__name__}): {_ADVICE}")
 
 
 def _eager(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call it; a lazy result is refused, and closed, while the identity is still held."""
+    """Call the function. Refuse and close a lazy result while the identity is still held."""
     result = function(*args, **kwargs)
     refuse_lazy_result(function, result)
     return result
 
 
 class acting_as:  # noqa: N801  (used like a function)
-    """A callable that runs a function as another user: ``acting_as(identity, function)(*args, **kwargs)``.
+    """Make a callable that runs a function as another user: ``acting_as(identity, function)(*args, **kwargs)``.
 
-    It can be pickled if the function can, so it runs on any executor or distributed engine. It may be called in
-    generators and coroutines, and on the thread of an event loop: a plain function cannot cross an await.
+    The callable can be pickled if the function can, so you can use it with any executor or distributed engine. You can
+    call it in generators and coroutines, and on an event loop's thread, because a plain function cannot cross an await.
+    It has the function's ``__name__``, ``__qualname__``, ``__doc__`` and ``__module__``. Its ``__wrapped__`` is the
+    function.
 
     Args:
-        identity: Whom the function runs as.
-        function: A plain function. The result or exception of a call is the function's.
-        options: Those of impersonate(), but for ``across_yield``.
+        identity: The user to run the function as.
+        function: A plain function. Its result or exception is the result of the call.
+        level: As for :func:`impersonate`.
+        allow_root: As for :func:`impersonate`.
+        allow_process: As for :func:`impersonate`.
+        on_restore_failure: As for :func:`impersonate`.
+        unknown: No other keyword arguments are accepted. Bind those of the function with functools.partial.
 
     Raises:
-        TypeError: ``function`` is a generator or coroutine function; or, when it is called, it returns a generator or
-            coroutine, whose body would run later, as the server. Such a result is closed as the identity.
-        IdentityRefused, IdentityError: As impersonate(), when it is called.
+        TypeError: An argument is wrong, or ``function`` is a generator or coroutine function. When you call the result,
+            the reason is that the function returned a generator or coroutine. Its body would run later, as the server,
+            so it is closed as the user.
+        ValueError: An option is wrong.
+        IdentityRefused: As for :func:`impersonate`, at once or when you call the result.
+        IdentityError: A step of the call failed. ``state`` says what the thread is now.
     """
 
-    __slots__ = ("__wrapped__", "_options", "identity")
+    # __wrapped__ is in __dict__: as a slot, it would make inspect.signature() of the class fail.
+    __slots__ = ("__dict__", "_options", "identity")
 
-    def __init__(self, identity: Identity, function: Callable[..., Any], /, **options: Any) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        function: Callable[..., Any],
+        /,
+        *,
+        level: Level = DEFAULT_LEVEL,
+        allow_root: bool = False,
+        allow_process: bool = False,
+        on_restore_failure: OnFailure = "taint",
+        **unknown: NoReturn,
+    ) -> None:
         refuse_lazy_function(function)
-        check_identity(identity, options.get("allow_root", False))
-        unknown = options.keys() - _OPTIONS
+        check_identity(identity, allow_root)
         if unknown:
             raise TypeError(
                 f"{', '.join(sorted(unknown))}: not an option of impersonate(); "
                 "for keyword arguments of the function use functools.partial"
             )
-        check_options(**options)  # wrong ones are an error here, not in some worker
-        self.identity, self.__wrapped__, self._options = identity, function, options
+        self._options = changed_options(level, allow_root, allow_process, on_restore_failure)
+        self.identity, self.__wrapped__ = identity, function
+        for name in _METADATA:
+            value = getattr(function, name, _MISSING)
+            if value is not _MISSING:  # a functools.partial has no __name__
+                setattr(self, name, value)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return run(impersonate(self.identity, **self._options), _eager, (self.__wrapped__, args, kwargs), None)
@@ -113,44 +140,74 @@ class acting_as:  # noqa: N801  (used like a function)
         return f"acting_as({self.identity!r}, {self.__wrapped__!r}{options})"
 
 
-async def run_as(identity: Identity, function: Callable[..., T], /, *args: Any, **options: Any) -> T:
-    """Run a function as another user in a worker thread of asyncio's: ``await run_as(identity, function, *args)``.
+async def run_as(
+    identity: Identity,
+    function: Callable[..., T],
+    /,
+    *args: Any,
+    level: Level = DEFAULT_LEVEL,
+    allow_root: bool = False,
+    allow_process: bool = False,
+    on_restore_failure: OnFailure = "taint",
+    **unknown: NoReturn,
+) -> T:
+    """Run a function as another user in a worker thread of asyncio: ``await run_as(identity, function, *args)``.
 
-    The worker belongs to the loop's default executor. Context variables are handed on. If the awaiting task is
-    cancelled, the function still runs to its end, because a thread cannot be stopped.
+    The worker belongs to the loop's default executor. The function sees the context variables of the caller. If the
+    awaiting task is cancelled, the function still runs to its end, because a thread cannot be stopped.
 
     Args:
-        identity: Whom the function runs as.
-        function: A plain function. For keyword arguments use functools.partial.
-        args: Its arguments.
-        options: Those of impersonate(), but for ``across_yield``.
+        identity: The user to run the function as.
+        function: A plain function.
+        args: The positional arguments of the function. Bind keyword arguments with functools.partial.
+        level: As for :func:`impersonate`.
+        allow_root: As for :func:`impersonate`.
+        allow_process: As for :func:`impersonate`.
+        on_restore_failure: As for :func:`impersonate`.
+        unknown: No other keyword arguments are accepted.
 
     Returns:
-        What the function returns.
+        The result of the function.
 
     Raises:
-        IdentityRefused: As impersonate(); or the loop's own thread is switched, and a new worker would inherit that; or
-            the worker holds an identity that somebody entered in it and never left.
-        TypeError, IdentityError: As acting_as().
+        IdentityRefused: As for :func:`impersonate`. Also if the event loop's thread is switched, because a new worker
+            would inherit its ids; and if the worker still holds an identity that earlier code entered and never left.
+        IdentityError: A step failed. ``state`` says what the worker thread is now.
+        TypeError: As for :class:`acting_as`.
+        ValueError: An option is wrong.
     """
-    import asyncio  # running this means that it has been imported
+    import asyncio  # already imported, because a coroutine of asyncio runs
 
     if tainted():
         raise IdentityRefused(
-            "the event loop's own thread is tainted: an identity of another thread was left or dropped here; end the "
-            "process, since a new worker might inherit wrong ids",
+            "the event loop's own thread is tainted, because an identity of another thread was left or dropped in it, "
+            "and a new worker might inherit wrong ids; end the process",
             identity,
         )
     if depth():
-        raise IdentityRefused("the event loop's own thread is switched, and a new worker would inherit that", identity)
-    return await asyncio.to_thread(_in_worker, acting_as(identity, function, **options), args)
+        raise IdentityRefused(
+            "the event loop's own thread is switched, and a new worker would inherit its ids; call run_as() outside "
+            "of the identity",
+            identity,
+        )
+    call = acting_as(
+        identity,
+        function,
+        level=level,
+        allow_root=allow_root,
+        allow_process=allow_process,
+        on_restore_failure=on_restore_failure,
+        **unknown,
+    )
+    return await asyncio.to_thread(_in_worker, call, args)
 
 
 def _in_worker(call: acting_as, args: tuple[Any, ...]) -> Any:
-    """Whoever left an identity on this worker would have all later tasks run as that user."""
+    """Call it, unless earlier code has entered an identity in this worker and never left it."""
     if depth():
         raise IdentityRefused(
-            "this worker thread of the event loop still holds an identity that was entered in it and never left",
+            "this worker thread of the event loop still holds an identity that earlier code entered and never left; "
+            "find that code, and use a with block in it",
             call.identity,
         )
     return call(*args)

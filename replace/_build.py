@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the build left in the package: its report, and the C library for other packages' C code.
+"""report() and get_include(): the build report, and the C library for other packages' C code.
 
-detect/report.py makes the report.  An editable install maps every file to a place of its
-own in the build directory, so each is looked up by name.
+detect/report.py makes the report. Each file is looked up by name, because an editable install maps each file to a
+different place in the build directory.
 """
 
 from __future__ import annotations
@@ -17,22 +17,27 @@ if TYPE_CHECKING:
 
 
 def package_file(name: str) -> Path:
-    """Where a file of this package lies.  Raises FileNotFoundError."""
+    """The path of a file in this package. Raises FileNotFoundError."""
     from importlib.resources import files
     from pathlib import Path
 
     path = Path(str(files(__package__).joinpath(name)))
     if not path.is_file():
         raise FileNotFoundError(
-            f"this package has no {name}: whoever made it a part of a larger project left the C library's files out"
+            f"this package has no {name}: it is a vendored copy, installed without the C library's files; install "
+            "libreplace itself to get them"
         )
     return path
 
 
 def report() -> dict[str, Any]:
-    """The build report: the verdict, the rule that decided, each question with its evidence.
+    """Read the build report: the chosen back end, the rule that chose it, and each question with its evidence.
 
-    A fresh copy of the JSON document whose schema is report.schema.json in this package.
+    Returns:
+        A new copy of the JSON document. report.schema.json in this package is its schema.
+
+    Raises:
+        FileNotFoundError: The package was installed without its report.
     """
     import json
 
@@ -41,8 +46,12 @@ def report() -> dict[str, Any]:
 
 
 def get_include() -> str:
-    """The folder to give to a C compiler as -I, for `#include <libreplace/replace.h>`.
+    """Find the C headers.
 
-    Raises FileNotFoundError in a package that came without them (a vendored one).
+    Returns:
+        The folder for a C compiler's option -I, for ``#include <libreplace/replace.h>``.
+
+    Raises:
+        FileNotFoundError: The package was installed without the C files, as vendored copies are.
     """
     return os.path.dirname(os.path.dirname(package_file("include/libreplace/replace.h")))

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Which folders of sys.path a user cannot read, so that imports under an identity fail.
+"""Finds the folders of sys.path that a user cannot read. Imports from them fail under an identity.
 
-The kernel is asked, by a thread or a process that is the user: mode bits do not know of ACLs, security modules and
-mounts.  protect_os() asks here as nobody in particular, `libreplace verify --as USER` as that user.
+A thread or process with the user's ids asks the kernel: mode bits do not show ACLs, mounts and security modules.
+protect_os() asks with ids that nobody has, `libreplace verify --as USER` with the ids of that user.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from ._identity import Identity
 from ._impersonate import impersonate
 from ._native import SCOPE, is_itself
 
-_NOBODY = (2**32 - 3, 65535)  # ids that nobody has; the second, if this user namespace does not map the first
+_NOBODY = (2**32 - 3, 65535)  # ids that nobody has; the second is for user namespaces that do not map the first
 _already = {"asked": False}
 
 
 def absolute_entries() -> list[str]:
-    """The entries of sys.path that are there, without relative ones."""
+    """The existing entries of sys.path, without relative ones."""
     entries = dict.fromkeys(entry for entry in sys.path if isinstance(entry, str))
     return [entry for entry in entries if os.path.isabs(entry) and os.path.exists(entry)]
 
 
 def way_to(path: str) -> list[str]:
-    """The path's folders and the path, then the same of the place that its symbolic links lead to.
+    """The path's parent folders and the path, then the same for the target of its symbolic links.
 
-    Ask before the switch: the user may be unable to follow the links.
+    Call this before the switch: the user may have no right to follow the links.
     """
     found: list[str] = []
     for place in (os.path.abspath(path), os.path.realpath(path)):
@@ -40,14 +40,14 @@ def way_to(path: str) -> list[str]:
 
 
 def closed_at(path: str, way: list[str]) -> str:
-    """Where the calling thread is kept from reading the file, or the folder's listing and files; "" if nowhere.
+    """The place on the way that the calling thread has no right to read; "" if it can read the file or folder.
 
-    Raises OSError for anything but a missing permission.
+    Raises OSError for other reasons than a missing permission.
     """
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         if os.path.isdir(path):
-            os.stat(os.path.join(path, "."))  # listing it is one right, searching it another
+            os.stat(os.path.join(path, "."))  # listing a folder and searching it are different rights
         return ""
     except PermissionError:
         for place in way:
@@ -59,15 +59,15 @@ def closed_at(path: str, way: list[str]) -> str:
 
 
 def warn_of_closed_folders() -> None:
-    """RuntimeWarning, once in a process, if users in general cannot read an entry of sys.path.
+    """Warn once in a process (RuntimeWarning) if ordinary users cannot read an entry of sys.path.
 
-    Called by protect_os(); the warning names the line that called that.  Nothing happens where a thread cannot switch.
+    protect_os() calls this. The warning shows the line that called protect_os(). If threads cannot switch, do nothing.
     """
     if _already["asked"] or SCOPE != "thread" or not is_itself():
         return
     _already["asked"] = True
     import warnings
-    from threading import Thread  # the calling thread may run an event loop, where nobody enters
+    from threading import Thread  # the calling thread may run an event loop, where entry is refused
 
     ways = {entry: way_to(entry) for entry in absolute_entries()}
     closed: dict[str, None] = {}
@@ -77,7 +77,7 @@ def warn_of_closed_folders() -> None:
             try:
                 with impersonate(Identity(number, number), level="filesystem"):
                     found = [closed_at(entry, way) for entry, way in ways.items()]
-            except Exception:  # not root, another user namespace, a veto of an audit hook: it cannot be told
+            except Exception:  # not root, another user namespace, a veto of an audit hook: the answer is unknown
                 continue
             closed.update(dict.fromkeys(filter(None, found)))
             return
@@ -88,7 +88,7 @@ def warn_of_closed_folders() -> None:
     if closed:
         warnings.warn(
             f"users cannot read {', '.join(closed)}; imports under an identity will fail: call replace.preload() with "
-            "what you need, or move Python; `libreplace verify --as USER` checks",
+            "the modules that you need, or move Python; check with `libreplace verify --as USER`",
             RuntimeWarning,
             stacklevel=3,
         )

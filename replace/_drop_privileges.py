@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""drop_privileges(): the whole process becomes somebody for good.
+"""drop_privileges(): the whole process becomes another user for good.
 
-os's calls are libc's, which change every thread: wanted here, and fatal while a thread
-is switched.  So each runs with the door shut (_native.alone): no thread can enter
-meanwhile, and none may be inside.
+The calls of os are libc's, which change all threads. drop_privileges() needs this. It is fatal while a thread is
+switched, so _native.alone() runs each call: it refuses the call if a thread is switched, and lets no thread enter
+meanwhile.
 """
 
 from __future__ import annotations
@@ -24,46 +24,56 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-#: os's own calls as they were when this was imported, before protect_os()
+#: The setters of os, as they were when this file was imported, before protect_os() replaced them.
 OS_CALLS: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in SETTERS if hasattr(os, name)}
 
 
-def alone_or_refused(function: Callable[..., Any], args: tuple[Any, ...], what: str) -> Any:
-    """function(*args) while no thread is switched and none can be."""
+def alone_or_refused(function: Callable[..., Any], args: tuple[Any, ...], action: str) -> Any:
+    """Call the function while no thread is switched and none can enter. Otherwise raise IdentityRefused."""
     result = alone(function, args)
     if result is NotImplemented:
-        raise IdentityRefused(
-            f"{what} changes every thread, and {active()} of them hold an identity (or another such call is under way)"
-        )
+        switched = active()
+        reason = f"{switched} of them hold an identity" if switched else "another such call is running"
+        raise IdentityRefused(f"{action} changes every thread, and {reason}; try again when this has ended")
     return result
 
 
 def drop_privileges(identity: Identity, *, allow_root: bool = False) -> None:
-    """Become identity for good: every thread of the process, verified.
+    """Become another user for good, in all threads of the process.
 
-    allow_root: permit uid 0, gid 0 or group 0.  Sets groups, gids and uids with libc's
-    process-wide calls, drops the capabilities of the calling thread, then reads every
-    thread's credentials from the kernel and tries to come back.
-    Raises IdentityRefused, and nothing was changed: a thread is switched, threads differ
-    (libc would abort the process), /proc cannot be read, or another thread has
-    capabilities that only it can drop.  DropFailed: its state says what the process is.
-    Audit event: replace.drop (identity).
+    The call sets the groups, gids and uids with libc's process-wide calls and drops the capabilities of the calling
+    thread. Then it reads the credentials of all threads from the kernel, and checks that it cannot become root again.
+    The audit event is ``replace.drop`` (identity).
+
+    Args:
+        identity: The user that the process becomes.
+        allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
+
+    Raises:
+        IdentityRefused: A thread is switched; or /proc cannot be read; or another thread has capabilities, which only
+            that thread can drop. Nothing changed.
+        ThreadsDiffer: Threads have different ids, so libc would abort the process. Nothing changed.
+        DropFailed: A step failed. ``state`` says what the process is now.
+        TypeError: ``identity`` is not an Identity.
+
+    Source: credentials(7), capabilities(7), setresuid(2).
     """
     check_identity(identity, allow_root)
     alone_or_refused(_drop, (identity,), "dropping privileges")
 
 
 def _drop(identity: Identity) -> None:
-    assert_clean()  # else libc's call aborts the process
+    assert_clean()  # libc aborts the process if threads have different ids
     linux = sys.platform == "linux"
     before = _present()
-    if linux and identity.uid != 0 and 0 not in before[0]:  # capabilities(7): kept from one user to another
+    # A change from one ordinary user to another keeps the capabilities: capabilities(7).
+    if linux and identity.uid != 0 and 0 not in before[0]:
         me = _gettid()
         for thread in thread_credentials():
             if thread.tid != me and thread.permitted:
                 raise IdentityRefused(
                     f"thread {thread.tid} ({thread.name}) has capabilities, which only it can drop; "
-                    "drop privileges before threads are started"
+                    "drop privileges before you start threads"
                 )
     sys.audit("replace.drop", identity)
     step = "setgroups"
@@ -82,7 +92,7 @@ def _drop(identity: Identity) -> None:
         if isinstance(error, OSError) or state == TAINTED:
             raise DropFailed(getattr(error, "errno", None) or errno.EINTR, identity, step, state) from error
         raise
-    problem = _not_dropped(identity) or _came_back(identity)
+    problem = _not_dropped(identity) or _became_root(identity)
     if problem:
         raise DropFailed(errno.EPERM, identity, problem, TAINTED)
 
@@ -108,7 +118,7 @@ def _set_all(kind: str, number: int) -> None:
 
 
 def _roll_back(before: tuple[tuple[int, ...], tuple[int, ...], list[int]]) -> str:
-    """As far as it goes; says what the process is."""
+    """Restore the ids as far as possible. Return the state of the process."""
     if _present() == before:
         return UNCHANGED
     try:
@@ -123,7 +133,7 @@ def _roll_back(before: tuple[tuple[int, ...], tuple[int, ...], list[int]]) -> st
 
 
 def _not_dropped(identity: Identity) -> str:
-    """Which thread is not the user, if one is not: read from the kernel where it can tell."""
+    """Name a thread that has not become the user. Empty if all have. On Linux, the kernel's answer counts."""
     if sys.platform != "linux":
         now = _present()
         good = set(now[0]) == {identity.uid} and set(now[1]) == {identity.gid}
@@ -139,12 +149,12 @@ def _not_dropped(identity: Identity) -> str:
         ]
         if not wrong:
             return ""
-        time.sleep(0.001)  # one that has just ended is passed over by libc, and listed until the kernel is done with it
+        time.sleep(0.001)  # libc skips a thread that has just ended; the kernel lists it a little longer
     return f"verifying: {wrong[0]!r} has not become the user"
 
 
-def _came_back(identity: Identity) -> str:
-    """What brought root back, if something did."""
+def _became_root(identity: Identity) -> str:
+    """Try to become root again. Name the call that succeeded, or return ""."""
     if identity.uid == 0:
         return ""
     attempts: list[tuple[str, Any]] = [("setuid", 0), ("seteuid", 0)]
@@ -156,5 +166,5 @@ def _came_back(identity: Identity) -> str:
             OS_CALLS[name](argument)
         except OSError:
             continue
-        return f"coming back: {name}({argument}) succeeded"
+        return f"trying to become root again: {name}({argument}) succeeded"
     return ""

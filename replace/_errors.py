@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What can go wrong when a thread takes an identity on or gives it back."""
+"""The exceptions of this package, and their messages."""
 
 from __future__ import annotations
 
@@ -28,25 +28,30 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: What a thread, or the process, is after a failure
+#: The state of a thread, or of the process, after a failure.
 UNCHANGED, ROLLED_BACK, TAINTED = map(state_name, (STATE_IDLE, STATE_ROLLED_BACK, STATE_TAINTED))
 
 
 class IdentityError(OSError):
-    """An identity could not be taken on or given back.
+    """A step of entering or leaving an identity failed.
 
-    identity: whom the thread was to be; step: where it failed; errno: why; state: what
-    the thread is now: "unchanged", "rolled back" (both: the ids from before), "restored",
-    "for good" (a child that was forked under the identity, and has become it) or
-    "tainted" (its ids are not known to be right: end the thread).
+    Attributes:
+        identity: The identity that the thread entered or left.
+        step: The step that failed.
+        errno: The error number, as in the module errno.
+        state: What the thread is now. ``"unchanged"`` and ``"rolled back"``: It has the ids from before.
+            ``"restored"``: It has its own ids back. ``"for good"``: This is a child that was forked under the identity
+            and has become that user. ``"tainted"``: Its ids may be wrong; end the thread.
+        hint: Advice, which is part of the message.
     """
 
+    _subject = "the thread"
     hint = "`libreplace verify --explain` says what is permitted here"
 
     def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
         self.identity, self.step, self.state, self._where = identity, step, state, where
-        hint = "fakeroot fakes libc's calls, not the kernel's" if fakeroot_is_loaded() else self.hint
-        parts = (f"{os.strerror(error)} in {step}", where, f"the thread is {state}", hint)
+        hint = "fakeroot fakes libc's calls, not the kernel's; run without it" if fakeroot_is_loaded() else self.hint
+        parts = (f"{os.strerror(error)} in {step}", where, f"{self._subject} is {state}", hint)
         super().__init__(error, "; ".join(filter(None, parts)))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -57,47 +62,51 @@ class IdentityError(OSError):
 
 
 class CapabilitiesRemain(IdentityError):
-    """After the switch the thread still had capabilities with which it could act as root."""
+    """Under the identity, the thread had capabilities that let it act as root."""
 
-    hint = "clear the securebits (PR_SET_SECUREBITS, 0) before serving"
+    hint = "clear the securebits before you serve: prctl(PR_SET_SECUREBITS, 0)"
 
 
 class ThreadTainted(IdentityError):
-    """The thread could not be brought back once, or left identities in the wrong order; it refuses more."""
+    """The thread failed to restore its ids, or left identities in the wrong order. It refuses further identities."""
 
-    hint = "end this thread and start another"
+    hint = "end this thread and start a new one"
 
 
 class IdentityChanged(IdentityError):
-    """On leaving, the ids were not those that entering had set: something else called set*id.
+    """On leaving, the thread did not have the ids that entering had set. It has its own ids back.
 
-    A call of libc's in another thread changes every thread; the ids from before are back.
+    The usual reason is a call of one of libc's set*id functions, which change all threads.
     """
 
-    hint = "find the caller of libc's set*id; replace.protect_os() turns those of os into exceptions"
+    hint = "find the code that calls libc's set*id functions; replace.protect_os() finds calls of os.set*id"
 
 
 class ForkedUnderIdentity(IdentityError):
-    """This process was forked while the identity was held and has become it for good: there is no way back."""
+    """This process was forked while the thread held the identity. It has become that user for good."""
 
     hint = "end this process with os._exit(), or start children with replace.popen_as()"
 
 
 class DropFailed(IdentityError):
-    """Not every thread has become the user for good, or one could come back.
+    """drop_privileges() failed: a thread has not become the user, or could become root again.
 
-    state "unchanged" or "rolled back": the process is what it was; "tainted": it is in
-    between, and should end.
+    If ``state`` is ``"unchanged"`` or ``"rolled back"``, the process has the ids from before. If it is ``"tainted"``,
+    some ids may have changed; end the process.
     """
 
-    hint = "where the state is tainted, end the process"
+    _subject = "the process"
+    hint = "if it is tainted, end it"
 
 
 class IdentityRefused(RuntimeError):
-    """The identity, or the place it was to be taken on, is refused before anything is changed.
+    """The identity, or this place in the program, is refused. Nothing changed.
 
-    identity: whom the thread was to be (None: it is not about one); step and state:
-    "refusing" and "unchanged"; errno: what C says (0: it was not asked).
+    Attributes:
+        identity: The refused identity, or None if the refusal is not about an identity.
+        errno: The error number of the C library, or 0 if Python refused.
+        step: ``"refusing"``.
+        state: ``"unchanged"``.
     """
 
     step, state = step_name(STEP_REFUSED), UNCHANGED
@@ -111,7 +120,11 @@ class IdentityRefused(RuntimeError):
 
 
 class ThreadsDiffer(RuntimeError):
-    """Not every thread has the ids of the main thread.  threads: the ThreadCredentials of those that differ."""
+    """Some threads have other ids than the main thread.
+
+    Attributes:
+        threads: The :class:`ThreadCredentials` of these threads.
+    """
 
     def __init__(self, message: str, threads: tuple[Any, ...]) -> None:
         self.threads = threads
@@ -122,23 +135,26 @@ class ThreadsDiffer(RuntimeError):
 
 
 REFUSALS = {
-    _errno.EBUSY: "the process is dropping its privileges, or one of os's own calls is under way; nobody may enter",
+    _errno.EBUSY: "another thread is changing the ids of the whole process; try again when it is done",
     _errno.EPERM: "it has uid 0, gid 0 or group 0; allow_root=True permits it",
     _errno.ENOSYS: (
-        "on this build one call changes the whole process; rebuild with -Dcredentials=syscall (Linux), or give "
-        "allow_process=True in a program of one thread"
+        "the calls of this build change the whole process; rebuild with -Dcredentials=syscall (Linux), or pass "
+        "allow_process=True in a program that has one thread"
     ),
-    _errno.ENOTSUP: "on this build one call changes the whole process, and this is not known to be its only thread",
-    _errno.EINVAL: "an id is -1 or the groups are not in order",
+    _errno.ENOTSUP: (
+        "the calls of this build change the whole process, and this is not known to be its only thread; end the others "
+        "first, or rebuild with -Dcredentials=syscall (Linux)"
+    ),
+    _errno.EINVAL: "an id is -1, or the groups are not in ascending order; pass ids of a replace.Identity",
     _errno.EOVERFLOW: (
-        "this user namespace maps no id that nobody has (4294967293 or 65535), and level shielded needs one; map one "
-        "of them, or choose what you give up: level effective, real or filesystem"
+        "level shielded needs an id that nobody has, and this user namespace maps neither 4294967293 nor 65535; map "
+        "one of them, or use level effective, real or filesystem, each of which protects less"
     ),
 }
 
 
 def refused(error: int, identity: object = None) -> IdentityRefused:
-    """The exception for one of REFUSALS."""
+    """The exception for an error of REFUSALS."""
     return IdentityRefused(REFUSALS[error], identity, error)
 
 
@@ -151,21 +167,21 @@ _KINDS: dict[int, type[IdentityError]] = {
 
 
 def _name(thread: int) -> str:
-    """The name of a thread; its number if Python does not know it."""
+    """The name of a thread, or its number if Python does not know the thread."""
     threading = sys.modules.get("threading")
     known = getattr(threading, "_active", {}).get(thread)
     return f"{known.name!r}" if known is not None else f"{thread}"
 
 
 def _where(entered: int) -> str:
-    """How an exit came in the wrong order."""
+    """Why an exit came in the wrong order."""
     if entered == get_ident():
-        return "an identity that was entered inside this one is still held"
+        return "the thread still holds an identity that was entered inside this one"
     return f"the identity was entered in thread {_name(entered)}, and this is thread {_name(get_ident())}"
 
 
 def failure(error: int, identity: object, step: int, state: int, thread: int) -> Exception:
-    """The exception for what a switch came to; thread is the one that entered.  Called by native/guard_type.c."""
+    """The exception for a failed switch. native/guard_type.c calls this. thread is the thread that entered."""
     if step == STEP_REFUSED and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == STEP_REFUSED or state == STATE_TAINTED else _KINDS.get(step, IdentityError)

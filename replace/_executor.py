@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""IdentityExecutor: a thread pool whose tasks each run as somebody.
+"""IdentityExecutor: a thread pool that runs each task as a user.
 
-This is what a program sees of it; the workers and their tasks are in _pool.py.
+This file has the public class. _pool.py has the workers and their tasks.
 """
 
 from __future__ import annotations
@@ -22,37 +22,45 @@ from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
 from ._native import is_itself
 from ._pool import Home, Pool, Task, TaskFuture, exiting, supervisors
-from ._threads import like_main
+from ._threads import difference_from_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ._impersonate import Level
+    from ._options import Level
 
 
 class IdentityExecutor(Executor):
-    """A concurrent.futures.Executor whose submit() and map() take an identity first.
+    """A thread pool that runs each task as a user: a ``concurrent.futures.Executor`` whose tasks have an identity.
 
-    max_workers, thread_name_prefix, initializer, initargs: as of ThreadPoolExecutor; the
-    initializer runs as the process, before the first identity.  level, allow_root: as of
-    impersonate().  private_fs: each worker has a working directory and umask of its own
-    (Linux), and each task starts with those that the pool was made with.
+    A worker keeps a user's identity until its next task belongs to another user. A task goes to an idle worker that
+    already has its identity, if there is one. Tasks of one identity start in the order of submit(). Users take turns,
+    32 tasks each, so a user with 1000 tasks does not make the others wait for all of them.
 
-    A worker keeps its identity while tasks of the same user follow, and a task goes to a
-    worker that already has its identity if one is idle.  Tasks of one identity start in
-    the order of submit(); between identities turns are taken, so nobody's thousand tasks
-    keep others waiting.  The kernel is asked what the thread is after each task and its done
-    callbacks, and before one that finds the worker idle: where it is not what it should be,
-    the task's result is IdentityChanged or CapabilitiesRemain, and the worker is replaced.
-    Done callbacks run in the worker: as the user where the outcome is the function's own,
-    else as the server.
+    The pool asks the kernel for a worker's ids after each task and its done callbacks, and when an idle worker gets a
+    task. If the ids are wrong, a new worker replaces this one. If they are wrong after a task, the result of the task
+    is :exc:`IdentityChanged` or :exc:`CapabilitiesRemain`. Done callbacks run in the worker: as the user if the
+    outcome comes from the function, otherwise as the server.
 
-    While workers hold identities, also idle ones, drop_privileges() is refused and
-    assert_clean() lists them: shut the executor down before.
-    Raises ValueError, TypeError; IdentityRefused where a call changes the whole process,
-    in a thread that holds an identity, and in one that differs from the main thread (it
-    was started by one that held an identity; or the main thread holds one now); OSError
-    where private_fs is not to be had.
+    While workers hold identities, even idle ones, :func:`drop_privileges` is refused and :func:`assert_clean` lists
+    them. Shut the executor down before you call these functions.
+
+    Args:
+        max_workers: As for ThreadPoolExecutor.
+        thread_name_prefix: As for ThreadPoolExecutor.
+        initializer: As for ThreadPoolExecutor. It runs with the ids of the process, before the first identity.
+        initargs: As for ThreadPoolExecutor.
+        level: As for :func:`impersonate`.
+        allow_root: As for :func:`impersonate`.
+        private_fs: Give each worker its own working directory and umask (Linux only). Each task starts with those that
+            the process had when you made the pool.
+
+    Raises:
+        ValueError: ``max_workers`` or ``level`` is wrong.
+        TypeError: ``initializer`` is not callable.
+        IdentityRefused: The calls of this build change the whole process; or this thread holds an identity; or its ids
+            differ from the main thread's.
+        OSError: ``private_fs`` is not possible on this system.
     """
 
     def __init__(
@@ -69,14 +77,21 @@ class IdentityExecutor(Executor):
         if max_workers is None:
             max_workers = min(32, (getattr(os, "process_cpu_count", os.cpu_count)() or 1) + 4)
         if max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
+            raise ValueError(f"max_workers should be greater than 0, not {max_workers}")
         if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
+            raise TypeError(f"initializer should be callable, not {type(initializer).__name__}")
         check_options(level, allow_root)
         if not is_itself():
-            raise IdentityRefused("this thread holds an identity, and the workers would inherit it")
-        if not like_main():
-            raise IdentityRefused("this thread is not what the main thread is, and the workers would inherit that")
+            raise IdentityRefused(
+                "this thread holds an identity or is tainted, and the workers would inherit its ids; create the "
+                "executor in another thread"
+            )
+        difference = difference_from_main()
+        if difference:
+            raise IdentityRefused(
+                f"this thread's ids differ from the main thread's ({difference}), and the workers would inherit them; "
+                "create the executor in a thread that is not switched, while the main thread is not switched either"
+            )
         options = {"level": level, "allow_root": allow_root}
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
         home = Home.here() if private_fs else None
@@ -100,20 +115,34 @@ class IdentityExecutor(Executor):
     def submit(  # type: ignore[override]
         self, identity: Identity, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Future[Any]:
-        """A Future of function(*args, **kwargs), run as identity.
+        """Run a function in a worker, as another user.
 
-        Its exception() is the function's, or why the identity could not be taken on or
-        was not kept.  Raises TypeError (no Identity; a generator or coroutine function,
-        whose body would run later, as the server), IdentityRefused (uid 0, gid 0 or
-        group 0), BrokenThreadPool (a worker could not start), RuntimeError (shut down, or
-        in a forked child, which has no workers).
+        Args:
+            identity: The user to run the function as.
+            function: A plain function.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+
+        Returns:
+            A Future. Its ``exception()`` is the function's exception, or the reason why the worker could not enter or
+            keep the identity.
+
+        Raises:
+            TypeError: ``identity`` is not an Identity; or ``function`` is a generator or coroutine function, whose body
+                would run later, as the server.
+            IdentityRefused: The identity has uid 0, gid 0 or group 0, without ``allow_root``.
+            BrokenThreadPool: A worker could not start.
+            RuntimeError: The executor is shut down; or this is a forked child, which has no workers.
         """
         pool = self._pool
         check_identity(identity, pool.options["allow_root"])
         refuse_lazy_function(function)
         future = TaskFuture()
-        if pool.pid != os.getpid():  # asked before the lock: another thread's, which is not here, may have held it
-            raise RuntimeError("the workers belong to the process that this one was forked from")
+        if pool.pid != os.getpid():  # check this before the lock: a thread that does not exist here may hold it
+            raise RuntimeError(
+                "the workers belong to the process that this one was forked from; create an IdentityExecutor in this "
+                "process"
+            )
         with pool.lock:
             if pool.broken is not None:
                 raise BrokenThreadPool(f"a worker could not start: {pool.broken!r}") from pool.broken
@@ -126,26 +155,58 @@ class IdentityExecutor(Executor):
     def map(  # type: ignore[override]
         self, identity: Identity, function: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any
     ) -> Iterator[Any]:
-        """As Executor.map(function, *iterables, timeout=None, chunksize=1), each call as identity."""
+        """Call a function for each item, as another user.
+
+        Args:
+            identity: The user to run each call as.
+            function: A plain function.
+            iterables: As for ``Executor.map()``.
+            options: ``timeout`` and others, as for ``Executor.map()``.
+
+        Returns:
+            An iterator of the results, as of ``Executor.map()``.
+
+        Raises:
+            TypeError: As for :meth:`submit`.
+            IdentityRefused: As for :meth:`submit`.
+            RuntimeError: As for :meth:`submit`.
+        """
         return self.bound(identity).map(function, *iterables, **options)
 
     def bound(self, identity: Identity) -> Executor:
-        """An ordinary Executor on these workers whose tasks all run as identity.
+        """Make an ordinary Executor that runs all its tasks as one user, for code such as loop.run_in_executor().
 
-        For what takes an executor, as loop.run_in_executor() does.  Shutting it down does
-        nothing.
+        Args:
+            identity: The user to run the tasks as.
+
+        Returns:
+            An Executor with the workers of this one. Its shutdown() does nothing.
+
+        Raises:
+            TypeError: ``identity`` is not an Identity.
+            IdentityRefused: The identity has uid 0, gid 0 or group 0, without ``allow_root``.
         """
         check_identity(identity, self._pool.options["allow_root"])
         return _Bound(self, identity)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """No more tasks; those that wait are still done, or cancelled.  wait: return when the threads have ended."""
+        """Accept no more tasks. The workers still run the waiting tasks, unless you cancel them.
+
+        Args:
+            wait: Return when the threads have ended.
+            cancel_futures: Cancel the waiting tasks.
+
+        Raises:
+            RuntimeError: A worker of this executor called it with ``wait``.
+        """
         pool = self._pool
         if pool.pid != os.getpid():
             return
         with pool.lock:
             if wait and threading.current_thread() in [worker.thread for worker in pool.workers]:
-                raise RuntimeError("a worker cannot wait for its own end")
+                raise RuntimeError(
+                    "a worker cannot wait for its own end; call shutdown(wait=False), or call it in another thread"
+                )
             pool.close()
         if cancel_futures:
             pool.cancel()
@@ -154,7 +215,7 @@ class IdentityExecutor(Executor):
 
 
 class _Bound(Executor):
-    """What IdentityExecutor.bound() returns."""
+    """The executor that IdentityExecutor.bound() returns."""
 
     def __init__(self, executor: IdentityExecutor, identity: Identity) -> None:
         self._executor, self._identity = executor, identity
@@ -163,4 +224,4 @@ class _Bound(Executor):
         return self._executor.submit(self._identity, function, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing: the workers are the executor's."""
+        """Do nothing: the workers belong to the IdentityExecutor."""

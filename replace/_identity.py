@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Who a thread can become: numbers only, looked up beforehand.
+"""Identity: the ids and groups that a thread can take.
 
-A name service may start threads, open sockets or take seconds, so nothing here is
-asked while a thread is switched.  The other half is _impersonate.py.
+An identity has only numbers, so a switch needs no look-up: a name service may start threads, open sockets or need
+seconds. _impersonate.py makes the switch.
 """
 
 from __future__ import annotations
@@ -25,18 +25,29 @@ if TYPE_CHECKING:
 
     from _typeshed import HasFileno
 
-#: Whether from_peer() has warned that it takes the groups of the group database.
+#: Whether from_peer() has warned that it uses the group database.
 _warned = False
 
 
 class Identity:
-    """The user id, group id and supplementary groups that a thread takes on.
+    """The user, group and supplementary groups that a thread can take.
 
-    uid, gid: 0 to 2**32-2.  groups: the supplementary groups, at most 65536; kept sorted.
-    A group that is given twice is one.  Immutable, hashable, picklable; the repr can be pasted.
-    has_root: whether uid, gid or one of the groups is 0.
-    Raises TypeError, OverflowError (-1 included: "unchanged" is nobody), ValueError (too
-    many groups).
+    An identity is immutable, hashable and picklable. Its repr is a valid expression.
+
+    Args:
+        uid: The user ID, 0 to 2**32-2.
+        gid: The group ID, 0 to 2**32-2.
+        groups: The supplementary groups, at most 65536. They are sorted, and repetitions are removed.
+
+    Attributes:
+        uid: The user ID.
+        gid: The group ID.
+        has_root: Whether uid, gid or a supplementary group is 0.
+
+    Raises:
+        TypeError: An id is not an integer; a bool is refused, too.
+        OverflowError: An id is out of range. -1 is out of range, too.
+        ValueError: There are too many groups.
     """
 
     __slots__ = ("_groups", "_hash", "gid", "has_root", "uid")
@@ -50,26 +61,39 @@ class Identity:
 
     def __init__(self, uid: SupportsIndex, gid: SupportsIndex, groups: Iterable[SupportsIndex] = ()) -> None:
         if isinstance(groups, (str, bytes)):
-            raise TypeError(f"groups should be integers, not {type(groups).__name__}")
+            raise TypeError(f"groups should be an iterable of integers, not {type(groups).__name__}")
         numbers = group_numbers(groups)
         put = object.__setattr__
         put(self, "uid", id_number(uid, "uid"))
         put(self, "gid", id_number(gid, "gid"))
-        # As an array of 32-bit numbers: 4 bytes a group instead of 40, and what C wants.
+        # An array of 32-bit numbers: 4 bytes for each group instead of 40, and the form that C needs.
         put(self, "_groups", b"".join(number.to_bytes(4, sys.byteorder) for number in numbers))
         put(self, "has_root", self.uid == 0 or self.gid == 0 or numbers[:1] == (0,))
         put(self, "_hash", hash(self._key()))
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """The supplementary groups, ascending."""
+        """The supplementary groups, in ascending order."""
         return tuple(memoryview(self._groups).cast("I"))
 
     @classmethod
     def from_user(cls, user: str | SupportsIndex) -> Identity:
-        """The identity of a user, by name or uid, with the groups that the group database lists.
+        """Look up a user's identity, with the groups that the group database lists.
 
-        It is ``Account.lookup(user).identity``, with the same exceptions: KeyError where there is no such user.
+        This is ``Account.lookup(user).identity``.
+
+        Args:
+            user: A name, or a uid as an int. A number in a str is refused.
+
+        Returns:
+            The identity.
+
+        Raises:
+            KeyError: There is no such user.
+            ValueError: The name is not valid; or the database lists -1 as an id of the user, or more than 65536 groups.
+            TypeError: The argument is neither a str nor an integer.
+            OverflowError: The uid is out of range.
+
         Source: getpwnam(3), getgrouplist(3).
         """
         _, uid, gid, groups, *_ = look_up(user)
@@ -77,24 +101,30 @@ class Identity:
 
     @classmethod
     def from_peer(cls, socket: HasFileno) -> Identity:
-        """The identity of the process at the other end of a connected Unix socket, with the groups that it has.
+        """Read the identity of the process at the other end of a connected Unix socket.
 
-        These are its effective uid and gid and its supplementary groups when it called connect(2) or socketpair(2);
-        in a client, those of the server when it called listen(2). Later changes do not count. A process that inherited
-        the socket, or got it sent, is not seen: the credentials stay those of the process that made it.
+        The kernel records the effective uid and gid and the supplementary groups when the peer calls connect(2),
+        listen(2) or socketpair(2). A server gets the credentials of the client, a client those of the server. Later
+        changes of the peer's ids do not count. If another process inherits or receives the socket, the credentials
+        stay those of the process that made it.
 
-        Without SO_PEERGROUPS (Linux before 4.13, or a build with such headers) the groups are those that the group
-        database lists for the uid, and a RuntimeWarning says so once.
+        Without SO_PEERGROUPS (Linux before 4.13, or a build with such headers), the groups come from the group
+        database. A RuntimeWarning says so once.
 
         Args:
-            socket: A connected stream or seqpacket socket: of socket, asyncio or trio, or an object with fileno().
+            socket: A connected stream or seqpacket socket of the modules socket, asyncio or trio, or another object
+                with a method fileno(). A number is refused.
+
+        Returns:
+            The identity.
 
         Raises:
-            TypeError: This is no socket. A number is none either.
-            ValueError: Another kind of socket: not of Unix, a datagram socket, or one that listens.
-            OSError: The socket is not connected (ENOTCONN) or closed (EBADF); not on Linux (ENOSYS).
-            IdentityRefused: An id is shown as the overflow id, in a user namespace that does not map all ids.
-            KeyError: Without SO_PEERGROUPS: no user has this uid.
+            TypeError: The argument is not a socket.
+            ValueError: The socket is not a Unix socket, or is a datagram socket, or listens.
+            OSError: ``ENOTCONN`` if the socket is not connected; ``EBADF`` if it is closed; ``ENOSYS`` if the system is
+                not Linux.
+            IdentityRefused: This user namespace does not map all ids, and an id of the peer is the overflow id.
+            KeyError: No user has this uid (only without SO_PEERGROUPS).
 
         Source: unix(7), socket(7), user_namespaces(7).
         """
@@ -105,23 +135,26 @@ class Identity:
 
     @classmethod
     def of_process(cls, process: SupportsIndex) -> Identity:
-        """The identity that a process or thread has for files now: its fsuid, fsgid and supplementary groups.
+        """Read the identity that a process or thread uses for files now: its fsuid, fsgid and supplementary groups.
 
-        For a FUSE server, whose context has the number of the thread that asks. Compare the result with the uid and
-        gid of that context, and refuse the request if they differ: some threads work with the credentials of another
-        process, and a thread that was killed may have left its number to another.
+        Use this in a FUSE server, whose context has the number of the requesting thread. Compare the result with the
+        uid and gid of that context, and refuse the request if they differ: some threads use the credentials of another
+        process, and if the thread was killed, its number may belong to another thread.
 
         Args:
-            process: The number of a process or of a thread, as this pid namespace has it.
+            process: The number of a process or thread, in this pid namespace.
+
+        Returns:
+            The identity.
 
         Raises:
             ProcessLookupError: There is no such process, or it has ended (a zombie).
-            IdentityRefused: Nobody can tell who it is, and the text says why.
-            TypeError, ValueError: Not a number of a process: a str, a bool, or less than 0.
-
-        Refused are: 0, which FUSE gives for a process outside of the pid namespace; a thread of the kernel's, which
-        works for others; ids that change at this moment; a /proc that cannot be read; and the overflow id, in a user
-        namespace that does not map all ids.
+            IdentityRefused: The ids cannot be known, and the message says why: the number is 0, which FUSE gives for a
+                process outside of the pid namespace; the thread belongs to the kernel and works for other processes;
+                its ids change at this moment; /proc cannot be read; or an id is the overflow id, in a user namespace
+                that does not map all ids.
+            TypeError: The argument is not an integer. A bool is refused, too.
+            ValueError: The number is negative or too large.
 
         Source: proc_pid_status(5), proc_pid_stat(5), setfsuid(2), fuse_req_init_context() in fs/fuse/dev.c.
         """
@@ -131,14 +164,18 @@ class Identity:
 
     @classmethod
     def current(cls) -> Identity:
-        """The effective ids and the groups of the calling thread."""
+        """Read the effective ids and the supplementary groups of the calling thread.
+
+        Returns:
+            The identity.
+        """
         return cls(os.geteuid(), os.getegid(), getgroups())
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"Identity is immutable; cannot set {name}")
+        raise AttributeError(f"cannot set {name}: an Identity is immutable; make a new one")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"Identity is immutable; cannot delete {name}")
+        raise AttributeError(f"cannot delete {name}: an Identity is immutable; make a new one")
 
     def _key(self) -> tuple[int, int, bytes]:
         return (self.uid, self.gid, self._groups)
@@ -157,20 +194,20 @@ class Identity:
 
 
 def _groups_in_database(uid: int) -> tuple[int, ...]:
-    """The peer's groups where the kernel does not tell them."""
+    """The peer's groups, if the kernel does not report them."""
     global _warned
     if not _warned:
         import warnings
 
-        text = "SO_PEERGROUPS is not known here: the peer's groups are those that the group database lists for its uid"
+        text = "SO_PEERGROUPS does not exist in this system or build; the peer's groups come from the group database"
         warnings.warn(text, RuntimeWarning, stacklevel=3)
         _warned = True
     return look_up(uid)[3]
 
 
 def check_identity(identity: object, allow_root: bool) -> None:
-    """Raise TypeError for what is no Identity, and IdentityRefused for root that was not allowed."""
+    """Raise TypeError if this is not an Identity, and IdentityRefused if it has root and that is not allowed."""
     if not isinstance(identity, Identity):
-        raise TypeError(f"identity should be Identity, not {type(identity).__name__}")
+        raise TypeError(f"identity should be Identity, not {type(identity).__name__}; make one with replace.Identity")
     if identity.has_root and not allow_root:
         raise refused(errno.EPERM, identity)

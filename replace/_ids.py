@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Which numbers are ids: what callers and databases give is checked, and so is what the kernel shows.
+"""Checks of numbers that should be ids: from callers, databases and the kernel.
 
-In a user namespace the kernel shows every id that the namespace's map lacks as one number, the overflow id (65534).
+In a user namespace, the kernel shows each id that the namespace does not map as the overflow id, normally 65534.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HIGHEST = 2**32 - 2
 
 
 def whole_number(value: SupportsIndex, kind: str) -> int:
-    """An integer; TypeError for everything else, bool included."""
+    """The value as an int. TypeError if it is a bool or not an integer."""
     if isinstance(value, bool):
         raise TypeError(f"{kind} should be integer, not bool")
     try:
@@ -31,7 +31,7 @@ def whole_number(value: SupportsIndex, kind: str) -> int:
 
 
 def id_number(value: SupportsIndex, kind: str) -> int:
-    """A uid or gid; OverflowError for a number that is none."""
+    """The value as a uid or gid. OverflowError if it is out of range."""
     number = whole_number(value, kind)
     if not 0 <= number <= _HIGHEST:
         raise OverflowError(f"{kind} {number} is not in 0..{_HIGHEST}")
@@ -39,32 +39,32 @@ def id_number(value: SupportsIndex, kind: str) -> int:
 
 
 def group_numbers(groups: Iterable[SupportsIndex]) -> tuple[int, ...]:
-    """Supplementary groups, ascending and each once; ValueError for more than the kernel takes."""
+    """Supplementary groups in ascending order, without repetitions. ValueError for more than the kernel accepts."""
     numbers = tuple(sorted({id_number(group, "group") for group in groups}))
     if len(numbers) > MAX_GROUPS:
-        raise ValueError(f"too many groups: {len(numbers)}, and the kernel takes at most {MAX_GROUPS}")
+        raise ValueError(f"too many groups: {len(numbers)}; the kernel accepts at most {MAX_GROUPS}")
     return numbers
 
 
-def refuse_overflow_ids(uid: int, gid: int, groups: tuple[int, ...], whose: str) -> None:
-    """IdentityRefused if one of these ids, which the kernel has shown, may stand for an id that it cannot show.
+def refuse_overflow_ids(uid: int, gid: int, groups: tuple[int, ...], subject: str) -> None:
+    """Raise IdentityRefused if one of these ids from the kernel may stand for an id that the kernel cannot show.
 
     Source: user_namespaces(7), "Unmapped user and group IDs".
     """
     for kind, shown in (("uid", (uid,)), ("gid", (gid, *groups))):
         if not _map_is_complete(kind) and (number := _overflow_id(kind)) in shown:
             raise IdentityRefused(
-                f"{whose} is shown with {kind} {number}, which in this user namespace stands for every {kind} that "
-                f"/proc/self/{kind}_map lacks; map them all, or serve outside of the namespace"
+                f"{subject} has {kind} {number}, which in this user namespace stands for every {kind} that is not in "
+                f"/proc/self/{kind}_map; map all {kind}s, or run the server outside of the namespace"
             )
 
 
 def _map_is_complete(kind: str) -> bool:
-    """Whether this user namespace has a number for every id.  The ranges of a map never overlap."""
+    """Whether this user namespace maps every id. The ranges of a map never overlap."""
     try:
         with open(f"/proc/self/{kind}_map", "rb") as file:
             counts = [int(line.split()[2]) for line in file]
-    except FileNotFoundError:  # a kernel without user namespaces; without /proc nobody knows
+    except FileNotFoundError:  # a kernel without user namespaces, if /proc exists
         return os.path.exists("/proc/self/status")
     return sum(counts) == _HIGHEST + 1
 

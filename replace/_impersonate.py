@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""impersonate(): the calling thread acts as somebody else, and surely stops.
+"""impersonate(): the calling thread acts as another user, and gets its ids back.
 
-The switch itself and what undoes it are C (native/guard_type.c), so that an interrupt finds
-the thread as it was or inside, never in between.  Here is what comes before: who is
-refused, and where.  Nothing is imported inside enter or leave.
+native/guard_type.c switches and restores the ids, so an interrupt comes before or after a switch, never in the middle.
+This file decides before each entry whether the identity, the thread and the caller are acceptable. Entering and leaving
+import no module.
 """
 
 from __future__ import annotations
@@ -20,34 +20,32 @@ from ._starts import refuse_starts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from typing import Any
 
     from ._native import Guard
-
-    Level = Literal["shielded", "effective", "real", "filesystem"]
-    OnFailure = Literal["taint", "abort"]
+    from ._options import Level, OnFailure
 
 DEFAULT_LEVEL: Level = "shielded"
 
 _module = sys.modules.get
 
 
-def _ask(module: str, function: str) -> Any:
-    """What that function answers; None where the module is not imported, or another thread is only importing it."""
+def _call_if_imported(module: str, function: str) -> Any:
+    """Call a module's function. Return None if the module is not imported, or another thread is importing it."""
     found = getattr(_module(module), function, None)
     return None if found is None else found()
 
 
 def running_loop() -> str:
-    """Which event loop runs in this thread, and what to use there; empty if there is none.
+    """Name the event loop that runs in this thread, and the call to use instead. Return "" if there is none.
 
-    What is not imported cannot run, so nothing is imported here.
+    A loop that is not imported cannot run, so this function imports no module.
     """
-    if _ask("asyncio", "_get_running_loop") is not None:
+    if _call_if_imported("asyncio", "_get_running_loop") is not None:
         return "an asyncio event loop is running in this thread; use `await run_as(...)`"
-    if _ask("trio.lowlevel", "in_trio_run"):
+    if _call_if_imported("trio.lowlevel", "in_trio_run"):
         return "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`"
-    if getattr(_module("twisted.internet.reactor"), "running", False) and _ask(
+    if getattr(_module("twisted.internet.reactor"), "running", False) and _call_if_imported(
         "twisted.python.threadable", "isInIOThread"
     ):
         return "a Twisted reactor is running in this thread; use `deferToThread(acting_as(...))`"
@@ -55,20 +53,24 @@ def running_loop() -> str:
 
 
 def _refuse_greenlets(identity: Identity) -> None:
-    greenlet = _ask("greenlet", "getcurrent")
+    greenlet = _call_if_imported("greenlet", "getcurrent")
     if greenlet is not None and (
         greenlet.parent is not None
-        or _ask("gevent._hub_local", "get_hub_if_exists") is not None
+        or _call_if_imported("gevent._hub_local", "get_hub_if_exists") is not None
         or hasattr(getattr(_module("eventlet.hubs"), "_threadlocal", None), "hub")
     ):
-        raise IdentityRefused("greenlets switch in this thread, and others would run under it", identity)
+        raise IdentityRefused(
+            "greenlets switch in this thread, and the others would run under this identity; do this work in a "
+            "thread without greenlets",
+            identity,
+        )
 
 
-# What native/guard_type.c calls before an entry. These two only if one of _LOOPS has been imported.
+# native/guard_type.c calls these functions before an entry, the first two only if a module of _LOOPS is imported.
 
 
 def _before(identity: Identity, /) -> None:
-    """__enter__() is refused in a thread that runs an event loop: the identity would cross an await."""
+    """Refuse __enter__() in a thread that runs an event loop, because the identity would cross an await."""
     running = running_loop()
     if running:
         raise IdentityRefused(f"{running}, or `acting_as(...)()` for a plain function", identity)
@@ -76,23 +78,23 @@ def _before(identity: Identity, /) -> None:
 
 
 def _before_call(identity: Identity, /) -> None:
-    """A plain function cannot cross an await. But it can switch greenlets, or start a worker of the loop's executor."""
+    """Check a plain function. It cannot cross an await, but it can switch greenlets or start a worker of the loop."""
     if running_loop():
         refuse_starts(_is_thread_beside_loop)
     _refuse_greenlets(identity)
 
 
-def _is_thread_beside_loop(what: str) -> bool:
-    return what.startswith("_thread.") and bool(running_loop())
+def _is_thread_beside_loop(starter: str) -> bool:
+    return starter.startswith("_thread.") and bool(running_loop())
 
 
-def _lazily(identity: Identity, flags: int, /) -> IdentityRefused:
-    """The refusal of a generator's or coroutine's frame: whoever resumes it may be another thread, or another task."""
+def _lazy_frame_refused(identity: Identity, flags: int, /) -> IdentityRefused:
+    """The exception for an entry in the frame of a generator or coroutine: another thread or task may resume it."""
     if flags & _GENERATOR:
         return IdentityRefused(
-            "a generator would hold it across yield, where other code runs, and perhaps another thread resumes it; use "
-            "`impersonated(...)`, or `acting_as(...)()` for a part without yield; across_yield=True permits it where "
-            "the thread that enters is the one that resumes",
+            "a generator would hold it across yield, where other code runs, and another thread may resume it; use "
+            "`impersonated(...)`, or `acting_as(...)()` for a part without yield; across_yield=True permits it if the "
+            "thread that enters always resumes the generator",
             identity,
         )
     return IdentityRefused(
@@ -104,7 +106,7 @@ def _lazily(identity: Identity, flags: int, /) -> IdentityRefused:
 
 _GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect costs more than this package
 _LOOPS = ("asyncio", "trio", "greenlet", "twisted.internet.reactor")
-_native.setup(_before, _before_call, _lazily, failure, sys.audit, _LOOPS)
+_native.setup(_before, _before_call, _lazy_frame_refused, failure, sys.audit, _LOOPS)
 
 
 def check_options(
@@ -113,9 +115,9 @@ def check_options(
     allow_process: bool = False,
     on_restore_failure: OnFailure = "taint",
 ) -> tuple[int, int]:
-    """The options of impersonate() as C wants them: enum libreplace_level, enum libreplace_flag.
+    """The options of impersonate() as numbers for C: enum libreplace_level and enum libreplace_flag.
 
-    Raises ValueError; IdentityRefused on a build whose calls change the whole process, unless that is allowed.
+    Raises ValueError; IdentityRefused if the calls of this build change the whole process, unless that is allowed.
     """
     try:
         number = LEVELS[level]
@@ -133,6 +135,23 @@ def check_options(
     return number, flags
 
 
+def changed_options(
+    level: Level, allow_root: bool, allow_process: bool, on_restore_failure: OnFailure
+) -> dict[str, Any]:
+    """Check the options, and return those that differ from their defaults. A pickle or a repr then has only these."""
+    check_options(level, allow_root, allow_process, on_restore_failure)
+    options: dict[str, Any] = {}
+    if level != DEFAULT_LEVEL:
+        options["level"] = level
+    if allow_root:
+        options["allow_root"] = allow_root
+    if allow_process:
+        options["allow_process"] = allow_process
+    if on_restore_failure != "taint":
+        options["on_restore_failure"] = on_restore_failure
+    return options
+
+
 def impersonate(
     identity: Identity,
     *,
@@ -145,28 +164,27 @@ def impersonate(
     """Act as another user in the calling thread, inside a ``with`` block.
 
     Other threads keep their ids. When the block ends, the thread gets back the ids that it had on entry. Blocks may be
-    nested. Audit events: ``replace.enter`` (identity, level), which may veto, and ``replace.leave``.
+    nested. The audit event ``replace.enter`` (identity, level) can veto an entry; ``replace.leave`` follows an exit.
 
     Args:
         identity: The user, group and supplementary groups to take.
-        level: Which ids change: "shielded", "effective", "real" or "filesystem"; docs/levels.md says what each gives
-            up.
+        level: Which ids change. See :data:`Level`.
         allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
-        allow_process: On a build whose calls change the whole process, enter if this is its only thread.
-        across_yield: Accept that a generator or coroutine enters, for example a ``@contextmanager`` helper. Other code
-            runs under the identity at each yield. Use this only if the thread that enters always resumes it.
-        on_restore_failure: "taint" the thread, which then refuses more identities and should end, or "abort" the
-            process.
+        allow_process: If the calls of this build change the whole process, enter if this is its only thread.
+        across_yield: Allow a generator or coroutine to enter, for example a ``@contextmanager`` helper. Other code runs
+            under the identity at each yield. Use this option only if the thread that enters always resumes it.
+        on_restore_failure: What happens if the thread cannot restore its ids. See :data:`OnFailure`.
 
     Returns:
-        A guard. Each guard can be entered once. ``changes`` counts its credential-changing system calls.
+        A guard. Each guard can be entered once.
 
     Raises:
-        IdentityRefused: The identity, or this place in the program, is not acceptable. Nothing changed. Entering is
-            refused on a thread that runs an event loop or switches greenlets, and from the frame of a generator or
-            coroutine, also through ``contextlib.ExitStack``.
+        IdentityRefused: The identity, or this place in the program, is not acceptable. Nothing changed. Entry is
+            refused on a thread that runs an event loop or switches greenlets, and in the frame of a generator or
+            coroutine, even by ``contextlib.ExitStack``.
         IdentityError: A step failed. ``state`` says what the thread is now.
-        TypeError, ValueError: An argument is wrong.
+        TypeError: ``identity`` is not an Identity.
+        ValueError: An option is wrong.
 
     Source: credentials(7), setresuid(2).
     """

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""impersonated(): an iterable whose items are made as somebody else.
+"""impersonated(): an iterator that produces its items as another user.
 
-The identity is held inside each next() and close() alone, by one C function
-(native/guard_type.c, native_run), so no interrupt leaves the thread switched.
+One C function (native/guard_type.c, native_run) holds the identity during each next() and close(), so an interrupt
+cannot leave the thread switched.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from _thread import start_new_thread
 
 from ._errors import IdentityRefused
 from ._identity import check_identity
-from ._impersonate import check_options, impersonate
+from ._impersonate import DEFAULT_LEVEL, changed_options, impersonate
 from ._native import run
 
 TYPE_CHECKING = False
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ._identity import Identity
+    from ._options import Level, OnFailure
 
     T = TypeVar("T")
 
 
 class _Impersonated:
-    """What impersonated() returns."""
+    """The iterator that impersonated() returns."""
 
     __slots__ = ("_identity", "_iterator", "_options", "_source")
 
     def __init__(self, identity: Identity, iterable: Iterable[Any], options: dict[str, Any]) -> None:
-        check_identity(identity, options.get("allow_root", False))
-        check_options(**options)
         self._identity, self._options, self._source = identity, options, iterable
         self._iterator: Any = None
 
@@ -48,7 +47,7 @@ class _Impersonated:
         return self._run(next, self._iterator)
 
     def close(self) -> None:
-        """Close the iterable (or its iterator) as the identity; harmless when there is nothing to close."""
+        """Close the iterable, or its iterator, as the user. Do nothing if neither has a close()."""
         source, iterator = self._source, self._iterator
         self._source, self._iterator = (), iter(())
         self._close(iterator, source)
@@ -72,17 +71,41 @@ class _Impersonated:
             rest = (self._iterator, self._source)
             try:
                 self.close()
-            except IdentityRefused:  # greenlets switch in this thread; the body shall not end as the server
+            except IdentityRefused:  # for example, greenlets switch in this thread; close it as the user in another one
                 start_new_thread(self._close, rest)
 
 
-def impersonated(identity: Identity, iterable: Iterable[T], **options: Any) -> Iterator[T]:
-    """Iterate over iterable with the identity held inside each next() and close() alone.
+def impersonated(
+    identity: Identity,
+    iterable: Iterable[T],
+    *,
+    level: Level = DEFAULT_LEVEL,
+    allow_root: bool = False,
+    allow_process: bool = False,
+    on_restore_failure: OnFailure = "taint",
+) -> Iterator[T]:
+    """Iterate as another user. Use it for generators and for response bodies of WSGI.
 
-    For response bodies of WSGI and generators: between two items the thread is itself
-    again, so another thread may take the next one, or drop it.  The options are those of
-    impersonate().  Call close() when done early (WSGI servers do): a generator that is
-    collected instead is closed as the identity, too.
-    Raises what impersonate() raises, at once or from next() and close().
+    The thread holds the identity only during each next() and close(). Between two items it has its own ids, so another
+    thread may take the next item, or drop the iterator.
+
+    Args:
+        identity: The user to iterate as.
+        iterable: An iterable, for example a generator.
+        level: As for :func:`impersonate`.
+        allow_root: As for :func:`impersonate`.
+        allow_process: As for :func:`impersonate`.
+        on_restore_failure: As for :func:`impersonate`.
+
+    Returns:
+        An iterator with a method ``close()``. Call it if you stop early; WSGI servers do. If the iterator is collected
+        instead, a generator is closed as the user, too.
+
+    Raises:
+        IdentityRefused: As for :func:`impersonate`, at once or in next() and close().
+        IdentityError: A step of next() or close() failed. ``state`` says what the thread is now.
+        TypeError: An argument is wrong.
+        ValueError: An option is wrong.
     """
-    return _Impersonated(identity, iterable, options)
+    check_identity(identity, allow_root)
+    return _Impersonated(identity, iterable, changed_options(level, allow_root, allow_process, on_restore_failure))

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""An import under an identity leaves nothing in the import system's caches.
+"""Keeps imports under an identity out of the import system's caches.
 
-An import under an identity runs as the user. If the user cannot read Python's files, it fails, and it must. But Python
-would remember for the whole process what that user saw: a folder of sys.path without a finder, an empty listing, a
-codec that does not exist, a namespace package without some of its folders. So a thread under an identity finds these
-caches empty, asks the file system, and stores nothing. No import ever runs with other ids than those of its thread.
+An import under an identity runs as the user. If the user cannot read Python's files, the import must fail. But Python
+would remember this user's view for the whole process: a folder of sys.path without a finder, an empty listing, a codec
+that does not exist, a namespace package without some of its folders. So a thread under an identity finds these caches
+empty, asks the file system, and stores nothing. An import always runs with the ids of its thread.
 
 Source: importlib/_bootstrap_external.py (PathFinder, FileFinder, _NamespacePath), encodings/__init__.py.
 """
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-# How often a thread under an identity has asked a cache, and how much of that _renew() has put right. An addition that
-# another thread overwrites does no harm: the thread that adds is switched meanwhile, so nothing is taken for done.
+# How often a thread under an identity has used a cache, and the count that _renew() has repaired. If two threads add at
+# the same time, one addition is lost. This does no harm: these threads are switched, so _renew() does not finish.
 _asked = _renewed = 0
-#: Packages that were being imported under an identity: their names, and the names of their submodules.
+#: Packages whose import began under an identity -> the names of their submodules.
 _begun: dict[str, set[str]] = {}
 
 
 def forgetful(cache: dict[Any, Any]) -> dict[Any, Any]:
-    """A copy of the cache that is empty for a thread under an identity, and that such a thread cannot fill."""
-    kind: Any = type(cache)  # not always dict: another copy of this package may have been here
+    """A copy of the cache. It is empty for a thread under an identity, and such a thread cannot fill it."""
+    kind: Any = type(cache)  # not always dict: another copy of this package may have replaced it
 
     class ForgetfulCache(kind):  # type: ignore[misc]
         """A cache that is empty for threads under an identity."""
@@ -58,7 +58,7 @@ def forgetful(cache: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _is_hidden() -> bool:
-    """Whether the calling thread finds the caches empty; counts it."""
+    """Whether the caches are empty for the calling thread. Count this use."""
     global _asked
     if not is_itself():
         _asked += 1
@@ -67,31 +67,31 @@ def _is_hidden() -> bool:
 
 
 class AfterIdentities:
-    """A finder that finds nothing: Python asks it before it looks for a module, or for what is installed."""
+    """A finder that finds nothing. Python calls it before it looks for modules or installed distributions."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
-        """Put right what imports under an identity have left behind, where no cache could be kept from it."""
+        """Repair the traces of imports under an identity that forgetful() cannot prevent."""
         if _begun and name in _begun and name not in sys.modules:
             _forget_submodules(name)
         if not is_itself():
-            _note_submodule(name)
+            _remember_submodule(name)
         elif _asked != _renewed:
             _renew()
 
     @staticmethod
     def find_distributions(context: object = None) -> tuple[()]:
-        """The same for importlib.metadata, which remembers listings, too."""
+        """Do the same for importlib.metadata, which caches listings, too."""
         if not _is_hidden() and _asked != _renewed:
             _renew()
         return ()
 
 
 def _renew() -> None:
-    """Make namespace packages and importlib.metadata look for their folders again: a user may have seen only some."""
+    """Make namespace packages and importlib.metadata search again: a user may have seen only some of the folders."""
     global _renewed
-    asked = _asked  # first: who asks later is not done
-    over = not active()  # whoever has asked up to here has also stored what he found
+    asked = _asked  # read this first: later uses are not repaired
+    over = not active()  # then all threads that used a cache before have also stored their result
     external: Any = sys.modules["_frozen_importlib_external"]
     external._NamespacePath._epoch += 1  # as PathFinder.invalidate_caches() does
     for metadata in ("importlib.metadata", "importlib_metadata"):  # as MetadataPathFinder.invalidate_caches() does
@@ -109,18 +109,18 @@ def _is_being_imported(name: str) -> bool:
     return bool(getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False))
 
 
-def _note_submodule(name: str) -> None:
-    """Note the module, if the import of its package has begun: should that fail, Python keeps the module."""
+def _remember_submodule(name: str) -> None:
+    """Remember the module if the import of its package has begun: if that import fails, Python keeps the module."""
     package = name.rpartition(".")[0]
     if package and _is_being_imported(package):
         _begun.setdefault(package, set()).add(name)
 
 
 def _forget_submodules(package: str) -> None:
-    """The package's own import failed under an identity, and begins again: its submodules begin again, too.
+    """Forget the submodules of a package whose import failed under an identity and begins again.
 
-    Otherwise Python takes them from sys.modules, and the new package lacks them as attributes. Extension modules stay,
-    as not each can be loaded twice.
+    Otherwise Python finds them in sys.modules, and the new package lacks them as attributes. Extension modules stay,
+    because some cannot be loaded twice.
     """
     external: Any = sys.modules["_frozen_importlib_external"]
     for name in _begun.pop(package, ()):
@@ -130,9 +130,9 @@ def _forget_submodules(package: str) -> None:
 
 
 def keep_import_caches_clean() -> None:
-    """From now on, imports under an identity of this package's leave nothing in the import system's caches."""
+    """From now on, keep imports under an identity out of the import system's caches."""
     if any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
-        return  # this package has been imported before
+        return  # another import of this package has done this
     sys.path_importer_cache = forgetful(sys.path_importer_cache)
     encodings: Any = sys.modules.get("encodings")
     if isinstance(getattr(encodings, "_cache", None), dict):

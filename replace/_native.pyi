@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-# The extension module of native/module.c; detect/sources.py writes the calls.
+# The extension module of native/module.c. detect/sources.py writes the docstrings: of the calls from detect/calls.py,
+# the others from replace/native.
 import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,34 +13,319 @@ from ._identity import Identity
 
 _T = TypeVar("_T")
 
-SCOPE: Literal["thread", "process"]  # what one setter changes
+SCOPE: Literal["thread", "process"]  # whether a setter changes the calling thread or the process
 LAZY_CODE: int
 MAX_GROUPS: int
-LEVELS: dict[str, int]  # enum libreplace_level, by the names that impersonate() takes
-SETTERS: tuple[str, ...]  # the calls that change something
+LEVELS: dict[str, int]  # enum libreplace_level, by the names of replace.Level
+SETTERS: tuple[str, ...]  # the names of the setters
 
 # generated: begin calls
-def setuid(uid: SupportsIndex, /) -> None: ...
-def seteuid(euid: SupportsIndex, /) -> None: ...
-def setreuid(ruid: SupportsIndex, euid: SupportsIndex, /) -> None: ...
-def setresuid(ruid: SupportsIndex, euid: SupportsIndex, suid: SupportsIndex, /) -> None: ...
-def getresuid() -> tuple[int, int, int]: ...
-def setfsuid(fsuid: SupportsIndex, /) -> None: ...
-def getfsuid() -> int: ...
-def setgid(gid: SupportsIndex, /) -> None: ...
-def setegid(egid: SupportsIndex, /) -> None: ...
-def setregid(rgid: SupportsIndex, egid: SupportsIndex, /) -> None: ...
-def setresgid(rgid: SupportsIndex, egid: SupportsIndex, sgid: SupportsIndex, /) -> None: ...
-def getresgid() -> tuple[int, int, int]: ...
-def setfsgid(fsgid: SupportsIndex, /) -> None: ...
-def getfsgid() -> int: ...
-def setgroups(groups: Sequence[SupportsIndex], /) -> None: ...
-def initgroups(username: str | bytes | os.PathLike[str], gid: SupportsIndex, /) -> None: ...
-def getgroups() -> list[int]: ...
+def setuid(uid: SupportsIndex, /) -> None:
+    """Set the effective user ID; with CAP_SETUID, also the real and saved user ID.
+
+    If ``SCOPE`` is ``"thread"``, only the calling thread changes; libc's setuid() changes
+    all threads.
+
+    Args:
+        uid: The new user ID, 0 to 2**32-2.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETUID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(),
+    setreuid(); kernel/sys.c.
+    """
+
+def seteuid(euid: SupportsIndex, /) -> None:
+    """Set the effective user ID only.
+
+    If ``SCOPE`` is ``"thread"``, only the calling thread changes; libc's seteuid() changes
+    all threads.
+
+    Args:
+        euid: The new effective user ID, 0 to 2**32-2.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETUID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(),
+    setreuid(); kernel/sys.c.
+    """
+
+def setreuid(ruid: SupportsIndex, euid: SupportsIndex, /) -> None:
+    """Set the real and effective user ID.
+
+    -1 leaves an id unchanged. If ``SCOPE`` is ``"thread"``, only the calling thread
+    changes; libc's setreuid() changes all threads.
+
+    Args:
+        ruid: The new real user ID, 0 to 2**32-2, or -1 to leave it unchanged.
+        euid: The new effective user ID, 0 to 2**32-2, or -1 to leave it unchanged.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETUID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(),
+    setreuid(); kernel/sys.c.
+    """
+
+def setresuid(ruid: SupportsIndex, euid: SupportsIndex, suid: SupportsIndex, /) -> None:
+    """Set the real, effective and saved user ID.
+
+    -1 leaves an id unchanged. If ``SCOPE`` is ``"thread"``, only the calling thread
+    changes; libc's setresuid() changes all threads.
+
+    Args:
+        ruid: The new real user ID, 0 to 2**32-2, or -1 to leave it unchanged.
+        euid: The new effective user ID, 0 to 2**32-2, or -1 to leave it unchanged.
+        suid: The new saved user ID, 0 to 2**32-2, or -1 to leave it unchanged.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETUID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(),
+    setreuid(); kernel/sys.c.
+    """
+
+def getresuid() -> tuple[int, int, int]:
+    """Read the real, effective and saved user ID of the calling thread.
+
+    Returns:
+        The real, effective and saved user ID.
+
+    Raises:
+        OSError: ``ENOSYS`` if this system has no such call.
+
+    Source: getresuid(2); kernel/sys.c.
+    """
+
+def setfsuid(fsuid: SupportsIndex, /) -> None:
+    """Set the file system user ID, which the kernel checks file access with.
+
+    The kernel reports no error, so a second call verifies the result.
+
+    Args:
+        fsuid: The new file system user ID, 0 to 2**32-2.
+
+    Raises:
+        OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, or
+            the id is not mapped); ``ENOSYS`` if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setfsuid(2); kernel/sys.c.
+    """
+
+def getfsuid() -> int:
+    """Read the file system user ID, which the kernel checks file access with.
+
+    Returns:
+        The user ID.
+
+    Raises:
+        OSError: ``ENOSYS`` if this system has no such call.
+
+    Source: setfsuid(2), which returns the present id if its argument is -1.
+    """
+
+def setgid(gid: SupportsIndex, /) -> None:
+    """Set the effective group ID; with CAP_SETGID, also the real and saved group ID.
+
+    If ``SCOPE`` is ``"thread"``, only the calling thread changes; libc's setgid() changes
+    all threads.
+
+    Args:
+        gid: The new group ID, 0 to 2**32-2.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETGID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(),
+    setregid(); kernel/sys.c.
+    """
+
+def setegid(egid: SupportsIndex, /) -> None:
+    """Set the effective group ID only.
+
+    If ``SCOPE`` is ``"thread"``, only the calling thread changes; libc's setegid() changes
+    all threads.
+
+    Args:
+        egid: The new effective group ID, 0 to 2**32-2.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETGID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(),
+    setregid(); kernel/sys.c.
+    """
+
+def setregid(rgid: SupportsIndex, egid: SupportsIndex, /) -> None:
+    """Set the real and effective group ID.
+
+    -1 leaves an id unchanged. If ``SCOPE`` is ``"thread"``, only the calling thread
+    changes; libc's setregid() changes all threads.
+
+    Args:
+        rgid: The new real group ID, 0 to 2**32-2, or -1 to leave it unchanged.
+        egid: The new effective group ID, 0 to 2**32-2, or -1 to leave it unchanged.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETGID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(),
+    setregid(); kernel/sys.c.
+    """
+
+def setresgid(rgid: SupportsIndex, egid: SupportsIndex, sgid: SupportsIndex, /) -> None:
+    """Set the real, effective and saved group ID.
+
+    -1 leaves an id unchanged. If ``SCOPE`` is ``"thread"``, only the calling thread
+    changes; libc's setresgid() changes all threads.
+
+    Args:
+        rgid: The new real group ID, 0 to 2**32-2, or -1 to leave it unchanged.
+        egid: The new effective group ID, 0 to 2**32-2, or -1 to leave it unchanged.
+        sgid: The new saved group ID, 0 to 2**32-2, or -1 to leave it unchanged.
+
+    Raises:
+        OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
+            CAP_SETGID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
+            if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(),
+    setregid(); kernel/sys.c.
+    """
+
+def getresgid() -> tuple[int, int, int]:
+    """Read the real, effective and saved group ID of the calling thread.
+
+    Returns:
+        The real, effective and saved group ID.
+
+    Raises:
+        OSError: ``ENOSYS`` if this system has no such call.
+
+    Source: getresgid(2); kernel/sys.c.
+    """
+
+def setfsgid(fsgid: SupportsIndex, /) -> None:
+    """Set the file system group ID, which the kernel checks file access with.
+
+    The kernel reports no error, so a second call verifies the result.
+
+    Args:
+        fsgid: The new file system group ID, 0 to 2**32-2.
+
+    Raises:
+        OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, or
+            the id is not mapped); ``ENOSYS`` if this system has no such call.
+        OverflowError: An id is out of range. 2**32-1 is out of range, too.
+        TypeError: An argument is not an integer.
+
+    Source: setfsgid(2); kernel/sys.c.
+    """
+
+def getfsgid() -> int:
+    """Read the file system group ID, which the kernel checks file access with.
+
+    Returns:
+        The group ID.
+
+    Raises:
+        OSError: ``ENOSYS`` if this system has no such call.
+
+    Source: setfsgid(2), which returns the present id if its argument is -1.
+    """
+
+def setgroups(groups: Sequence[SupportsIndex], /) -> None:
+    """Set the supplementary groups.
+
+    If ``SCOPE`` is ``"thread"``, only the calling thread changes; libc's setgroups()
+    changes all threads.
+
+    Args:
+        groups: The group ids, at most 65536. The whole sequence is read before the one
+            system call.
+
+    Raises:
+        OSError: ``EPERM`` if the thread lacks CAP_SETGID, or this user namespace denies
+            setgroups; ``EINVAL`` if a group is not mapped in this user namespace;
+            ``ENOSYS`` if this system has no such call.
+        ValueError: There are too many groups.
+        OverflowError: A group is not in 0..2**32-2.
+        TypeError: ``groups`` is not a sequence, or an item is not an integer.
+
+    Source: setgroups(2); kernel/groups.c.
+    """
+
+def initgroups(username: str | bytes | os.PathLike[str], gid: SupportsIndex, /) -> None:
+    """Set the supplementary groups to those of a user in the group database, plus one group.
+
+    The look-up comes first; one setgroups() call follows. If ``SCOPE`` is ``"thread"``,
+    only the calling thread changes; libc's initgroups() changes all threads.
+
+    Args:
+        username: The user's name, in a form that os.fsencode() accepts.
+        gid: The additional group, normally the user's primary group.
+
+    Raises:
+        OSError: ``EPERM`` if the thread lacks CAP_SETGID, or this user namespace denies
+            setgroups; ``EINVAL`` if a group is not mapped in this user namespace;
+            ``ENOMEM`` if there is no memory for the list; ``ENOSYS`` if this system has no
+            such call.
+        ValueError: The name has a null byte.
+        OverflowError: ``gid`` is not in 0..2**32-2.
+        TypeError: An argument has the wrong type.
+
+    Source: initgroups(3), getgrouplist(3).
+    """
+
+def getgroups() -> list[int]:
+    """Read the supplementary groups.
+
+    Returns:
+        The group ids, in the kernel's order.
+
+    Raises:
+        OSError: ``ENOSYS`` if this system has no such call.
+
+    Source: getgroups(2); POSIX.1-2024 getgroups().
+    """
 
 # generated: end
 
-# ---- enum libreplace_flag, and what Python asks of enum libreplace_step and libreplace_state
+# ---- enum libreplace_flag, and the values of enum libreplace_step and libreplace_state that Python needs
 ALLOW_ROOT: int
 ALLOW_PROCESS: int
 ABORT_UNLESS_RESTORED: int
@@ -59,13 +345,13 @@ def state_name(number: int, /) -> str: ...
 def active() -> int: ...
 def depth() -> int: ...
 def tainted() -> bool: ...
-def is_itself() -> bool: ...  # it holds no identity and is not tainted
+def is_itself() -> bool: ...  # the thread holds no identity and is not tainted
 def fakeroot_is_loaded() -> bool: ...
 def drop_capabilities() -> None: ...
 def private_fs() -> None: ...
 def alone(function: Callable[..., Any], args: tuple[Any, ...], /) -> Any: ...  # or NotImplemented
 
-# ---- Files that clients name (libreplace/open_beneath.h)
+# ---- Paths that clients send (libreplace/open_beneath.h)
 RESOLVE_NO_XDEV: int
 RESOLVE_NO_MAGICLINKS: int
 RESOLVE_NO_SYMLINKS: int
@@ -73,6 +359,7 @@ RESOLVE_BENEATH: int
 RESOLVE_IN_ROOT: int
 RESOLVE_CACHED: int
 
+# generated: begin open_beneath
 def open_beneath(
     dir_fd: int,
     path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
@@ -81,22 +368,109 @@ def open_beneath(
     *,
     resolve: int = ...,  # Resolve.BENEATH | Resolve.NO_MAGICLINKS
     regular: bool = True,
-) -> int: ...
+) -> int:
+    """Open a file below a folder by a path that a client sent.
 
-# ---- Who is at the other end of a Unix socket (native/peer_linux.c)
+    The kernel resolves the path as openat2(2) describes, so nobody can change the path
+    meanwhile. The kernel checks the permissions of the calling thread: call this function
+    while the thread holds an identity.
+
+    Args:
+        dir_fd: Descriptor of the folder. AT_FDCWD (-100) is the working directory, which
+            all threads share.
+        path: The path, relative to the folder: str, bytes or a path object.
+        flags: Flags of os.open(). O_CLOEXEC and O_NOCTTY are always added.
+        mode: Permissions of a new file; ignored without O_CREAT and O_TMPFILE.
+        resolve: How the kernel resolves the path; see Resolve. The default is
+            Resolve.BENEATH | Resolve.NO_MAGICLINKS. Without BENEATH or IN_ROOT the path may
+            lead anywhere.
+        regular: Open only a regular file, or with O_DIRECTORY a folder, and do not block.
+            With False, open any kind of file. A FIFO can then block the thread for as long
+            as nobody opens its other end.
+
+    Returns:
+        A file descriptor, which child processes do not inherit. os.fdopen() makes a file of
+        it.
+
+    Raises:
+        OSError: An errno of os.open(), or one of these: EXDEV (the path leads out of the
+            folder), ELOOP (a magic link, or another link that resolve or O_NOFOLLOW
+            forbids), ENXIO (regular: a FIFO, a socket or a device), EISDIR (regular: a
+            folder, without O_DIRECTORY), EAGAIN (each of 17 attempts met a rename elsewhere
+            or a lease), ENOSYS (Linux before 5.6, a seccomp filter, another system, or a
+            build without SYS_openat2; no weaker method is tried), EINVAL (unknown flags, or
+            flags that contradict each other). The exception has filename.
+        TypeError: An argument has the wrong type; a bool is not accepted as an integer.
+        ValueError: The path has a null byte.
+        OverflowError: A number is out of range.
+
+    Source: openat2(2), open(2).
+    """
+
+# generated: end
+
+# ---- The credentials at the other end of a Unix socket (native/peer_linux.c)
 def peer(socket: HasFileno, /) -> tuple[int, int, bytes | None]: ...
 
 # ---- The guard
+# generated: begin guard
 @final
 class Guard:
-    changes: int
-    def __enter__(self) -> Identity: ...
+    """One entry into an identity: the context manager that impersonate() returns.
+
+    A guard can be entered once. You cannot make one by hand or pickle it; its repr says who
+    it is for and which thread holds it.
+    """
+
+    @property
+    def changes(self) -> int:
+        """The number of credential-changing system calls that this guard has made."""
+
+    def __enter__(self) -> Identity:
+        """Switch the calling thread.
+
+        Returns:
+            The identity.
+
+        Raises:
+            IdentityRefused: As for impersonate(). Nothing changed.
+            IdentityError: A step failed. ``state`` says what the thread is now.
+            RuntimeError: The guard was entered before.
+        """
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
-    def check(self) -> bool: ...
-    async def __aenter__(self) -> NoReturn: ...
-    async def __aexit__(self, *exception: object) -> NoReturn: ...
+    ) -> None:
+        """Restore the ids that the thread had on entry.
+
+        Args:
+            kind: Not used.
+            error: Not used.
+            trace: Not used.
+
+        Raises:
+            IdentityChanged: The thread had other ids than those that entering set. Its own ids are
+                restored.
+            ThreadTainted: The guard was entered in another thread, or an inner identity is still held.
+            IdentityError: A step failed. ``state`` says what the thread is now.
+        """
+
+    def check(self) -> bool:
+        """Check the ids, groups and capabilities of the calling thread.
+
+        If it finds a difference, leaving the guard raises an exception for it.
+
+        Returns:
+            Whether the thread still has those that entering set.
+        """
+
+    async def __aenter__(self) -> NoReturn:
+        """Raise TypeError: an identity cannot be held across await."""
+
+    async def __aexit__(self, *exception: object) -> NoReturn:
+        """Raise TypeError: an identity cannot be held across await."""
+
+# generated: end
 
 def setup(
     before: Callable[[Identity], None],

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""open_beneath(), which is in C (native/open_beneath.c), and its numbers, which Python's os does not have."""
+"""open_beneath() and Resolve. The function is in native/open_beneath.c; Python's os has no such constants."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ __all__ = ["Resolve", "open_beneath"]
 
 
 class Resolve:
-    """How `open_beneath()` walks a name: integers, to be combined with `|`.
+    """How :func:`open_beneath` walks a path: integers that you combine with ``|``.
 
-    The kernel's own rules apply.  BENEATH and IN_ROOT together are EINVAL, and so is an unknown number.
+    The kernel applies the rules. ``BENEATH | IN_ROOT`` is refused with ``EINVAL``, and so is an unknown number.
 
     Attributes:
-        BENEATH: Nothing outside of the folder.  An absolute name or link, or a `..` that leads out, is EXDEV.
-        IN_ROOT: The folder is the root.  Absolute names and links begin there, and `..` stays there, as after
-            chroot(2).
-        NO_MAGICLINKS: None of the links in /proc that lead to what a process has open (`/proc/self/fd/N`, `cwd`,
-            `root`).  They are ELOOP.
-        NO_SYMLINKS: No symbolic link at all.  They are ELOOP.
-        NO_XDEV: No other mount, bind mounts included.  It is EXDEV.
-        CACHED: Only if the kernel need not wait (Linux 5.12); else EAGAIN.
+        BENEATH: Stay below the folder. An absolute path or link, or a ``..`` that leads out of the folder, fails with
+            ``EXDEV``.
+        IN_ROOT: Use the folder as the root, as after chroot(2). Absolute paths and links begin there, and ``..`` stays
+            there.
+        NO_MAGICLINKS: Follow none of the links in /proc that lead to a process's open files (``/proc/self/fd/N``,
+            ``cwd``, ``root``). They fail with ``ELOOP``.
+        NO_SYMLINKS: Follow no symbolic link. Such a link fails with ``ELOOP``.
+        NO_XDEV: Stay in one mount. Another mount fails with ``EXDEV``; bind mounts count, too.
+        CACHED: Fail with ``EAGAIN`` if the kernel would have to wait (Linux 5.12).
 
     Source: openat2(2).
     """

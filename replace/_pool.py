@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What is behind an IdentityExecutor: the workers, their tasks, and which worker does which task.
+"""The inner part of IdentityExecutor: the workers, their tasks, and which worker runs which task.
 
-A worker becomes the user that a task is for, and stays that user until another user's task comes.  No thread holds the
-executor itself, only its pool, so an executor that is forgotten is collected and its workers end.
+A worker takes the identity of its task and keeps it until it gets another user's task. Threads refer to the pool, not
+to the executor. So an executor without references is collected, and its workers end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ._native import Guard
 
-#: Tasks of its own identity that a worker prefers in a row while others wait.
+#: A worker runs at most this many tasks of one identity in a row while tasks of other identities wait.
 TURNS = 32
 
 _log = logging.getLogger(__package__)
@@ -39,7 +39,7 @@ _log.addHandler(logging.NullHandler())  # silent by default
 
 
 class TaskFuture(Future[Any]):
-    """A Future that knows whether it has done callbacks: they run in the worker, which is looked at after them."""
+    """A Future that knows whether it has done callbacks. They run in the worker, whose ids are checked after them."""
 
     has_callbacks = False
 
@@ -49,7 +49,7 @@ class TaskFuture(Future[Any]):
 
 
 class Task(NamedTuple):
-    """What submit() was given."""
+    """The arguments of submit(), and the Future."""
 
     future: TaskFuture
     identity: Identity
@@ -59,7 +59,7 @@ class Task(NamedTuple):
 
 
 class Home(NamedTuple):
-    """With private_fs, where each task starts."""
+    """The working directory and umask that each task starts with, if private_fs is on."""
 
     directory: int  # an open descriptor
     place: tuple[int, int]  # its device and inode
@@ -76,37 +76,37 @@ class Home(NamedTuple):
 
 
 class Worker:
-    """A thread: whom it is at the moment, its task, and how it is woken."""
+    """A thread, with its present identity, its task, and a queue that wakes it."""
 
     __slots__ = ("guard", "identity", "pool", "problem", "task", "thread", "turns", "wake")
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.thread: threading.Thread | None = None
-        self.identity: Identity | None = None  # for choosing tasks only; the kernel is asked who the thread is
+        self.identity: Identity | None = None  # only for choosing tasks; the kernel knows the ids
         self.guard: Guard | None = None
         self.turns = 0  # tasks of this identity in a row
-        self.task: Task | None = None  # until it is done, so that somebody else does it if this worker ends
+        self.task: Task | None = None  # kept until it is done: if this worker ends, another one gets it
         self.wake: SimpleQueue[None] = SimpleQueue()
-        self.problem: OSError | None = None  # what it found when it left an identity between two tasks
+        self.problem: OSError | None = None  # the failure to leave an identity between two tasks
 
     def work(self) -> None:
-        """The thread's life.  It ends when the pool closes, and at once if it is not what it should be."""
+        """The body of the thread. It ends when the pool closes, or if the thread's ids are wrong."""
         thrown: BaseException | None = None
         try:
             if self.begin():
                 while self.pool.take(self) and self.run():
                     pass
-        except BaseException as problem:  # thrown into this thread from another one
+        except BaseException as problem:  # another thread raised it in this one
             thrown = problem
         finally:
             try:
-                self.stop_being()
+                self.leave_identity()
             finally:
                 self.pool.gone(self, thrown)
 
     def begin(self) -> bool:
-        """What comes before the first task; False if there cannot be one."""
+        """Prepare the thread for its first task. False if that failed."""
         pool = self.pool
         try:
             if pool.home is not None:
@@ -114,30 +114,32 @@ class Worker:
             if pool.initializer is not None:
                 pool.initializer(*pool.initargs)
             if not is_itself():
-                raise IdentityRefused("the initializer left an identity on this thread")
+                raise IdentityRefused(
+                    "the initializer entered an identity and did not leave it; use a with block in the initializer"
+                )
             return True
         except BaseException as problem:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
             pool.spoil(problem)
             return False
 
-    def stop_being(self) -> bool:
-        """Back to what the thread was; False if that went wrong, or had gone wrong before."""
+    def leave_identity(self) -> bool:
+        """Leave the identity. False if that failed, or if the thread is tainted."""
         guard, right = self.guard, True
         if guard is None:
             return True
         try:
             guard.__exit__(None, None, None)
         except OSError as problem:
-            self.problem, right = problem, False  # nobody waits for it here
-        self.guard = self.identity = None  # not before: a guard that another thread drops would taint that thread
+            self.problem, right = problem, False  # no task to report it to
+        self.guard = self.identity = None  # not earlier: another thread might drop the guard, which taints that thread
         return right and is_itself()
 
     def run(self) -> bool:
-        """Do the task; False if the thread is not what it should be before or after it."""
+        """Run the task. False if the thread's ids were wrong before or after it."""
         assert self.task is not None
         future, identity, function, args, kwargs = self.task
-        if identity is not self.identity and identity != self.identity and not self.stop_being():
+        if identity is not self.identity and identity != self.identity and not self.leave_identity():
             return False
         if not future.set_running_or_notify_cancel():
             self.task = None
@@ -145,12 +147,12 @@ class Worker:
         try:
             guard = self.guard
             if guard is None:
-                # Stored before it is entered: whatever is thrown into this thread, stop_being() leaves it, here.
+                # Store the guard before entering it: leave_identity() then leaves it in this thread after any exception
                 guard = self.guard = impersonate(identity, **self.pool.options)
                 guard.__enter__()
                 self.identity, self.turns = identity, 1
         except BaseException as problem:
-            right = self.stop_being() and is_itself()
+            right = self.leave_identity() and is_itself()
             future.set_exception(problem)
             self.task = None
             return right
@@ -173,29 +175,29 @@ class Worker:
             future.set_result(result)
         else:
             future.set_exception(failed)
-            failed = None  # its traceback holds this frame
+            failed = None  # its traceback refers to this frame
         self.task = None
-        if future.has_callbacks and right:  # they have run, here
+        if future.has_callbacks and right:  # they have run in this thread
             right = guard.check()
         return right and (self.pool.home is None or self.go_home(self.pool.home))
 
     def go_home(self, home: Home) -> bool:
-        """The next task starts in the pool's directory, with the pool's umask."""
+        """Set the pool's directory and umask for the next task."""
         os.umask(home.umask)
         try:
             here = os.stat(".")
             if (here.st_dev, here.st_ino) == home.place:
                 return True
-        except OSError:  # gone, or closed to the user
+        except OSError:  # it does not exist any more, or the user has no access
             pass
-        if not self.stop_being():  # the user might not be permitted to go there
+        if not self.leave_identity():  # the user may have no access to the pool's directory
             return False
         os.fchdir(home.directory)
         return True
 
 
 class Pool:
-    """What the threads of one executor share."""
+    """The state that the threads of one executor share."""
 
     def __init__(
         self,
@@ -209,25 +211,25 @@ class Pool:
         self.size, self.prefix, self.options, self.home = size, prefix, options, home
         self.initializer, self.initargs = initializer, initargs
         self.pid = os.getpid()
-        self.lock = threading.RLock()  # re-entrant: a collector that runs inside may finalize another task's executor
+        self.lock = threading.RLock()  # re-entrant: the collector may run inside, and close an executor
         self.workers: set[Worker] = set()
-        self.waiting: dict[Identity, deque[Task]] = {}  # whoever has waited longest comes first
+        self.waiting: dict[Identity, deque[Task]] = {}  # the identity that has waited longest comes first
         self.idle: dict[Identity | None, list[Worker]] = {}
         self.closed = False
         self.broken: BaseException | None = None
         self.orders: SimpleQueue[Worker | None] = SimpleQueue()
         self.names = count()
 
-    # ---- Which worker does which task; all of this with the lock held
+    # ---- Which worker runs which task. The caller holds the lock
     #
-    # A signal may raise an exception between any two lines of submit().  So no list and no queue is ever empty, and a
-    # worker is woken before it gets its task: it waits for the lock, and sees in take() how far submit() came.
+    # A signal may raise an exception between any two lines of submit(). So no list and no queue is ever empty, and a
+    # worker is woken before it gets its task. It then waits for the lock, and sees in take() how far submit() came.
 
     def give(self, task: Task) -> None:
-        """To an idle worker, the one that has the identity first; else the task waits."""
+        """Give the task to an idle worker, preferably one with its identity. Without an idle worker, the task waits."""
         more = len(self.workers) < self.size
         queue = self.waiting.get(task.identity)
-        if queue is not None:  # its turn comes after those
+        if queue is not None:  # it waits behind those tasks
             queue.append(task)
         elif self.idle and self.give_to_idle(task, not more):
             return
@@ -238,21 +240,21 @@ class Pool:
         else:
             self.hand_over()
 
-    def give_to_idle(self, task: Task, anybody: bool) -> bool:
-        """To an idle worker that has the identity; else to one that has none; else to anybody if that is permitted."""
+    def give_to_idle(self, task: Task, any_worker: bool) -> bool:
+        """Give the task to an idle worker with its identity, or with none, or (if allowed) with another identity."""
         idle = self.idle
         key: Identity | None = task.identity
         if key not in idle:
             key = None
             if key not in idle:
-                if not anybody:
+                if not any_worker:
                     return False
                 key = next(iter(idle))
         self.wake(key, task)
         return True
 
     def wake(self, key: Identity | None, task: Task | None) -> None:
-        """Wake the last of those idle workers.  Without a task it takes one that waits."""
+        """Wake the last of these idle workers. Without a task, it takes a waiting one."""
         stack = self.idle[key]
         worker = stack[-1]
         worker.wake.put(None)
@@ -260,7 +262,7 @@ class Pool:
         self.leave_idle(worker, key)
 
     def leave_idle(self, worker: Worker, key: Identity | None) -> None:
-        """The worker waits for a task no more."""
+        """Remove the worker from the idle workers."""
         stack = self.idle.get(key, ())
         if worker in stack:
             if len(stack) > 1:
@@ -269,12 +271,12 @@ class Pool:
                 del self.idle[key]
 
     def hand_over(self) -> None:
-        """What waits, to any idle worker if there is one."""
+        """Wake an idle worker, if there is one, for a waiting task."""
         if self.idle and self.waiting:
             self.wake(next(iter(self.idle)), None)
 
     def take_back(self, worker: Worker) -> Task | None:
-        """The task of a worker that has ended waits first in line for another; returned is one that was begun."""
+        """Put the task of an ended worker first in the queue. Return the task instead if it had begun."""
         task, worker.task = worker.task, None
         if task is None or task.future.cancelled() or task.future.running() or task.future.done():
             return task
@@ -284,14 +286,14 @@ class Pool:
         return None
 
     def order(self) -> None:
-        """Another worker, which takes what waits when it has started."""
+        """Order a new worker. It takes a waiting task when it has started."""
         self.orders.put(None)  # the supervisor waits for the lock
         self.workers.add(Worker(self))
 
-    # ---- What workers call
+    # ---- Called by workers
 
     def take(self, worker: Worker) -> bool:
-        """A task for the worker: of its own identity for TURNS in a row, then of who has waited longest; False: end."""
+        """Wait for a task for this worker. False if the worker should end."""
         while True:
             with self.lock:
                 identity = worker.identity
@@ -302,7 +304,7 @@ class Pool:
                     return False
                 self.idle.setdefault(identity, []).append(worker)
             worker.wake.get()
-            with self.lock:  # until whoever woke it is done, or was interrupted
+            with self.lock:  # wait until the thread that woke it is done, or was interrupted
                 self.leave_idle(worker, identity)
             if worker.guard is not None and not worker.guard.check():
                 return False
@@ -310,14 +312,14 @@ class Pool:
                 return True
 
     def choose(self, worker: Worker) -> Task:
-        """The next of the tasks that wait."""
+        """Take a waiting task: of the worker's identity TURNS times in a row, then of the longest waiting one."""
         waiting, identity = self.waiting, worker.identity
         queue = waiting.get(identity) if identity is not None else None
         if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
             if queue is not None and identity is not None:
                 waiting[identity] = waiting.pop(identity)
             identity = next(iter(waiting))
-            queue = waiting[identity] = waiting.pop(identity)  # its others wait behind everybody's
+            queue = waiting[identity] = waiting.pop(identity)  # its other tasks go behind those of all others
             worker.turns = 0
         worker.turns += 1
         if len(queue) > 1:
@@ -326,7 +328,7 @@ class Pool:
         return queue[0]
 
     def gone(self, worker: Worker, problem: BaseException | None) -> None:
-        """A worker has ended: another gets its task, unless it was begun."""
+        """Remove an ended worker. Another worker gets its task, unless the task had begun."""
         with self.lock:
             for key in list(self.idle):
                 self.leave_idle(worker, key)
@@ -334,15 +336,15 @@ class Pool:
             self.workers.discard(worker)
             if self.waiting:
                 self.order()
-            self.orders.put(worker)  # with the lock held: the supervisor ends when no worker and no order is left
+            self.orders.put(worker)  # hold the lock: the supervisor ends when no worker and no order is left
         if task is not None and task.future.running():
-            task.future.set_exception(problem or RuntimeError("the worker of this task has ended"))
+            task.future.set_exception(problem or RuntimeError("the worker has ended before the end of this task"))
         elif task is not None and task.future.cancelled():
-            with suppress(RuntimeError):  # it was told before
+            with suppress(RuntimeError):  # the future was notified before
                 task.future.set_running_or_notify_cancel()
 
     def spoil(self, problem: BaseException) -> None:
-        """No worker can be had: every task that waits and every one to come is told why."""
+        """No worker can start. Report this for every waiting task and every later one."""
         with self.lock:
             self.broken = problem
             tasks = self.withdraw()
@@ -352,10 +354,10 @@ class Pool:
             if task.future.set_running_or_notify_cancel():
                 task.future.set_exception(error)
 
-    # ---- The end
+    # ---- Shutting down
 
     def withdraw(self, keep: int = 0) -> list[Task]:
-        """What waits, which then waits no more, but for the first few."""
+        """Remove and return the waiting tasks, except the first keep tasks."""
         with self.lock:
             tasks = [task for queue in self.waiting.values() for task in queue]
             kept: dict[Identity, deque[Task]] = {}
@@ -365,7 +367,7 @@ class Pool:
             return tasks[keep:]
 
     def cancel(self) -> None:
-        """All that waits, but for as many tasks as there are workers on their way to one."""
+        """Cancel the waiting tasks, except one for each worker that is about to take one."""
         with self.lock:
             free = sum(worker.task is None for worker in self.workers) - sum(map(len, self.idle.values()))
             tasks = self.withdraw(free)
@@ -373,19 +375,19 @@ class Pool:
             task.future.cancel()
 
     def close(self) -> None:
-        """Workers end when nothing waits any more.  No lock: the collector calls this, too."""
+        """Let workers end when no task waits. This uses no lock, because the collector calls it, too."""
         self.closed = True
         for worker in list(self.workers):
             worker.wake.put(None)
         self.orders.put(None)
 
-    # ---- The supervisor: a thread that never takes an identity on, so workers start clean whoever submits
+    # ---- The supervisor: a thread without an identity. It starts the workers, so they inherit none from submit()
 
     def supervise(self, ready: SimpleQueue[OSError | None]) -> None:
-        """The supervisor's life: start what is ordered, join what has ended, until all is done."""
+        """The body of the supervisor: start ordered workers and join ended ones, until the pool is closed and empty."""
         try:
             if self.home is not None:
-                private_fs()  # a probe, and harmless: this thread opens no files
+                private_fs()  # a probe; it does no harm, because this thread opens no files
             ready.put(None)
         except OSError as problem:
             ready.put(problem)
@@ -394,11 +396,11 @@ class Pool:
             ended = self.orders.get()
             if ended is not None and ended.thread is not None:
                 ended.thread.join()
-                if ended.problem is not None:  # told here, since a handler opens files
+                if ended.problem is not None:  # logged in this thread, because a handler may open files
                     _log.warning("a worker of %s ended: %s", self.prefix, ended.problem)
             with self.lock:
                 if self.closed and self.waiting and not self.workers:
-                    self.order()  # an interrupt kept submit() from it
+                    self.order()  # submit() was interrupted before its order
                 ordered = [worker for worker in self.workers if worker.thread is None]
             while ordered:
                 self.start(ordered.pop())
@@ -411,15 +413,15 @@ class Pool:
             os.close(self.home.directory)
 
     def start(self, worker: Worker) -> None:
-        """Start the thread of a worker; if no more can be had, the workers that there are do the work."""
+        """Start the thread of a worker. If the system refuses more threads, the present workers do the work."""
         worker.thread = threading.Thread(target=worker.work, name=f"{self.prefix}_{next(self.names)}")
         try:
             worker.thread.start()
-        except RuntimeError as problem:  # no more threads
+        except RuntimeError as problem:  # the system refuses more threads
             worker.thread = None
             with self.lock:
                 self.workers.discard(worker)
-                if self.workers:  # they do it; the next task tries again to have one more
+                if self.workers:  # they run the tasks; the next submit() tries again to start a worker
                     self.hand_over()
                     return
             self.spoil(problem)
@@ -430,7 +432,7 @@ exiting = threading.Event()
 
 
 def _exit() -> None:
-    """At the end of the interpreter, what waits is still done."""
+    """Run the waiting tasks before the interpreter ends."""
     exiting.set()
     for pool, supervisor in list(supervisors.items()):
         if pool.pid == os.getpid():
@@ -438,6 +440,6 @@ def _exit() -> None:
             supervisor.join()
 
 
-# A private name, since atexit comes too late: it runs after threading has waited for all threads that are no daemons,
-# and the workers end only when they are told to.  concurrent.futures.thread does the same.
+# This needs a private function, because atexit is too late: it runs after threading has waited for all threads that are
+# not daemons, and the workers end only on request. concurrent.futures.thread does the same.
 threading._register_atexit(_exit)  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""preload(): import at program start what would come later, perhaps under an identity.
+"""preload(): import modules at program start that would be imported later, maybe under an identity.
 
-An import under an identity runs as the user, who may be unable to read Python's files.
+An import under an identity runs as the user, who may have no access to Python's files.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Codecs that the standard library asks for by name in the middle of other work: network names, mail, zip files, JSON.
+#: Codecs that the standard library looks up by name during other work: network names, mail, zip files, JSON.
 _CODECS = (
     *("ascii", "latin-1", "utf-7", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"),
     *("utf-32-be", "idna", "punycode", "cp437", "cp1252", "charmap", "unicode_escape", "raw_unicode_escape"),
     *("hex_codec", "base64_codec", "quopri_codec"),
 )
-#: Modules that the standard library imports inside functions, and those of this package's functions.
+#: Modules that functions of the standard library and of this package import.
 _MODULES = (
     *("_strptime", "concurrent.futures.thread", "functools", "grp", "inspect", "linecache", "locale", "logging", "pwd"),
     *("selectors", "socket", "stringprep", "subprocess", "tempfile", "threading", "tokenize", "traceback", "warnings"),
@@ -30,20 +30,20 @@ _MODULES = (
 
 
 def preload(*modules: str) -> None:
-    """Import what is otherwise imported later, perhaps under an identity.
+    """Import modules at program start that would be imported later, maybe under an identity.
 
-    Call it at program start. It imports subprocess and other modules that the standard library and this package import
-    inside functions, loads the codecs that the standard library uses (idna, utf-8-sig, latin-1 and others), and then
-    imports the modules that you name. Under an identity nothing is left to import of them, so it does not matter
-    whether the user can read Python's files.
+    The call imports subprocess and other modules that functions of the standard library and of this package import. It
+    loads the codecs that the standard library uses (idna, utf-8-sig, latin-1 and others). Then it imports the modules
+    that you name. Code under an identity then uses the loaded modules, even if the user cannot read Python's files.
 
     Args:
         modules: Dotted names of modules, such as ``"email.mime.text"``.
 
     Raises:
         IdentityRefused: The thread holds an identity. Nothing was imported.
-        TypeError, ValueError: A name is not the absolute dotted name of a module. Nothing was imported.
-        ImportError: A module cannot be imported. ``name`` and the message say which.
+        TypeError: A name is not a str. Nothing was imported.
+        ValueError: A name is not the absolute dotted name of a module. Nothing was imported.
+        ImportError: A module cannot be imported. ``name`` and the message say which one.
 
     Source: importlib.import_module(), codecs.lookup().
     """
@@ -51,21 +51,21 @@ def preload(*modules: str) -> None:
         if not isinstance(name, str):
             raise TypeError(f"a module's name should be str, not {type(name).__name__}")
         if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(f"{name!r} is not the absolute dotted name of a module")
+            raise ValueError(f"{name!r} is not the absolute dotted name of a module, such as 'email.mime.text'")
     if not is_itself():
         raise IdentityRefused(
-            "this thread holds an identity, so imports would run as the user; call preload() at start"
+            "this thread holds an identity or is tainted, so imports would run as the user; call preload() at start"
         )
     import codecs
     from functools import partial
     from importlib import import_module
 
     package = sys.modules[__package__]
-    wanted: list[tuple[Callable[[str], object], str]] = [(codecs.lookup, name) for name in _CODECS]
-    # Some names are loaded when they are first asked for; the version is read from the report by modules of its own.
-    wanted += [(partial(getattr, package), name) for name in (*package.__all__, "__version__")]
-    wanted += [(import_module, name) for name in (*_MODULES, *modules)]
-    for load, name in wanted:
+    loads: list[tuple[Callable[[str], object], str]] = [(codecs.lookup, name) for name in _CODECS]
+    # Some names are loaded on first use. Reading the version imports more modules, too.
+    loads += [(partial(getattr, package), name) for name in (*package.__all__, "__version__")]
+    loads += [(import_module, name) for name in (*_MODULES, *modules)]
+    for load, name in loads:
         try:
             load(name)
         except Exception as error:

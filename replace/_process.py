@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the kernel checks files with when a process or thread opens them, from /proc/ID/status (proc_pid_status(5)).
+"""Reads the ids that a process or thread opens files with, from /proc/ID/status (proc_pid_status(5)).
 
-The number of a process may become another's at any time. The opened folder /proc/ID stays that of one process: when
-that process has ended, its files can be read no more.
+The kernel may give the number of a process to a new process at any time. An open folder /proc/ID still belongs to the
+first process: when that has ended, the files in the folder cannot be read.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-#: Bytes. 65536 groups of ten digits take 720 kB, and the other lines a few.
+#: Bytes. 65536 groups with ten digits each use 720 kB; the other lines use little.
 _LONGEST = 1 << 20
-#: PF_KTHREAD and PF_IO_WORKER of linux/sched.h: these work with the credentials of others, which /proc does not show.
+#: PF_KTHREAD and PF_IO_WORKER of linux/sched.h: such threads use credentials of other processes, unseen in /proc.
 _KERNEL_THREAD = 0x00200000 | 0x00000010
 
 
 def file_system_ids(process: SupportsIndex) -> tuple[int, int, list[int]]:
-    """(fsuid, fsgid, groups) of a process or thread, by its number."""
+    """The fsuid, fsgid and groups of a process or thread, by its number."""
     number = whole_number(process, "process id")
     if number == 0:
-        raise IdentityRefused("0 is no process: the one that asks is outside of this pid namespace, and nobody sees it")
+        raise IdentityRefused(
+            "process 0 is outside of this pid namespace and cannot be seen; run the server in the outer namespace"
+        )
     if not 0 < number < 2**31:
         raise ValueError(f"process id {number} is not in 1..{2**31 - 1}")
     try:
@@ -39,15 +41,16 @@ def file_system_ids(process: SupportsIndex) -> tuple[int, int, list[int]]:
             os.close(folder)
     except (FileNotFoundError, ProcessLookupError):
         if not os.path.exists("/proc/self/status"):
-            raise IdentityRefused("/proc cannot be read, so nobody knows who a process is") from None
-        text = f"no process {number}: it has ended, or /proc hides it (hidepid)"
+            raise IdentityRefused("/proc cannot be read, so the ids of a process are unknown; mount /proc") from None
+        text = f"there is no process {number}: it has ended, or /proc hides it (mount option hidepid)"
         raise ProcessLookupError(errno.ESRCH, text) from None
     except PermissionError as error:
-        raise IdentityRefused(f"/proc/{number} cannot be read ({error.strerror}): /proc hides it (hidepid)") from None
+        text = f"/proc/{number} cannot be read ({error.strerror}); mount /proc without the option hidepid"
+        raise IdentityRefused(text) from None
 
 
 def _read_twice(number: int, folder: int) -> tuple[int, int, list[int]]:
-    """What the files say twice.  A thread that executes a program gets the number of its process and keeps its ids."""
+    """Read the files twice and compare. A thread that executes a program gets the number of its process."""
 
     def inside(name: str, flags: int) -> int:
         return os.open(name, flags, dir_fd=folder)
@@ -55,12 +58,12 @@ def _read_twice(number: int, folder: int) -> tuple[int, int, list[int]]:
     with open("stat", "rb", 0, opener=inside) as stat, open("status", "rb", 0, opener=inside) as status:
         started, ids = _start_time(number, _read(stat.fileno())), _ids(number, _read(status.fileno()))
         if (started, ids) != (_start_time(number, _read(stat.fileno())), _ids(number, _read(status.fileno()))):
-            raise IdentityRefused(f"process {number} changes its ids at this moment")
+            raise IdentityRefused(f"process {number} changes its ids at this moment; try again")
     return ids
 
 
 def _read(file: int) -> bytes:
-    """All of a file of /proc, as it is now: reading from the start makes it anew."""
+    """The present content of a file in /proc. The kernel writes it anew for each read from the start."""
     text = b""
     while len(text) <= _LONGEST and (part := os.pread(file, 1 << 16, len(text))):
         text += part
@@ -68,12 +71,14 @@ def _read(file: int) -> bytes:
 
 
 def _start_time(number: int, text: bytes) -> int:
-    fields = text[text.rindex(b")") + 1 :].split()  # the name before it may have spaces and parentheses
+    fields = text[text.rindex(b")") + 1 :].split()  # the name before may contain spaces and parentheses
     state, flags, started = fields[0], int(fields[6]), int(fields[19])
     if state in (b"Z", b"X", b"x"):
         raise ProcessLookupError
     if flags & _KERNEL_THREAD:
-        raise IdentityRefused(f"{number} is a thread of the kernel's, which works for others")
+        raise IdentityRefused(
+            f"{number} is a thread of the kernel; it works for other processes, and their ids are unknown; refuse it"
+        )
     return started
 
 
@@ -81,6 +86,8 @@ def _ids(number: int, text: bytes) -> tuple[int, int, list[int]]:
     fields = [line.split() for line in text.split(b"\n") if line.startswith((b"Uid:", b"Gid:", b"Groups:"))]
     whole = text.endswith(b"\n") and len(text) <= _LONGEST
     if not whole or [field[0] for field in fields] != [b"Uid:", b"Gid:", b"Groups:"]:
-        raise IdentityRefused(f"/proc/{number}/status is not as proc_pid_status(5) has it")
+        raise IdentityRefused(
+            f"/proc/{number}/status does not have the form that proc_pid_status(5) describes; mount /proc"
+        )
     uids, gids, groups = (list(map(int, field[1:])) for field in fields)
     return uids[3], gids[3], groups

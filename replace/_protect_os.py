@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""protect_os(): what would break identities raises instead.
+"""protect_os(): turn calls that would break identities into exceptions.
 
-os's own calls are refused while a thread is switched. In a thread that holds an identity,
-a new thread or process would inherit that identity, so starting one is refused, too.
+The setters of os are refused while a thread is switched. A thread that holds an identity cannot start a thread or a
+process, because the new one would inherit the identity.
 """
 
 from __future__ import annotations
@@ -18,39 +18,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Literal
 
-    Children = Literal["refuse", "inherit"]
-
 _protected = {"os": False}
 
 
-def protect_os(*, children: Children = "refuse") -> None:
-    """Turn what would break identities into exceptions. Call it once, at the start of the program.
+def protect_os(*, children: Literal["refuse", "inherit"] = "refuse") -> None:
+    """Turn calls that would break identities into exceptions. Call this once, at program start.
 
-    ``os.setuid`` and its brothers raise IdentityRefused while any thread holds an identity. Without this call they
-    abort the process, or make that thread root. Starting a thread or a process raises IdentityRefused in a thread that
-    holds an identity, because the new one would inherit it and could come back from it. So does running code in another
-    interpreter. Other threads are free to start what they like.
+    While any thread holds an identity, ``os.setuid`` and the other setters of os raise IdentityRefused. Without
+    protect_os(), they abort the process, or make that thread root. In a thread that holds an identity, starting a
+    thread or a process raises IdentityRefused, because the new one would inherit the identity and could leave it.
+    Running code in another interpreter raises it, too. Other threads can start threads and processes as before.
 
-    The call cannot be undone, and a later call can only add to it. What it replaces, it replaces in all modules, under
+    You cannot undo the call. A later call can only add protection. The call replaces functions in all modules, under
     any name.
 
-    It cannot see calls and threads of C libraries, of PAM and of ctypes. It does not see functions that were stored
-    before in a class, a closure or a default argument. It does not see work for threads and processes that run already:
-    they do it as the server. A ThreadPoolExecutor queues a task before it starts a thread for it, so it may still run
-    a task whose ``submit()`` was refused.
+    It does not see:
+
+    * calls and threads of C libraries, of PAM and of ctypes;
+    * functions that were stored before in a class, a closure or a default argument;
+    * work for threads and processes that run already: they do it as the server.
+
+    A ThreadPoolExecutor queues a task before it starts a thread. If this start is refused, submit() raises, but another
+    worker may still run the task.
+
+    The audit event is ``replace.refuse_starts``, with ``children="refuse"``.
 
     Args:
-        children: ``"refuse"``, or ``"inherit"``: threads and processes may be started inside, and inherit the identity.
-            A program that is started inside has the real uid of every switched thread, so it can kill the server.
+        children: ``"refuse"``; or ``"inherit"``, to allow starts of threads and processes under an identity. They
+            inherit the identity. A program that is started inside has the real uid of every switched thread, so it can
+            kill the server.
 
     Warns:
-        RuntimeWarning: Once, if users in general cannot read an entry of sys.path: imports under an identity will fail.
+        RuntimeWarning: Once, if ordinary users cannot read an entry of sys.path. Imports under an identity will fail.
 
     Raises:
-        ValueError: ``children`` is something else. Nothing changed.
-        IdentityRefused: Another audit hook vetoes ours, so starts would not be seen.
-
-    Audit event: ``replace.refuse_starts``, with ``children="refuse"``.
+        ValueError: ``children`` has another value. Nothing changed.
+        IdentityRefused: Another audit hook vetoes the hook of this package, which then would not see starts.
     """
     if children not in ("refuse", "inherit"):
         raise ValueError(f"children should be refuse or inherit, not {children!r}")
@@ -66,5 +69,5 @@ def _guard_setter(original: Callable[..., Any], args: tuple[Any, ...], kwargs: d
     return alone_or_refused(lambda: original(*args, **kwargs), (), public_name(original))
 
 
-def _everything(what: str) -> bool:
+def _everything(starter: str) -> bool:
     return True

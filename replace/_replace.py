@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""replace.ffi and replace.lib: the whole C library by cffi, loaded when somebody asks for it.
+"""replace.ffi and replace.lib: the whole C library by cffi, loaded on first use.
 
-cffi's module lies in the file of _native, and not in one of its own.  In two files there would be two copies of
-the C library, and neither would know which threads the other has switched.
+cffi's module is in the file of _native. A second file would have a second copy of the C library, and the two copies
+would not know of each other's switched threads.
 """
 
 from __future__ import annotations

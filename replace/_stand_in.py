@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What protect_os() puts in the place of a built-in function.
+"""The objects that protect_os() puts in the place of built-in functions.
 
-It looks like the function that it replaces, so pickles, help() and inspect.signature() see no difference.
+They look like these functions, so pickles, help() and inspect.signature() see no difference.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ ModuleType = type(sys)
 
 
 class StandIn:
-    """A callable that stands for a built-in function: it calls ``guard(original, args, kwargs)``.
+    """A callable in the place of a built-in function. It calls ``guard(original, args, kwargs)``.
 
-    This is a class, because a function of Python's becomes a method where a class has it as an attribute. A built-in
-    function does not.
+    A Python function cannot replace it: as an attribute of a class it becomes a method. A built-in function does not.
     """
 
     def __init__(self, original: Callable[..., Any], guard: Callable[..., Any]) -> None:
@@ -34,10 +33,10 @@ class StandIn:
         return self._guard(self.__wrapped__, args, kwargs)
 
     def __get__(self, instance: object, owner: object = None) -> StandIn:
-        return self  # inspect and help() take only what has a __get__ for a routine
+        return self  # inspect and help() treat only objects with a __get__ as routines
 
     def __reduce__(self) -> str:
-        return self.__name__  # a pickle names it, and finds what is there when it is read
+        return self.__name__  # a pickle has only the name; reading it looks the name up
 
     def __repr__(self) -> str:
         return f"<{self.__wrapped__!r}, guarded by replace.protect_os()>"
@@ -46,16 +45,16 @@ class StandIn:
 
 
 def put_in_place(stand_ins: Iterable[StandIn]) -> None:
-    """Replace each original in every module that has it under any name."""
+    """Replace each original function in all modules, under any name."""
     found = {id(stand_in.__wrapped__): stand_in for stand_in in stand_ins}
     for module in list(sys.modules.values()):
         if issubclass(type(module), ModuleType):
-            names = object.__getattribute__(module, "__dict__")  # vars() would load what importlib.util.LazyLoader left
+            names = object.__getattribute__(module, "__dict__")  # vars() would load lazy modules (importlib.util)
             for name, value in names.copy().items():
                 if id(value) in found:
                     names[name] = found[id(value)]
 
 
 def public_name(original: Callable[..., Any]) -> str:
-    """How messages name it: by the module that programs import."""
+    """The function's name for messages, with the module that programs import."""
     return f"{original.__module__}.{original.__name__}".replace("posix.", "os.")

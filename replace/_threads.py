@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Who every thread is, from the kernel: /proc/PID/task/TID/status (proc_pid_status(5))."""
+"""Reads the credentials of threads from the kernel: /proc/PID/task/TID/status (proc_pid_status(5))."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from ._errors import IdentityRefused, ThreadsDiffer
 
 
 class ThreadCredentials:
-    """One thread as the kernel has it.
+    """The credentials of one thread, as the kernel reports them.
 
-    tid: its number; name; uids, gids: real, effective, saved and fs id; groups: the
-    supplementary ones; effective, permitted: its capabilities as bits (capabilities(7)).
+    Attributes:
+        tid: The number of the thread.
+        name: Its name.
+        uids: Its real, effective, saved and file system user ID.
+        gids: Its real, effective, saved and file system group ID.
+        groups: Its supplementary groups.
+        effective: Its effective capabilities, as bits.
+        permitted: Its permitted capabilities, as bits.
+
+    Source: proc_pid_status(5), capabilities(7).
     """
 
     __slots__ = ("effective", "gids", "groups", "name", "permitted", "tid", "uids")
@@ -26,14 +34,14 @@ class ThreadCredentials:
 
     @property
     def ids(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """uids, gids and groups: what two threads differ in."""
+        """uids, gids and groups, for comparing two threads."""
         return (self.uids, self.gids, self.groups)
 
     @property
     def of_io_uring(self) -> bool:
-        """A worker of the kernel's that io_uring started: not the program's own, but with the ids of who set it up.
+        """Whether this is a kernel worker that io_uring started. It has the ids of the thread that set it up.
 
-        Known by the name (io_uring/io-wq.c, sqpoll.c), which a program's own thread can take as well.
+        The thread's name says so (io_uring/io-wq.c, sqpoll.c). A program can give its own threads such a name.
         """
         return self.name.startswith(("iou-sqp-", "iou-wrk-"))
 
@@ -43,34 +51,48 @@ class ThreadCredentials:
 
 
 def status_fields(tid: int | str = "self", pid: int | str = "self") -> dict[str, str]:
-    """The fields of /proc/PID/task/TID/status; empty where there is no /proc or no such thread."""
+    """The fields of /proc/PID/task/TID/status. Empty without /proc, or without such a thread."""
     path = "/proc/thread-self/status" if tid == "self" else f"/proc/{pid}/task/{tid}/status"
     try:
-        with open(path, "rb") as file:  # as text it would import a codec, perhaps as a user who cannot read it
+        with open(path, "rb") as file:  # text mode would import a codec, maybe as a user who cannot read it
             text = file.read().decode("utf-8", "replace")
         return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
     except (FileNotFoundError, ProcessLookupError):
         return {}
 
 
-def like_main() -> bool:
-    """Whether the calling thread has the ids and groups of the main thread; True where nobody can tell."""
+def difference_from_main() -> str:
+    """How the calling thread's ids differ from the main thread's. Empty if they do not, or if this cannot be known."""
     mine, main = status_fields(), status_fields(os.getpid())
-    return not (mine and main) or ThreadCredentials(0, mine).ids == ThreadCredentials(0, main).ids
+    if not (mine and main):
+        return ""
+    own, other = ThreadCredentials(0, mine), ThreadCredentials(0, main)
+    found = [f"uids {own.uids} and {other.uids}"] if own.uids != other.uids else []
+    found += [f"gids {own.gids} and {other.gids}"] if own.gids != other.gids else []
+    found += ["other groups"] if own.groups != other.groups else []
+    return ", ".join(found)
 
 
 def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
-    """Every thread of a process (this one by default) as the kernel has it, the main thread first.
+    """Read the credentials of each thread of a process from the kernel.
 
-    The kernel's own io_uring workers are among them (of_io_uring).  The number of any of its
-    threads stands for the process.  Raises OSError: no such process (any more), no
-    permission (/proc mounted with hidepid), or no /proc (Linux alone has it).
+    Args:
+        pid: The number of the process, or of any of its threads. None is this process.
+
+    Returns:
+        A list of :class:`ThreadCredentials`, the main thread first. It includes the kernel's io_uring workers.
+
+    Raises:
+        OSError: There is no such process; or there is no permission, because /proc is mounted with hidepid; or there
+            is no /proc, which only Linux has.
+
+    Source: proc_pid_status(5).
     """
     owner = os.getpid() if pid is None else pid
     found = []
     for tid in map(int, os.listdir(f"/proc/{owner}/task")):
         fields = status_fields(tid, owner)
-        if fields:  # else it ended meanwhile
+        if fields:  # otherwise the thread has just ended
             found.append((fields["Tgid"] != fields["Pid"], tid, fields))
     if not found:
         raise ProcessLookupError(3, os.strerror(3))  # ESRCH
@@ -78,12 +100,15 @@ def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
 
 
 def assert_clean() -> None:
-    """Every thread of this process has the ids and groups of the main thread, or ThreadsDiffer says which has not.
+    """Check that all threads of this process have the ids and groups of the main thread.
 
-    Threads that hold an identity differ, and so do threads that were started by one, and
-    io_uring's kernel workers that were set up under one.  A thread that switches while
-    this reads may be seen or not.  Raises ThreadsDiffer; IdentityRefused on Linux without
-    /proc.  On other systems threads cannot differ.
+    Threads that hold an identity differ. So do threads that such a thread started, and io_uring workers of the kernel
+    that it set up. The result may miss a thread that switches during the check. On systems other than Linux, threads
+    cannot differ.
+
+    Raises:
+        ThreadsDiffer: Some threads differ. ``threads`` lists them.
+        IdentityRefused: /proc cannot be read (Linux only).
     """
     if sys.platform != "linux":
         return
@@ -91,8 +116,12 @@ def assert_clean() -> None:
         main, *others = thread_credentials()
     except OSError as error:
         raise IdentityRefused(
-            f"/proc cannot be read ({error.strerror}), so nobody knows what the threads are"
+            f"/proc cannot be read ({error.strerror}), so the ids of the threads are unknown; mount /proc"
         ) from None
     differ = tuple(thread for thread in others if thread.ids != main.ids)
     if differ:
-        raise ThreadsDiffer(f"{', '.join(map(repr, differ))}; the main thread is {main!r}", differ)
+        raise ThreadsDiffer(
+            f"these threads differ from the main thread: {', '.join(map(repr, differ))}; the main thread is {main!r}; "
+            "let them leave their identities, or end, before this call",
+            differ,
+        )

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The one place that asks the user and group databases (getpwnam(3), getpwuid(3), getgrouplist(3)).
+"""Look-ups in the user and group databases: getpwnam(3), getpwuid(3), getgrouplist(3). No other file makes them.
 
-What a database answers is checked like what a caller gives: -1 in it would mean "unchanged" to the kernel.
+The answers of a database are checked like a caller's arguments: the kernel would take -1 as "unchanged".
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def look_up(user: str | SupportsIndex) -> tuple[str, int, int, tuple[int, ...], str, str, str]:
-    """The fields of replace.Account, of the user with this name or uid."""
+    """The fields of replace.Account for the user with this name or uid."""
     entry = _entry(user)
     try:
         uid, gid = id_number(entry.pw_uid, "uid"), id_number(entry.pw_gid, "gid")
         groups = group_numbers(os.getgrouplist(entry.pw_name, gid))
     except (OverflowError, ValueError) as error:
-        raise ValueError(f"the database is wrong about user {entry.pw_name!r}: {error}") from None
+        raise ValueError(f"the database has a wrong entry for user {entry.pw_name!r}: {error}") from None
     return entry.pw_name, uid, gid, groups, entry.pw_dir, entry.pw_shell, entry.pw_gecos
 
 
@@ -40,9 +40,9 @@ def _entry(user: str | SupportsIndex) -> pwd.struct_passwd:
         except KeyError:
             raise KeyError(f"no user has the uid {uid}") from None
     if not user or "\0" in user or any("\ud800" <= letter <= "\udfff" for letter in user):
-        raise ValueError(f"{user!r} is no name: it is empty, or has a NUL or a surrogate in it")
+        raise ValueError(f"{user!r} is not a user name: it is empty, or contains a null byte or a surrogate")
     if user.isascii() and user.isdigit():
-        raise ValueError(f"{user!r} is a number in a str; for a uid, give the int {user}")
+        raise ValueError(f"{user!r} is a number in a str; for a uid, pass the int {user}")
     try:
         return pwd.getpwnam(user)
     except KeyError:

@@ -50,11 +50,11 @@ def test_lookup_agrees_with_pwd_and_identity():
     [
         ("no-such-user", KeyError, "no user has the name 'no-such-user'"),
         (4294900001, KeyError, "no user has the uid 4294900001"),
-        ("", ValueError, "is no name"),
-        ("root\0", ValueError, "is no name"),
-        ("al\udcffce", ValueError, "is no name"),
-        ("0", ValueError, "give the int 0"),
-        ("1000", ValueError, "give the int 1000"),
+        ("", ValueError, "is not a user name"),
+        ("root\0", ValueError, "is not a user name"),
+        ("al\udcffce", ValueError, "is not a user name"),
+        ("0", ValueError, "pass the int 0"),
+        ("1000", ValueError, "pass the int 1000"),
         (-1, OverflowError, "uid -1 is not in"),
         (2**32 - 1, OverflowError, "uid 4294967295 is not in"),
         (True, TypeError, "uid should be integer, not bool"),
@@ -108,7 +108,7 @@ def test_lookup_accepts_empty_fields_and_a_shared_uid(tmp_path):
         (
             "eve:x:900:900::/:/x",
             [f"g{number}:x:{100000 + number}:eve" for number in range(65536)],
-            "too many groups: 65537, and the kernel takes at most 65536",
+            "too many groups: 65537; the kernel accepts at most 65536",
         ),
     ],
     ids=["uid", "gid", "group", "65537 groups"],
@@ -116,7 +116,7 @@ def test_lookup_accepts_empty_fields_and_a_shared_uid(tmp_path):
 def test_invalid_database_entry_raises_value_error(tmp_path, entry, groups, words):
     users = ["eve", ALICE_LINE.split(":")[0]]
     first, second = lookups(tmp_path, [entry, ALICE_LINE], groups, users)
-    assert first == f"ValueError the database is wrong about user 'eve': {words}"
+    assert first == f"ValueError the database has a wrong entry for user 'eve': {words}"
     assert second.startswith("Account(name='alice'"), "the wrong entry does not affect other users"
 
 

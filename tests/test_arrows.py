@@ -12,7 +12,19 @@ from support.builds import ROOT
 PACKAGE = ROOT / "replace"
 #: A file imports only from the files before it.  _native is compiled.
 ORDER = [
-    *("_native", "_replace", "_import_caches", "_errors", "_preload", "_ids", "_users", "_process", "_identity"),
+    *(
+        "_native_missing",
+        "_native",
+        "_options",
+        "_replace",
+        "_import_caches",
+        "_errors",
+        "_preload",
+        "_ids",
+        "_users",
+        "_process",
+        "_identity",
+    ),
     *(
         "_account",
         "_threads",

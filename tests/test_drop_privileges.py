@@ -124,7 +124,7 @@ def test_entry_is_refused_during_a_drop():
         sys.addaudithook(hook)
         drop_privileges(ALICE)
         assert len(refused) == 1
-        assert "nobody may enter" in refused[0]
+        assert "try again when it is done" in refused[0]
 
     as_root(body)
 

@@ -162,7 +162,7 @@ def test_interleaved_generators_taint_the_thread():
         with pytest.raises(replace.ThreadTainted) as caught:
             first.close()
         assert caught.value.state == "tainted"
-        assert "an identity that was entered inside this one is still held" in str(caught.value)
+        assert "the thread still holds an identity that was entered inside this one" in str(caught.value)
         assert os.geteuid() == 80002, "the thread must still act as bob"
         with pytest.raises(replace.ThreadTainted, match="end this thread"), impersonate(ALICE):
             raise AssertionError("entered")

@@ -136,14 +136,14 @@ def test_functions_without_an_audit_event_are_replaced_everywhere():
         sys.modules["__main__"].stored = os.setuid
         replace.protect_os()
         assert sys.modules["__main__"].stored is os.setuid
-        for name in _starts._unheard():
+        for name in _starts._without_event():
             module, function = name.split(".")
             try:
                 found = getattr(import_module(module), function)
             except (ImportError, AttributeError):
                 continue
             assert type(found) is _starts.StandIn, name
-        assert "_posixsubprocess.fork_exec" in _starts._unheard()
+        assert "_posixsubprocess.fork_exec" in _starts._without_event()
 
     as_root(body)
 
@@ -174,7 +174,7 @@ print(*{type(function).__name__ for function in (setuid, start, faulthandler.dum
 
 def test_every_starting_function_is_replaced_on_pypy(monkeypatch):
     monkeypatch.setattr(sys, "implementation", type(sys.implementation)(**{**vars(sys.implementation), "name": "pypy"}))
-    assert _starts._unheard() == list(_starts.STARTERS)
+    assert _starts._without_event() == list(_starts.STARTERS)
 
 
 def test_children_inherit_can_be_tightened_but_not_loosened():
@@ -379,7 +379,9 @@ def signature(function):
 
 
 #: The functions that are replaced in this Python, besides the calls of os.
-WITHOUT_EVENT = [f"{function.__module__}.{function.__name__}" for function in _starts._find(_starts._unheard())]
+WITHOUT_EVENT = [
+    f"{function.__module__}.{function.__name__}" for function in _starts._find_functions(_starts._without_event())
+]
 
 
 @pytest.mark.parametrize("name", [*OS_CALLS, *WITHOUT_EVENT])

@@ -417,27 +417,60 @@ static PyObject *get_changes(PyObject *object, void *unused)
 }
 
 static PyMethodDef guard_methods[] = {
-    {"__enter__", guard_enter, METH_NOARGS, "Switch the calling thread, and return the identity."},
-    {"__exit__", guard_exit, METH_VARARGS, "Restore the ids that the thread had on entry."},
+    {"__enter__", guard_enter, METH_NOARGS,
+     "__enter__($self, /)\n--\n\n"
+     "Switch the calling thread.\n"
+     "\n"
+     "Returns:\n"
+     "    The identity.\n"
+     "\n"
+     "Raises:\n"
+     "    IdentityRefused: As for impersonate(). Nothing changed.\n"
+     "    IdentityError: A step failed. ``state`` says what the thread is now.\n"
+     "    RuntimeError: The guard was entered before."},
+    {"__exit__", guard_exit, METH_VARARGS,
+     "__exit__($self, kind, error, trace, /)\n--\n\n"
+     "Restore the ids that the thread had on entry.\n"
+     "\n"
+     "Args:\n"
+     "    kind: Not used.\n"
+     "    error: Not used.\n"
+     "    trace: Not used.\n"
+     "\n"
+     "Raises:\n"
+     "    IdentityChanged: The thread had other ids than those that entering set. Its own ids are\n"
+     "        restored.\n"
+     "    ThreadTainted: The guard was entered in another thread, or an inner identity is still "
+     "held.\n"
+     "    IdentityError: A step failed. ``state`` says what the thread is now."},
     {"check", guard_check, METH_NOARGS,
-     "Whether the thread still has the ids, groups and capabilities that entering set."},
+     "check($self, /)\n--\n\n"
+     "Check the ids, groups and capabilities of the calling thread.\n"
+     "\n"
+     "If it finds a difference, leaving the guard raises an exception for it.\n"
+     "\n"
+     "Returns:\n"
+     "    Whether the thread still has those that entering set."},
     {"__aenter__", guard_await, METH_NOARGS,
-     "Raise TypeError: an identity cannot be held across await."},
+     "__aenter__($self, /)\n--\n\nRaise TypeError: an identity cannot be held across await."},
     {"__aexit__", guard_await, METH_VARARGS,
-     "Raise TypeError: an identity cannot be held across await."},
+     "__aexit__($self, /, *exception)\n--\n\nRaise TypeError: an identity cannot be held across "
+     "await."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef guard_attributes[] = {
-    {"changes", get_changes, NULL, "How many credential-changing system calls this guard has made.",
-     NULL},
+    {"changes", get_changes, NULL,
+     "The number of credential-changing system calls that this guard has made.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot guard_slots[] = {
     {Py_tp_doc,
-     (void *)"One entry into an identity, as impersonate() returns it: a context manager "
-             "that can be entered once."},
+     (void *)"One entry into an identity: the context manager that impersonate() returns.\n\n"
+             "A guard can be entered once. You cannot make one by hand or pickle it; its repr says "
+             "who\n"
+             "it is for and which thread holds it."},
     {Py_tp_dealloc, (void *)guard_dealloc},
     {Py_tp_repr, (void *)guard_repr},
     {Py_tp_methods, guard_methods},

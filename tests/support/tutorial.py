@@ -40,9 +40,9 @@ def offline(folder: Path) -> dict[str, str]:
     for path in Path(sysconfig.get_path("purelib")).iterdir():
         if not path.name.startswith(("replace", "libreplace")):
             (packages / path.name).symlink_to(path)
-    path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
+    programs = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
     # pip's option is --no-build-isolation, so its variable means the opposite of what it says.
-    return {"PYTHONPATH": str(packages), "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PATH": path}
+    return {"PYTHONPATH": str(packages), "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PATH": programs}
 
 
 class Shell:

@@ -429,9 +429,10 @@ else:
     raise AssertionError("impersonate() accepted an identity of the other copy")
 
 for name in own.__all__:
-    assert getattr(getattr(own, name), "__module__", own.__name__) == own.__name__, name
+    module = getattr(getattr(own, name), "__module__", own.__name__)
+    assert module == ("typing" if name in ("Level", "OnFailure") else own.__name__), name
 carol = own.Identity(80003, 80013)
-assert type(own.impersonate(carol, allow_process=True)).__module__ == own_native.__name__
+assert type(own.impersonate(carol, allow_process=True)) is own.Guard is not replace.Guard
 refused, failed = own.IdentityRefused("no", carol), own.ThreadTainted(1, carol, "verifying", "tainted")
 job, items = own.acting_as(carol, len, allow_process=True), own.impersonated(carol, [1], allow_process=True)
 for thing in (carol, refused, failed, job, items, own.IdentityExecutor, own.impersonate, own.setuid):
@@ -533,7 +534,7 @@ def test_vendored_package_contains_everything_but_c_files(beside, development):
         sys.executable, "-m", "host._vendor.replace", "config", "--cflags", env={"PYTHONPATH": str(site)}, cwd="/"
     )
     assert out.returncode == 1
-    assert "a larger project" in out.stderr
+    assert "a vendored copy" in out.stderr
 
 
 def test_embedding_page_blocks_are_project_files():

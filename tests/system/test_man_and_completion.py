@@ -111,7 +111,7 @@ def test_bash_completes_files(made, tmp_path):
     bash = made / "libreplace"
     assert complete(bash, tmp_path, "libreplace", "report", "o") == {"one.json", "other.json"}
     assert complete(bash, tmp_path, "libreplace", "report", "--html", "tw") == {"two.json"}
-    assert complete(bash, tmp_path, "libreplace", "compare", "one.json", "ot") == {"other.json"}
+    assert complete(bash, tmp_path, "libreplace", "compare", "one.json", "oth") == {"other.json"}
 
 
 @pytest.mark.parametrize(("shell", "name"), [("zsh", "_libreplace"), ("fish", "libreplace.fish")])

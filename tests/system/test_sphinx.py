@@ -125,7 +125,7 @@ def test_every_public_name_is_in_the_reference(built):
     missing = [
         name for name in replace.__all__ if f'id="replace.{name}"' not in text and f"libreplace_{name}" not in text
     ]
-    assert missing == ["SCOPE", "ffi", "lib"], "a constant and two objects of cffi's, told in sentences"
+    assert missing == ["ffi", "lib"], "two objects of cffi's, told in sentences"
     assert all(f"replace.{name}" in (DOCS / "reference.md").read_text() for name in missing)
 
 
@@ -137,3 +137,14 @@ def test_every_picture_is_in_a_page(built):
 
 def test_the_version_is_that_of_the_build(built):
     assert f"libreplace {replace.report()['version']}" in (built / "index.html").read_text()
+
+
+def test_the_reference_lists_parameters_and_links_the_types_of_options(built):
+    text = (built / "reference.html").read_text()
+    start = text.index('id="replace.impersonate"')
+    entry = text[start : text.index("</dl>", text.index("Raises", start))]
+    for name in ("Level", "OnFailure", "Guard"):
+        assert f'href="#replace.{name}"' in entry
+        assert f'id="replace.{name}"' in text
+    assert re.search(r"Parameters<.*<li><p><strong>identity</strong>.*Returns<.*Raises<", entry, re.S)
+    assert text.count(">Raises<") >= text.count('id="replace.set')

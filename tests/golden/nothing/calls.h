@@ -26,9 +26,10 @@ extern "C" {
 /**
  * libreplace_setuid() - none, ENOSYS; scope: none
  *
- * Set the effective user id; with privilege the real and the saved one too. EPERM: without
- * CAP_SETUID (CAP_SETGID for groups) an id is none of the present ones. EINVAL too where the id is
- * -1: it never means "unchanged" here. EINVAL: an id is not mapped in this user namespace.
+ * Set the effective user ID; with CAP_SETUID, also the real and saved user ID. EPERM: an id is not
+ * one of the thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is not mapped in this
+ * user namespace, or an id is -1 (here it never means "unchanged"). ENOSYS: this system has no
+ * such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
@@ -39,9 +40,9 @@ int libreplace_setuid(uid_t uid);
 /**
  * libreplace_seteuid() - none, ENOSYS; scope: none
  *
- * Set the effective user id alone. EPERM: without CAP_SETUID (CAP_SETGID for groups) an id is none
- * of the present ones. EINVAL too where the id is -1: it never means "unchanged" here. EINVAL: an
- * id is not mapped in this user namespace.
+ * Set the effective user ID only. EPERM: an id is not one of the thread's ids, and the thread
+ * lacks CAP_SETUID. EINVAL: an id is not mapped in this user namespace, or an id is -1 (here it
+ * never means "unchanged"). ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
@@ -52,9 +53,9 @@ int libreplace_seteuid(uid_t euid);
 /**
  * libreplace_setreuid() - none, ENOSYS; scope: none
  *
- * Set the real and the effective user id; -1 leaves one unchanged. EPERM: without CAP_SETUID
- * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
- * user namespace.
+ * Set the real and effective user ID. -1 leaves an id unchanged. EPERM: an id is not one of the
+ * thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is not mapped in this user
+ * namespace. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
@@ -65,9 +66,9 @@ int libreplace_setreuid(uid_t ruid, uid_t euid);
 /**
  * libreplace_setresuid() - none, ENOSYS; scope: none
  *
- * Set the real, effective and saved user id; -1 leaves one unchanged. EPERM: without CAP_SETUID
- * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
- * user namespace.
+ * Set the real, effective and saved user ID. -1 leaves an id unchanged. EPERM: an id is not one of
+ * the thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is not mapped in this user
+ * namespace. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
@@ -78,7 +79,8 @@ int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid);
 /**
  * libreplace_getresuid() - none, ENOSYS; scope: none
  *
- * Read the real, effective and saved user id of the calling thread. EFAULT: a bad pointer.
+ * Read the real, effective and saved user ID of the calling thread. EFAULT: a pointer is invalid.
+ * ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: getresuid(2); kernel/sys.c.
@@ -88,9 +90,10 @@ int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
 /**
  * libreplace_setfsuid() - none, ENOSYS; scope: none
  *
- * Set the user id that file system access is checked with, and verify it with a second call, since
- * the kernel reports no error. EPERM: the id is not what was asked for (no privilege, or not
- * mapped). EINVAL: the id is -1.
+ * Set the file system user ID, which the kernel checks file access with. The kernel reports no
+ * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
+ * no privilege, or the id is not mapped). EINVAL: the id is -1. ENOSYS: this system has no such
+ * call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsuid(2); kernel/sys.c.
@@ -100,19 +103,21 @@ int libreplace_setfsuid(uid_t fsuid);
 /**
  * libreplace_getfsuid() - none, ENOSYS; scope: none
  *
- * Read the user id that file system access is checked with.
+ * Read the file system user ID, which the kernel checks file access with. ENOSYS: this system has
+ * no such call.
  *
  * Return: 0, or -1 with errno set.
- * Source: setfsuid(2), which returns the present id when given -1.
+ * Source: setfsuid(2), which returns the present id if its argument is -1.
  */
 int libreplace_getfsuid(uid_t *fsuid);
 
 /**
  * libreplace_setgid() - none, ENOSYS; scope: none
  *
- * Set the effective group id; with privilege the real and the saved one too. EPERM: without
- * CAP_SETUID (CAP_SETGID for groups) an id is none of the present ones. EINVAL too where the id is
- * -1: it never means "unchanged" here. EINVAL: an id is not mapped in this user namespace.
+ * Set the effective group ID; with CAP_SETGID, also the real and saved group ID. EPERM: an id is
+ * not one of the thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is not mapped in
+ * this user namespace, or an id is -1 (here it never means "unchanged"). ENOSYS: this system has
+ * no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
@@ -123,9 +128,9 @@ int libreplace_setgid(gid_t gid);
 /**
  * libreplace_setegid() - none, ENOSYS; scope: none
  *
- * Set the effective group id alone. EPERM: without CAP_SETUID (CAP_SETGID for groups) an id is
- * none of the present ones. EINVAL too where the id is -1: it never means "unchanged" here.
- * EINVAL: an id is not mapped in this user namespace.
+ * Set the effective group ID only. EPERM: an id is not one of the thread's ids, and the thread
+ * lacks CAP_SETGID. EINVAL: an id is not mapped in this user namespace, or an id is -1 (here it
+ * never means "unchanged"). ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
@@ -136,9 +141,9 @@ int libreplace_setegid(gid_t egid);
 /**
  * libreplace_setregid() - none, ENOSYS; scope: none
  *
- * Set the real and the effective group id; -1 leaves one unchanged. EPERM: without CAP_SETUID
- * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
- * user namespace.
+ * Set the real and effective group ID. -1 leaves an id unchanged. EPERM: an id is not one of the
+ * thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is not mapped in this user
+ * namespace. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
@@ -149,9 +154,9 @@ int libreplace_setregid(gid_t rgid, gid_t egid);
 /**
  * libreplace_setresgid() - none, ENOSYS; scope: none
  *
- * Set the real, effective and saved group id; -1 leaves one unchanged. EPERM: without CAP_SETUID
- * (CAP_SETGID for groups) an id is none of the present ones. EINVAL: an id is not mapped in this
- * user namespace.
+ * Set the real, effective and saved group ID. -1 leaves an id unchanged. EPERM: an id is not one
+ * of the thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is not mapped in this user
+ * namespace. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
@@ -162,7 +167,8 @@ int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid);
 /**
  * libreplace_getresgid() - none, ENOSYS; scope: none
  *
- * Read the real, effective and saved group id of the calling thread. EFAULT: a bad pointer.
+ * Read the real, effective and saved group ID of the calling thread. EFAULT: a pointer is invalid.
+ * ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: getresgid(2); kernel/sys.c.
@@ -172,9 +178,10 @@ int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
 /**
  * libreplace_setfsgid() - none, ENOSYS; scope: none
  *
- * Set the group id that file system access is checked with, and verify it with a second call,
- * since the kernel reports no error. EPERM: the id is not what was asked for (no privilege, or not
- * mapped). EINVAL: the id is -1.
+ * Set the file system group ID, which the kernel checks file access with. The kernel reports no
+ * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
+ * no privilege, or the id is not mapped). EINVAL: the id is -1. ENOSYS: this system has no such
+ * call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsgid(2); kernel/sys.c.
@@ -184,19 +191,21 @@ int libreplace_setfsgid(gid_t fsgid);
 /**
  * libreplace_getfsgid() - none, ENOSYS; scope: none
  *
- * Read the group id that file system access is checked with.
+ * Read the file system group ID, which the kernel checks file access with. ENOSYS: this system has
+ * no such call.
  *
  * Return: 0, or -1 with errno set.
- * Source: setfsgid(2), which returns the present id when given -1.
+ * Source: setfsgid(2), which returns the present id if its argument is -1.
  */
 int libreplace_getfsgid(gid_t *fsgid);
 
 /**
  * libreplace_setgroups() - none, ENOSYS; scope: none
  *
- * Set the supplementary groups to the size (0 to NGROUPS_MAX) ids in list. EPERM: no CAP_SETGID,
- * or denied in this user namespace. EINVAL: too many, an id is -1 or not mapped. EFAULT: a bad
- * pointer.
+ * Set the supplementary groups. list has size ids, 0 to NGROUPS_MAX. EPERM: the thread lacks
+ * CAP_SETGID, or this user namespace denies setgroups. EINVAL: a group is not mapped in this user
+ * namespace, or is -1, or there are too many groups. EFAULT: a pointer is invalid. ENOSYS: this
+ * system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setgroups(2); kernel/groups.c.
@@ -206,9 +215,11 @@ int libreplace_setgroups(size_t size, const gid_t *list);
 /**
  * libreplace_initgroups() - none, ENOSYS; scope: none
  *
- * Set the supplementary groups to those that the group database lists for user, and group. The
- * look-up comes first, the one setgroups after it. ENOMEM: no room for the list; else as
- * libreplace_setgroups().
+ * Set the supplementary groups to those of a user in the group database, plus one group. The look-
+ * up comes first; one setgroups() call follows. EPERM: the thread lacks CAP_SETGID, or this user
+ * namespace denies setgroups. EINVAL: a group is not mapped in this user namespace, or is -1, or
+ * there are too many groups. ENOMEM: there is no memory for the list. ENOSYS: this system has no
+ * such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: initgroups(3), getgrouplist(3).
@@ -218,8 +229,9 @@ int libreplace_initgroups(const char *user, gid_t group);
 /**
  * libreplace_getgroups() - none, ENOSYS; scope: none
  *
- * Read the supplementary groups; returns how many there are. With size 0 it only counts. EINVAL:
- * size is smaller than that count.
+ * Read the supplementary groups. list has room for size ids. With size 0, the call only counts the
+ * groups. EINVAL: size is smaller than the number of groups, and not 0. ENOSYS: this system has no
+ * such call.
  *
  * Return: the number of groups, or -1 with errno set.
  * Source: getgroups(2); POSIX.1-2024 getgroups().
