@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Serve the files below one folder, by names that clients send. For servers whose library opens paths itself.
+"""Serve the files below one folder, by names that clients send. It is for servers whose library opens paths itself.
 
 The identity decides what a client may do with a file. This module decides which files a client can name: no name
 leads out of the folder or into /proc, and only regular files are opened. Each call resolves a name once, with

@@ -5,7 +5,8 @@
 usage: python cost_of_threads.py [THREADS ...]   (as root)
 
 "ours" is replace.setresuid and "libc" is os.setresuid. Each sets and resets the effective user ID in one thread
-while the other threads wait. The program prints the median of 7 rounds, and its ratio to the first number of threads.
+while the other threads wait. The program prints the median of 7 rounds, and the ratio to the median with the first
+number of threads.
 """
 
 import os

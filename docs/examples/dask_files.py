@@ -27,7 +27,7 @@ class Protect(WorkerPlugin):
 
 
 def create(path):
-    """Create a file. Runs as the user, in any thread of any worker."""
+    """Create a file. This runs as the user, in any thread of any worker."""
     with open(path, "x") as file:
         file.write("a user's\n")
     return os.getpid()
@@ -63,7 +63,7 @@ def main():
                 for number in range(files)
                 for user in USERS
             }
-            # pure=False: Dask must not answer from an earlier result. The user may have lost the right since.
+            # pure=False: Dask must not answer with an earlier result. The user may have lost the right to read it.
             futures = [client.submit(task, path, pure=False) for path, (_, task) in tasks.items()]
             pids = client.gather(futures)
             client.run(replace.assert_clean)  # every thread of every worker has the server's ids again

@@ -30,12 +30,12 @@ CHUNK = 1 << 16
 
 
 def opened(folder, path, mode):
-    """Open a regular file below the folder. Runs as the client."""
+    """Open a regular file below the folder. This runs as the client."""
     return open(path, mode, opener=lambda path, flags: replace.open_beneath(folder, path, flags, 0o666))
 
 
 def listed(folder, path):
-    """List the names in a folder below the served folder. Runs as the client."""
+    """List the names in a folder below the served folder. This runs as the client."""
     descriptor = replace.open_beneath(folder, path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return sorted(map(os.fsencode, os.listdir(descriptor)))

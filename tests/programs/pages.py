@@ -58,7 +58,7 @@ Every build writes one JSON document: what it found, what it decided, and why. T
 | `libreplace report --markdown` | a bug report |
 | `libreplace report --answers > answers.txt` | another build with the same verdict, by `-Dcross_answers=answers.txt` |
 | `libreplace report --json` | programs; the same as `replace.report()` in Python |
-| `libreplace compare A.json B.json ...` | two or more reports side by side, with the exit status of diff(1) |
+| `libreplace compare A.json B.json ...` | two or more reports side by side; exit status 1 if they differ |
 | the summary of `meson setup` | the verdict, at the end of the configure step |
 | `pkg-config --variable=scope libreplace` | build systems; also `backend`, `system`, `libc` |
 | `dependency('libreplace').get_variable('scope')` | a parent project in Meson; the same names |
@@ -74,21 +74,24 @@ file say what the build found.
 ## Where it is
 
 The build folder has a copy in `BUILD/replace/build_report.json`, also with `-Dpython=false`. This copy has everything,
-such as host names and paths: look at it before you publish it.
+also host names and paths: look at it before you publish it.
 
-The Python package contains another copy. It has no paths and no host names. It has the results of the run probes, with
-the kernel's release and the builder's effective uid, unless `SOURCE_DATE_EPOCH` is set: such a build must give the same
-files on every machine. The field `left_out` says what a copy leaves out.
+The Python package contains another copy. It has no paths and no host names. It has the results of the run probes (small
+programs that the build ran), with the kernel's release and the builder's effective uid. If `SOURCE_DATE_EPOCH` is set,
+it leaves these results out, because such a build must give the same files on every machine. The field `left_out` says
+what a copy leaves out.
 
 ## What a reader can rely on
 
-The schema (JSON Schema 2020-12) is installed as `replace/report.schema.json`. `schema_version` is 1. A reader accepts
-the versions that it knows and refuses all others. `libreplace report FILE` and `libreplace compare` then exit with 2.
+A *reader* is a program that reads reports. The schema (JSON Schema 2020-12) is installed as
+`replace/report.schema.json`. `schema_version` is 1. A reader accepts the versions that it knows and refuses all others.
+`libreplace report FILE` and `libreplace compare` refuse a file with exit status 2.
 
 Within one version:
 
 * Fields, questions, calls, steps of the decision, and keys of `options`, `machine` and `toolchain` are only **added**.
-  A new field is optional. A reader ignores fields that it does not know, and so does the schema.
+  A new field is optional. A reader ignores fields that it does not know, and the schema permits
+  them.
 * A field keeps its name, type and meaning. A question's `id` keeps its meaning. An enumeration keeps its values and
   gets no new ones.
 * Sentences for people (`rule`, `warnings`, `evidence`, the steps' `question` and `detail`) and programs (`source`,
@@ -96,8 +99,8 @@ Within one version:
 
 Any other change gives a new `schema_version`.
 
-The lists below are made from the schema, by `python tests/programs/pages.py`. Each type that they name has its own
-list. All fields are always present, except those marked *optional*.
+`python tests/programs/pages.py` makes the lists below from the schema. If the type of a field has a name such as
+`verdict`, the list with this name describes it. All fields are always present, except fields marked *optional*.
 """
 
 
