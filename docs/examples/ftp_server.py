@@ -174,7 +174,7 @@ def main():
         name, password, home = line.rstrip("\n").split(":")
         client = replace.Identity.from_user(name)
         if client.has_root:
-            parser.error(f"{name} has uid 0, gid 0 or group 0")
+            parser.error(f"{name} has uid 0, gid 0 or group 0; remove this user from {options.users.name}")
         authorizer.clients[name] = client, home
         authorizer.add_user(name, password, "/", perm="elradfmwMT")  # the file system checks the rights
 

@@ -177,7 +177,7 @@ def main():
     app = application(dict(line.rstrip("\n").split(":", 1) for line in options.users), options.folder)
     for name, client in app.config["clients"].items():
         if client.has_root:
-            parser.error(f"{name} has uid 0, gid 0 or group 0")
+            parser.error(f"{name} has uid 0, gid 0 or group 0; remove this user from {options.users.name}")
 
     mimetypes.init()  # otherwise the first GET does it, as its user
     replace.protect_os()
