@@ -177,7 +177,8 @@ def platforms() -> str:
         *table(("call", *OTHERS), other_calls()),
         "",
         "**Questions** of the build that these platforms answer differently. Each line names the platforms that",
-        "answer yes. Any other answer, such as the value of a macro, is in parentheses. Each id begins with `libreplace_`.",
+        "answer yes. Any other answer, such as the value of a macro, is in parentheses. Each id begins with",
+        "`libreplace_`.",
         "",
         *different_answers(),
     ]
