@@ -41,7 +41,7 @@ def long(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into build/docs."""
     session.install(".[docs]")
-    session.run("sphinx-build", "-W", "docs", "build/docs", *session.posargs)
+    session.run("sphinx-build", "-E", "-W", "docs", "build/docs", *session.posargs)
 
 
 @nox.session
