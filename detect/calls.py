@@ -25,8 +25,8 @@ class Face(NamedTuple):
 
     params: Tuple[Tuple[str, str, str], ...]  # (name, annotation, meaning)
     result: str  # annotation
-    returns: str = ""  # what it returns, for help()
-    raises: Tuple[Tuple[str, str], ...] = ()  # (exception, reason), beside OSError
+    returns: str = ""  # the result in words, for help()
+    raises: Tuple[Tuple[str, str], ...] = ()  # (exception, reason), in addition to OSError
 
 
 class Proof(NamedTuple):
@@ -40,8 +40,8 @@ class Proof(NamedTuple):
 class Call(NamedTuple):
     name: str  # uniform name; C adds the prefix libreplace_
     params: Tuple[Tuple[str, str], ...]  # (C type, name)
-    does: str  # what it does; the first sentence is the summary
-    errors: Tuple[Error, ...]  # beside ENOSYS
+    does: str  # the description; its first sentence is the summary
+    errors: Tuple[Error, ...]  # in addition to ENOSYS
     source: str  # the manual pages, standards and kernel files that say so
     in_c: str = ""  # a further sentence, about the C function's parameters
     kind: str = "setter"  # setter | getter
@@ -83,7 +83,7 @@ class Call(NamedTuple):
 
     @property
     def doc(self) -> str:
-        """What it does and its errors, in C."""
+        """The description and the errors, in C."""
         reasons = [(e.errno, ", or ".join(filter(None, (e.when, e.in_c)))) for e in (*self.errors, _ENOSYS)]
         sentences = (self.does, self.in_c, *(f"{errno}: {reason}." for errno, reason in reasons))
         return " ".join(filter(None, sentences))
@@ -102,7 +102,7 @@ def _ids(kind: str, *names: str) -> Tuple[Tuple[str, str], ...]:
 _ENOSYS = Error("ENOSYS", "this system has no such call")
 _UNMAPPED = "an id is not mapped in this user namespace"
 _BAD_POINTER = Error("EFAULT", in_c="a pointer is invalid")
-_MINUS_ONE = 'an id is -1 (here it never means "unchanged")'
+_MINUS_ONE = 'an id is -1 (here it never means "unchanged"), or is not mapped in this user namespace'
 
 
 def _family(x: str, t: str) -> List[Call]:
@@ -112,7 +112,7 @@ def _family(x: str, t: str) -> List[Call]:
     man = f"set{x}(2), setre{x}(2), setres{x}(2); POSIX.1-2024 set{x}(), sete{x}(), setre{x}(); kernel/sys.c"
     capability = f"CAP_SET{x.upper()}"
     denied = Error("EPERM", f"an id is not one of the thread's ids, and the thread lacks {capability}")
-    unmapped, invalid = Error("EINVAL", _UNMAPPED), Error("EINVAL", _UNMAPPED, _MINUS_ONE)
+    unmapped, invalid = Error("EINVAL", _UNMAPPED), Error("EINVAL", _MINUS_ONE)
     return [
         Call(
             "set" + x,
@@ -176,7 +176,7 @@ def _family(x: str, t: str) -> List[Call]:
             "a second call verifies the result.",
             (
                 Error("EPERM", "the kernel kept another id (the thread has no privilege, or the id is not mapped)"),
-                Error("EINVAL", in_c="the id is -1"),
+                Error("EINVAL", "the id is -1"),
             ),
             f"setfs{x}(2); kernel/sys.c",
             shape="set_and_compare",
@@ -203,7 +203,7 @@ def _family(x: str, t: str) -> List[Call]:
     ]
 
 
-_BAD_GROUPS = Error("EINVAL", "a group is not mapped in this user namespace", "is -1, or there are too many groups")
+_BAD_GROUPS = Error("EINVAL", "a group is -1 or is not mapped in this user namespace", "there are too many groups")
 _NO_SETGROUPS = Error("EPERM", "the thread lacks CAP_SETGID, or this user namespace denies setgroups")
 
 CALLS: Tuple[Call, ...] = tuple(
@@ -232,7 +232,7 @@ CALLS: Tuple[Call, ...] = tuple(
                 "None",
                 raises=(
                     ("ValueError", "There are too many groups."),
-                    ("OverflowError", "A group is not in 0..2**32-2."),
+                    ("OverflowError", "A group is out of range. 2**32-1 is out of range, too."),
                     ("TypeError", "``groups`` is not a sequence, or an item is not an integer."),
                 ),
             ),
@@ -262,7 +262,7 @@ CALLS: Tuple[Call, ...] = tuple(
                 "None",
                 raises=(
                     ("ValueError", "The name has a null byte."),
-                    ("OverflowError", "``gid`` is not in 0..2**32-2."),
+                    ("OverflowError", "``gid`` is out of range. 2**32-1 is out of range, too."),
                     ("TypeError", "An argument has the wrong type."),
                 ),
             ),

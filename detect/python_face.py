@@ -93,7 +93,7 @@ def docstring(call: Call) -> List[str]:
 
 
 def _method_doc(call: Call) -> str:
-    """What the C function has as its documentation: the signature and the docstring."""
+    """The doc string of the C function: its signature and the docstring."""
     names = [name for name, _ in parameters(call)]
     signature = f"{call.name}({', '.join(['$module', *names, '/'] if names else ['$module'])})\n--\n\n"
     return signature + "\n".join(docstring(call)) + "\n"

@@ -15,13 +15,13 @@ OTHERS = {
     "size": "number of ids in ``list``",
     "list": "the group IDs",
     "user": "name of the user",
-    "group": "one more group ID, usually the user's own",
+    "group": "one more group ID, normally the user's primary group",
 }
 STORED = {"size": "number of ids that fit into ``list``", "list": "where to store the group IDs"}
 
 
 def parameter(call, name):
-    """What a parameter of a call means; its name says it."""
+    """The meaning of a parameter, derived from its name."""
     if name in OTHERS:
         return OTHERS[name] if call.kind == "setter" else STORED[name]
     text = f"{KINDS[name.removesuffix(call.unit)]}{'user' if call.unit == 'uid' else 'group'} ID"

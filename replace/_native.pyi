@@ -31,8 +31,8 @@ def setuid(uid: SupportsIndex, /) -> None:
 
     Raises:
         OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
-            CAP_SETUID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
-            if this system has no such call.
+            CAP_SETUID; ``EINVAL`` if an id is -1 (here it never means "unchanged"), or is
+            not mapped in this user namespace; ``ENOSYS`` if this system has no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -51,8 +51,8 @@ def seteuid(euid: SupportsIndex, /) -> None:
 
     Raises:
         OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
-            CAP_SETUID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
-            if this system has no such call.
+            CAP_SETUID; ``EINVAL`` if an id is -1 (here it never means "unchanged"), or is
+            not mapped in this user namespace; ``ENOSYS`` if this system has no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -125,7 +125,8 @@ def setfsuid(fsuid: SupportsIndex, /) -> None:
 
     Raises:
         OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, or
-            the id is not mapped); ``ENOSYS`` if this system has no such call.
+            the id is not mapped); ``EINVAL`` if the id is -1; ``ENOSYS`` if this system has
+            no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -155,8 +156,8 @@ def setgid(gid: SupportsIndex, /) -> None:
 
     Raises:
         OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
-            CAP_SETGID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
-            if this system has no such call.
+            CAP_SETGID; ``EINVAL`` if an id is -1 (here it never means "unchanged"), or is
+            not mapped in this user namespace; ``ENOSYS`` if this system has no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -175,8 +176,8 @@ def setegid(egid: SupportsIndex, /) -> None:
 
     Raises:
         OSError: ``EPERM`` if an id is not one of the thread's ids, and the thread lacks
-            CAP_SETGID; ``EINVAL`` if an id is not mapped in this user namespace; ``ENOSYS``
-            if this system has no such call.
+            CAP_SETGID; ``EINVAL`` if an id is -1 (here it never means "unchanged"), or is
+            not mapped in this user namespace; ``ENOSYS`` if this system has no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -249,7 +250,8 @@ def setfsgid(fsgid: SupportsIndex, /) -> None:
 
     Raises:
         OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, or
-            the id is not mapped); ``ENOSYS`` if this system has no such call.
+            the id is not mapped); ``EINVAL`` if the id is -1; ``ENOSYS`` if this system has
+            no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -280,10 +282,10 @@ def setgroups(groups: Sequence[SupportsIndex], /) -> None:
 
     Raises:
         OSError: ``EPERM`` if the thread lacks CAP_SETGID, or this user namespace denies
-            setgroups; ``EINVAL`` if a group is not mapped in this user namespace;
+            setgroups; ``EINVAL`` if a group is -1 or is not mapped in this user namespace;
             ``ENOSYS`` if this system has no such call.
         ValueError: There are too many groups.
-        OverflowError: A group is not in 0..2**32-2.
+        OverflowError: A group is out of range. 2**32-1 is out of range, too.
         TypeError: ``groups`` is not a sequence, or an item is not an integer.
 
     Source: setgroups(2); kernel/groups.c.
@@ -301,11 +303,11 @@ def initgroups(username: str | bytes | os.PathLike[str], gid: SupportsIndex, /) 
 
     Raises:
         OSError: ``EPERM`` if the thread lacks CAP_SETGID, or this user namespace denies
-            setgroups; ``EINVAL`` if a group is not mapped in this user namespace;
+            setgroups; ``EINVAL`` if a group is -1 or is not mapped in this user namespace;
             ``ENOMEM`` if there is no memory for the list; ``ENOSYS`` if this system has no
             such call.
         ValueError: The name has a null byte.
-        OverflowError: ``gid`` is not in 0..2**32-2.
+        OverflowError: ``gid`` is out of range. 2**32-1 is out of range, too.
         TypeError: An argument has the wrong type.
 
     Source: initgroups(3), getgrouplist(3).
@@ -371,9 +373,9 @@ def open_beneath(
 ) -> int:
     """Open a file below a folder by a path that a client sent.
 
-    The kernel resolves the path as openat2(2) describes, so nobody can change the path
-    meanwhile. The kernel checks the permissions of the calling thread: call this function
-    while the thread holds an identity.
+    The kernel resolves the path in one call, openat2(2), so the path cannot change between a
+    check and the opening. The kernel checks the permissions of the calling thread: call this
+    function while the thread holds an identity.
 
     Args:
         dir_fd: Descriptor of the folder. AT_FDCWD (-100) is the working directory, which
@@ -385,8 +387,8 @@ def open_beneath(
             Resolve.BENEATH | Resolve.NO_MAGICLINKS. Without BENEATH or IN_ROOT the path may
             lead anywhere.
         regular: Open only a regular file, or with O_DIRECTORY a folder, and do not block.
-            With False, open any kind of file. A FIFO can then block the thread for as long
-            as nobody opens its other end.
+            With False, open any kind of file. A FIFO can then block the thread until another
+            process opens its other end.
 
     Returns:
         A file descriptor, which child processes do not inherit. os.fdopen() makes a file of
@@ -449,8 +451,8 @@ class Guard:
             trace: Not used.
 
         Raises:
-            IdentityChanged: The thread had other ids than those that entering set. Its own ids are
-                restored.
+            IdentityChanged: The thread did not have the ids that entering had set. It has its own
+                ids back.
             ThreadTainted: The guard was entered in another thread, or an inner identity is still held.
             IdentityError: A step failed. ``state`` says what the thread is now.
         """
@@ -461,7 +463,7 @@ class Guard:
         If it finds a difference, leaving the guard raises an exception for it.
 
         Returns:
-            Whether the thread still has those that entering set.
+            True if all of them are still as entering set them.
         """
 
     async def __aenter__(self) -> NoReturn:

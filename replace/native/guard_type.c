@@ -438,8 +438,8 @@ static PyMethodDef guard_methods[] = {
      "    trace: Not used.\n"
      "\n"
      "Raises:\n"
-     "    IdentityChanged: The thread had other ids than those that entering set. Its own ids are\n"
-     "        restored.\n"
+     "    IdentityChanged: The thread did not have the ids that entering had set. It has its own\n"
+     "        ids back.\n"
      "    ThreadTainted: The guard was entered in another thread, or an inner identity is still "
      "held.\n"
      "    IdentityError: A step failed. ``state`` says what the thread is now."},
@@ -450,7 +450,7 @@ static PyMethodDef guard_methods[] = {
      "If it finds a difference, leaving the guard raises an exception for it.\n"
      "\n"
      "Returns:\n"
-     "    Whether the thread still has those that entering set."},
+     "    True if all of them are still as entering set them."},
     {"__aenter__", guard_await, METH_NOARGS,
      "__aenter__($self, /)\n--\n\nRaise TypeError: an identity cannot be held across await."},
     {"__aexit__", guard_await, METH_VARARGS,

@@ -27,9 +27,9 @@ extern "C" {
  * libreplace_setuid() - libc, setuid; scope: process
  *
  * Set the effective user ID; with CAP_SETUID, also the real and saved user ID. EPERM: an id is not
- * one of the thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is not mapped in this
- * user namespace, or an id is -1 (here it never means "unchanged"). ENOSYS: this system has no
- * such call.
+ * one of the thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is -1 (here it never
+ * means "unchanged"), or is not mapped in this user namespace. ENOSYS: this system has no such
+ * call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
@@ -41,8 +41,8 @@ int libreplace_setuid(uid_t uid);
  * libreplace_seteuid() - libc, seteuid; scope: process
  *
  * Set the effective user ID only. EPERM: an id is not one of the thread's ids, and the thread
- * lacks CAP_SETUID. EINVAL: an id is not mapped in this user namespace, or an id is -1 (here it
- * never means "unchanged"). ENOSYS: this system has no such call.
+ * lacks CAP_SETUID. EINVAL: an id is -1 (here it never means "unchanged"), or is not mapped in
+ * this user namespace. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
@@ -115,9 +115,9 @@ int libreplace_getfsuid(uid_t *fsuid);
  * libreplace_setgid() - libc, setgid; scope: process
  *
  * Set the effective group ID; with CAP_SETGID, also the real and saved group ID. EPERM: an id is
- * not one of the thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is not mapped in
- * this user namespace, or an id is -1 (here it never means "unchanged"). ENOSYS: this system has
- * no such call.
+ * not one of the thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is -1 (here it never
+ * means "unchanged"), or is not mapped in this user namespace. ENOSYS: this system has no such
+ * call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
@@ -129,8 +129,8 @@ int libreplace_setgid(gid_t gid);
  * libreplace_setegid() - libc, setegid; scope: process
  *
  * Set the effective group ID only. EPERM: an id is not one of the thread's ids, and the thread
- * lacks CAP_SETGID. EINVAL: an id is not mapped in this user namespace, or an id is -1 (here it
- * never means "unchanged"). ENOSYS: this system has no such call.
+ * lacks CAP_SETGID. EINVAL: an id is -1 (here it never means "unchanged"), or is not mapped in
+ * this user namespace. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
@@ -203,8 +203,8 @@ int libreplace_getfsgid(gid_t *fsgid);
  * libreplace_setgroups() - libc, setgroups; scope: process
  *
  * Set the supplementary groups. list has size ids, 0 to NGROUPS_MAX. EPERM: the thread lacks
- * CAP_SETGID, or this user namespace denies setgroups. EINVAL: a group is not mapped in this user
- * namespace, or is -1, or there are too many groups. EFAULT: a pointer is invalid. ENOSYS: this
+ * CAP_SETGID, or this user namespace denies setgroups. EINVAL: a group is -1 or is not mapped in
+ * this user namespace, or there are too many groups. EFAULT: a pointer is invalid. ENOSYS: this
  * system has no such call.
  *
  * Return: 0, or -1 with errno set.
@@ -217,7 +217,7 @@ int libreplace_setgroups(size_t size, const gid_t *list);
  *
  * Set the supplementary groups to those of a user in the group database, plus one group. The look-
  * up comes first; one setgroups() call follows. EPERM: the thread lacks CAP_SETGID, or this user
- * namespace denies setgroups. EINVAL: a group is not mapped in this user namespace, or is -1, or
+ * namespace denies setgroups. EINVAL: a group is -1 or is not mapped in this user namespace, or
  * there are too many groups. ENOMEM: there is no memory for the list. ENOSYS: this system has no
  * such call.
  *
