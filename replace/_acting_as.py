@@ -35,7 +35,10 @@ _coroutine = _never()
 _coroutine.close()
 # types.GeneratorType, CoroutineType, AsyncGeneratorType
 _LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine), type(_stream()))
-_ADVICE = "its body would run as the server, not as the user; use replace.impersonated(), or return a value"
+_ADVICE = (
+    "its body would run later, as the server; for a generator use replace.impersonated(), otherwise use a plain "
+    "function that returns a value"
+)
 #: Attributes that a call takes from its function, as functools.wraps() does.
 _METADATA = ("__module__", "__name__", "__qualname__", "__doc__")
 _MISSING = object()
@@ -62,7 +65,7 @@ def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
     if isinstance(result, _LAZY_TYPES):
         if hasattr(result, "close"):  # an asynchronous generator has none; it is closed when the last reference goes
             result.close()
-        raise TypeError(f"{function!r} returned something lazy ({type(result).__name__}): {_ADVICE}")
+        raise TypeError(f"{function!r} returned an object of type {type(result).__name__}: {_ADVICE}")
 
 
 def _eager(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -90,9 +93,9 @@ class acting_as:  # noqa: N801  (used like a function)
         unknown: No other keyword arguments are accepted. Bind those of the function with functools.partial.
 
     Raises:
-        TypeError: An argument is wrong, or ``function`` is a generator or coroutine function. When you call the result,
-            the reason is that the function returned a generator or coroutine. Its body would run later, as the server,
-            so it is closed as the user.
+        TypeError: An argument is wrong, or ``function`` is a generator or coroutine function. A call of the result
+            raises it if the function returns a generator or coroutine. The body would run later, as the server, so the
+            generator or coroutine is closed as the user.
         ValueError: An option is wrong.
         IdentityRefused: As for :func:`impersonate`, at once or when you call the result.
         IdentityError: A step of the call failed. ``state`` says what the thread is now.
@@ -117,8 +120,8 @@ class acting_as:  # noqa: N801  (used like a function)
         check_identity(identity, allow_root)
         if unknown:
             raise TypeError(
-                f"{', '.join(sorted(unknown))}: not an option of impersonate(); "
-                "for keyword arguments of the function use functools.partial"
+                f"unknown option: {', '.join(sorted(unknown))}; to pass keyword arguments to the function, use "
+                "functools.partial"
             )
         self._options = changed_options(level, allow_root, allow_process, on_restore_failure)
         self.identity, self.__wrapped__ = identity, function
@@ -203,7 +206,7 @@ async def run_as(
 
 
 def _in_worker(call: acting_as, args: tuple[Any, ...]) -> Any:
-    """Call it, unless earlier code has entered an identity in this worker and never left it."""
+    """Run the call, unless earlier code has entered an identity in this worker and never left it."""
     if depth():
         raise IdentityRefused(
             "this worker thread of the event loop still holds an identity that earlier code entered and never left; "

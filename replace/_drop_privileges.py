@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """drop_privileges(): the whole process becomes another user for good.
 
-The calls of os are libc's, which change all threads. drop_privileges() needs this. It is fatal while a thread is
-switched, so _native.alone() runs each call: it refuses the call if a thread is switched, and lets no thread enter
-meanwhile.
+The calls of os are libc's, which change all threads, as drop_privileges() needs. But while a thread is switched, they
+abort the process or make that thread root. So _native.alone() runs each call: it refuses the call if a thread is
+switched, and no thread can enter an identity during the call.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ def alone_or_refused(function: Callable[..., Any], args: tuple[Any, ...], action
     result = alone(function, args)
     if result is NotImplemented:
         switched = active()
-        reason = f"{switched} of them hold an identity" if switched else "another such call is running"
-        raise IdentityRefused(f"{action} changes every thread, and {reason}; try again when this has ended")
+        reason = "another such call is running; try again later"
+        if switched:
+            held = (
+                "1 thread holds an identity or is" if switched == 1 else f"{switched} threads hold an identity or are"
+            )
+            reason = f"{held} tainted; try again when no such thread is left"
+        raise IdentityRefused(f"{action} changes every thread, and {reason}")
     return result
 
 
@@ -42,7 +47,8 @@ def drop_privileges(identity: Identity, *, allow_root: bool = False) -> None:
     """Become another user for good, in all threads of the process.
 
     The call sets the groups, gids and uids with libc's process-wide calls and drops the capabilities of the calling
-    thread. Then it reads the credentials of all threads from the kernel, and checks that it cannot become root again.
+    thread. Then it reads the credentials of all threads from the kernel, and checks that the process cannot become root
+    again.
     The audit event is ``replace.drop`` (identity).
 
     Args:

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 #: The state of a thread, or of the process, after a failure.
 UNCHANGED, ROLLED_BACK, TAINTED = map(state_name, (STATE_IDLE, STATE_ROLLED_BACK, STATE_TAINTED))
 
+#: State -> its words in a message. STATE_TAINTED has a subject: the thread or the process.
+_NOW = {
+    UNCHANGED: "nothing changed",
+    ROLLED_BACK: "the ids are rolled back",
+    "restored": "the thread has its own ids back",
+    "for good": "this process has become the user of that identity for good",
+}
+
 
 class IdentityError(OSError):
     """A step of entering or leaving an identity failed.
@@ -46,12 +54,13 @@ class IdentityError(OSError):
     """
 
     _subject = "the thread"
-    hint = "`libreplace verify --explain` says what is permitted here"
+    hint = "run as root, or with CAP_SETUID and CAP_SETGID; `libreplace verify --explain` says what is permitted here"
 
     def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
         self.identity, self.step, self.state, self._where = identity, step, state, where
         hint = "fakeroot fakes libc's calls, not the kernel's; run without it" if fakeroot_is_loaded() else self.hint
-        parts = (f"{os.strerror(error)} in {step}", where, f"{self._subject} is {state}", hint)
+        now = _NOW.get(state, f"{self._subject} is {state}")
+        parts = (f"{step}: {os.strerror(error)}", where, now, hint)
         super().__init__(error, "; ".join(filter(None, parts)))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,14 +98,14 @@ class ForkedUnderIdentity(IdentityError):
 
 
 class DropFailed(IdentityError):
-    """drop_privileges() failed: a thread has not become the user, or could become root again.
+    """drop_privileges() failed: a step failed, a thread has not become the user, or it could become root again.
 
     If ``state`` is ``"unchanged"`` or ``"rolled back"``, the process has the ids from before. If it is ``"tainted"``,
     some ids may have changed; end the process.
     """
 
     _subject = "the process"
-    hint = "if it is tainted, end it"
+    hint = f"{IdentityError.hint}; end the process if it is tainted"
 
 
 class IdentityRefused(RuntimeError):
@@ -173,8 +182,14 @@ def _name(thread: int) -> str:
     return f"{known.name!r}" if known is not None else f"{thread}"
 
 
-def _where(entered: int) -> str:
-    """Why an exit came in the wrong order."""
+def _where(step: int, entered: int) -> str:
+    """Why the step was refused; empty if its name says this."""
+    if step == STEP_REFUSED:
+        return "the thread is tainted by an earlier failure, so it cannot enter an identity"
+    if step == STEP_FORKED:
+        return "this process was forked while the thread held an identity"
+    if step != STEP_ORDER:
+        return ""
     if entered == get_ident():
         return "the thread still holds an identity that was entered inside this one"
     return f"the identity was entered in thread {_name(entered)}, and this is thread {_name(get_ident())}"
@@ -185,4 +200,4 @@ def failure(error: int, identity: object, step: int, state: int, thread: int) ->
     if step == STEP_REFUSED and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == STEP_REFUSED or state == STATE_TAINTED else _KINDS.get(step, IdentityError)
-    return kind(error, identity, step_name(step), state_name(state), _where(thread) if step == STEP_ORDER else "")
+    return kind(error, identity, step_name(step), state_name(state), _where(step, thread))

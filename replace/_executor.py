@@ -11,7 +11,6 @@ import os
 import threading
 import weakref
 from concurrent.futures import Executor, Future
-from concurrent.futures.thread import BrokenThreadPool
 from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
 from ._native import is_itself
-from ._pool import Home, Pool, Task, TaskFuture, exiting, supervisors
+from ._pool import Home, Pool, Task, TaskFuture, broken_pool, exiting, supervisors
 from ._threads import difference_from_main
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class IdentityExecutor(Executor):
             )
         with pool.lock:
             if pool.broken is not None:
-                raise BrokenThreadPool(f"a worker could not start: {pool.broken!r}") from pool.broken
+                raise broken_pool(pool.broken)
             if pool.closed:
                 when = "interpreter shutdown" if exiting.is_set() else "shutdown"
                 raise RuntimeError(f"cannot schedule new futures after {when}")
@@ -169,6 +168,7 @@ class IdentityExecutor(Executor):
         Raises:
             TypeError: As for :meth:`submit`.
             IdentityRefused: As for :meth:`submit`.
+            BrokenThreadPool: As for :meth:`submit`.
             RuntimeError: As for :meth:`submit`.
         """
         return self.bound(identity).map(function, *iterables, **options)

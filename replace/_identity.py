@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Identity: the ids and groups that a thread can take.
 
-An identity has only numbers, so a switch needs no look-up: a name service may start threads, open sockets or need
+An identity has only numbers, so a switch needs no look-up: a name service may start threads, open sockets or take
 seconds. _impersonate.py makes the switch.
 """
 
@@ -60,7 +60,7 @@ class Identity:
     _hash: int
 
     def __init__(self, uid: SupportsIndex, gid: SupportsIndex, groups: Iterable[SupportsIndex] = ()) -> None:
-        if isinstance(groups, (str, bytes)):
+        if isinstance(groups, (str, bytes)) or not _is_iterable(groups):
             raise TypeError(f"groups should be an iterable of integers, not {type(groups).__name__}")
         numbers = group_numbers(groups)
         put = object.__setattr__
@@ -108,7 +108,7 @@ class Identity:
         changes of the peer's ids do not count. If another process inherits or receives the socket, the credentials
         stay those of the process that made it.
 
-        Without SO_PEERGROUPS (Linux before 4.13, or a build with such headers), the groups come from the group
+        Without SO_PEERGROUPS (Linux before 4.13, or a build with older headers), the groups come from the group
         database. A RuntimeWarning says so once.
 
         Args:
@@ -191,6 +191,10 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"Identity(uid={self.uid}, gid={self.gid}, groups={self.groups})"
+
+
+def _is_iterable(thing: object) -> bool:
+    return hasattr(type(thing), "__iter__") or hasattr(type(thing), "__getitem__")
 
 
 def _groups_in_database(uid: int) -> tuple[int, ...]:

@@ -92,14 +92,14 @@ def _lazy_frame_refused(identity: Identity, flags: int, /) -> IdentityRefused:
     """The exception for an entry in the frame of a generator or coroutine: another thread or task may resume it."""
     if flags & _GENERATOR:
         return IdentityRefused(
-            "a generator would hold it across yield, where other code runs, and another thread may resume it; use "
-            "`impersonated(...)`, or `acting_as(...)()` for a part without yield; across_yield=True permits it if the "
-            "thread that enters always resumes the generator",
+            "a generator would hold the identity across yield, where other code runs, and another thread may resume "
+            "the generator; use `impersonated(...)`, or `acting_as(...)()` for a part without yield; across_yield=True "
+            "permits this, if the thread that enters always resumes the generator",
             identity,
         )
     return IdentityRefused(
-        "a coroutine would hold it across await, where other tasks run; use `await run_as(...)`, or `acting_as(...)()` "
-        "for a plain function",
+        "a coroutine would hold the identity across await, where other tasks run; use `await run_as(...)`, or "
+        "`acting_as(...)()` for a plain function",
         identity,
     )
 

@@ -312,7 +312,7 @@ class Pool:
                 return True
 
     def choose(self, worker: Worker) -> Task:
-        """Take a waiting task: of the worker's identity TURNS times in a row, then of the longest waiting one."""
+        """Take a waiting task: TURNS times of the worker's identity, then of the identity that waited longest."""
         waiting, identity = self.waiting, worker.identity
         queue = waiting.get(identity) if identity is not None else None
         if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
@@ -338,7 +338,7 @@ class Pool:
                 self.order()
             self.orders.put(worker)  # hold the lock: the supervisor ends when no worker and no order is left
         if task is not None and task.future.running():
-            task.future.set_exception(problem or RuntimeError("the worker has ended before the end of this task"))
+            task.future.set_exception(problem or RuntimeError("the worker thread ended during this task"))
         elif task is not None and task.future.cancelled():
             with suppress(RuntimeError):  # the future was notified before
                 task.future.set_running_or_notify_cancel()
@@ -349,10 +349,8 @@ class Pool:
             self.broken = problem
             tasks = self.withdraw()
         for task in tasks:
-            error = BrokenThreadPool(f"a worker could not start: {problem!r}")
-            error.__cause__ = problem
             if task.future.set_running_or_notify_cancel():
-                task.future.set_exception(error)
+                task.future.set_exception(broken_pool(problem))
 
     # ---- Shutting down
 
@@ -425,6 +423,15 @@ class Pool:
                     self.hand_over()
                     return
             self.spoil(problem)
+
+
+def broken_pool(cause: BaseException) -> BrokenThreadPool:
+    """The exception for a task that no worker can run."""
+    error = BrokenThreadPool(
+        f"a worker could not start ({type(cause).__name__}: {cause}); remove the cause, and create a new executor"
+    )
+    error.__cause__ = cause
+    return error
 
 
 supervisors: weakref.WeakKeyDictionary[Pool, threading.Thread] = weakref.WeakKeyDictionary()

@@ -26,7 +26,7 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
 
     The child has its own session, so it cannot type into the server's terminal (ioctl_tty(2), TIOCSTI). It inherits the
     server's standard files, environment, working directory and session keyring. Pass ``stdin``, ``stdout``, ``stderr``,
-    ``env`` and ``cwd`` to change them. The user can stop or trace the child, so waiting for it may take long.
+    ``env`` and ``cwd`` to change them. The user can stop or trace the child, so it may take long until the child ends.
 
     Args:
         identity: The user that the child becomes.
@@ -54,8 +54,8 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     options.setdefault("start_new_session", True)
     if running_loop():
         raise IdentityRefused(
-            "popen_as() waits for the child, the user can stop the child, and an event loop runs in this thread; call "
-            "it in a worker thread: `await asyncio.to_thread(popen_as, ...)`",
+            "an event loop runs in this thread, and popen_as() waits for the child, which the user can stop; call it "
+            "in a worker thread, for example `await asyncio.to_thread(popen_as, ...)`",
             identity,
         )
     if SCOPE != "thread":

@@ -77,7 +77,7 @@ def _start_time(number: int, text: bytes) -> int:
         raise ProcessLookupError
     if flags & _KERNEL_THREAD:
         raise IdentityRefused(
-            f"{number} is a thread of the kernel; it works for other processes, and their ids are unknown; refuse it"
+            f"thread {number} belongs to the kernel; it works for other processes, whose ids are unknown; refuse it"
         )
     return started
 

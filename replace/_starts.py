@@ -50,8 +50,8 @@ STARTERS = {
 _EVENTS = frozenset(event for event in STARTERS.values() if event) | {"subprocess.Popen"}
 _HEARD = "replace.refuse_starts"
 
-starting = _local()  # .popen: the object whose process popen_as() starts in this thread
-#: Each decides whether a start with this name is refused, in a thread that holds an identity.
+starting = _local()  # .popen: the Popen object with which popen_as() starts a process in this thread
+#: Functions: each says whether a start with this name is refused in a thread that holds an identity.
 _refusing: list[Callable[[str], bool]] = []
 _done = {"heard": False, "replaced": False}
 _lock = allocate_lock()
@@ -60,7 +60,7 @@ _lock = allocate_lock()
 def refuse_starts(refuses: Callable[[str], bool]) -> None:
     """From now on, refuse each start for which refuses(name) is true, in threads that hold an identity.
 
-    Raises IdentityRefused if another audit hook vetoes the hook of this package. That would then not see starts.
+    Raises IdentityRefused if another audit hook vetoes the hook of this package, which needs it to see starts.
     """
     if refuses in _refusing:
         return
@@ -128,7 +128,8 @@ def _refuse(starter: str, caller: FrameType) -> None:
     if not is_itself() and any(refuses(starter) for refuses in _refusing) and not _is_popen_as(starter, caller):
         raise IdentityRefused(
             f"{starter} is refused in a thread that holds an identity, because a new thread or process would inherit "
-            "the identity; start a process with replace.popen_as(), use a replace.IdentityExecutor, or start it outside"
+            "the identity; start a process with replace.popen_as(), give the work to a replace.IdentityExecutor, or "
+            "start it after the thread has left the identity"
         )
 
 

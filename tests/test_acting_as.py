@@ -91,7 +91,7 @@ def test_generator_and_coroutine_functions_are_refused_at_once(function):
 def test_lazy_result_is_refused():
     def body():
         for function in (lambda: generates(), lambda: awaits()):
-            with pytest.raises(TypeError, match="its body would run as the server"):
+            with pytest.raises(TypeError, match="its body would run later, as the server"):
                 acting_as(ALICE, function)()
 
     as_root(body)
@@ -178,7 +178,7 @@ def test_lazy_result_is_closed_as_the_user():
         return iterator
 
     def body():
-        with pytest.raises(TypeError, match="something lazy"):
+        with pytest.raises(TypeError, match="an object of type"):
             acting_as(ALICE, lazy)()
         return seen
 
@@ -215,5 +215,5 @@ def test_run_as_is_refused_in_a_tainted_thread():
 
 
 def test_acting_as_refuses_keyword_arguments_of_the_function():
-    with pytest.raises(TypeError, match="encoding: not an option of impersonate.*functools.partial"):
+    with pytest.raises(TypeError, match="unknown option: encoding; .*functools.partial"):
         replace.acting_as(ALICE, open, encoding="utf-8")

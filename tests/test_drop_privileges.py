@@ -74,9 +74,9 @@ def test_drop_works_with_65536_groups():
 
 def test_drop_is_refused_while_a_thread_is_switched():
     def body():
-        with impersonate(BOB), pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
+        with impersonate(BOB), pytest.raises(replace.IdentityRefused, match="1 thread holds an identity"):
             drop_privileges(ALICE)
-        with switched_elsewhere(BOB), pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
+        with switched_elsewhere(BOB), pytest.raises(replace.IdentityRefused, match="1 thread holds an identity"):
             drop_privileges(ALICE)
         drop_privileges(ALICE)
         assert ids() == IDS_OF_ALICE

@@ -387,7 +387,7 @@ def test_executor_refuses_bad_arguments_at_once():
                 with pytest.raises(TypeError, match="generator or coroutine"):
                     pool.submit(ALICE, lazy)
             for lazy, kind in ((generator, "generator"), (stream, "async_generator")):
-                with pytest.raises(TypeError, match=rf"returned something lazy \({kind}\)"):
+                with pytest.raises(TypeError, match=rf"returned an object of type {kind}:"):
                     pool.submit(ALICE, lambda lazy=lazy: lazy()).result()
             with pytest.raises(replace.IdentityRefused, match="allow_root=True"):
                 pool.submit(Identity(80001, 80011, [0]), os.getpid)

@@ -163,7 +163,7 @@ def test_lib_and_the_package_count_the_same_switched_threads():
         thread = threading.Thread(target=work)
         thread.start()
         entered.wait()
-        with pytest.raises(replace.IdentityRefused, match="1 of them hold an identity"):
+        with pytest.raises(replace.IdentityRefused, match="1 thread holds an identity"):
             replace.drop_privileges(ALICE)
         leave.set()
         thread.join()

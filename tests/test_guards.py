@@ -478,7 +478,7 @@ def test_thread_that_cannot_restore_its_ids_is_tainted():
         assert caught.value.state == "tainted"
         with pytest.raises(replace.ThreadTainted):
             impersonate(BOB).__enter__()
-        with pytest.raises(replace.IdentityRefused, match="1 of them"):
+        with pytest.raises(replace.IdentityRefused, match="1 thread"):
             replace.drop_privileges(ALICE)
 
     if os.uname().machine == "x86_64":

@@ -415,7 +415,7 @@ def is_kernel_thread(number):
 def test_of_process_refuses_a_kernel_thread():
     if not os.path.exists("/proc/2/stat") or not is_kernel_thread(2):
         return  # a container does not see kernel threads
-    with pytest.raises(IdentityRefused, match="a thread of the kernel"):
+    with pytest.raises(IdentityRefused, match="belongs to the kernel"):
         Identity.of_process(2)
 
 
@@ -427,7 +427,7 @@ def test_of_process_refuses_an_io_uring_worker():
         if ring < 0:
             return "refused"
         (worker,) = (thread.tid for thread in replace.thread_credentials() if thread.tid != os.getpid())
-        with pytest.raises(IdentityRefused, match="a thread of the kernel"):
+        with pytest.raises(IdentityRefused, match="belongs to the kernel"):
             Identity.of_process(worker)
         os.close(ring)
         return "worked"

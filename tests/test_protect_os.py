@@ -29,7 +29,7 @@ from replace._drop_privileges import OS_CALLS
 def test_os_call_raises_while_a_thread_is_switched(name):
     arguments = {"setgroups": ([7],), "setresuid": (0, 0, 0)}.get(name, (0,))
     if replace.SCOPE == "thread":
-        with pytest.raises(replace.IdentityRefused, match=f"os.{name} changes every thread, and 1 of them"):
+        with pytest.raises(replace.IdentityRefused, match=f"os.{name} changes every thread, and 1 thread"):
             call_in_other_thread(lambda: getattr(os, name)(*arguments), protect=True)
 
 
