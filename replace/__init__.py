@@ -6,7 +6,7 @@ Act as a user:
     impersonate         act as another user in the calling thread, in a ``with`` block
     acting_as           make a callable that runs a function as another user
     impersonated        iterate as another user
-    Identity            a user's ids and groups: from a name, a socket, a process or numbers
+    Identity            a user's ids and groups, from a name, a socket, a process or numbers
     Account             a user's entry in the user database
     Guard               the type of the object that impersonate() returns
     Level, OnFailure    the types of two options
@@ -23,7 +23,7 @@ Files and processes:
 Whole process:
     drop_privileges     become another user for good
     protect_os          turn calls that would break identities into exceptions
-    preload             import modules at start that would be imported under an identity
+    preload             import modules at start, before a thread needs them under an identity
 
 Look and check:
     assert_clean        check that all threads have the same ids
@@ -34,8 +34,8 @@ Look and check:
 
 Exceptions:
     IdentityRefused     refused before anything changed
-    IdentityError       a step failed; CapabilitiesRemain, ThreadTainted, IdentityChanged,
-                        ForkedUnderIdentity and DropFailed are kinds of it
+    IdentityError       a step failed; its subclasses are CapabilitiesRemain, ThreadTainted,
+                        IdentityChanged, ForkedUnderIdentity and DropFailed
     ThreadsDiffer       threads have different ids
 
 The calls underneath:
@@ -159,7 +159,7 @@ __all__ = [
 ]
 
 
-#: Name -> module, loaded on first use: typing, threading, concurrent.futures and cffi cost more than this package.
+#: Name -> module, loaded on first use: typing, threading, concurrent.futures and cffi load slower than this package.
 _LATER = {
     "Account": "._account",
     "IdentityExecutor": "._executor",

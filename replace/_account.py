@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Account: a user's entry in the user and group databases.
 
-This file is loaded on first use, because typing costs more than this package.
+This file is loaded on first use, because typing loads slower than the rest of this package.
 """
 
 from typing import NamedTuple, SupportsIndex

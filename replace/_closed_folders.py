@@ -40,7 +40,7 @@ def way_to(path: str) -> list[str]:
 
 
 def closed_at(path: str, way: list[str]) -> str:
-    """The place on the way that the calling thread has no right to read; "" if it can read the file or folder.
+    """The first folder or file on the way that the calling thread cannot read; "" if it can read the path.
 
     Raises OSError for other reasons than a missing permission.
     """
@@ -87,8 +87,9 @@ def warn_of_closed_folders() -> None:
     thread.join()
     if closed:
         warnings.warn(
-            f"users cannot read {', '.join(closed)}; imports under an identity will fail: call replace.preload() with "
-            "the modules that you need, or move Python; check with `libreplace verify --as USER`",
+            f"users cannot read {', '.join(closed)}; imports under an identity will fail: "
+            "call replace.preload() with the modules that you need, or move Python; check with "
+            "`libreplace verify --as USER`",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -84,7 +84,7 @@ def impersonated(
     allow_process: bool = False,
     on_restore_failure: OnFailure = "taint",
 ) -> Iterator[T]:
-    """Iterate as another user. Use it for generators and for response bodies of WSGI.
+    """Iterate as another user, for example over a generator or a response body of WSGI.
 
     The thread holds the identity only during each next() and close(). Between two items it has its own ids, so another
     thread may take the next item, or drop the iterator.

@@ -9,7 +9,7 @@ import sys
 
 
 def explained(error: ImportError, package: str, folder: str) -> ImportError:
-    """The exception to raise in place of one that importing _native raised."""
+    """Make the exception that replaces the one from the import of _native."""
     return ImportError(_reason(error, package, os.path.abspath(folder)), name=error.name, path=error.path)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Level and OnFailure: the types of impersonate()'s options, for annotations.
 
-This file is loaded on first use, because typing costs more than this package.
+This file is loaded on first use, because typing loads slower than the rest of this package.
 """
 
 from typing import Literal
@@ -14,12 +14,12 @@ Level.__doc__ = """The type of ``level``, which says which ids of the thread cha
 
 * ``"shielded"``, the default: The effective ids are the user's. The real user ID is an id that nobody has, so the
   user cannot send signals to the server.
-* ``"effective"``: The effective ids are the user's, the real user ID is the server's. A child that executes a program
-  inside can become root.
+* ``"effective"``: The effective ids are the user's, the real user ID is the server's. A program that is started under
+  the identity can become root.
 * ``"real"``: The real and effective ids are the user's. The user can kill the server.
 * ``"filesystem"``: Only the file system ids are the user's. Everything but file access uses the server's ids.
 
-In each level, the supplementary groups are the user's. See :doc:`levels`.
+At each level, the supplementary groups are the user's. See :doc:`levels`.
 
 Source: credentials(7), kill(2), execve(2).
 """

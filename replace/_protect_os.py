@@ -32,7 +32,7 @@ def protect_os(*, children: Literal["refuse", "inherit"] = "refuse") -> None:
     You cannot undo the call. A later call can only add protection. The call replaces functions in all modules, under
     any name.
 
-    It does not see:
+    The protection does not cover:
 
     * calls and threads of C libraries, of PAM and of ctypes;
     * functions that were stored before in a class, a closure or a default argument;
@@ -41,19 +41,19 @@ def protect_os(*, children: Literal["refuse", "inherit"] = "refuse") -> None:
     A ThreadPoolExecutor queues a task before it starts a thread. If this start is refused, submit() raises, but another
     worker may still run the task.
 
-    The audit event is ``replace.refuse_starts``, with ``children="refuse"``.
+    With ``children="refuse"``, the call raises the audit event ``replace.refuse_starts``.
 
     Args:
         children: ``"refuse"``; or ``"inherit"``, to allow starts of threads and processes under an identity. They
-            inherit the identity. A program that is started inside has the real uid of every switched thread, so it can
-            kill the server.
+            inherit the identity. A program that is started under it has the real uid of every switched thread, so it
+            can kill the server.
 
     Warns:
         RuntimeWarning: Once, if ordinary users cannot read an entry of sys.path. Imports under an identity will fail.
 
     Raises:
         ValueError: ``children`` has another value. Nothing changed.
-        IdentityRefused: Another audit hook vetoes the hook of this package, which then would not see starts.
+        IdentityRefused: Another audit hook vetoes the hook of this package, which needs it to see starts.
     """
     if children not in ("refuse", "inherit"):
         raise ValueError(f"children should be refuse or inherit, not {children!r}")

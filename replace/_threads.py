@@ -69,7 +69,7 @@ def difference_from_main() -> str:
     own, other = ThreadCredentials(0, mine), ThreadCredentials(0, main)
     found = [f"uids {own.uids} and {other.uids}"] if own.uids != other.uids else []
     found += [f"gids {own.gids} and {other.gids}"] if own.gids != other.gids else []
-    found += ["other groups"] if own.groups != other.groups else []
+    found += ["different groups"] if own.groups != other.groups else []
     return ", ".join(found)
 
 
@@ -102,7 +102,7 @@ def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
 def assert_clean() -> None:
     """Check that all threads of this process have the ids and groups of the main thread.
 
-    Threads that hold an identity differ. So do threads that such a thread started, and io_uring workers of the kernel
+    Threads that hold an identity differ. So do threads that such a thread started, and the kernel's io_uring workers
     that it set up. The result may miss a thread that switches during the check. On systems other than Linux, threads
     cannot differ.
 
