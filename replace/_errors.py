@@ -40,6 +40,13 @@ _NOW = {
 }
 
 
+#: Error number of a refused change of ids -> advice, before the hint.
+_ADVICE = {
+    _errno.EPERM: "run as root, or with CAP_SETUID and CAP_SETGID",
+    _errno.EINVAL: "map the ids of the identity in this user namespace",
+}
+
+
 class IdentityError(OSError):
     """A step of entering or leaving an identity failed.
 
@@ -54,13 +61,16 @@ class IdentityError(OSError):
     """
 
     _subject = "the thread"
-    hint = "run as root, or with CAP_SETUID and CAP_SETGID; `libreplace verify --explain` says what is permitted here"
+    hint = "`libreplace verify --explain` says what is permitted here"
 
     def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
         self.identity, self.step, self.state, self._where = identity, step, state, where
-        hint = "fakeroot fakes libc's calls, not the kernel's; run without it" if fakeroot_is_loaded() else self.hint
-        now = _NOW.get(state, f"{self._subject} is {state}")
-        parts = (f"{step}: {os.strerror(error)}", where, now, hint)
+        now, advice, hint = _NOW.get(state, f"{self._subject} is {state}"), "", self.hint
+        if fakeroot_is_loaded():
+            hint = "fakeroot fakes libc's calls, not the kernel's; run without it"
+        elif type(self) in (IdentityError, DropFailed) and state != TAINTED:
+            advice = _ADVICE.get(error, "")
+        parts = (f"{step}: {os.strerror(error)}", where, now, advice, hint)
         super().__init__(error, "; ".join(filter(None, parts)))
 
     def __reduce__(self) -> tuple[Any, ...]:
