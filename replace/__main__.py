@@ -64,7 +64,7 @@ def _epilog(statuses: dict[int, str], example: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     top = parser()
-    top.epilog = EPILOG  # here, since argparse-manpage would make a section "COMMENTS" of it
+    top.epilog = EPILOG  # not in parser(): argparse-manpage would print it as a section "COMMENTS"
     arguments = top.parse_args(argv)
     if arguments.command is None:
         top.print_help(sys.stderr)

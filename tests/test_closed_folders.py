@@ -113,7 +113,7 @@ def test_verify_as_names_the_entry_and_the_closing_folder(place, how):
     assert out.returncode == 1, out.stdout + out.stderr
     (line,) = [line for line in out.stdout.splitlines() if f"user nobody can read {entry} " in line]
     assert line.startswith("FAIL sys.path[")
-    end = f"({entry} is closed)" if closing == entry else f"({entry} is closed by the folder {closing})"
+    end = f"(cannot read {entry})" if closing == entry else f"(cannot read {entry}: cannot enter the folder {closing})"
     assert line.endswith(end), line
     assert "replace.preload()" in out.stdout.splitlines()[-1]
 
@@ -148,10 +148,10 @@ def test_verify_as_reports_closed_folders_in_json_and_tap(place):
     document = json.loads(verify("--as", "nobody", "--json", path=entry).stdout)
     (check,) = [check for check in document["checks"] if str(entry) in check["claim"]]
     assert (document["exit_status"], document["user"], check["status"]) == (1, "nobody", "contradicted")
-    assert check["detail"] == f"{entry} is closed by the folder {closing}"
+    assert check["detail"] == f"cannot read {entry}: cannot enter the folder {closing}"
     tap = verify("--as", "nobody", "--tap", path=entry).stdout
     assert tap.startswith("TAP version 14\n1..")
-    assert f'message: "{entry} is closed by the folder {closing}"' in tap
+    assert f'message: "cannot read {entry}: cannot enter the folder {closing}"' in tap
 
 
 @pytest.mark.parametrize("user", ["no-such-user", "4000000001", "99999999999999", "9" * 5000, "-1", "", "²"], ids=len)

@@ -96,7 +96,7 @@ def test_schema_allows_unknown_fields_and_requires_known_ones():
     ("text", "why"),
     [
         (None, "cannot read .*: No such file"),
-        ("{", "is not a report: Expecting"),
+        ("{", r"is not a report: it is not JSON \(Expecting"),
         ("\xff", "is not a report: .*utf-8"),
         ("[]", "no schema_version"),
         ('{"verdict": {}}', "no schema_version"),

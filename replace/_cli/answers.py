@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from .documents import machine
+from .documents import REACH, machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def as_answers(document: dict[str, Any]) -> str:
     verdict, options = document["verdict"], document["options"]
     lines = [
         f"# libreplace {document['version']}, {machine(document)}: {verdict['backend']} back end, "
-        f"a call changes one {verdict['scope']}.",
+        f"a call changes {REACH[verdict['scope']]}.",
         "# With the same headers, this command leads to the same verdict:",
         f"#   meson setup BUILD -Dcredentials={options.get('credentials', 'auto')} -Dcross_answers=THIS_FILE",
     ]
@@ -29,7 +29,8 @@ def as_answers(document: dict[str, Any]) -> str:
         lines.append(f"# {found}")
         if names.get(question["answer"]) not in (answer, None):
             lines.append(
-                f"# The result of a run does not decide, but an answer in this file does. {answer} keeps the verdict."
+                "# A result of a run does not change the verdict, but an answer in this file does. "
+                f"{answer} leads to the same verdict."
             )
         lines.append(f"{question['question']}: {answer}")
     return "\n".join(lines)

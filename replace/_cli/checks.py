@@ -91,7 +91,7 @@ def _missing(name: str, folder: int) -> str | None:
     try:
         getattr(_native, name)(*EXPECTED[name][0] if name in EXPECTED else ())
     except OSError as error:
-        must(error.errno == errno.ENOSYS, f"{error} instead of ENOSYS")
+        must(error.errno == errno.ENOSYS, f"the call failed with {error}, not with ENOSYS")
     else:
         raise AssertionError("the call succeeded, but the build says that it does not exist")
     must(observe(folder) == before, "the failed call changed an id")
@@ -322,5 +322,5 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
             checks.append(Check(name, claim, partial(_setter, name, call["scope"])))
     reaches = verdict["libc"] != "bionic"
     claim = f"libc's own call changes {'every thread' if reaches else 'only one thread'}"
-    claim += ", the reason for this library" if thread and reaches else ""
+    claim += ", which is the reason for this library" if thread and reaches else ""
     return [*checks, Check("libc", claim, partial(_libc_reaches, reaches))]

@@ -20,26 +20,31 @@ SCHEMA_VERSION = 1
 #: A value of the field left_out: this copy has no results of run probes.
 RUNS = "results of run probes"
 
+#: The scope of a call -> what the call changes, in words.
+REACH = {"thread": "one thread", "process": "the whole process"}
+
+_HINT = "a report is the output of `libreplace report --json`, or BUILD/replace/build_report.json"
+
 
 class NotAReport(Exception):
     """A file is not a report that this version can read. The text says which file, and why."""
 
 
 def load(path: str) -> dict[str, Any]:
-    """The report in a file.  Raises NotAReport."""
+    """The report in a file. Raises NotAReport."""
     try:
         with open(path, encoding="utf-8") as file:
             document: dict[str, Any] = json.load(file)
     except OSError as error:
         raise NotAReport(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deeply
-        raise NotAReport(f"{path} is not a report: {error}") from error
+        raise NotAReport(f"{path} is not a report: it is not JSON ({error}); {_HINT}") from error
     if not isinstance(document, dict) or not {"schema_version", "verdict"} <= document.keys():
-        raise NotAReport(f"{path} is not a report: it has no schema_version or no verdict")
+        raise NotAReport(f"{path} is not a report: it has no schema_version or no verdict; {_HINT}")
     if document["schema_version"] != SCHEMA_VERSION:
         raise NotAReport(
             f"{path} has schema_version {document['schema_version']}; libreplace "
-            f"{report()['version']} can read only {SCHEMA_VERSION}"
+            f"{report()['version']} can read only {SCHEMA_VERSION}; use the version of libreplace that wrote the file"
         )
     return document
 

@@ -12,14 +12,13 @@ from itertools import groupby
 from string import Template
 
 from .._build import package_file
-from .documents import machine
+from .documents import REACH, machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 BACKENDS = {"syscall": "raw system calls", "libc": "libc's calls", "refused": "an error"}
-REACH = {"thread": "one thread", "process": "the whole process"}
 GROUPS = {
     "run": "Probes that were run",
     "link": "Probes that were linked",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .documents import machine
+from .documents import REACH, machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def as_markdown(document: dict[str, Any]) -> str:
     verdict = document["verdict"]
     lines = [
         f"### libreplace {code(document['version'])}: {code(verdict['backend'])} back end, "
-        f"a call changes one {verdict['scope']}",
+        f"a call changes {REACH[verdict['scope']]}",
         "",
         f"- rule: {code(verdict['rule'])}",
         f"- built for: {code(machine(document))}",

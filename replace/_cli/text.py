@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .documents import REACH
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -28,7 +30,7 @@ def as_text(document: dict[str, Any]) -> str:
     """The report for people: the verdict, the rule, the calls, then each question."""
     verdict = document["verdict"]
     lines = [
-        f"libreplace {document['version']}: {verdict['backend']} back end, a call changes one {verdict['scope']}",
+        f"libreplace {document['version']}: {verdict['backend']} back end, a call changes {REACH[verdict['scope']]}",
         f"rule: {verdict['rule']}",
         f"system {verdict['system']}, libc {verdict['libc']} {verdict['libc_version']}".rstrip(),
         "",

@@ -23,9 +23,10 @@ HELP = "show the credentials of every thread of a process"
 DESCRIPTION = """\
 Show the ids, groups and capabilities of every thread of a process.
 
-They come from the kernel (/proc). A * marks each thread that differs from the main thread. Such a thread holds an
-identity, or another thread started it while holding one. Kernel threads of io_uring (iou-sqp-*, iou-wrk-*) keep the
-ids of the thread that created them. Capabilities are hexadecimal, as in /proc; `capsh --decode=` prints their names."""
+The command reads them from the kernel (/proc). A * marks each thread that differs from the main thread. Such a thread
+holds an identity, or another thread started it while holding one. Kernel threads of io_uring (iou-sqp-*, iou-wrk-*)
+keep the ids of the thread that created them. Capabilities are hexadecimal, as in /proc; `capsh --decode=` prints their
+names."""
 EXIT_STATUS = {
     0: "every thread has the main thread's credentials",
     1: "a thread differs from the main thread",

@@ -68,7 +68,7 @@ def _is_open(paths: list[str], user: Identity, folder: int) -> None:
         raise NotHere(f"this is root, but the switch is refused: {error}") from None
     for path, way in ways.items():
         closed = closed_at(path, way)
-        must(not closed, f"{path} is closed" if closed == way[-1] else f"{path} is closed by the folder {closed}")
+        must(not closed, f"cannot read {path}" + ("" if closed == way[-1] else f": cannot enter the folder {closed}"))
 
 
 def _is_relative(entry: str, folder: int) -> None:

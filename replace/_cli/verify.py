@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from .._build import report
 from . import checks, explain, user_checks
 from .completion import USER, complete_as
+from .documents import REACH
 from .observe import NotHere
 from .text import say, table
 
@@ -27,15 +28,15 @@ _SECONDS = 30  # for one check
 
 HELP = "check the build's decision on this machine"
 DESCRIPTION = """\
-Switch ids in child processes, and compare them with the build's decision.
+Switch ids in child processes, and compare the results with the build's decision.
 
 Run it as root to run every check. The ids of the command itself never change.
 
 With --as USER, it checks instead that USER can read the files that Python needs for an import. An import under USER's
 identity runs with USER's ids. A child process becomes USER and opens every entry of sys.path, the standard library,
 the interpreter and the files of this package. The output names each path that USER cannot read, and the folder in
-the path that USER cannot enter. It also names each relative entry of sys.path, which is dangerous. The command checks
-its own sys.path, so run it with the server's Python and PYTHONPATH."""
+the path that USER cannot enter. It also names each relative entry of sys.path, because such an entry is dangerous. The
+command checks its own sys.path, so run it with the server's Python and PYTHONPATH."""
 EXIT_STATUS = {
     0: "every claim was proved",
     1: "a claim is wrong; with --as, USER cannot read a file, or an entry of sys.path is relative",
@@ -142,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif people:
         say(
             f"libreplace {document['version']}: {verdict['backend']} back end; "
-            f"claim: a call changes one {verdict['scope']}\nrule: {verdict['rule']}\n"
+            f"claim: a call changes {REACH[verdict['scope']]}\nrule: {verdict['rule']}\n"
         )
     elif form == "tap":
         say(f"TAP version 14\n1..{len(plan)}")
@@ -216,7 +217,7 @@ def _words(scope: str, counts: dict[str, int]) -> str:
     if counts[CONTRADICTED]:
         return "CONTRADICTED: do not use this build on this machine"
     if counts[NOT_RUN]:
-        return "no claim is wrong, but some checks could not run; run this as root, or use --explain"
+        return "no claim is wrong, but some checks could not run; run this as root, or use --explain to see why"
     if scope == "thread":
         return "proved: a switch in one thread does not change other threads"
     return "proved: a switch in one thread changes the whole process"
@@ -225,9 +226,10 @@ def _words(scope: str, counts: dict[str, int]) -> str:
 def _words_about(user: str, counts: dict[str, int]) -> str:
     if counts[CONTRADICTED]:
         return (
-            f"imports under the identity of user {user} can fail, or are dangerous: make the folders readable, move "
-            "Python, or call replace.preload() at program start with all modules that are imported later"
+            f"imports under the identity of user {user} can fail, or are dangerous: let the user read these "
+            "files and enter these folders, move Python to another folder, or call replace.preload() at program start "
+            "with all modules that are imported later"
         )
     if counts[NOT_RUN]:
-        return "some checks could not run; run this as root, or use --explain"
+        return "some checks could not run; run this as root, or use --explain to see why"
     return f"proved: user {user} can read Python's files, so imports under that identity can succeed"

@@ -1,8 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Writes the generated parts of the docs: report.md from the report's schema, the questions in packaging.md from
-detect/questions.py, the calls and answers in platforms.md from the golden answers, and man-sections.txt, which
-argparse-manpage includes into the man page, from the subcommands.
+"""Writes the generated parts of the docs.
+
+report.md is made from the report's schema, the questions in packaging.md from detect/questions.py, and the calls and
+answers in platforms.md from the golden answers. man-sections.txt is made from the subcommands; argparse-manpage
+includes it into the man page.
 
 usage: python tests/programs/pages.py   (with the package installed)
 
@@ -68,8 +70,8 @@ Every build writes one JSON document: what it found, what it decided, and why. T
 the steps of the decision, and the program, command and result of each question.
 
 `--answers` writes the answers that lead to the same verdict with the same headers and options. They can differ from
-what the build found, because the result of a run does not decide, but an answer given by hand does. Comments in the
-file say what the build found.
+what the build found, because the result of a run does not change the verdict, but an answer given by hand does.
+Comments in the file say what the build found.
 
 ## Where it is
 
