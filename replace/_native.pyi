@@ -398,10 +398,12 @@ def open_beneath(
         OSError: An errno of os.open(), or one of these: EXDEV (the path leads out of the
             folder), ELOOP (a magic link, or another link that resolve or O_NOFOLLOW
             forbids), ENXIO (regular: a FIFO, a socket or a device), EISDIR (regular: a
-            folder, without O_DIRECTORY), EAGAIN (each of 17 attempts met a rename elsewhere
-            or a lease), ENOSYS (Linux before 5.6, a seccomp filter, another system, or a
-            build without SYS_openat2; no weaker method is tried), EINVAL (unknown flags, or
-            flags that contradict each other). The exception has filename.
+            folder, without O_DIRECTORY), EAGAIN (each of 17 attempts failed because a file
+            or folder somewhere was renamed at the same time, or because another process
+            holds a lease on the file), ENOSYS (Linux before 5.6, a seccomp filter, another
+            system, or a build without SYS_openat2; no weaker method is tried), EINVAL
+            (unknown flags, or flags that contradict each other). The exception's filename is
+            the path.
         TypeError: An argument has the wrong type; a bool is not accepted as an integer.
         ValueError: The path has a null byte.
         OverflowError: A number is out of range.

@@ -47,8 +47,8 @@ enum {
 int libreplace_get_capabilities(struct libreplace_capabilities *set)
 {
 	struct header header = {VERSION_3, 0};
-	struct words data[2] = {{0, 0, 0},
-	                        {0, 0, 0}}; /* valgrind sees only the first one written */
+	/* set to zero because valgrind believes that capget(2) writes only the first element */
+	struct words data[2] = {{0, 0, 0}, {0, 0, 0}};
 
 	if (syscall(SYS_capget, &header, data) != 0)
 		return -1;

@@ -39,9 +39,10 @@ static void choose_ids(const struct libreplace_identity *identity, int level,
 }
 
 /*
- * Walk to the ids of the entry. If the user namespace does not map LIBREPLACE_SHIELD_UID,
- * setresuid(2) fails with EINVAL. Then try 65535, which systemd's list of ids reserves, and which
- * is the last id in the usual map of a container. If that is not mapped either, refuse the entry.
+ * Change the thread's ids to those of the entry. If the user namespace does not map
+ * LIBREPLACE_SHIELD_UID, setresuid(2) fails with EINVAL. Then try 65535, which systemd's list of
+ * ids reserves, and which is the last id in the usual map of a container. If that is not mapped
+ * either, refuse the entry.
  */
 static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, uid_t user)
 {
@@ -199,9 +200,11 @@ static int has_id(const struct libreplace_ids *ids, uid_t uid)
 
 /*
  * Whether the thread could return from the ids in @set to those in @before. Without CAP_SETUID,
- * setresuid(2) accepts only ids that the thread already has. libreplace_walk() first sets the
- * privileged user ID, which gives the capability back. If that ID is its target, it sets all three
- * ids at once instead. A server without root raises its capabilities. Source: setresuid(2).
+ * setresuid(2) accepts only ids that the thread already has. On the way back, libreplace_walk()
+ * first sets the effective user ID to the privileged one, which gives the capability back. But if
+ * @before has the privileged user ID as its effective ID, one call sets all three ids without the
+ * capability. A server without root can always return, because libreplace_walk() raises its
+ * capabilities first. Source: setresuid(2).
  */
 static int can_return(const struct libreplace_ids *before, const struct libreplace_ids *set)
 {

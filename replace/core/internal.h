@@ -17,8 +17,8 @@
 
 /**
  * struct libreplace_thread - the state that the library keeps for one thread
- * @top:	innermost entry, or NULL. Only compared, never followed: its memory may be freed
- * @token:	token of the innermost entry. Compared as well: another guard may have the address
+ * @top:	innermost entry, or NULL. Only compare the pointer: its memory may be freed
+ * @token:	token of the innermost entry; another guard may have the same address as @top
  * @last:	last token that was used: an address in this thread's storage, plus a counter
  * @depth:	number of entries that the thread holds
  * @tainted:	see libreplace_tainted()
@@ -109,8 +109,8 @@ LIBREPLACE_HIDDEN int libreplace_walk(struct libreplace_guard *guard, struct lib
 
 /* ---- capabilities_*.c: on a kernel without capabilities, these succeed and do nothing */
 
-/* Read the effective, permitted and inheritable set. Return, also of the next three functions: 0,
- * or -1 with errno set. */
+/* Read the effective, permitted and inheritable set. Return: 0, or -1 with errno set; the same is
+ * true for the next three functions. */
 LIBREPLACE_HIDDEN int libreplace_get_capabilities(struct libreplace_capabilities *set);
 /* Make all permitted capabilities effective, so that the thread can change its ids. */
 LIBREPLACE_HIDDEN int libreplace_raise_capabilities(const struct libreplace_capabilities *held);

@@ -24,7 +24,7 @@ struct how {
 };
 
 /* The kernel checks the size argument first, so size 0 fails with EINVAL. A seccomp filter does not
- * look at it; those of old Docker versions answer EPERM. */
+ * look at the size: the filters of old Docker versions make openat2() always fail with EPERM. */
 static int kernel_has_openat2(void)
 {
 	return syscall(SYS_openat2, 0L, 0L, 0L, 0L) == -1 && errno == EINVAL;

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * For kernels or headers without openat2(2). There is no weaker substitute: if a program checked
- * the parts of a path one by one, somebody could change the path meanwhile. open_beneath_linux.c is
- * for Linux.
+ * the parts of a path one by one, another process could change the path meanwhile.
+ * open_beneath_linux.c is for Linux.
  */
 #include <errno.h>
 #include "internal.h"

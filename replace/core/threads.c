@@ -66,7 +66,8 @@ int libreplace_alone(void)
 	return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
 }
 
-/* In this file, because a linker takes only referenced files from a static library. */
+/* This function is in this file because a linker takes only referenced files from a static library.
+ */
 __attribute__((constructor)) static void start(void)
 {
 	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;

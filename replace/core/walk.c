@@ -45,7 +45,7 @@ int libreplace_read_ids(struct libreplace_guard *guard, struct libreplace_ids *i
 {
 	int size = libreplace_getgroups((int)guard->room, groups);
 
-	/* getgroups(2): EINVAL if the list is too short; with room for 0, only the number */
+	/* getgroups(2): EINVAL if the list is too short; size 0 returns only the number */
 	if ((size < 0 && errno == EINVAL) || size > (int)guard->room)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
 	if (size < 0 || libreplace_getresuid(&ids->ruid, &ids->euid, &ids->suid) != 0 ||

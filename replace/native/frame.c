@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Finds out whether a plain function calls __enter__(), or a generator or coroutine. Uses
+ * Finds out what calls __enter__(): a plain function, or a generator or coroutine. Uses
  * attributes of frames where the limited API has no function.
  */
 #include "native.h"

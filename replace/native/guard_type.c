@@ -27,7 +27,7 @@ typedef struct {
 	int used;                       /* was entered, so it cannot be entered again */
 	int across_yield;               /* a generator or coroutine may enter */
 	int state;                      /* a copy of guard->state, for guard_repr() */
-	unsigned forks;                 /* the variable forks on entry */
+	unsigned forks;                 /* the number of forks on entry */
 	unsigned long thread;           /* the thread that entered, as threading.get_ident() */
 	LIBREPLACE_GUARD(inside, ROOM);
 } Guard;
@@ -197,8 +197,10 @@ static int may_enter(Guard *self, int plain)
 static int enter(Guard *self, int plain)
 {
 	if (__atomic_exchange_n(&self->used, 1, __ATOMIC_SEQ_CST)) {
-		PyErr_SetString(PyExc_RuntimeError,
-		                "this guard was entered before; call impersonate() for another");
+		PyErr_SetString(
+		    PyExc_RuntimeError,
+		    "this guard was entered before, and each guard can be entered once; call "
+		    "impersonate() again");
 		return -1;
 	}
 	if (!may_enter(self, plain))

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include "native.h"
 
-/* With the message of os.setgroups(). */
+/* Raise the exception of os.setgroups(). */
 static PyObject *too_many_groups(void)
 {
 	PyErr_SetString(PyExc_ValueError, "too many groups");

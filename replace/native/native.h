@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * Declarations that the files of native/ share; not installed. module.c has the module and most of
- * its functions, guard_type.c the type Guard, frame.c looks at the code that enters, open_beneath.c
- * opens files, peer_linux.c reads the peer of a socket, convert.c converts arguments and results.
+ * its functions. guard_type.c has the type Guard, and frame.c looks at the code that enters.
+ * open_beneath.c opens files, and peer_linux.c reads the peer of a socket. convert.c converts
+ * arguments and results.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -41,8 +42,8 @@ struct native_state {
 
 /*
  * Run a statement, and release the GIL around it if it may block. Raw setters never block, so they
- * keep the GIL: beside 4 busy threads, entering and leaving takes 58 us with the GIL, and 31 ms if
- * it is released. libc's setters wait for other threads.
+ * keep the GIL: while 4 other threads are busy, entering and leaving takes 58 us with the GIL, and
+ * 31 ms if it is released. libc's setters wait for other threads.
  */
 #define UNLOCKED_IF(blocks, statement)                                                             \
 	do {                                                                                       \
@@ -68,7 +69,7 @@ int native_to_id(PyObject *object, unsigned *id, const char *kind);
  */
 int native_fakeroot_is_loaded(void);
 /* Return None if @result, the result of a call, is 0. Otherwise set OSError from errno, which must
- * still be that of the call. */
+ * still have the value that the call set. */
 PyObject *native_nothing(int result);
 /* Return a tuple of ids. */
 PyObject *native_ids(Py_ssize_t count, const unsigned *values);

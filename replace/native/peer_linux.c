@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Asks the kernel who is at the other end of a Unix socket. This is in C because Python's
+ * Asks the kernel which user is at the other end of a Unix socket. This is in C because Python's
  * getsockopt() returns at most 1024 bytes (256 groups), and because Python has no SO_PEERGROUPS,
  * whose number differs between architectures. peer_none.c is for other kernels.
  */
@@ -29,8 +29,9 @@ static int read_credentials(int fd, struct ucred *peer)
 
 	if (read_option(fd, SO_DOMAIN, &domain) != 0 || read_option(fd, SO_TYPE, &type) != 0) {
 		if (errno == ENOTSOCK)
-			PyErr_SetString(PyExc_TypeError,
-			                "socket should be a socket, not another open file");
+			PyErr_SetString(
+			    PyExc_TypeError,
+			    "socket should be a socket, but it is another kind of open file");
 		else
 			PyErr_SetFromErrno(PyExc_OSError);
 		return 0;

@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * Tells a running program what was built. The build report, the variables of the .pc file and the
- * variables of the Meson dependency say the same. For the compiler, calls.h defines
- * LIBREPLACE_THREAD_SCOPE and LIBREPLACE_BACKEND. The build writes build_info.c from its answers.
+ * variables of the Meson dependency say the same. To decide at compile time, use
+ * LIBREPLACE_THREAD_SCOPE and LIBREPLACE_BACKEND of calls.h. The build writes build_info.c from its
+ * answers.
  */
 #ifndef LIBREPLACE_BUILD_INFO_H
 #define LIBREPLACE_BUILD_INFO_H
@@ -16,7 +17,7 @@ extern "C" {
 /**
  * libreplace_build_info() - one fact about the build, or all facts
  * @name:	"version", "backend" (syscall or libc), "scope" (thread or process), "system" or
- *		"libc"; NULL for all facts, one line name=value for each
+ *		"libc"; NULL for all facts, each as a line name=value
  *
  * Return: a constant string; NULL for an unknown name. Later versions may add names.
  */

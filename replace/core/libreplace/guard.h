@@ -27,9 +27,9 @@ extern "C" {
 /**
  * enum libreplace_level - which ids an entry changes
  * @LIBREPLACE_LEVEL_SHIELDED:	the effective user ID becomes the user's. The real user ID becomes
- *	an id that nobody has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map
- *	that one. Use this level unless you need another. The user cannot signal the process, and a
- *	program that the thread executes cannot get the old ids back
+ *	an id that no user has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map
+ *	LIBREPLACE_SHIELD_UID. Use this level unless you need another. The user cannot signal the
+ *	process, and a program that the thread executes cannot get the old ids back
  * @LIBREPLACE_LEVEL_EFFECTIVE:	the effective user ID becomes the user's. SIGIO works. But a
  *	program that the thread executes can get the old ids back, and access(2) answers for the
  *	old user ID
@@ -49,8 +49,8 @@ enum libreplace_level {
 	LIBREPLACE_LEVEL_FILESYSTEM = 3,
 };
 
-/* The real user ID at LIBREPLACE_LEVEL_SHIELDED: an id that nobody has. It is not -1, not the id of
- * nobody (65534) and not systemd's 32-bit id of nobody (4294967294). */
+/* The real user ID at LIBREPLACE_LEVEL_SHIELDED: an id that no user has. It is not -1, not the id
+ * of the user nobody (65534) and not systemd's 32-bit id of that user (4294967294). */
 #define LIBREPLACE_SHIELD_UID ((uid_t)4294967293U)
 
 /**
@@ -131,8 +131,8 @@ const char *libreplace_level_name(int level);
 /**
  * enum libreplace_flag - options of an entry, to be combined with bitwise or
  * @LIBREPLACE_ALLOW_ROOT:	accept user ID 0, group ID 0 or group 0 in the identity
- * @LIBREPLACE_ALLOW_PROCESS:	where a switch changes every thread, enter if the process has only
- *	one thread
+ * @LIBREPLACE_ALLOW_PROCESS:	if a switch changes every thread, accept an entry in a process that
+ *	has only one thread
  * @LIBREPLACE_ABORT_UNLESS_RESTORED: if the ids cannot be restored, call abort(3) instead of
  *	tainting the thread
  */
@@ -190,14 +190,14 @@ struct libreplace_guard {
 	int state;
 	int changes;
 	int level;
-	/* private: used by the library alone */
+	/* private: only the library uses them */
 	uint64_t token, outer_token;
 	const struct libreplace_guard *outer;
 	struct libreplace_ids before, set;
 	struct libreplace_capabilities capabilities;
 #ifndef __cplusplus /* C++ has no flexible array members; the size is the same without it */
 	__extension__ gid_t
-	    groups[]; /* 3 * room: those found on entry, those set, room to verify */
+	    groups[]; /* 3 * room: the groups found on entry, those set, and a scratch list */
 #endif
 };
 
@@ -233,9 +233,10 @@ struct libreplace_guard {
  * - EINVAL: an id is -1, the groups are not in ascending order, or the level does not exist
  * - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
  * - ENOSYS: a switch changes every thread, and LIBREPLACE_ALLOW_PROCESS is not set
- * - ENOTSUP: LIBREPLACE_ALLOW_PROCESS is set, but this is not known to be the only thread
- * - EOVERFLOW: LIBREPLACE_LEVEL_SHIELDED needs an id that nobody has, and the user namespace maps
- *   none; choose another level
+ * - ENOTSUP: LIBREPLACE_ALLOW_PROCESS is set, but the process has more than one thread, or the
+ *   number of threads cannot be determined
+ * - EOVERFLOW: LIBREPLACE_LEVEL_SHIELDED needs an id that no user has, and the user namespace maps
+ *   no such id; choose another level
  *
  * LIBREPLACE_STEP_READ with ENOBUFS means that @guard->room is too small.
  *
@@ -305,8 +306,9 @@ unsigned libreplace_depth(void);
 /**
  * libreplace_tainted() - tell whether the calling thread is tainted
  *
- * A thread is tainted after its ids could not be restored, or after it tried to leave an entry that
- * was not its own innermost one. It refuses every further entry until it ends.
+ * A thread is tainted after its ids could not be restored. It is also tainted after it tried to
+ * leave an entry of another thread, or an entry with an inner entry that was still held. It refuses
+ * every further entry until it ends.
  *
  * Return: 1 or 0.
  */

@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: MIT
  *
  * Opens a file below a folder by a path that a client sent. Under an identity, the kernel checks
- * whether the client may access the file. But an identity does not restrict where the path leads:
- * it may lead to a symbolic link of another user, to a file that the process itself has open
- * (/proc/self/fd/N), or to a FIFO that blocks the thread. libreplace_open_beneath() restricts it,
- * with openat2(2).
+ * whether the client may access the file. But an identity does not restrict where the path leads.
+ * The path may contain a symbolic link of another user, or lead to a file that the process itself
+ * has open (/proc/self/fd/N), or to a FIFO that blocks the thread. libreplace_open_beneath()
+ * restricts where the path leads, with openat2(2).
  */
 #ifndef LIBREPLACE_OPEN_BENEATH_H
 #define LIBREPLACE_OPEN_BENEATH_H
@@ -21,8 +21,9 @@ extern "C" {
 /**
  * enum libreplace_resolve - how the kernel resolves a path
  * @LIBREPLACE_RESOLVE_NO_XDEV:		do not enter another mount, bind mounts included
- * @LIBREPLACE_RESOLVE_NO_MAGICLINKS:	do not follow the links in /proc that lead to what a
- *					process has open, such as /proc/self/fd/N, cwd and root
+ * @LIBREPLACE_RESOLVE_NO_MAGICLINKS:	do not follow the links in /proc to the open files and
+ *					folders of a process, such as /proc/self/fd/N, cwd and
+ *					root
  * @LIBREPLACE_RESOLVE_NO_SYMLINKS:	follow no symbolic link at all
  * @LIBREPLACE_RESOLVE_BENEATH:		stay below the folder: refuse absolute paths, absolute
  *					links, and ".." that leads out
@@ -69,7 +70,8 @@ enum libreplace_resolve {
  * - ELOOP: a magic link, or another link that @resolve or O_NOFOLLOW forbids
  * - ENXIO: @regular is 1, and the file is a FIFO, a socket or a device
  * - EISDIR: @regular is 1, the file is a folder, and @flags has no O_DIRECTORY
- * - EAGAIN: each of 17 attempts met a rename elsewhere or a lease
+ * - EAGAIN: each of 17 attempts failed because a file or folder somewhere was renamed at the same
+ *   time, or because another process holds a lease on the file
  * - ENOSYS: Linux before 5.6, another system, a seccomp filter that refuses openat2(2), or a build
  *   whose headers had no SYS_openat2
  * - EINVAL: unknown flags, or flags that contradict each other

@@ -2,9 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Process credentials with one signature, one validation and one set of errors on every platform.
- * If LIBREPLACE_THREAD_SCOPE is 1 (the default on Linux with glibc), each setter changes only the
- * calling thread. The functions of POSIX with similar names change the whole process.
+ * The calls for process credentials. Each call has the same signature, the same checks of its
+ * arguments and the same errors on every platform. If LIBREPLACE_THREAD_SCOPE is 1 (the default on
+ * Linux with glibc), each setter changes only the calling thread. The functions of POSIX with
+ * similar names change the whole process.
  *
  * The build writes the declarations into calls.h from detect/calls.py. Every name that these
  * headers define begins with libreplace_ or LIBREPLACE_. If your code needs Samba's names, include
