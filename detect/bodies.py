@@ -20,7 +20,7 @@ def _refusal(condition: str) -> str:
 
 
 def _guard(call: Call) -> str:
-    """Code that refuses -1 in arguments where it does not mean "unchanged"."""
+    """Code that refuses -1 in each argument for which -1 does not mean "unchanged"."""
     types = {name: ctype for ctype, name in call.params}
     return "".join(_refusal(f"{name} == ({types[name]})-1") for name in call.refuse)
 

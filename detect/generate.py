@@ -90,7 +90,8 @@ def calls_h(answers: Answers) -> str:
 #: The comments in replace_override.h.
 _OVERRIDE = (
     "Makes existing C code use libreplace: compile it with -include libreplace/replace_override.h. The file has only "
-    "defines and comes before any system header, so the system's headers declare the libreplace_ functions. "
+    "defines, which map libc's names to libreplace's. It comes before any system header, so the system's headers "
+    "declare the libreplace_ functions. "
     "setfsuid() and setfsgid() stay libc's calls, because libreplace_setfsuid() returns a different value."
 )
 _OVERRIDE_WARNING = (

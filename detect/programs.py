@@ -48,11 +48,14 @@ def source(question: Question, answer: str) -> str:
         return text + _DEFINED % question.subject + question.subject + "\n"
     if question.kind == "number":
         return text + _DEFINED % question.subject
-    return text + f"typedef char as_long_as_was_said[sizeof({question.subject}) == {answer} ? 1 : -1];\n"
+    return text + f"typedef char has_this_size[sizeof({question.subject}) == {answer} ? 1 : -1];\n"
 
 
 def command(question: Question) -> str:
-    """The command: exit status 0 means yes, and 77 of a run means unknown. The last line is a macro's value."""
+    """The command. Exit status 0 means yes; for a run question, 77 means unknown.
+
+    For a macro, the last line of output is its value.
+    """
     words = ["cc", "-D_GNU_SOURCE"] + ([question.args] if question.args else [])
     if question.kind == "run":
         return " ".join(words + ["-pthread", "-o", "question", question.subject, "&&", "./question"])

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """The questions, in the order in which detect/meson.build asks them.
 
-Each has a row: its stable id, its kind (how it is asked), its words (Samba's words if Samba asks the same question),
-its subject (a header, a symbol, a macro, a type or the file name of a probe) and the includes that it needs. Run as a
-script, this file prints the rows for Meson.
+Each has a row with its stable id and its kind (how it is asked). The row also has its words, which are Samba's words if
+Samba asks the same question. Its subject is a header, a symbol, a macro, a type or the file name of a probe. The last
+fields are the includes and compiler arguments that it needs. Run as a script, this file prints the rows for Meson.
 """
 
 from typing import Dict, List, NamedTuple
@@ -14,7 +14,7 @@ from calls import CALLS, FAMILIES, SYSTEM_CALLS
 
 class Question(NamedTuple):
     id: str
-    kind: str  # header | symbol | define | type | link | run
+    kind: str  # header | symbol | define | number | type | link | run
     words: str
     subject: str
     includes: str = ""

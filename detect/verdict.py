@@ -260,7 +260,8 @@ def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
         )
     if backend == "libc" and libc != "bionic" and answers.get(BROADCAST) == "no":
         found.append(
-            "libc's calls are expected to change the whole process, but in the probe one changed only its own thread: "
+            "libc's calls are expected to change the whole process, but in the probe a call changed only the calling "
+            "thread: "
             + str(answers.get(BROADCAST + ":evidence", ""))
         )
     return found

@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace_use_setreuid, _setresuid, _seteuid, _setuidx: can this function set the
- * effective id and restore root? Yes: samba_config.h may name it, in Samba's order,
- * if there are no thread credentials. Yes, without root: the function exists.
+ * effective id and restore root? Yes, as root: it did. Yes, without root: the function
+ * exists. Without thread credentials, samba_config.h names the first of these functions
+ * that libc has, in Samba's order; this probe is only evidence.
  */
 #include "probe.h"
 #if defined(USE_SETUIDX)
