@@ -261,8 +261,7 @@ def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
     if backend == "libc" and libc != "bionic" and answers.get(BROADCAST) == "no":
         found.append(
             "libc's calls are expected to change the whole process, but in the probe a call changed only the calling "
-            "thread: "
-            + str(answers.get(BROADCAST + ":evidence", ""))
+            "thread: " + str(answers.get(BROADCAST + ":evidence", ""))
         )
     return found
 

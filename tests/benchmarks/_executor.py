@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Compares IdentityExecutor with ThreadPoolExecutor.  Each measurement has a process of its own.
+"""Compares IdentityExecutor with ThreadPoolExecutor.  Each measurement runs in a separate process.
 
 usage: python tests/benchmarks/_executor.py ratio CORES WORKERS COUNT ROUNDS
        python tests/benchmarks/_executor.py affinity CORES COUNT ROUNDS
        python tests/benchmarks/_executor.py changes WHO WORKERS IN_FLIGHT TASKS    (run under strace)
 
 ratio prints JSON: tasks of one user, one at a time and as a burst.  CORES is one or all.  With several cores, the
-scheduler puts a worker on the submitter's core or on another one, and leaves it there; to wake it costs 20 us or 70 us,
+scheduler puts a worker on the submitter's core or on another one, and leaves it there; waking it costs 20 us or 70 us,
 with either executor.  With one core, all workers are on the submitter's core.
 
 affinity prints JSON: tasks of 4 random users on 4 idle workers, one at a time.  IdentityExecutor looks for the worker

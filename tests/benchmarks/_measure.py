@@ -30,8 +30,8 @@ def timed(body, count):
 def ratio(ours, theirs, count=400, rounds=101):
     """Return the median of ours / theirs, and the microseconds for one of ours and one of theirs.
 
-    Each round measures both and has a ratio of its own, so a machine that becomes slower between rounds does not
-    change the result.
+    Each round measures both and gives one ratio, so a machine that becomes slower between rounds does not change the
+    result.
     """
     pairs = []
     for turn in range(rounds + 5):

@@ -4,8 +4,8 @@
 
 usage: python tests/benchmarks/identity.py   (as root; needs a C compiler, meson and ninja)
 
-The two sides of a ratio are measured in turn, in 101 rounds.  The figure is the median of the rounds' ratios.
-Exit status 1 if a figure is above its limit.
+The program measures the two sides of a ratio one after the other, in 101 rounds.  The figure is the median of the
+rounds' ratios.  Exit status 1 if a figure is above its limit.
 """
 
 import importlib.util

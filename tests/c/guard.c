@@ -175,7 +175,7 @@ static void leaving_in_another_thread_taints(void)
 	entry held;
 	pthread_t thread;
 
-	/* a new thread inherits the ids of this one, so give root's effective ids back first */
+	/* a new thread inherits the ids of this one, so set the effective ids to root's first */
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_FILESYSTEM) == 0);
 	MUST(libreplace_leave(&held.guard) == 0 &&
 	     libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);

@@ -7,7 +7,7 @@
  * signal. libc changes one thread after the other, so the AIO helper may already be the user while
  * the waiting thread is still root. Before Linux 2.6.35 the helper then had no permission to send
  * the signal. A supervisor applies that old rule to rt_sigqueueinfo(2), through seccomp's user
- * notification. Everything else is done by the real kernel.
+ * notification. The real kernel does everything else.
  *
  * usage: lost_wakeup ours|libc OPERATIONS IDLE_THREADS [native]
  *        lost_wakeup bleed ours|libc SWITCHES

@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		rounds = atoi(argv[1]);
 	if (geteuid() != 0)
-		return 0; /* guard.c tests what needs no root */
+		return 0; /* guard.c has the tests that need no root */
 	must(libreplace_setgroups(0, NULL) == 0, "setgroups");
 	pthread_barrier_init(&together, NULL, THREADS);
 	for (uintptr_t i = 0; i < THREADS; i++)

@@ -117,7 +117,7 @@ def until_interrupted(thrower, body):
             for level in LEVELS:
                 body(level)
             if late is None and thrower.thrown == thrower.wanted:
-                late = time.monotonic() + 0.1  # then it was lost, for example in a weak reference's callback
+                late = time.monotonic() + 0.1  # later it counts as lost, for example in a weak reference's callback
 
 
 def hammer(throw, body, count, kind):
@@ -156,7 +156,7 @@ def in_workers_of_asyncio(count):
     def task():
         target[:] = [threading.get_ident()]
         thrower.arm()
-        while target:  # until it is thrown: it arrives here, while the identity is left, or soon after
+        while target:  # until throw() takes the target; Stop arrives here, while the identity is left, or soon after
             work()
 
     def throw():
@@ -198,7 +198,7 @@ def interrupted_loop(base):
         asyncio.run(main())
     except KeyboardInterrupt:
         os._exit(ids() != base)
-    except RuntimeError:  # from CPython 3.10, if the interrupt hits its own lock
+    except RuntimeError:  # CPython 3.10 raises it if the interrupt hits one of its locks
         os._exit(2 if ids() == base else 1)
 
 

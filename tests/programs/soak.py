@@ -78,7 +78,7 @@ class Soak:
         may = other == number or (name == "shared" and number % 2 == 1)
         try:
             with open(f"{self.folder}/{other}/{name}") as file:
-                self.note("another's content", file.read() == str(other))
+                self.note("another user's content", file.read() == str(other))
             count["opens"] += 1
             self.note("a forbidden open succeeded", may)
         except PermissionError:
