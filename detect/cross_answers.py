@@ -108,7 +108,7 @@ def main() -> int:
         with open(sys.argv[3], encoding="utf-8") as file:
             unanswered = complete(sys.argv[2], json.load(file))
     except OSError as error:
-        print(f"cross_answers: cannot read {sys.argv[2]}: {error.strerror}", file=sys.stderr)
+        print(f"cannot read {sys.argv[2]}: {error.strerror}", file=sys.stderr)
         return 1
     except BadAnswer as error:
         print(error, file=sys.stderr)

@@ -144,9 +144,9 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
 
     def impossible(why: str) -> str:
         if option == "syscall":
-            return f"-Dcredentials=syscall is not possible: {why}"
+            return f"-Dcredentials=syscall is not possible: {why}. Use -Dcredentials=libc"
         if given == "yes":
-            return f"The {source} says OK to thread-specific credentials, but {why}"
+            return f"The {source} says OK to thread-specific credentials, but {why}. Change this answer to NO"
         return f"{why[0].upper()}{why[1:]}, so libc's calls are used"
 
     have_wide = [name for name in WIDE if yes(answers, f"sys_{name}32")]
