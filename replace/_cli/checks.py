@@ -204,7 +204,7 @@ def _refusals(folder: int) -> str | None:
             must(not number or getattr(error, "errno", 0) == number, f"{name}{arguments}: {error}")
         else:
             raise AssertionError(f"{name}{arguments} was not refused")
-    must(observe(folder) == before, "a refused call changed something")
+    must(observe(folder) == before, "a refused call changed an id or a group")
     return None
 
 
@@ -241,12 +241,13 @@ def _unprivileged(folder: int) -> str | None:
 
 def _getters(folder: int) -> str | None:
     seen, status = observe(folder), status_fields(threading.get_native_id())
-    must(seen.uids == () or seen.uids[:2] == (os.getuid(), os.geteuid()), f"getresuid says {seen.uids}")
-    must(seen.gids == () or seen.gids[:2] == (os.getgid(), os.getegid()), f"getresgid says {seen.gids}")
-    must(list(seen.groups) == sorted(os.getgroups()), f"getgroups says {seen.groups}")
+    uids, gids, groups = (os.getuid(), os.geteuid()), (os.getgid(), os.getegid()), tuple(sorted(os.getgroups()))
+    must(seen.uids[:2] in ((), uids), f"getresuid says {seen.uids}, but os says {uids}")
+    must(seen.gids[:2] in ((), gids), f"getresgid says {seen.gids}, but os says {gids}")
+    must(seen.groups == groups, f"getgroups says {seen.groups}, but os says {groups}")
     if status and "uid_wrapper" not in os.environ.get("LD_PRELOAD", ""):
         for ids, fs, line in ((seen.uids, seen.fs[0], seen.status[0]), (seen.gids, seen.fs[1], seen.status[1])):
-            must(line == " ".join(map(str, (*ids, fs))), f"/proc says {line}, the getters say {ids} and {fs}")
+            must(line == " ".join(map(str, (*ids, fs))), f"/proc says {line}, but the getters say {ids} and {fs}")
     return None
 
 
@@ -269,15 +270,16 @@ def _open_beneath(folder: int) -> str | None:
         try:
             _native.open_beneath(place, path, os.O_RDONLY)
         except OSError as error:
-            must(error.errno == number, str(error))
+            must(error.errno == number, f"opening {path} failed with {error}, not with {errno.errorcode[number]}")
         else:
-            raise AssertionError(f"{path} was opened")
+            raise AssertionError(f"{path} was opened; it must be refused with {errno.errorcode[number]}")
     return None
 
 
 def _verdict_agrees(document: dict[str, Any], folder: int) -> str | None:
     verdict = document["verdict"]
-    must(verdict["scope"] == _native.SCOPE, f"the report says {verdict['scope']}, the C module says {_native.SCOPE}")
+    scope = verdict["scope"]
+    must(scope == _native.SCOPE, f"the report says scope {scope}, but the C module says {_native.SCOPE}")
     system = {"linux": "Linux", "darwin": "Darwin", "freebsd": "FreeBSD", "netbsd": "NetBSD"}.get(verdict["system"])
     must(system in (None, os.uname().sysname), f"built for {system}, but running on {os.uname().sysname}")
     return None

@@ -97,7 +97,7 @@ def _in_child(check: checks.Check, folder: int) -> tuple[str, str]:
         if not select.select([pipe], [], [], _SECONDS)[0]:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            return CONTRADICTED, f"the child did not end within {_SECONDS} seconds"
+            return CONTRADICTED, f"the child process of this check did not end within {_SECONDS} seconds"
         text = pipe.read()
     _, wait_status = os.waitpid(child, 0)
     if not text:

@@ -30,8 +30,8 @@ extern "C" {
  *	an id that no user has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map
  *	LIBREPLACE_SHIELD_UID. Use this level unless you need another. The user cannot signal the
  *	process, and a program that the thread executes cannot get the old ids back
- * @LIBREPLACE_LEVEL_EFFECTIVE:	the effective user ID becomes the user's. SIGIO works. But a
- *	program that the thread executes can get the old ids back, and access(2) answers for the
+ * @LIBREPLACE_LEVEL_EFFECTIVE:	the effective user ID becomes the user's. SIGIO signals arrive. But
+ *	a program that the thread executes can get the old ids back, and access(2) answers for the
  *	old user ID
  * @LIBREPLACE_LEVEL_REAL:	the real and effective user IDs become the user's. access(2) answers
  *	for the user. But the user can signal the process, and so kill it
