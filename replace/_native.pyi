@@ -422,8 +422,8 @@ def peer(socket: HasFileno, /) -> tuple[int, int, bytes | None]: ...
 class Guard:
     """One entry into an identity: the context manager that impersonate() returns.
 
-    A guard can be entered once. You cannot make one by hand or pickle it; its repr says who
-    it is for and which thread holds it.
+    A guard can be entered once. You cannot make one by hand or pickle it. Its repr
+    shows its user and the thread that holds it.
     """
 
     @property
@@ -453,8 +453,8 @@ class Guard:
             trace: Not used.
 
         Raises:
-            IdentityChanged: The thread did not have the ids that entering had set. It has its own
-                ids back.
+            IdentityChanged: The thread's ids differed from those that the entry set. The ids from
+                before the entry are restored.
             ThreadTainted: The guard was entered in another thread, or an inner identity is still held.
             IdentityError: A step failed. ``state`` says what the thread is now.
         """
@@ -465,7 +465,7 @@ class Guard:
         If it finds a difference, leaving the guard raises an exception for it.
 
         Returns:
-            True if all of them are still as entering set them.
+            Whether the thread still has the ids, groups and capabilities that the entry set.
         """
 
     async def __aenter__(self) -> NoReturn:

@@ -440,8 +440,8 @@ static PyMethodDef guard_methods[] = {
      "    trace: Not used.\n"
      "\n"
      "Raises:\n"
-     "    IdentityChanged: The thread did not have the ids that entering had set. It has its own\n"
-     "        ids back.\n"
+     "    IdentityChanged: The thread's ids differed from those that the entry set. The ids from\n"
+     "        before the entry are restored.\n"
      "    ThreadTainted: The guard was entered in another thread, or an inner identity is still "
      "held.\n"
      "    IdentityError: A step failed. ``state`` says what the thread is now."},
@@ -452,7 +452,7 @@ static PyMethodDef guard_methods[] = {
      "If it finds a difference, leaving the guard raises an exception for it.\n"
      "\n"
      "Returns:\n"
-     "    True if all of them are still as entering set them."},
+     "    Whether the thread still has the ids, groups and capabilities that the entry set."},
     {"__aenter__", guard_await, METH_NOARGS,
      "__aenter__($self, /)\n--\n\nRaise TypeError: an identity cannot be held across await."},
     {"__aexit__", guard_await, METH_VARARGS,
@@ -470,9 +470,8 @@ static PyGetSetDef guard_attributes[] = {
 static PyType_Slot guard_slots[] = {
     {Py_tp_doc,
      (void *)"One entry into an identity: the context manager that impersonate() returns.\n\n"
-             "A guard can be entered once. You cannot make one by hand or pickle it; its repr says "
-             "who\n"
-             "it is for and which thread holds it."},
+             "A guard can be entered once. You cannot make one by hand or pickle it. Its repr\n"
+             "shows its user and the thread that holds it."},
     {Py_tp_dealloc, (void *)guard_dealloc},
     {Py_tp_repr, (void *)guard_repr},
     {Py_tp_methods, guard_methods},
