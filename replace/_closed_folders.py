@@ -3,7 +3,7 @@
 """Finds the folders of sys.path that a user cannot read. Imports from them fail under an identity.
 
 A thread or process with the user's ids asks the kernel: mode bits do not show ACLs, mounts and security modules.
-protect_os() asks with ids that nobody has, `libreplace verify --as USER` with the ids of that user.
+protect_os() asks with ids that no user has, `libreplace verify --as USER` with the ids of that user.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ._identity import Identity
 from ._impersonate import impersonate
 from ._native import SCOPE, is_itself
 
-_NOBODY = (2**32 - 3, 65535)  # ids that nobody has; the second is for user namespaces that do not map the first
+_UNUSED_IDS = (2**32 - 3, 65535)  # ids that no user has; the second is for user namespaces that do not map the first
 _already = {"asked": False}
 
 
@@ -73,7 +73,7 @@ def warn_of_closed_folders() -> None:
     closed: dict[str, None] = {}
 
     def ask() -> None:
-        for number in _NOBODY:
+        for number in _UNUSED_IDS:
             try:
                 with impersonate(Identity(number, number), level="filesystem"):
                     found = [closed_at(entry, way) for entry, way in ways.items()]

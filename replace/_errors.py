@@ -67,7 +67,7 @@ class IdentityError(OSError):
         self.identity, self.step, self.state, self._where = identity, step, state, where
         now, advice, hint = _NOW.get(state, f"{self._subject} is {state}"), "", self.hint
         if fakeroot_is_loaded():
-            hint = "fakeroot fakes libc's calls, not the kernel's; run without it"
+            hint = "fakeroot replaces libc's calls, not the kernel's; run without it"
         elif type(self) in (IdentityError, DropFailed) and state != TAINTED:
             advice = _ADVICE.get(error, "")
         parts = (f"{step}: {os.strerror(error)}", where, now, advice, hint)
@@ -166,7 +166,7 @@ REFUSALS = {
     ),
     _errno.EINVAL: "an id is -1, or the groups are not in ascending order; pass ids of a replace.Identity",
     _errno.EOVERFLOW: (
-        "level shielded needs an id that nobody has, and this user namespace maps neither 4294967293 nor 65535; map "
+        "level shielded needs an id that no user has, and this user namespace maps neither 4294967293 nor 65535; map "
         "one of them, or use level effective, real or filesystem, each of which protects less"
     ),
 }

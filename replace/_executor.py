@@ -76,7 +76,7 @@ class IdentityExecutor(Executor):
         if max_workers is None:
             max_workers = min(32, (getattr(os, "process_cpu_count", os.cpu_count)() or 1) + 4)
         if max_workers <= 0:
-            raise ValueError(f"max_workers should be greater than 0, not {max_workers}")
+            raise ValueError(f"max_workers must be greater than 0, not {max_workers}")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer should be callable, not {type(initializer).__name__}")
         check_options(level, allow_root)

@@ -12,7 +12,7 @@ OnFailure = Literal["taint", "abort"]
 
 Level.__doc__ = """The type of ``level``, which says which ids of the thread change.
 
-* ``"shielded"``, the default: The effective ids are the user's. The real user ID is an id that nobody has, so the
+* ``"shielded"``, the default: The effective ids are the user's. The real user ID is an id that no user has, so the
   user cannot send signals to the server.
 * ``"effective"``: The effective ids are the user's, the real user ID is the server's. A program that is started under
   the identity can become root.

@@ -169,7 +169,7 @@ def test_error_under_fakeroot_names_fakeroot():
         "kernel; run it as real root) unchanged"
     )
     assert lines[1].startswith("IdentityError 1 ")
-    assert "fakeroot fakes libc's calls, not the kernel's" in lines[2]
+    assert "fakeroot replaces libc's calls, not the kernel's" in lines[2]
 
 
 @pytest.mark.parametrize(

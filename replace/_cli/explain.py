@@ -56,7 +56,7 @@ def obstacle(user: int) -> str:
         name for name, bit in (("CAP_SETUID", _CAP_SETUID), ("CAP_SETGID", _CAP_SETGID)) if not has_capability(bit)
     ]
     if fakeroot_is_loaded():
-        return "needs real root: fakeroot fakes libc's calls, but not the kernel's"
+        return "needs real root: fakeroot replaces libc's calls, but not the kernel's"
     if os.geteuid() != 0 or missing:
         return "needs root" + (f" with {' and '.join(missing)}" if missing and os.geteuid() == 0 else "")
     for kind in ("uid", "gid"):

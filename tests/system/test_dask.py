@@ -256,5 +256,7 @@ def test_dask_example_runs_without_warnings():
     # Dask adds its private scratch folders to sys.path, so ignore the warning about them.
     silent = ["-W", "error", "-W", "ignore:users cannot read:RuntimeWarning"]
     out = run(sys.executable, *silent, EXAMPLES / "dask_files.py", 5, cwd="/", timeout=HANG)
-    assert (out.returncode, out.stderr) == (0, "")
+    # On a busy machine Dask may log that a worker's last heartbeat found no scheduler. That is no Python warning.
+    assert out.returncode == 0, out.stderr
+    assert "Warning" not in out.stderr
     assert out.stdout.count("5 of 5 files are the user's") == 4
