@@ -30,15 +30,15 @@ import replace  # noqa: E402
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Collect the long tests in tests/system/ only if they are requested by `-m` or by name."""
-    asked = [Path(str(argument).split("::")[0]).resolve() for argument in config.args]
-    named = any(place == SYSTEM or SYSTEM in place.parents for place in asked)
+    requested = [Path(str(argument).split("::")[0]).resolve() for argument in config.args]
+    named = any(path == SYSTEM or SYSTEM in path.parents for path in requested)
     return True if collection_path == SYSTEM and not named and not config.option.markexpr else None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     if SYSTEM in item.path.parents:
         item.add_marker("long")
-    assert " at 0x" not in item.name, f"{item.name}: an address differs in each process; give the case an id"
+    assert " at 0x" not in item.name, f"{item.name}: its name contains an address; give the case an id"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Any:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
-    """Turn skips into failures under CI, where every package is installed."""
+    """Turn a skip into a failure under CI, where every tool and package is installed."""
     report = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -128,9 +128,9 @@ def faults(source, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def everywhere(source, tmp_path_factory):
-    """A folder with the package, installed from one abi3 wheel that the oldest interpreter built."""
-    folder = tmp_path_factory.mktemp("everywhere")
+def abi3_site(source, tmp_path_factory):
+    """A folder with the package, installed from one abi3 wheel that the oldest interpreter of PYTHONS built."""
+    folder = tmp_path_factory.mktemp("abi3")
     oldest = min(PYTHONS, key=version)
     env = {"PATH": os.path.dirname(oldest) + os.pathsep + os.environ["PATH"]}
     options = ["--no-deps", "--no-build-isolation", "-Csetup-args=-Dpython.allow_limited_api=true"]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Account: lookups, refused database entries, and the cache that docs/identities.md shows.
 
-Unusual databases are files that nss_wrapper shows to a child.
+For unusual databases, nss_wrapper shows other files to a child process.
 """
 
 import pickle
@@ -117,7 +117,7 @@ def test_invalid_database_entry_raises_value_error(tmp_path, entry, groups, word
     users = ["eve", ALICE_LINE.split(":")[0]]
     first, second = lookups(tmp_path, [entry, ALICE_LINE], groups, users)
     assert first == f"ValueError the database has a wrong entry for user 'eve': {words}"
-    assert second.startswith("Account(name='alice'"), "the wrong entry does not affect other users"
+    assert second.startswith("Account(name='alice'"), "a wrong entry does not affect other users"
 
 
 def test_lookup_finds_all_65536_groups(tmp_path):
@@ -203,7 +203,7 @@ def test_documented_cache_looks_up_each_name_once_until_it_expires(monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(asked) == ["daemon", "root"], "one lookup for each name, and the names do not wait for each other"
+    assert sorted(asked) == ["daemon", "root"], "each name is looked up once, and the names do not wait for each other"
     assert len(found) == 16
     assert set(found) == {Account.lookup("daemon"), Account.lookup("root")}
     asked.clear()

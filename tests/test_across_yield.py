@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""An identity across yield or await is refused in every library. The check looks at the frame that enters."""
+"""An identity across yield or await is refused, with every library. The check looks at the frame that enters."""
 
 import asyncio
 import contextlib
@@ -291,7 +291,7 @@ def test_eventlet_in_a_green_thread_is_refused():
 
 @pytest.mark.per_thread
 def test_thread_without_eventlet_hub_can_enter():
-    """Only another thread has a hub."""
+    """Another thread has a hub, but this thread has none."""
     out = run_with(
         "eventlet",
         EVENTLET + "import threading\nfound = []\n"
@@ -344,8 +344,8 @@ reactor.run()
 print(plain())
 """,
     )
-    before, outside, inline, plain, here, there, after = out.splitlines()
+    before, outside, inline, plain, in_reactor, in_thread, after = out.splitlines()
     assert "across_yield=True" in before
     assert "Twisted reactor" in inline
     assert "Twisted reactor" in plain
-    assert (outside, here, there, after) == ("80001", "80001 0", "80001 0", "80001")
+    assert (outside, in_reactor, in_thread, after) == ("80001", "80001 0", "80001 0", "80001")

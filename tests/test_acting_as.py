@@ -138,7 +138,7 @@ def test_run_as_runs_outside_the_event_loop_thread():
 
     def body():
         async def main():
-            variable.set("handed on")
+            variable.set("kept")
             answers = await asyncio.gather(*(run_as(user, work, "x", level="real") for user in (ALICE, BOB)))
             with pytest.raises(KeyError):
                 await run_as(ALICE, fail)
@@ -147,7 +147,7 @@ def test_run_as_runs_outside_the_event_loop_thread():
             return answers, threading.get_ident()
 
         answers, loop = asyncio.run(main())
-        assert [answer[:3] for answer in answers] == [("x", 80001, "handed on"), ("x", 80002, "handed on")]
+        assert [answer[:3] for answer in answers] == [("x", 80001, "kept"), ("x", 80002, "kept")]
         assert loop not in [answer[3] for answer in answers]
         replace.assert_clean()
 
@@ -163,7 +163,7 @@ def test_run_as_is_refused_in_a_switched_thread():
 
 
 def test_lazy_result_is_closed_as_the_user():
-    """Its body began under the identity, so its cleanup must not run as the server."""
+    """The body of the lazy result began under the identity, so its cleanup must not run as the server."""
     seen = []
 
     def lazy():

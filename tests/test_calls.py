@@ -35,7 +35,7 @@ def test_every_setter_has_a_check():
 
 
 def test_check_fails_if_its_claim_is_false(tmp_path, folder):
-    """The opposite claim must not pass, which shows that verify can fail."""
+    """A check of the opposite claim must fail. This shows that verify can find a contradiction."""
     needs_root()
     tmp_path.chmod(0o777)
     wrong = "process" if replace.SCOPE == "thread" else "thread"
@@ -109,7 +109,7 @@ def _switch_loop():
         nonlocal ticks
         while not stop:
             ticks += 1
-            time.sleep(0)  # releases the GIL; otherwise the other thread never gets it
+            time.sleep(0)  # releases the GIL, because the switch interval is too long
 
     sys.setswitchinterval(1000)  # the other thread can run only if a call releases the GIL
     other = threading.Thread(target=count)
@@ -181,7 +181,7 @@ void stall(int ready, int go)
 
 
 def test_vfork_in_another_thread_does_not_delay_a_switch(tmp_path):
-    """Another thread is held in vfork(). The call of libc waits for it; a raw call does not."""
+    """Another thread waits in vfork(). A call of libc waits for that thread; a raw call does not."""
     needs_root()
     compiler = [tool("cc", "compiles a call of vfork()"), "-w", "-shared", "-fPIC", "-x", "c", "-"]
     subprocess.run([*compiler, "-o", tmp_path / "stall.so"], input=STALL, text=True, check=True)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Folders of sys.path that users cannot read: protect_os() warns of them, `libreplace verify --as USER` names them."""
+"""Folders of sys.path that users cannot read. protect_os() warns of them; `libreplace verify --as USER` names them."""
 
 import json
 import os
@@ -54,7 +54,7 @@ replace.protect_os(); print(replace.getresuid())
 def warnings_of_protect_os(path, *options):
     out = run(sys.executable, *options, "-c", WARN.format(path=list(map(str, path))), cwd="/")
     assert out.returncode == (1 if options else 0), out.stderr
-    assert options or out.stdout == "(0, 0, 0)\n", "the ids of the caller are unchanged"
+    assert options or out.stdout == "(0, 0, 0)\n", "protect_os() does not change the ids of the caller"
     return out.stderr
 
 

@@ -57,13 +57,13 @@ def test_compare_marks_the_calls_that_differ(files):
     assert lines["call"][1:] == [path.stem for path in files]
     row = dict(zip(lines["call"][1:], lines["setresuid"][1:], strict=True))
     assert row["linux-glibc-64-bit"] == row["linux-musl-raw-calls"]
-    assert row["linux-glibc-64-bit"] == "* syscall SYS_setresuid, thread", "three of eight platforms have it"
+    assert row["linux-glibc-64-bit"] == "* syscall SYS_setresuid, thread", "three of eight platforms have this call"
     assert row["linux-glibc-32-bit"] == "* syscall SYS_setresuid32, thread"
     assert row["freebsd"] == row["linux-musl"]
     assert row["netbsd"] == "* emulated setreuid, setuid, process"
     assert lines["back"][1:] == ["* syscall", "* syscall", "libc", "libc", "* syscall", "libc", "libc", "libc"]
     assert "define_linux" in lines
-    assert "have_setuid" not in lines, "the answer is the same everywhere"
+    assert "have_setuid" not in lines, "all reports have the same answer"
 
     bold = {row[0][0]: row[1:] for row in cells(command("compare", "--markdown", *files).stdout)}
     plain = {name: [(c.removeprefix("* "), c.startswith("* ")) for c in row[1:]] for name, row in lines.items()}
@@ -79,7 +79,7 @@ def test_compare_uses_the_shortest_distinct_names(tmp_path):
 
 
 def test_compare_accepts_reports_of_other_versions(files):
-    """One report has a question, a call and a field that the others or this reader do not know."""
+    """One report has a question, a call and a field that the other reports or this version do not know."""
     document = json.loads(files[0].read_text())
     document["later"] = {"field": 1}
     document["verdict"]["calls"][0]["name"] = "setluid"
@@ -112,7 +112,7 @@ def test_markup_in_reports_stays_in_its_cell(tmp_path):
     ids=str,
 )
 @pytest.mark.parametrize("markdown", [[], ["--markdown"]], ids=str)
-def test_compare_refuses_a_file_that_is_no_report(files, tmp_path, change, why, markdown):
+def test_compare_refuses_a_file_that_is_not_a_report(files, tmp_path, change, why, markdown):
     bad = tmp_path / "bad.json"
     if isinstance(change, dict):
         bad.write_text(json.dumps({**replace.report(), **change}))

@@ -26,7 +26,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def ask(user, address, path):
-    """The server's answer to a client that runs as this user."""
+    """Return the server's answer to a client that runs as this user."""
 
     def body():
         replace.drop_privileges(replace.Identity.from_user(user), allow_root=True)
@@ -39,13 +39,13 @@ def ask(user, address, path):
 
 
 def program_of(start):
-    """The tutorial's program that starts with these words."""
+    """Return the tutorial's program that starts with these words."""
     (program,) = re.findall(rf"```python\n({re.escape(start)}.*?)```", TUTORIAL, re.S)
     return program
 
 
-def served(folder, users):
-    """A folder with a file for each user."""
+def make_files(folder, users):
+    """Put a file of each user into the folder."""
     os.chmod(folder, 0o755)
     for user in users:
         path = f"{folder}/{user}"
@@ -55,16 +55,16 @@ def served(folder, users):
         os.chown(path, replace.Identity.from_user(user).uid, 0)
 
 
-def started(program, address, folder):
-    """A server that listens."""
+def start_server(program, address, folder):
+    """Start a server, and wait until it listens."""
     words = [sys.executable, "-c", program, address, folder]
     server = subprocess.Popen(words, cwd="/", stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server")
+    wait_until(lambda: os.path.exists(address) and os.stat(address).st_mode & 0o777 == 0o666, "the server to listen")
     return server
 
 
-def stopped(server):
-    """What a server wrote to standard error."""
+def stop_server(server):
+    """Stop a server; return its standard error."""
     server.send_signal(signal.SIGINT)
     return server.communicate(timeout=HANG)[1]
 
@@ -77,9 +77,9 @@ def test_threaded_server_of_the_tutorial_gives_each_user_its_own_files():
         return
     users = ["daemon", "nobody", "www-data"]
     with tempfile.TemporaryDirectory() as folder:
-        served(folder, users)
+        make_files(folder, users)
         address = f"{folder}/socket"
-        server = started(program, address, folder)
+        server = start_server(program, address, folder)
         try:
             pairs = [(user, other) for user in users for other in users] * 4
             with ThreadPoolExecutor(4) as pool:
@@ -88,7 +88,7 @@ def test_threaded_server_of_the_tutorial_gives_each_user_its_own_files():
                 assert answer == (f"of {user}".encode() if user == other else b"")
             assert ask("root", address, "daemon") == b"", "root is refused unless allowed"
         finally:
-            errors = stopped(server)
+            errors = stop_server(server)
     assert errors.count("PermissionError") == 24
     assert "allow_root=True permits it" in errors
 
@@ -99,9 +99,9 @@ def test_asyncio_server_of_the_tutorial_gives_each_user_its_own_files():
     if replace.SCOPE != "thread":
         return
     with tempfile.TemporaryDirectory() as folder:
-        served(folder, ["daemon"])
+        make_files(folder, ["daemon"])
         address = f"{folder}/socket"
-        server = started(program, address, folder)
+        server = start_server(program, address, folder)
         try:
             with ThreadPoolExecutor(4) as pool:
                 answers = list(pool.map(lambda user: ask(user, address, "daemon"), ["daemon", "nobody"] * 8))
@@ -111,7 +111,7 @@ def test_asyncio_server_of_the_tutorial_gives_each_user_its_own_files():
             assert ask("daemon", address, "a\0b") == b"", "a name with a null byte"
             assert ask("root", address, "daemon") == b"", "root is refused unless allowed"
         finally:
-            errors = stopped(server)
+            errors = stop_server(server)
     assert errors.count("PermissionError(") == 8
     assert "allow_root=True permits it" in errors
     assert "exception was never retrieved" not in errors
@@ -121,7 +121,7 @@ def test_asyncio_server_of_the_tutorial_gives_each_user_its_own_files():
 def test_page_names_tests_that_exist(page):
     text = page.read_text()
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.*") if path.suffix in (".c", ".py"))
-    # the example of a name, in the rule about names
+    # this name is only an example, in the rule about names
     named = re.findall(r"`((?:test_)?[a-z0-9_]+)(\*?)`", text.replace("`test_forked_child_cannot_become_root`", ""))
     for name, star in named:
         if name.startswith("test_") or star:
@@ -149,12 +149,12 @@ def test_every_hazard_has_a_test_or_says_why_not():
     assert first.count("\n### ") == 10
 
 
-def test_number_of_calls_is_right():
+def test_number_of_calls_in_readme_and_changelog_is_right():
     assert f"`libreplace_setresuid()` and {len(CALLS) - 1} more calls" in README
     assert f"- {len(CALLS)} calls (" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_first_block_of_commands_in_readme_is_the_two_of_ci():
+def test_first_commands_in_readme_are_those_that_ci_runs():
     """.ci/run runs the lines of this block."""
     block = README.split("```sh\n")[1].split("```")[0]
     assert [line.split()[-1] for line in block.splitlines()] == ["verify", ".venv/bin/pytest"]
@@ -230,14 +230,14 @@ def test_generated_code_in_pages_is_that_of_the_build():
                 found += 1
         for quotation in re.findall(r"`([^`\n]*\bsyscall\([^`\n]*)`", page.read_text()):
             assert quotation in golden or "..." in quotation or quotation == "libc.syscall(...)", quotation
-    assert found, "CONTRIBUTING.md shows a call"
+    assert found, "CONTRIBUTING.md no longer shows a generated call"
     bodies = re.findall(r"^int libreplace_\w+\([^)]*\)\n\{.*?^\}", golden, re.M | re.S)
     assert len(bodies) > 50
-    assert not any("#if" in body for body in bodies), "CONTRIBUTING.md says so"
+    assert not any("#if" in body for body in bodies), "CONTRIBUTING.md says that no generated call has an #if"
 
 
 def test_public_headers_define_only_names_of_libreplace():
-    """docs/embedding.md says so, of all headers but replace_override.h."""
+    """docs/embedding.md makes this promise for all headers except replace_override.h."""
     folders = [ROOT / "replace" / "core" / "libreplace", *(ROOT / "tests" / "golden").iterdir()]
     headers = [path for folder in folders for path in folder.glob("*.h")]
     headers = [path for path in headers if path.name not in ("replace_override.h", "samba_config.h")]

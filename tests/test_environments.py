@@ -37,7 +37,7 @@ CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
 
 
 def python(script, *before, env=None):
-    """Run a Python script, started by a command that changes its environment; return its output."""
+    """Run a Python script and return its output. The words in `before` are a command that starts it."""
     out = run(*before, sys.executable, "-c", script, cwd="/", env=env)
     assert out.returncode == 0, out.stderr
     return out.stdout
@@ -137,7 +137,7 @@ def test_entry_is_rolled_back_if_seccomp_refuses_a_call(call, action):
                 getattr(replace, call)(*arguments)
             assert low.value.errno == number
         else:
-            getattr(replace, call)(*arguments)  # a single call cannot detect this; entering verifies the ids
+            getattr(replace, call)(*arguments)  # the call itself cannot detect this; impersonate() verifies the ids
         assert ids() == ROOT_IDS
         with pytest.raises(replace.IdentityError) as caught:
             impersonate(ALICE).__enter__()
@@ -265,7 +265,7 @@ def test_rlimit_nproc_is_counted_for_the_real_uid():
     as_root(body)
 
 
-# ---- After fork and exec, in threads of C, in a subinterpreter, at shutdown
+# ---- After fork and exec, in a thread of C, in a subinterpreter and at shutdown
 
 
 def test_entry_works_after_fork_and_exec():
@@ -352,7 +352,7 @@ for name, arguments in (
 
 @pytest.mark.parametrize("error", ["EPERM", "EAGAIN", "EINVAL", "ENOMEM", "ENOSYS"])
 def test_failed_system_call_reaches_the_caller_and_changes_nothing(error):
-    """strace makes each system call fail in turn."""
+    """strace makes every system call of the list fail."""
     needs_root()
     names = ["setuid", "setreuid", "setresuid", "setgid", "setregid", "setresgid", "setgroups", "setfsuid", "setfsgid"]
     names += ["getresuid", "getresgid"] if error != "EINVAL" else []

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""IdentityExecutor: the identities of its workers, their switches, and the replacement of wrong workers."""
+"""IdentityExecutor: the identities of its workers, how often they switch, and when a worker is replaced."""
 
 import asyncio
 import ctypes
@@ -130,9 +130,9 @@ def test_users_take_turns_in_a_backlog():
 def test_backlog_of_many_users_needs_fewer_switches_than_tasks():
     def body():
         count_entries()
-        people = [Identity(80100 + n, 80100 + n) for n in range(64)]
+        users = [Identity(80100 + n, 80100 + n) for n in range(64)]
         with IdentityExecutor(8) as pool:
-            futures = [(user, pool.submit(user, os.geteuid)) for user in random.choices(people, k=4000)]
+            futures = [(user, pool.submit(user, os.geteuid)) for user in random.choices(users, k=4000)]
             assert all(future.result() == user.uid for user, future in futures)
         assert len(entered) < 2000
 
@@ -220,7 +220,7 @@ def test_done_callback_that_becomes_root_does_not_affect_the_next_task():
 
 
 def test_done_callback_runs_as_the_user_or_the_server():
-    """It runs as the user after the function's own outcome, as the server after an IdentityError (docs/pools.md)."""
+    """After a result or an exception of the function it runs as the user, after an IdentityError as the server."""
 
     def fail():
         raise KeyError
@@ -247,7 +247,7 @@ def test_done_callback_runs_as_the_user_or_the_server():
 
 
 def test_libc_seteuid_does_not_make_the_next_task_root():
-    """seteuid(0) of libc makes idle workers root; no task may run as root."""
+    """seteuid(0) of libc makes the idle workers root, but no task may run as root."""
 
     def body():
         with IdentityExecutor(2) as pool:
@@ -514,7 +514,7 @@ def test_private_fs_gives_each_task_the_directory_and_umask_of_the_pool():
                 assert pool.submit(BOB, os.getcwd).result() == folder
         assert (os.umask(0o022), os.getcwd()) == (0o027, folder)
 
-        def put_another_in_its_place():
+        def replace_directory():
             os.rename(f"{folder}/alice/pool", f"{folder}/alice/old")
             os.mkdir(f"{folder}/alice/pool")
             os.chdir(f"{folder}/alice/pool")
@@ -523,7 +523,7 @@ def test_private_fs_gives_each_task_the_directory_and_umask_of_the_pool():
         os.chmod("alice", 0o755)
         os.chdir("alice/pool")
         with IdentityExecutor(1, private_fs=True) as pool:
-            pool.submit(ALICE, put_another_in_its_place).result()
+            pool.submit(ALICE, replace_directory).result()
             for user in (ALICE, BOB):
                 assert pool.submit(user, os.getcwd).result() == f"{folder}/alice/old", "the directory, not its name"
         os.chdir(folder)
@@ -546,7 +546,7 @@ def test_private_fs_is_refused_in_the_main_thread():
 
 
 def test_pool_raises_if_private_fs_is_forbidden(tmp_path):
-    """As in containers, a filter refuses unshare(): the constructor raises and leaves no thread."""
+    """If unshare() fails, as in many containers, the constructor raises and leaves no thread."""
     needs_root()
     if replace.SCOPE != "thread":
         return
@@ -570,7 +570,7 @@ def test_pool_is_refused_in_a_forked_child():
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, os.getpid).result()
             with held_elsewhere(pool._pool.lock):
-                assert in_child(child, pool), "also if a thread held the lock during the fork"
+                assert in_child(child, pool), "even if a thread held the lock during the fork"
             assert pool.submit(ALICE, os.geteuid).result() == ALICE.uid
 
     as_root(body)
@@ -639,7 +639,7 @@ def test_pool_works_with_fewer_threads_than_requested():
     """The kernel allows one worker of four. This worker serves all users."""
 
     def body():
-        both = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID: root has no such limit
+        both = 1 << 6 | 1 << 7  # CAP_SETGID and CAP_SETUID; not root, because root has no such limit
         assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
         os.setresuid(*[unused_uid()] * 3)
         change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
@@ -684,9 +684,9 @@ class Interrupt(BaseException):
 
 
 def raise_at(line, where):
-    """Return a trace function that raises Interrupt at one line, and a list with the number of lines still to go.
+    """Return a trace function that raises Interrupt at one line, and a list with the number of remaining lines.
 
-    `where` selects the code. The end of a `with` block is skipped: no signal can raise there before the lock is free.
+    `where` selects the code. `with` lines are skipped: at the end of a block no handler runs before the lock is free.
     """
     left = [line]
 

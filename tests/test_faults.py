@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Every system call of enter and leave fails in turn, or reports success without effect (strace -e inject).
+"""In each test, one system call of enter or leave fails, or only reports success (strace -e inject).
 
-A failed entry leaves the thread's ids unchanged and reports the step. Leaving succeeds in spite of one failure. If the
-ids cannot be restored, the thread is tainted and refuses further entries.
+A failed entry leaves the thread's ids unchanged and reports the step. Leaving succeeds even if one call fails once.
+If the ids cannot be restored, the thread is tainted and refuses further entries.
 """
 
 import errno
@@ -177,7 +177,7 @@ def test_leave_succeeds_after_one_failed_prctl(faults, error):
 
 
 def test_enter_and_leave_make_only_the_tested_system_calls(faults, tmp_path):
-    """The tests above make each of these calls fail."""
+    """The tests above make each of these system calls fail."""
     log = tmp_path / "log"
     calls = "getgroups,getresuid,getresgid,setfsuid,setfsgid,capget,capset,prctl,setgroups,setresgid,setresuid"
     run(tool("strace", "lists system calls"), "-o", log, "-e", f"trace={calls}", faults, "0", cwd="/")

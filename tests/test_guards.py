@@ -149,7 +149,7 @@ def test_assert_clean_finds_a_thread_started_inside():
         (thread,) = caught.value.threads
         assert thread.uids == (SHIELD, 80001, 0, 80001)
         pool.shutdown()
-        wait_until(lambda: len(replace.thread_credentials()) == 1, "the thread to end, for which join() does not wait")
+        wait_until(lambda: len(replace.thread_credentials()) == 1, "the end of the thread (join() does not wait)")
         replace.assert_clean()
 
     as_root(body)
@@ -200,7 +200,7 @@ def test_exec_child_can_become_root_only_at_the_documented_levels(level, regain)
 
 
 def test_signal_handlers_of_the_server_do_not_run_in_a_forked_child():
-    """The user may send it signals, and a handler would write to the pipe that wakes the server's event loop."""
+    """The user may send signals to the child. A handler would write to the pipe that wakes the server's event loop."""
 
     def body():
         reader, writer = os.pipe2(os.O_NONBLOCK)
@@ -215,7 +215,7 @@ def test_signal_handlers_of_the_server_do_not_run_in_a_forked_child():
         with pytest.raises(BlockingIOError):
             os.read(reader, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert os.read(reader, 1) == bytes([signal.SIGTERM]), "the server's own handler still works"
+        assert os.read(reader, 1) == bytes([signal.SIGTERM]), "the handler of the server still works"
 
     as_root(body)
 
@@ -231,7 +231,7 @@ def test_forked_child_cannot_become_root(level):
                 for call in (lambda: os.setresuid(0, 0, 0), lambda: os.setgroups([]), lambda: os.setegid(0)):
                     try:
                         call()
-                        answer.append("came back")
+                        answer.append("root again")
                     except PermissionError:
                         answer.append("no")
                 answer.append(replace.thread_credentials()[0].permitted)
@@ -319,7 +319,7 @@ def test_access_peer_credentials_and_sigio_depend_on_the_level(level, access, pe
             fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | os.O_ASYNC)
         for end in pair:
             end.close()
-        os.write(writer, b"x")  # the kernel has sent the signal, or not, when this returns
+        os.write(writer, b"x")  # after this call, the kernel has sent the signal or will not send it
         return may, seen, signal.sigtimedwait([signal.SIGIO], 0) is not None
 
     assert as_root(body) in ((access, peer, signalled), None)
@@ -425,8 +425,8 @@ def test_leaving_does_not_enlarge_a_reduced_effective_set():
 
 def test_end_of_a_switched_thread_does_not_change_other_threads():
     def body():
-        kept, complaints = [], []
-        sys.unraisablehook = lambda problem: complaints.append(problem.exc_value)
+        kept, errors = [], []
+        sys.unraisablehook = lambda problem: errors.append(problem.exc_value)
 
         def work():
             kept.append(impersonate(ALICE))
@@ -436,12 +436,12 @@ def test_end_of_a_switched_thread_does_not_change_other_threads():
         worker = threading.Thread(target=work)
         worker.start()
         worker.join()
-        wait_until(lambda: not _native.active(), "the thread to end, for which join() does not wait")
-        kept.clear()  # another thread deletes the guard: it complains and changes nothing
+        wait_until(lambda: not _native.active(), "the end of the thread (join() does not wait)")
+        kept.clear()  # another thread deletes the guard: that raises an error and changes no ids
         gc.collect()
         assert ids() == ROOT_IDS
-        (complaint,) = complaints
-        assert isinstance(complaint, replace.ThreadTainted)
+        (error,) = errors
+        assert isinstance(error, replace.ThreadTainted)
 
     as_root(body)
 
@@ -518,7 +518,7 @@ def test_setfsuid_inside_raises_at_level_filesystem():
 # ---- Restoring root, and guards used by other threads
 
 
-def test_guard_is_left_by_its_thread_after_another_thread_tried():
+def test_thread_can_leave_its_guard_after_another_thread_tried():
     def body():
         events = []
         sys.addaudithook(lambda event, args: events.append(event) if event == "replace.leave" else None)
@@ -536,7 +536,7 @@ def test_guard_is_left_by_its_thread_after_another_thread_tried():
             in_thread(guard.__exit__, None, None, None)
         del guard
         assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
-        assert len(events) == 2, "each leave by the own thread raises one audit event"
+        assert len(events) == 2, "each leave by the guard's thread raises one audit event"
 
     as_root(body)
 

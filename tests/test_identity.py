@@ -96,7 +96,7 @@ def test_from_peer_returns_the_ids_and_all_groups(kind, count):
 
 @LINUX
 def test_from_peer_uses_the_groups_of_the_process_not_the_database(tmp_path):
-    """alice has dropped `team`, which she has in the database; bob has a group that he does not have there."""
+    """alice has `team` only in the database. bob has `team` only in his process."""
     needs_root()
     code = (
         "from replace import Identity\n"
@@ -272,7 +272,7 @@ def test_from_peer_refuses_a_socket_without_a_known_peer(make, exception, words)
 
 @LINUX
 @pytest.mark.parametrize("thing", [0, True, -1, "socket", b"socket", None], ids=repr)
-def test_from_peer_refuses_an_object_that_is_no_socket(thing):
+def test_from_peer_refuses_an_object_that_is_not_a_socket(thing):
     with pytest.raises(TypeError, match="socket should be a socket, not <class"):
         Identity.from_peer(thing)
 
@@ -435,7 +435,7 @@ def test_of_process_refuses_an_io_uring_worker():
     assert as_root(body) in ("worked", "refused", None)
 
 
-#: A process ends while it is read, and another one gets its process id at once (pid_namespaces(7)).
+#: A process ends while of_process() reads its files, and a new process gets its id at once (pid_namespaces(7)).
 REPLACED = """
 import os, signal, sys
 from replace import Identity
@@ -496,7 +496,7 @@ def test_of_process_refuses_ids_that_change_during_the_read(monkeypatch):
         thread.start()
         wait_until(lambda: Identity.of_process(thread.native_id).uid == 80001)
         monkeypatch.setattr(os, "pread", after_some)
-        moment = 5  # stat and status are read to the end, and then again from the start
+        moment = 5  # stat and status are each read to the end, and then both again
         with pytest.raises(IdentityRefused, match="changes its ids at this moment"):
             Identity.of_process(thread.native_id)
         end.set()
@@ -573,7 +573,7 @@ def in_user_namespace(uids, gids, function):
     ids=["no uid", "no gid", "no group", "all of alice", "all ids", "all ids in three parts", "other numbers"],
 )
 def test_id_that_the_user_namespace_does_not_map_is_refused(uids, gids, words):
-    """The kernel shows such an id as 65534, which may be the id of another user."""
+    """The kernel shows an unmapped id as 65534, which may be the id of another user."""
     needs_root()
     change = become(ALICE.uid, ALICE.gid, ALICE.groups)
     with connected(change) as connection, other_process(change) as process:

@@ -138,7 +138,7 @@ def generator(user):
 
 
 def test_generator_closed_in_another_thread_raises_and_keeps_the_ids():
-    """The other thread gets an error. Both threads keep their ids."""
+    """The other thread gets an error, and both threads keep their ids."""
 
     def body():
         held = generator(ALICE)
@@ -283,24 +283,24 @@ def test_audit_hooks_see_each_event_and_can_veto_it():
     as_root(body)
 
 
-def described(guard):
-    """What a guard's repr says after the level."""
+def end_of_repr(guard):
+    """Return the part of a guard's repr that follows the level."""
     text = repr(guard)
     start = "<replace.Guard uid=80001 gid=80011 groups=[80011, 80021] level=shielded, "
     assert text.startswith(start), text
     return text[len(start) : -1]
 
 
-def test_guard_repr_says_who_and_whether_it_is_held():
+def test_guard_repr_names_the_user_and_the_state():
     def body():
         guard = impersonate(ALICE)
-        assert described(guard) == "not entered"
+        assert end_of_repr(guard) == "not entered"
         with guard:
-            assert described(guard) == "held by this thread"
+            assert end_of_repr(guard) == "held by this thread"
             with impersonate(BOB) as inner:
                 assert inner is BOB
-                assert described(guard) == "held by this thread"
-        assert described(guard) == "left"
+                assert end_of_repr(guard) == "held by this thread"
+        assert end_of_repr(guard) == "left"
 
     as_root(body)
 
@@ -309,13 +309,13 @@ def test_guard_repr_names_the_thread_that_holds_it():
     def body():
         guard = impersonate(ALICE)
         with held_elsewhere(guard) as thread:
-            assert described(guard) == f"held by thread {thread.ident}"
-        assert described(guard) == "left"
+            assert end_of_repr(guard) == f"held by thread {thread.ident}"
+        assert end_of_repr(guard) == "left"
 
     as_root(body)
 
 
-def test_guard_repr_of_an_entry_that_failed():
+def test_guard_repr_after_a_failed_entry():
     def body():
         os.setgroups([])
         os.setresgid(80011, 80011, 80011)
@@ -335,10 +335,10 @@ def test_guard_repr_of_a_tainted_guard():
         with ThreadPoolExecutor(1) as pool:
             with pytest.raises(replace.ThreadTainted):
                 pool.submit(guard.__exit__, None, None, None).result()
-            assert pool.submit(described, guard).result() == f"tainted, entered by thread {threading.get_ident()}"
-        assert described(guard) == "tainted, entered by this thread"
+            assert pool.submit(end_of_repr, guard).result() == f"tainted, entered by thread {threading.get_ident()}"
+        assert end_of_repr(guard) == "tainted, entered by this thread"
         guard.__exit__(None, None, None)
-        assert described(guard) == "left"
+        assert end_of_repr(guard) == "left"
 
     as_root(body)
 
@@ -350,15 +350,15 @@ def test_guard_repr_in_a_forked_child():
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            before = described(guard)
+            before = end_of_repr(guard)
             try:
                 guard.__exit__(None, None, None)
             except replace.ForkedUnderIdentity:
-                os.write(writing, f"{before}; {described(guard)}".encode())
+                os.write(writing, f"{before}; {end_of_repr(guard)}".encode())
             os._exit(0)
         os.waitpid(child, 0)
         assert os.read(reading, 1000).decode() == "held in the parent process; this process is the user for good"
-        assert described(guard) == "held by this thread"
+        assert end_of_repr(guard) == "held by this thread"
         guard.__exit__(None, None, None)
 
     as_root(body)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""An import under an identity leaves nothing in the caches that would hide files from the server.
+"""An import under an identity puts nothing into the import caches that would hide files from the server.
 
 Each test uses real folders that are closed to the user, in a new Python process.
 """
@@ -100,7 +100,7 @@ def work():
             except ImportError as error: answers.append(type(error).__name__)
             turns[1].release()
         turns[0].acquire()
-thread = threading.Thread(target=work, daemon=True)  # a failing test must not wait for it
+thread = threading.Thread(target=work, daemon=True)  # a failed test must not wait for this thread
 thread.start()
 for name in ("late", "later"):
     turns[0].release(); turns[1].acquire()
@@ -140,7 +140,7 @@ def test_server_finds_the_closed_folders_of_a_namespace_package(place, first):
 
 
 def test_server_imports_a_whole_package_after_a_partial_import_failed(place):
-    """Python keeps submodules of a failed package. A second import would not set them as attributes."""
+    """Python keeps the submodules of a package that failed. A second import would not set them as attributes."""
     write(place / "half", __init__="from .a import x\nfrom . import closed", a="x = []", closed="")
     (place / "half" / "closed.py").chmod(0o600)
     script = f"""
@@ -166,14 +166,14 @@ def test_server_finds_a_distribution_after_the_user_failed(place):
 
 
 def test_import_under_an_identity_runs_with_the_ids_of_the_user(place):
-    """With an empty entry in sys.path the working directory may be the user's."""
+    """If sys.path has an empty entry, the user may have written the module in the working directory."""
     write(place, evil="import os; print(os.geteuid(), os.getresuid()[1])")
     script = f"os.chdir({str(place)!r}); sys.path[:] = ['', *sys.path]\n"
     assert python(place, script + "as_alice(importlib.import_module, 'evil')") == ["80001", "80001"]
 
 
 def test_import_cache_works_as_usual_without_an_identity():
-    """For the server itself every cache works as a dict."""
+    """Without an identity, each cache works like a dict."""
     cache = _import_caches.forgetful(_import_caches.forgetful({"a": 1}))  # nested, as with a second copy of the package
     cache["b"] = 2
     assert cache.setdefault("b", 3) == cache.get("b") == cache["b"] == 2

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Bad input: it raises the right exception and does not change the thread's ids."""
+"""Bad input raises the right exception and does not change the thread's ids."""
 
 import array
 import errno

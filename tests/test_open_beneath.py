@@ -61,7 +61,7 @@ def place(folder):
     os.chmod("fifo", 0o666, dir_fd=folder)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"/proc/self/fd/{folder}/socket")
-    with contextlib.suppress(PermissionError):  # not root, or root of a container
+    with contextlib.suppress(PermissionError):  # only root outside of containers may make a device
         os.mknod("null", stat.S_IFCHR | 0o666, os.makedev(1, 3), dir_fd=folder)
     return folder
 
@@ -183,7 +183,7 @@ def test_name_that_leads_out_fails_with_exdev(place, name, flags, regular):
 
 
 def test_link_swapped_by_another_process_never_leads_out(place, tmp_path):
-    """Another process swaps a folder and a symbolic link that leads out, again and again."""
+    """Another process repeatedly swaps a folder with a symbolic link that leads out."""
     put(place, "dir/file", b"inside")
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
@@ -334,7 +334,7 @@ def test_folder_opens_only_with_o_directory_or_regular_false(place):
 
 
 def test_leased_file_fails_with_eagain(place):
-    """Another process keeps a lease.  With O_NONBLOCK the kernel does not wait for it."""
+    """Another process holds a lease. open_beneath() adds O_NONBLOCK, so the kernel does not wait for that process."""
 
     def lease():
         signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -459,7 +459,7 @@ def test_open_beneath_fails_with_enosys_on_other_systems(tmp_path):
 
 @pytest.mark.parametrize("wrong", [True, False, 1.0, "1", None, b"1", [1]], ids=repr)
 @pytest.mark.parametrize("name", ["dir_fd", "flags", "mode", "resolve"])
-def test_argument_that_is_no_integer_raises_type_error(place, name, wrong):
+def test_argument_that_is_not_an_integer_raises_type_error(place, name, wrong):
     arguments = {"dir_fd": place, "path": "new", "flags": os.O_CREAT, name: wrong}
     with pytest.raises(TypeError, match="integer"):
         open_beneath(**arguments)
@@ -547,7 +547,7 @@ def waits_in_the_call(thread):
 
 
 def test_other_threads_run_while_open_beneath_waits(place):
-    """It waits for the other end of a FIFO (regular=False)."""
+    """With regular=False, open_beneath() waits for the other end of a FIFO."""
     found, opened = [], threading.Event()
 
     def work():
@@ -568,7 +568,7 @@ def test_other_threads_run_while_open_beneath_waits(place):
 
 @pytest.mark.parametrize("raises", [True, False])
 def test_signal_handler_runs_while_open_beneath_waits(place, raises):
-    """As in os.open(), an exception of the handler is raised; without one, the call continues (PEP 475)."""
+    """If the handler raises, so does the call. Otherwise the call continues, like os.open() (PEP 475)."""
 
     def body():
         handled = threading.Event()
@@ -579,7 +579,7 @@ def test_signal_handler_runs_while_open_beneath_waits(place, raises):
             if raises:
                 raise LookupError("of the handler")
 
-        def elsewhere():
+        def send_signal():
             wait_until(lambda: waits_in_the_call(main))
             signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
             handled.wait(HANG)
@@ -589,7 +589,7 @@ def test_signal_handler_runs_while_open_beneath_waits(place, raises):
 
         signal.signal(signal.SIGUSR1, handler)
         before = descriptors()
-        thread = threading.Thread(target=elsewhere)
+        thread = threading.Thread(target=send_signal)
         thread.start()
         if raises:
             with pytest.raises(LookupError, match="of the handler"):

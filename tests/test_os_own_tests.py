@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Run CPython's own tests of os.set*id and os.setgroups on the functions of this package.
 
-No test is left out for a documented difference: no test of CPython requires that 2**32-1
-means -1.  Of PosixTester, only the tests of these calls run.
+Of PosixTester, only the tests of these calls run. The documented difference, that 2**32 - 1 does not mean -1, excludes
+no test: none of CPython's tests depends on it.
 """
 
 import importlib.util

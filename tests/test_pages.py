@@ -65,23 +65,23 @@ def test_schema_versions_agree():
 
 def test_report_page_lists_exactly_the_options_of_the_command():
     (report,) = [a.choices["report"] for a in parser()._actions if a.choices and "report" in a.choices]
-    faces = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
-    assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == faces
+    options = {o for action in report._actions for o in action.option_strings if o.startswith("--")} - {"--help"}
+    assert set(re.findall(r"libreplace report (--\w+)", pages.REPORT)) == options
     readme = (ROOT / "README.md").read_text()
-    assert all(f"`{face}`" in readme or f" {face}`" in readme for face in faces)
+    assert all(f"`{option}`" in readme or f" {option}`" in readme for option in options)
     for name in FACTS:
         assert f"`{name}`" in pages.REPORT or f"'{name}'" in pages.REPORT
 
 
-def test_invalid_report_is_found_at_the_end(tmp_path):
+def test_validation_after_all_tests_finds_an_invalid_report(tmp_path):
     """conftest.py validates the report of each build in this way after the tests."""
     folder = tmp_path / "some" / "build"
     folder.mkdir(parents=True)
     path = folder / "build_report.json"
     path.write_text(json.dumps(replace.report()))
     assert reports.validate_reports(tmp_path) == 1
-    path.write_text(json.dumps({**replace.report(), "unheard_of": 1}))
-    with pytest.raises(jsonschema.ValidationError, match="unheard_of"):
+    path.write_text(json.dumps({**replace.report(), "unknown_field": 1}))
+    with pytest.raises(jsonschema.ValidationError, match="unknown_field"):
         reports.validate_reports(tmp_path)
     path.unlink()
     assert strict_schema(SCHEMA) != SCHEMA

@@ -54,7 +54,7 @@ def test_os_calls_work_while_no_thread_is_switched():
 
 
 def check_starter(name, folder, without_events=False):
-    """Check in a child that a starter is refused under an identity, starts nothing there, and works outside."""
+    """Check in a child: under an identity the starter is refused and starts nothing; without one it works."""
 
     def body():
         starters.prepare(name, folder)
@@ -105,7 +105,7 @@ def test_thread_without_identity_can_start_threads_and_processes(name, tmp_path)
 
 
 def test_every_starting_function_of_this_python_is_known():
-    """Only built-in functions are checked, because everything else in the library calls one of them."""
+    """Only built-in functions are checked, because all other functions of Python's library call one of them."""
     known = {name.rpartition(".")[2] for name in _starts.STARTERS}
     new = {
         f"{module.__name__}.{name}"
@@ -218,7 +218,7 @@ with replace.IdentityExecutor(1) as pool:
         assert not os.path.exists(f"{folder}/ran")
 
 
-# ---- Only popen_as() may start something
+# ---- Only popen_as() may start a process
 
 
 def test_popen_as_is_allowed_under_an_identity(regain):
@@ -266,7 +266,7 @@ def test_other_starts_during_popen_as_are_refused():
 
 
 def test_argument_iterator_cannot_start_a_process():
-    """C code calls os.system, so the calling Python frame is that of Popen."""
+    """The iterator, which is C code, calls os.system. So the calling Python frame is that of Popen."""
 
     def body():
         replace.protect_os()
@@ -410,7 +410,7 @@ def test_stand_in_has_the_attributes_of_the_original(name):
         class Holder:
             call = after
 
-        assert Holder().call is after, "like a built-in function, it does not become a method"
+        assert Holder().call is after, "a stand-in in a class, like a built-in function, does not become a method"
 
     in_child(body)
 
@@ -420,7 +420,7 @@ def test_stand_in_has_the_attributes_of_the_original(name):
 
 @pytest.mark.parametrize("protected", [False, True])
 def test_acting_as_in_the_event_loop_thread_cannot_start_a_thread(protected):
-    """Also without protect_os(), because a new worker of the loop's executor would keep the user's ids."""
+    """This holds even without protect_os(), because a new worker of the loop's executor would keep the user's ids."""
 
     async def main():
         loop = asyncio.get_running_loop()

@@ -21,7 +21,7 @@ import replace
 
 LIST = Path(__file__).with_name("public_api.txt")
 ALICE = replace.Identity(80001, 80011, [80021])
-#: Types that public functions return, but that have no public name.
+#: Types that public functions return and that have no public name.
 RETURNED = {
     "impersonated() -> Iterator": type(replace.impersonated(ALICE, [], allow_process=True)),
 }

@@ -67,8 +67,8 @@ def test_reproducible_build_leaves_out_results_of_run_probes():
     assert "asked by euid 0" in json.dumps(build_side.build({**other, **reproducible}, False)), "in the build folder"
 
 
-def test_installed_report_leaves_out_foreign_evidence():
-    """The name of an answers file, and the output of an exe wrapper, can contain names of hosts and folders."""
+def test_installed_report_leaves_out_names_of_hosts_and_folders():
+    """The name of an answers file and the output of an exe wrapper can contain names of hosts and folders."""
     answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
     first, second, *_ = cross_answers.asked().values()
     answers.update({first: "yes", f"{first}:how": "answers file", f"{first}:evidence": "secrethost.txt:7"})
@@ -158,7 +158,7 @@ def test_commands_in_the_report_give_the_same_answers(tmp_path):
 @pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_answers_of_a_report_give_the_same_verdict(platform, option, given, run_says, tmp_path):
-    """For all results, given answers and options, also from a copy without results of run probes."""
+    """For all results, given answers and options, and also for copies without the results of run probes."""
     answers = {**full_answers(platform), "option:credentials": option}
     for question in cross_answers.asked().values():
         answers.update({question: run_says, question + ":how": "ran", question + ":evidence": "a\n# b: OK"})
@@ -253,7 +253,7 @@ def test_report_markdown_has_every_call_and_question(make):
     assert html[1].strip() == "</details>"
 
     def one_line(text):
-        return " ".join(str(text).split()).replace("\\|", "\\ |")  # parsers differ here, GitHub's among them
+        return " ".join(str(text).split()).replace("\\|", "\\ |")  # Markdown parsers, for example GitHub's, differ here
 
     calls = [[one_line(v) for k, v in c.items() if k != "kind"] for c in document["verdict"]["calls"]]
     questions = [[one_line(q[k]) for k in ("question", "answer", "how", "evidence")] for q in document["questions"]]

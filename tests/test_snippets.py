@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """A test runs every command and every Python block of README, CONTRIBUTING and docs/.
 
-This file runs a Python block as it is, as root, in an empty folder.  Some blocks need more: a server, a part of a
-program, minutes of work.  ELSEWHERE names the tests that run those.
+This file runs each Python block unchanged, as root, in an empty folder. Some blocks need a server, are parts of a
+program, or take minutes. ELSEWHERE names the tests that run them.
 """
 
 import os
@@ -27,11 +27,11 @@ ELSEWHERE = {
     ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
     # identities
     "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
-    # examples: each by the command of its page
+    # examples: a test runs each with the command of its page
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
-    # parts of programs: a test compares them with the programs
+    # parts of programs: a test finds them in the programs
     "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
     "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",
@@ -79,7 +79,7 @@ def blocks(page):
             yield token.info.split(" ")[0], token.content, token.map[0] + 1
 
 
-def claimed(text):
+def find_test(text):
     for start, test in ELSEWHERE.items():
         if text.startswith(start):
             return test
@@ -90,7 +90,7 @@ CASES = [(page, kind, text, line) for page in PAGES if page.name not in TUTORIAL
 PYTHON = [
     pytest.param(text, id=f"{page.name}:{line}")
     for page, kind, text, line in CASES
-    if kind == "python" and not claimed(text)
+    if kind == "python" and not find_test(text)
 ]
 
 
@@ -106,7 +106,7 @@ def test_python_block_runs(code):
 
 
 def commands():
-    """Each command of each block. A backslash at the end of a line joins it with the next."""
+    """Yield each command of each block. A backslash at the end of a line joins it with the next line."""
     for page, kind, text, line in CASES:
         if kind in SHELL:
             for command in re.sub(r"\\\n\s*", "", text).splitlines():
@@ -122,10 +122,10 @@ def test_command_is_run_by_a_test(command):
         assert out.returncode in (0, 2), out.stderr
         assert "usage:" not in out.stderr
         return
-    assert claimed(command), f"name the test that runs {command!r} in ELSEWHERE"
+    assert find_test(command), f"name the test that runs {command!r} in ELSEWHERE"
 
 
-def test_every_test_named_here_exists():
+def test_every_test_in_elsewhere_exists():
     names = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for test in {*ELSEWHERE.values(), *TUTORIALS.values()}:
         if test.startswith("test_") and not test.endswith(".py"):
@@ -134,7 +134,7 @@ def test_every_test_named_here_exists():
             assert (ROOT / test).exists() or list((ROOT / "tests").rglob(test)), test
 
 
-def test_every_start_named_here_is_in_a_page():
+def test_every_entry_of_elsewhere_is_in_a_page():
     lines = [text for _, _, text, _ in CASES] + [line.strip() for _, _, text, _ in CASES for line in text.splitlines()]
     for start in ELSEWHERE:
         assert any(line.startswith(start) for line in lines), start

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""support/start.py: tests start in a known state, changes are found and undone, and long tests are optional."""
+"""support/start.py: tests start in a known state, and changes are found and undone. Long tests run only on request."""
 
 import os
 import resource
@@ -26,7 +26,7 @@ set_known_start()
 limits = [resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[0] for name in ("CORE", "NOFILE", "STACK", "FSIZE")]
 mask = os.umask(0)
 home = os.environ.pop("HOME")
-variables = {name: os.environ[name] for name in sorted(os.environ) if name != "LC_CTYPE"}  # Python's own: PEP 538
+variables = {name: os.environ[name] for name in sorted(os.environ) if name != "LC_CTYPE"}  # Python sets it (PEP 538)
 print([str(signal.getsignal(number)) for number in sorted(signal.valid_signals())])
 print(signal.pthread_sigmask(signal.SIG_BLOCK, []), oct(mask), limits, time.tzname, variables)
 print(os.read(0, 1), os.get_inheritable(0), os.access(home, os.W_OK), tempfile.gettempdir())
@@ -189,7 +189,7 @@ def collected(*arguments, **variables):
 
 
 def test_long_tests_are_collected_without_optional_packages(tmp_path):
-    """In the interpreter of this test, importlib.metadata finds no package."""
+    """In the interpreter that this test starts, importlib.metadata finds no package."""
     code = "from importlib import metadata\ndef none(name): raise metadata.PackageNotFoundError(name)\n"
     (tmp_path / "sitecustomize.py").write_text(f"{code}metadata.distribution = none\n")
     tests, text = collected("-m", "long", PYTHONPATH=str(tmp_path), CI="")

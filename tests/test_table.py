@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Everything that is made from the table of calls, or must agree with it; and the list of installed files."""
+"""All code that is generated from the table of calls or must agree with it, and the list of installed files."""
 
 import ast
 import importlib.util

@@ -185,7 +185,7 @@ def test_unknown_process_exits_with_2(pid):
 
 
 def test_process_that_ends_between_listing_and_reading_raises():
-    """An audit hook kills the process when its first status file is opened, after its threads were listed."""
+    """After the threads were listed, an audit hook kills the process when its first status file is opened."""
 
     def body():
         child = subprocess.Popen(["sleep", "60"])
@@ -274,7 +274,7 @@ def set_up_ring():
 
 
 def test_io_uring_worker_keeps_the_identity_and_is_marked():
-    """If io_uring is refused (sysctl io_uring_disabled, seccomp), test with a made-up status file."""
+    """If io_uring is refused (sysctl io_uring_disabled, seccomp), the test uses made-up fields of a status file."""
 
     def body():
         with impersonate(ALICE):
@@ -328,7 +328,7 @@ def test_assert_clean_names_the_thread():
     def body():
         replace.assert_clean()
         with impersonate(ALICE):
-            replace.assert_clean()  # the others are compared with the main thread, and there are no others
+            replace.assert_clean()  # other threads are compared with the main thread, but this process has none
         with (
             switched_elsewhere(BOB) as worker,
             pytest.raises(replace.ThreadsDiffer, match=f"thread {worker.native_id} .* 80002"),

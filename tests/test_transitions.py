@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Compare every call, in every state and with every argument, with the model, from Python."""
+"""Make every call from Python, in every state and with every argument, and compare it with the model."""
 
 import threading
 
@@ -16,7 +16,7 @@ BITS = {"uid": 1 << 7, "gid": 1 << 6}
 
 
 def reach(kind, privileged, state):
-    """Put the calling thread into that state; on a process-wide build, the process."""
+    """Put the calling thread into that state, or, on a process-wide build, the process."""
     assert LIBC.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
     getattr(replace, f"setres{kind}")(*state)
     change_capabilities(lambda sets: sets.__setitem__(0, sets[1] if privileged else sets[1] & ~BITS[kind]))
@@ -33,8 +33,8 @@ def outcome(transition):
     return error, State(*getattr(replace, f"getres{kind}")()), getattr(replace, f"getfs{kind}")()
 
 
-def all_of(todo):
-    """Return the outcomes, each from a new thread, or from a new child if calls change the process."""
+def outcomes_of(todo):
+    """Return the outcomes. Each is from a new thread, or from a new child process if calls change the process."""
     found = {}
     for transition in todo:
         if replace.SCOPE == "process":
@@ -52,11 +52,11 @@ def test_every_transition_from_python_equals_the_model(kind, privileged):
     needs_root()
     todo = [t for t in transitions.everything() if t[0] == kind and t[1] == privileged]
     assert len(todo) == transitions.ALL / 4
-    assert transitions.wrong(in_child(all_of, todo), todo) == []
+    assert transitions.wrong(in_child(outcomes_of, todo), todo) == []
 
 
 def test_wrong_or_missing_transition_is_found():
-    """A wrong errno, a wrong next state and a missing line are each found."""
+    """wrong() finds a wrong errno, a wrong next state and a missing transition."""
     transition = ("uid", False, State(*IDS), "set", (UNSET,))
     error, after, fs = transitions.expected(transition)
     for seen in ((0, after, fs), (error, State(1, 1, 1), fs), (error, after, 5)):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The decision is a function of the answers."""
+"""The choice of the back end, which depends only on the answers to the build's questions."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_auto_chooses_a_back_end_for_each_platform(platform, backend, rule):
 
 @pytest.mark.parametrize("result", ["yes", "no", "unknown"])
 @pytest.mark.parametrize("platform", ["linux-glibc-x86_64", "linux-musl-x86_64"])
-def test_result_of_a_run_probe_never_decides(platform, result):
+def test_result_of_a_run_probe_does_not_change_the_decision(platform, result):
     ran = {THREAD: result, THREAD + ":how": "ran"}
     assert decide({**answers(platform), **ran}).backend == decide(answers(platform)).backend
 
@@ -102,10 +102,10 @@ def test_every_decision_follows_the_rules_and_lists_its_steps(platform, lack, op
     (end,) = [step for step, place in zip(verdict.steps, ends, strict=True) if place != "next"][:1]
     assert (end.leads_to, end.rule) == (verdict.backend, verdict.rule)
     assert {i for step in verdict.steps for i in step.questions} <= {q.id for q in questions()}
-    way = report.build({**golden.complete(found), **found}, False)["decision"]
-    answered = [bool(step["answer"]) for step in way]
+    steps = report.build({**golden.complete(found), **found}, False)["decision"]
+    answered = [bool(step["answer"]) for step in steps]
     decided = verdict.steps.index(end) + 1
-    assert answered == [True] * decided + [False] * (len(way) - decided)
+    assert answered == [True] * decided + [False] * (len(steps) - decided)
 
 
 def test_missing_system_call_number_excludes_syscall():
@@ -128,7 +128,7 @@ def test_mixture_of_16_and_32_bit_calls_is_refused():
     with pytest.raises(Refused, match="mixture.*truncate"):
         decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no"))
     libc = decide(answers("linux-glibc-i386", libreplace_sys_setgroups32="no", option__credentials="libc"))
-    assert (libc.backend, libc.wide) == ("libc", False), "the message of the refusal names this option"
+    assert (libc.backend, libc.wide) == ("libc", False), "the error message recommends this option"
 
 
 def test_32_bit_numbers_are_used_for_every_call():
@@ -185,14 +185,14 @@ def test_bad_answer_names_file_and_line(tmp_path):
         cross_answers.read(str(path))
 
 
-def test_open_questions_are_appended_once(tmp_path):
+def test_unanswered_questions_are_appended_once(tmp_path):
     path = tmp_path / "answers.txt"
     path.write_text(SAMBA.rstrip("\n"))
     answered = {k: v[0] for k, v in cross_answers.read(str(path)).items()}
-    still = cross_answers.complete(str(path), answered)
-    assert len(still) == 2
+    unanswered = cross_answers.complete(str(path), answered)
+    assert len(unanswered) == 2
     text = path.read_text()
     assert text.startswith(SAMBA)
     assert text.count("UNKNOWN") == 2
-    assert cross_answers.complete(str(path), answered) == still
+    assert cross_answers.complete(str(path), answered) == unanswered
     assert path.read_text() == text

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Adapters for support/hostile.py: one for each server, all with the same methods."""
+"""Adapters for support/hostile.py. There is one for each server, and all have the same methods."""
 
 import base64
 import contextlib
@@ -18,7 +18,8 @@ from support.children import HANG
 from support.hostile import ATTACKER, PLANTED
 from support.servers import IDS
 
-#: Two files of the attacker, to copy and rename from and to other users' files.
+#: Two files of the attacker. Attacks copy and rename the first to a name of another user, and a file of another user
+#: to the second.
 OWN = [f"{ATTACKER}/{name}".encode() for name in ("spare", "taken")]
 
 
@@ -33,7 +34,7 @@ def receive_all(connection: socket.socket, limit: int = 64 << 20) -> bytes:
 
 
 class Adapter:
-    """Ask a server for one path as one user.  A path is absolute, or relative to the folder that the server serves."""
+    """Ask a server for one path as one user. A path is absolute, or relative to the folder that the server serves."""
 
     writes = lists = True
     #: Whether the server starts a thread for each connection.
@@ -90,12 +91,12 @@ class Adapter:
         raise NotImplementedError
 
     def begin_line(self, user: str) -> socket.socket:
-        """Return a connection on which a request has begun but its name has not ended."""
+        """Return a connection on which the next bytes of the client continue or begin a request line."""
         raise NotImplementedError
 
 
-class Readme(Adapter):
-    """The server of README: a request is a line with a path; the answer is the content."""
+class Tutorial(Adapter):
+    """The servers of docs/start-python.md: a request is a line with a path, and the answer is the content."""
 
     writes = lists = False
     starts_threads = True
@@ -156,11 +157,11 @@ class FileService(Adapter):
         return connection
 
     def begin_line(self, user: str) -> socket.socket:
-        return self.begin(user, b"", b"GET /")  # a newline follows, then a name without end
+        return self.begin(user, b"", b"GET /")  # one complete request; the next one begins after it
 
 
 class Ftp(Adapter):
-    """docs/examples/ftp_server.py.  Each user's session stays open until a request fails."""
+    """docs/examples/ftp_server.py. Each user's session stays open until a request fails."""
 
     starts_threads = True
     base = b"/"
@@ -280,7 +281,7 @@ class Dav(Adapter):
 
     def _ask(self, user: str, method: str, url: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
         session = http.client.HTTPConnection("127.0.0.1", int(self.address), timeout=HANG)
-        # WsgiDAV's answer to ".." announces a body that it does not send. "close" avoids waiting for it.
+        # WsgiDAV's answer to ".." announces a body that it does not send. "close" makes the client not wait for it.
         headers = {**self._head(user), "Connection": "close", **headers}
         with contextlib.closing(session):
             try:

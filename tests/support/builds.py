@@ -24,7 +24,7 @@ def run(
     """Run a command to its end; return its output and its status."""
     words = [str(word) for word in command]
     merged = {k: v for k, v in {**os.environ, **(env or {})}.items() if k != "SOURCE_DATE_EPOCH" or env and k in env}
-    # meson and ninja are beside this Python; its environment need not be activated
+    # meson and ninja are in the folder of this Python, so its environment need not be activated
     merged["PATH"] = os.pathsep.join([merged.get("PATH", os.defpath), os.path.dirname(sys.executable)])
     return subprocess.run(
         words,
@@ -55,7 +55,7 @@ DEBIAN = {
 
 
 def tool(name: str, why: str) -> str:
-    """Return the path of a tool; if it is missing, skip with the reason and the package."""
+    """Return the path of a tool. If it is missing, skip the test and name the reason and the package."""
     found = shutil.which(name)
     if not found:
         pytest.skip(f"needs {name} ({why}; Debian: {DEBIAN.get(name, name)})")
@@ -85,8 +85,8 @@ def report_of(build: Path) -> dict[str, Any]:
     return valid(json.loads((build / "replace" / "build_report.json").read_text()))
 
 
-#: Paths of other interpreters to test, separated as in PATH.  Each needs cffi.  The oldest one builds one stable-ABI
-#: wheel for all of them, so it also needs meson-python and ninja.  .ci/run makes such environments.
+#: Paths of other interpreters to test, separated as in PATH. Each needs cffi. The oldest one builds one stable-ABI
+#: wheel for all of them, so it also needs meson-python and ninja. .ci/run makes such environments.
 PYTHONS = [path for path in os.environ.get("LIBREPLACE_PYTHONS", "").split(os.pathsep) if path]
 
 

@@ -19,12 +19,12 @@ import pytest
 import replace
 from replace import Identity, impersonate
 
-#: Timeout in seconds for events that must happen.  It only detects hangs.
+#: Timeout in seconds for events that must happen. It only detects hangs.
 HANG = 240
 
 
 def wait_until(holds: Callable[[], Any], event: str = "a condition") -> None:
-    """Wait until a condition holds; fail after the timeout."""
+    """Wait until a condition holds. Fail after the timeout."""
     deadline = time.monotonic() + HANG
     while not holds():
         assert time.monotonic() < deadline, f"waited {HANG} s for {event}"
@@ -80,7 +80,7 @@ ROOT_IDS: tuple[Any, ...] = ((0, 0, 0), (0, 0, 0), [], 0, 0)
 LEVELS = ["effective", "shielded", "real", "filesystem"]
 
 
-#: The real uid that level shielded sets; no user has it
+#: The real uid that level shielded sets. No user has it.
 SHIELD = 2**32 - 3
 
 
@@ -195,7 +195,7 @@ def change_capabilities(change: Callable[[Any], None]) -> None:
 
 
 def install_filter(number: int, action: int) -> None:
-    """Install a seccomp filter that answers one system call (seccomp(2)) with an errno, or with false success for 0."""
+    """Install a seccomp filter (seccomp(2)): one system call fails with this errno. For 0 it only reports success."""
     load, equal, leave, ret = 0x20, 0x15, 0x7FFF0000, 0x06
     program = b"".join(
         struct.pack("HBBI", *line)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Attack a server: try to read or change files outside the served folder, or files of other users.
 
-The attacks do not depend on a server; an adapter (support/adapters.py) sends the requests.  Every file that the
+The attacks do not depend on a server: an adapter (support/adapters.py) sends the requests. Every file that the
 attacker must not read contains a secret, and no answer may contain a secret.
 
 Usage, as root: python hostile.py FOLDER. It becomes the attacker and swaps names until it is killed.
@@ -35,12 +35,12 @@ MANY = 60
 
 
 class Attack(NamedTuple):
-    """A requested name, and the contents that an answer may have. A refusal is always correct."""
+    """A requested name, and the contents that an answer may have. A refusal is always right."""
 
     name: str
     path: bytes
-    may: tuple[bytes, ...] = ()
-    #: Also try to write, rename and delete it.  Only for names whose loss cannot harm the machine.
+    allowed: tuple[bytes, ...] = ()
+    #: Also try to write, rename and delete the file. Only for files whose loss cannot harm the machine.
     write: bool = False
 
 
@@ -124,7 +124,7 @@ class Home:
 
 
 def names_for(home: Home, target: str) -> Iterator[tuple[str, bytes]]:
-    """Yield different names for a path of this machine: absolute, by ".." and by links."""
+    """Yield different names for a path of this machine: absolute, with ".." and through links."""
     name = target.encode()
     yield "absolute", name
     yield "two slashes", b"/" + name
@@ -168,7 +168,7 @@ def proc_names(world: Path, pid: int, numbers: list[str]) -> Iterator[tuple[str,
 
 
 def attacks(world: Path, pid: int, numbers: list[str]) -> Iterator[Attack]:
-    """Yield all attacks; each creates the files that it needs just before."""
+    """Yield all attacks. The files that an attack needs are created just before it."""
     home = Home(world)
     for target, write in proc_names(world, pid, numbers):
         for kind, path in names_for(home, target):
@@ -184,7 +184,7 @@ def attacks(world: Path, pid: int, numbers: list[str]) -> Iterator[Attack]:
 
 
 def below_the_folder(home: Home, world: Path) -> Iterator[Attack]:
-    """Yield names below the served folder that are closed to the attacker or are no files."""
+    """Yield names below the served folder that the attacker must not open, or that are not files."""
     served = world / "served"
     for name in ("private", "closed/draft", "closed/writable", "closed/small", "closed", "closed/new"):
         yield Attack(name, f"{OWNER}/{name}".encode(), write=True)
@@ -278,7 +278,7 @@ def special_files(home: Home) -> Iterator[tuple[str, bytes]]:
 
 @contextlib.contextmanager
 def fifos(home: Home) -> Iterator[list[bytes]]:
-    """Make many FIFOs. Every second one is held open for reading and writing, but nothing is written."""
+    """Make many FIFOs. Every second one is held open for reading and writing, but no data is written."""
     names = [home.node(stat.S_IFIFO) for _ in range(MANY)]
     held = [os.open(home.folder / os.path.basename(os.fsdecode(name)), os.O_RDWR) for name in names[::2]]
     try:

@@ -3,10 +3,11 @@
 """Models of the credential calls of each kernel, as pure functions of the state.
 
 A state is the real, effective and saved id, and whether the caller is privileged. A call returns an errno (0 if it
-succeeds) and the next state. User and group ids follow the same rules. Sources:
-"Setuid Demystified" (Chen, Wagner, Dean 2002) and its revision (Tsafrir, Da Silva, Wagner
-2008), credentials(7), and the source file of each kernel, named at its class.  On Linux the fs id follows the effective
-id; setfsuid has a separate model.
+succeeds) and the next state. User and group ids follow the same rules. On Linux the fs id follows the effective id;
+setfsuid has a separate model.
+
+Sources: "Setuid Demystified" (Chen, Wagner, Dean 2002) and its revision (Tsafrir, Da Silva, Wagner 2008),
+credentials(7), and the source file of each kernel, which the docstring of its class names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import itertools
 from typing import NamedTuple
 
 UNSET = -1
-#: 0, and two ids above 65535, which a 16-bit call would truncate
+#: 0, and two ids above 65535, which a 16-bit call would truncate.
 IDS = (0, 80001, 80002)
 ARGUMENTS = (*IDS, UNSET)
 
@@ -76,7 +77,7 @@ class Linux:
 
 
 class Darwin:
-    """xnu bsd/kern/kern_prot.c; privileged: suser(), an effective uid of 0.  It has no setresuid()."""
+    """xnu bsd/kern/kern_prot.c; privileged: suser(), an effective uid of 0. It has no setresuid()."""
 
     @staticmethod
     def set(old: State, privileged: bool, new: int) -> Answer:
@@ -99,7 +100,7 @@ class Darwin:
 
 
 class NetBSD:
-    """sys/kern/kern_prot.c: do_setresuid() and its flags; privileged: an effective uid of 0.  No setresuid()."""
+    """sys/kern/kern_prot.c: do_setresuid() and its flags; privileged: an effective uid of 0. It has no setresuid()."""
 
     @staticmethod
     def _do(old: State, privileged: bool, new: tuple[int, int, int], allowed: tuple[set[int], ...]) -> Answer:
@@ -123,7 +124,7 @@ class NetBSD:
 
 
 class FreeBSD:
-    """sys/kern/kern_prot.c; privileged: an effective uid of 0.  setuid() follows appendix B.4.2.2 of POSIX."""
+    """sys/kern/kern_prot.c; privileged: an effective uid of 0. setuid() follows appendix B.4.2.2 of POSIX."""
 
     @staticmethod
     def set(old: State, privileged: bool, new: int) -> Answer:
@@ -165,7 +166,7 @@ def reachable(kernel: type, calls: dict[str, int]) -> set[State]:
         if state not in seen:
             seen.add(state)
             for call, count in calls.items():
-                # a call with one argument would take -1 as an ordinary id
+                # a call with one argument would take -1 for an ordinary id
                 for args in arguments(count):
                     if count > 1 or UNSET not in args:
                         todo.append(getattr(kernel, call)(state, state.e == 0, *args)[1])

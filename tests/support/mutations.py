@@ -160,7 +160,7 @@ def _of_statement(statement: list[Token], text: str) -> Iterator[tuple[str, int,
     for token in statement:
         if _KIND.fullmatch(token.text):
             other = token.text.replace("uid", "?").replace("gid", "uid").replace("?", "gid")
-            yield "users and groups are mistaken", token.start, token.end, other
+            yield "users and groups are confused", token.start, token.end, other
     for arguments in _arguments(statement):
         for (a, b), (c, d) in zip(arguments, arguments[1:], strict=False):
             one, other = text[a:b].strip(), text[c:d].strip()

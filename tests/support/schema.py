@@ -13,7 +13,7 @@ SCHEMA = json.loads((Path(__file__).resolve().parent.parent.parent / "replace" /
 
 
 def strict_schema(schema: Any) -> Any:
-    """Return the schema with unknown fields as errors. Readers ignore such fields; this version must not write any."""
+    """Return a schema that refuses unknown fields. Readers ignore such fields, but this version must not write any."""
     if isinstance(schema, dict):
         closed = {"additionalProperties": False} if "properties" in schema and "type" in schema else {}
         return {**{key: strict_schema(value) for key, value in schema.items()}, **closed}

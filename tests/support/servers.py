@@ -92,7 +92,7 @@ def server(
 ) -> Iterator[tuple[int, str]]:
     """Start a server; yield its process id and its address, the last word of the line "listening on ...".
 
-    If `socket` is given, the server prints nothing and is ready when every user may connect to that socket.  After the
+    If `socket` is given, the server prints nothing and is ready when every user may connect to that socket. After the
     block, the signal `stop` must end the server with `status`.
     """
     database = {"NSS_WRAPPER_PASSWD": f"{world}/passwd", "NSS_WRAPPER_GROUP": f"{world}/group"}
@@ -104,7 +104,8 @@ def server(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # like a service; a terminal that it opens could become its controlling terminal
+            # Like a service. A terminal that the server opens can then become its controlling terminal.
+            start_new_session=True,
         )
 
     def address() -> str | None:
@@ -136,7 +137,7 @@ def open_files(pid: int) -> dict[str, str]:
     return found
 
 
-def until_open(pid: int, path: str) -> str:
+def wait_until_open(pid: int, path: str) -> str:
     """Wait until a process has opened the file; return the descriptor."""
     found: dict[str, str] = {}
 
@@ -144,12 +145,12 @@ def until_open(pid: int, path: str) -> str:
         found.update(open_files(pid))
         return path in found
 
-    wait_until(is_open, f"{path} to be opened")
+    wait_until(is_open, f"process {pid} to open {path}")
     return found[path]
 
 
 def command(program: str, replaced: dict[str, object]) -> list[str]:
-    """Return the command of the page for that program, with words replaced by those of this machine."""
+    """Return the command of docs/servers.md for that program. `replaced` maps words of it to those of this machine."""
     (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", PAGE, re.M)
     replaced = {"python3": sys.executable, f"docs/examples/{program}": f"{ROOT}/docs/examples/{program}", **replaced}
     words = shlex.split(line)
@@ -187,10 +188,10 @@ def owner(path: str | os.PathLike[str]) -> tuple[int, int]:
     return entry.st_uid, entry.st_gid
 
 
-def clean(pid: int) -> int:
+def wait_until_clean(pid: int) -> int:
     """Wait until every thread is root with the main thread's capabilities; return the number of other threads.
 
-    A thread may need a moment: a client can have the last byte of a body before the server has left the identity.
+    A thread may need a moment: a client can receive the last byte before the server's thread leaves the identity.
     """
     deadline = time.monotonic() + HANG
     while True:

@@ -3,8 +3,8 @@
 """Give the tests a known process state at the start, and restore it between two tests.
 
 A shell ignores SIGINT in a script's background jobs; a service manager sets the umask and limits; a user has a locale
-and compiler flags.  Children inherit all of it, so without this module the results would depend on how the tests were
-started.
+and compiler flags. Child processes inherit all of it. Without this module, the results would depend on how the tests
+were started.
 """
 
 import atexit
@@ -40,7 +40,7 @@ _VARIABLES = (
 
 
 def set_known_start() -> None:
-    """Set signals, umask, limits, locale, time zone, HOME, TMPDIR and standard input.  conftest.py calls this first."""
+    """Set signals, umask, limits, locale, time zone, HOME, TMPDIR and standard input. conftest.py calls this first."""
     _set_signals()
     os.umask(0o022)
     _set_limits()
@@ -68,7 +68,7 @@ def _is_open_to_all(folder: str) -> bool:
 
 
 def _make_home() -> str:
-    """Return the user's home folder, or a new folder if the user or the home does not exist, as in many containers."""
+    """Return the user's home folder. In many containers it does not exist; then return a new folder."""
     with contextlib.suppress(KeyError):
         home = pwd.getpwuid(os.getuid()).pw_dir
         if os.access(home, os.W_OK | os.X_OK):
@@ -192,7 +192,7 @@ def restore(before: State) -> list[str]:
         found.append(f"descriptor {descriptor}, {os.readlink(f'/proc/self/fd/{descriptor}')}")
         os.close(descriptor)
     for thread in now.threads - before.threads:
-        thread.join(HANG)  # a thread may still be ending after it has told the test so
+        thread.join(HANG)  # a thread may need a moment to end after its last event
         if thread.is_alive():
             found.append(f"thread {thread.name}")
     for child in now.children - before.children:
@@ -202,7 +202,7 @@ def restore(before: State) -> list[str]:
 
 
 def _end(child: int) -> bool:
-    """Kill a leftover child process; return False if it had ended or is Python's own helper for shared memory."""
+    """Kill a leftover child process. Return False if it had ended, or if it is Python's helper for shared memory."""
     try:
         with open(f"/proc/{child}/cmdline", "rb") as file:
             if b"multiprocessing" in file.read():

@@ -78,16 +78,17 @@ def alive() -> tuple[set[str], set[str]]:
 
 
 def nothing_new(before: tuple[set[str], set[str]]) -> bool:
-    """Whether no thread or child is new. Threads may be missing, because a joined thread may end late."""
+    """Whether no thread or child is new. A thread may be missing, because a joined thread may end late."""
     return all(now <= then for now, then in zip(alive(), before, strict=True))
 
 
 def prepare(name: str, folder: str) -> None:
     """Make, in a child, the objects that cannot be made under an identity.
 
-    multiprocessing uses the folder. It would not delete a folder of its own, because children end by os._exit().
+    multiprocessing puts its temporary files into the folder. If it made the folder itself, it could not delete it,
+    because children end by os._exit().
     """
-    sys.modules["__main__"] = types.ModuleType("__main__")  # otherwise multiprocessing's children import pytest's
+    sys.modules["__main__"] = types.ModuleType("__main__")  # otherwise multiprocessing's children import pytest
     if name.startswith("interpreters."):  # a process with interpreters cannot always fork
         _made.append(INTERPRETERS.create())
     multiprocessing.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]
@@ -130,7 +131,7 @@ def terminal(function: Callable[[], tuple[int, int]]) -> None:
 
 
 def execute(name: str, *arguments: Any) -> None:
-    """Call an exec function: under an identity, where it is refused, in this process; otherwise in a forked child."""
+    """Call an exec function: in this process under an identity, where it is refused, and otherwise in a child."""
     function = getattr(os, name)
     if _native.depth():
         function(*arguments)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from support.kernels import IDS, UNSET, Linux, State, arguments, states
 
-#: For uids and gids, with and without privilege: 2376 cases of libc's four calls, and 4 of setfs* in each of 27 states
+#: For uids and gids, with and without privilege: 2376 cases of libc's four calls, and 4 of setfs* in each of 27 states.
 ALL = 2 * 2 * (2376 + 27 * 4)
 
 Transition = tuple[str, bool, State, str, tuple[int, ...]]
@@ -61,5 +61,5 @@ def wrong(found: dict[Transition, Outcome], transitions: Iterable[Transition] | 
 
 
 def is_sete_of_minus_one(transition: Transition) -> bool:
-    """Whether this is seteuid(-1) or setegid(-1): EINVAL in glibc, unchanged in musl; the one documented difference."""
+    """Whether this is seteuid(-1) or setegid(-1), the one documented difference: EINVAL in glibc, no change in musl."""
     return transition[3] == "sete" and transition[4] == (UNSET,)

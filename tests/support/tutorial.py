@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Follow a tutorial of docs/ as a reader does: copy its blocks, in order, starting in an empty folder.
 
-A block after "Save ... as `name`" becomes that file.  Other Python blocks run by themselves.  All commands go to one
-shell.  A block of text after commands is their output, and `...` in it stands for anything.  The folder `libreplace` is
-the source.
+A block after "Save ... as `name`" becomes that file. Each other Python block runs as a program. All commands go to one
+shell. A text block after commands is their output; `...` in it stands for any text. The folder `libreplace` is the
+source.
 """
 
 import os
@@ -18,12 +18,12 @@ from pathlib import Path
 from support.children import wait_until
 
 MARK = "-- end of block"
-#: Numbers that differ between machines and runs: versions, times, and how many checks could run.
+#: Numbers that differ between machines and runs: versions, times, and the count of checks that could run.
 NUMBER = re.compile(r"\d+(\.\d+)+|\d+(?= proved)")
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, str | None]]:
-    """(kind, text, file name) of each block that a reader copies or compares."""
+    """Yield (kind, text, file name) for each block that a reader copies or compares."""
     text = page.read_text()
     end = 0
     for fence in re.finditer(r"^```(\w+)\n(.*?)^```\n", text, re.M | re.S):
@@ -34,14 +34,14 @@ def blocks(page: Path) -> Iterator[tuple[str, str, str | None]]:
 
 
 def offline(folder: Path) -> dict[str, str]:
-    """Variables for pip: it uses the packages of this Python, all but libreplace, and no network."""
+    """Return variables that make pip use the packages of this Python, except libreplace, and no network."""
     packages = folder / "packages"
     packages.mkdir()
     for path in Path(sysconfig.get_path("purelib")).iterdir():
         if not path.name.startswith(("replace", "libreplace")):
             (packages / path.name).symlink_to(path)
     programs = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
-    # pip's option is --no-build-isolation, so its variable means the opposite of what it says.
+    # 0 turns isolation off: pip reads this variable as the setting "build isolation".
     return {"PYTHONPATH": str(packages), "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PATH": programs}
 
 
@@ -61,17 +61,17 @@ class Shell:
         )
 
     def folder(self) -> Path:
-        """The folder in which the shell is now."""
+        """Return the shell's working directory."""
         return Path(f"/proc/{self.process.pid}/cwd").readlink()
 
     def send(self, text: str) -> None:
-        """Type into the shell."""
+        """Send text to the shell's standard input."""
         assert self.process.stdin
         self.process.stdin.write(text)
         self.process.stdin.flush()
 
     def do(self, commands: str) -> tuple[int, str]:
-        """Run commands. Return the exit status of the last one, and the output of all."""
+        """Run commands. Return the exit status of the last one, and the output of all of them."""
         assert self.process.stdout
         self.send(f"{commands}\necho '{MARK}' $?\n")
         printed = ""
@@ -122,6 +122,6 @@ def follow(page: Path, folder: Path, environment: dict[str, str]) -> list[tuple[
 
 
 def wait_for_socket(folder: Path, command: str) -> None:
-    """Wait until the server listens: a reader takes longer to copy the next block."""
+    """Wait until the server listens. A reader who copies the next block is slower than the server."""
     (socket,) = [folder / word for word in command.split() if word.endswith("socket")]
-    wait_until(lambda: socket.exists() and socket.stat().st_mode & 0o777 == 0o666, f"{socket.name} listens")
+    wait_until(lambda: socket.exists() and socket.stat().st_mode & 0o777 == 0o666, f"a server at {socket.name}")

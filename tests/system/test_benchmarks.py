@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""compare.py of tests/benchmarks/: the results that do not depend on speed, and the tables in docs/speed.md."""
+"""tests/benchmarks/compare.py: the results that do not depend on speed, and the tables in docs/speed.md."""
 
 import json
 import sys
@@ -70,15 +70,15 @@ def test_tasks_of_random_users_make_fewer_than_six_changes_each(found):
     for row in rows:
         assert 0 < row["changes"] < 6 * row["tasks"]
     (each,) = [row for row in found["executor"]["changes"] if row["who"] == "each"]
-    assert each["changes"] == 6 * each["tasks"], "acting_as makes exactly six changes for each task"
+    assert each["changes"] == 6 * each["tasks"], "acting_as() makes exactly six changes for each task"
 
 
-def test_no_limit_that_is_independent_of_time_is_exceeded(found):
+def test_limits_that_do_not_depend_on_time_are_kept(found):
     assert [row for row in found["limits"] if not row["timed"] and row["seen"] > row["limit"]] == []
 
 
 def test_speed_page_shows_the_recorded_measurements():
-    """docs/plots/compare.json records one full run. docs/speed.md contains its tables as compare.py prints them."""
+    """docs/plots/compare.json records one full run. docs/speed.md contains the tables that compare.py prints for it."""
     out = run(sys.executable, COMPARE, "--from", PLOTS / "compare.json", cwd="/")
     text = (ROOT / "docs" / "speed.md").read_text()
     tables = out.stdout.strip().split("\n\n")

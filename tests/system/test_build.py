@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Each way to build and install, from a fresh copy (Meson, pip, editable, wheel, sdist, C only), and its errors."""
+"""Each way to build and install a fresh copy (Meson, pip, editable, wheel, sdist, C only), and the build's errors."""
 
 import os
 import re
@@ -53,9 +53,9 @@ def other_back_end(source, tmp_path_factory):
 
 @pytest.mark.timeout(600)
 def test_fast_tests_pass_on_the_other_back_end(other_back_end):
-    """Run the fast tests on a build with the other back end. Tests that switch no ids are left out."""
+    """Run the fast tests on a build with the other back end, except for the tests that switch no ids."""
     excluded = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "snippets", "verdict"}
-    excluded |= {"start", "environments"}  # environments: uid_wrapper does not replace libc's initgroups()
+    excluded |= {"start", "environments"}  # test_environments.py: uid_wrapper does not fake libc's initgroups()
     suites = [path for path in (ROOT / "tests").glob("test_*.py") if path.stem.removeprefix("test_") not in excluded]
     suites.append(ROOT / "tests" / "system" / "test_interrupts.py")
     out = run(
@@ -167,7 +167,7 @@ def test_editable_install_works_and_serves_the_c_library(source, tmp_path):
     assert out.returncode == 0, out.stderr
     assert str(source) in out.stdout
 
-    # A C program can use the library from the build folder, but not through the .pc file.
+    # A C program can use the library in the build folder, but not through the .pc file.
     (tmp_path / "program.c").write_text(
         "#include <libreplace/replace.h>\nint main(void) { return libreplace_setegid(-1) + 1; }\n"
     )

@@ -17,7 +17,7 @@ HEADERS = ROOT / "replace" / "core" / "libreplace"
 
 @pytest.fixture(scope="module")
 def flags(source, tmp_path_factory):
-    """The compiler's options for an installed library."""
+    """The compiler options that pkg-config prints for an installed library."""
     needs_root()
     tool("pkg-config", "finds libraries")
     if replace.SCOPE != "thread":

@@ -30,9 +30,9 @@ FOREIGN = """# made for another project
 Checking uname sysname type: "Linux"
 Checking for large file support without additional flags: OK
 Checking for -D_FILE_OFFSET_BITS=64: NO
-Checking simple C program: (0, "as it is")
+Checking simple C program: (0, "works")
 rpath library support: (255, "")
-Checking for something of its own: maybe, {perhaps} : or not
+Checking for something else: maybe, {perhaps} : or not
 
 no colon here
 """
@@ -40,7 +40,7 @@ no colon here
 
 @pytest.fixture
 def setup(source, tmp_path):
-    """setup(wrapper, text of the answers file, properties) -> the run of Meson, its answers, the answers file."""
+    """setup(wrapper, text of the answers file, properties) returns Meson's run, its answers and the answers file."""
     counter = iter(range(9))
 
     def configure(wrapper="", text=None, properties=""):
@@ -85,7 +85,7 @@ def test_completed_answers_file_is_enough_without_an_emulator(setup):
 
 
 def test_emulator_results_are_added_to_the_answers_file(setup):
-    needs_root()  # only root can find out whether libc's call changes the other threads
+    needs_root()  # only root can test whether libc's call changes the other threads
     out, found, answers = setup(EMULATOR, FOREIGN + "Checking whether seteuid is available: UNKNOWN\n")
     assert out.returncode == 0, out.stdout
     text = answers.read_text()

@@ -31,7 +31,7 @@ USERS = [Identity(81000 + number, 82000 + number, [83000 + number]) for number i
 
 
 def create(path):
-    """Take long enough that other tasks run meanwhile. Returns the process, the thread and the times."""
+    """Create a file, slowly enough that tasks overlap. Return the process, the thread and the times."""
     started = time.monotonic()
     with open(path, "x") as file:
         file.write(str(os.geteuid()))
@@ -69,7 +69,7 @@ def receive(argument):
 
 
 def secede():
-    """Leave the pool. Dask then starts a replacement thread, from this thread."""
+    """Leave the pool. This thread then starts the thread that replaces it in the pool."""
     import distributed
 
     distributed.secede()
@@ -89,7 +89,7 @@ def connects(address, security):
 
 
 def outcome(function, *arguments):
-    """The result or exception of a call, and the function names of the traceback."""
+    """Return the result or exception of a call, and the function names of the traceback."""
     try:
         return function(*arguments), []
     except Exception as error:
@@ -97,7 +97,7 @@ def outcome(function, *arguments):
 
 
 def run_cluster(folder, spill):
-    """Run everything that needs the cluster. Only this child process imports Dask, and so asyncio."""
+    """Run everything that needs the cluster. Only this child process imports Dask, which imports asyncio."""
     signal.alarm(240)  # ends this process if the cluster hangs
     os.makedirs(folder)
     os.chmod(folder, 0o777)
@@ -128,8 +128,8 @@ def run_cluster(folder, spill):
         found["forbidden"] = [
             outcome(submit(BOB, read, path).result, 60) for path in (secret, "/etc/shadow", f"{folder}/none")
         ]
-        # Not the file of the cached result below: Dask may still release these keys when that task is submitted.
-        found["keys"] = [submit(who, read, "/etc/passwd", pure=True).key for who in (ALICE, ALICE, BOB)]
+        # These tasks do not read the file of the cached result below, because Dask may still be releasing their keys.
+        found["keys"] = [submit(user, read, "/etc/passwd", pure=True).key for user in (ALICE, ALICE, BOB)]
         found["keys of groups and level"] = [
             client.submit(acting_as(Identity(ALICE.uid, ALICE.gid), read, **options), secret).key
             for options in ({}, {"level": "real"})
@@ -183,7 +183,7 @@ def test_concurrent_tasks_create_files_owned_by_their_users(found):
 
 
 def test_tasks_of_different_users_overlap_in_one_process(found):
-    """Without overlapping tasks, the test of the owners would prove little."""
+    """If no tasks overlapped, the test of the owners would prove little."""
     assert len({ran[0] for _, ran, _ in found["files"]}) == 2
     overlaps = [
         (one, other)
@@ -205,24 +205,24 @@ def test_forbidden_read_raises_at_the_client_with_the_remote_traceback(found):
 
 
 def test_cached_result_is_never_given_to_another_user(found):
-    """Dask makes the key of a pure task from its function and arguments, and these include the identity."""
+    """Dask makes the key of a pure task from its function and arguments. The function includes the identity."""
     alice, again, bob = found["keys"]
     assert alice == again != bob
     assert len({alice, bob, *found["keys of groups and level"]}) == 4
 
 
 def test_pure_task_returns_cached_data_after_permission_is_revoked(found):
-    """So docs/dask.md recommends pure=False: such a task runs again and fails."""
+    """Therefore docs/dask.md recommends pure=False: such a task runs again, and fails."""
     first, second, third = found["cached"]
     assert (first, second, type(third)) == ("alice's", "alice's", PermissionError)
 
 
 def test_arguments_and_results_are_pickled_outside_the_identity(found):
     assert found["result"] == [("made", 80001), ("pickled", 0), ("unpickled", 0)]
-    who, seen = found["argument"]
-    assert who == 80001
+    euid, seen = found["argument"]
+    assert euid == 80001
     assert {uid for _, uid in seen} == {0}
-    assert [what for what, _ in seen][-1] == "unpickled"
+    assert [event for event, _ in seen][-1] == "unpickled"
 
 
 def test_graph_runs_tasks_of_two_users(found):

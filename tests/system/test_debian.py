@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The Debian packages of docs/examples/debian/: built by the page's commands, checked by lintian, and used.
+"""The Debian packages of docs/examples/debian/: the commands of docs/packaging.md build them, and lintian checks them.
 
 Nothing is installed. The packages are unpacked into a folder, and the autopkgtest commands run there.
 """
@@ -18,7 +18,7 @@ ACCEPTED = {
     "hardening-no-fortify-functions": "built with -D_FORTIFY_SOURCE=2; no call here has a fortified version",
     "package-contains-documentation-outside-usr-share-doc": "a template for `libreplace report --html`",
     "repeated-path-segment": "`libreplace config` and get_include() promise the folder replace/lib/",
-    "upstream-metadata-missing-bug-tracking": "the addresses of an example are invented, so it has few",
+    "upstream-metadata-missing-bug-tracking": "the example has no bug tracker",
     "application-in-library-section": "the command checks the library; a separate package would contain one file",
     "library-package-name-for-application": "same reason as application-in-library-section",
     "debian-watch-does-not-check-openpgp-signature": "PyPI has no OpenPGP signatures",
@@ -27,14 +27,14 @@ DISTS = "usr/lib/python3/dist-packages"
 
 
 def debian_12_commands():
-    """The page's commands for Debian 12. They install newer build tools first."""
+    """Return the page's commands for Debian 12. They install newer build tools first."""
     (text,) = re.findall(r"^```sh\n(# Debian 12\n.*?)^```", (ROOT / "docs" / "packaging.md").read_text(), re.M | re.S)
     return text
 
 
 @pytest.fixture(scope="session")
 def packages(source, tmp_path_factory):
-    """The clone that holds the built packages in deb/ and the contents of each, unpacked."""
+    """A clone. It contains the built packages, in deb/, and the unpacked files of each package."""
     if not os.environ.get("CI") and not os.path.exists("/etc/debian_version"):
         pytest.skip("needs Debian")
     needs_package("build", "meson-python")
@@ -43,7 +43,7 @@ def packages(source, tmp_path_factory):
         tool(name, "builds a Debian package")
     clone = tmp_path_factory.mktemp("debian") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
-    # `python` has the build requirements. The page's commands then set PATH themselves.
+    # The `python` in this PATH has the build requirements. The page's commands then set PATH themselves.
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
     out = run("bash", "-euo", "pipefail", "-c", debian_12_commands(), cwd=clone, env=env)

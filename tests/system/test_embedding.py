@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Projects that use libreplace: each project of tests/projects/ is built by its own build.sh, and run.
+"""Projects that use libreplace: each project of tests/projects/ builds with its own build.sh, and runs.
 
-docs/embedding.md shows files of these projects, and a test compares them. The programs switch real ids, so
-running them needs root.
+docs/embedding.md shows files of these projects, and a test compares the page with the files. The programs switch real
+ids, so running them needs root.
 """
 
 import json
@@ -26,12 +26,12 @@ PROGRAM = "the thread is 80001, main is 0, then 0"
 
 
 def build(name, folder, script="build.sh", env=None):
-    """Build and run a copy of the project with its own script. Returns the script's output."""
+    """Build and run a copy of the project with its own script. Return the script's output."""
     shutil.copytree(PROJECTS / name, folder, dirs_exist_ok=True)
     for path in SHARED:
         (folder / path).parent.mkdir(exist_ok=True)
         shutil.copy(PROJECTS / path, folder / path)
-    # `meson` and `python` are the ones that run the tests.
+    # In the script, `meson` and `python` are those that run the tests.
     (folder / "bin").mkdir()
     for command, words in (("python", ""), ("meson", "-m mesonbuild.mesonmain")):
         (folder / "bin" / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
@@ -45,7 +45,7 @@ def build(name, folder, script="build.sh", env=None):
 
 
 def offline(source):
-    """An environment in which git clones `source` instead of the URL in the .wrap file."""
+    """Return variables that make git clone `source` instead of the URL in the .wrap file."""
     tool("git", "a .wrap file names a repository")
     (url,) = re.findall(r"^url = (.*)$", (PROJECTS / "subprojects/libreplace.wrap").read_text(), re.M)
     settings = {f"url.file://{source}.insteadOf": url, "safe.directory": "*"}
@@ -56,7 +56,7 @@ def offline(source):
 
 
 def compiled_files(folder):
-    """Every file that the compiler read, from ninja's dependency records."""
+    """Return every file that the compiler read, from ninja's dependency records."""
     out = run(sys.executable, "-m", "ninja", "-C", folder, "-t", "deps")
     assert out.returncode == 0, out.stderr
     return {line.strip() for line in out.stdout.splitlines() if line.startswith("    ")}
@@ -182,13 +182,13 @@ def test_override_header_makes_server_calls_per_thread(installed, tmp_path):
 
 
 def public_names():
-    """The names that the headers declare: the calls of calls.py, and the functions in hand-written headers."""
+    """Return the names that the headers declare: the calls of calls.py, and the functions of hand-written headers."""
     text = "".join(path.read_text() for path in (ROOT / "replace/core/libreplace").glob("*.h"))
     return {call.symbol for call in CALLS} | set(re.findall(r"^\w[\w *]*?(libreplace_\w+)\([^)]*\);", text, re.M))
 
 
 def symbols(*arguments):
-    """The global names that a library defines."""
+    """Return the global names that a library defines."""
     out = run(tool("nm", "lists symbols"), "-g", "--defined-only", *arguments)
     assert out.returncode == 0, out.stderr
     return {line.split()[2] for line in out.stdout.splitlines() if len(line.split()) == 3}
@@ -273,7 +273,7 @@ print("the thread was %d, then %d" % tuple(answers))
 
 
 def watch_thread(module, site):
-    """The main thread's euid while another thread is in the project's who(), and the result of who()."""
+    """Return the main thread's euid while another thread is in the project's who(), and the result of who()."""
     out = run(sys.executable, "-c", WATCH.format(module=module), env={"PYTHONPATH": str(site)}, cwd="/")
     assert out.returncode == 0, out.stderr
     return out.stdout.strip()
@@ -283,7 +283,7 @@ WATCHED = "main is 0, the thread was 80001, then 0"
 
 
 def contents(path):
-    """The file names in a wheel, without metadata and without the ABI tag in module names."""
+    """Return the file names in a wheel, without metadata and without the ABI tag in module names."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")]
     return sorted(re.sub(r"\.(?:cpython|abi3)[^/]*\.so$", ".so", name) for name in names)
@@ -315,7 +315,7 @@ def development(source, tmp_path_factory):
 
 
 def required(site):
-    """Environment variables for a build that requires the package."""
+    """Return environment variables for a build that requires the package."""
     path = [str(site / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]]
     return {"PYTHONPATH": str(site), "PATH": os.pathsep.join(path), "VIRTUAL_ENV": sys.prefix}
 
@@ -466,7 +466,7 @@ for module in (replace, own):  # each copy reads the ids from the kernel, so it 
         except (module.ThreadsDiffer, module.IdentityRefused):
             pass
         else:
-            raise AssertionError("the other copy's switched thread was not noticed")
+            raise AssertionError("this copy did not find the switched thread of the other copy")
 barrier.wait()
 barrier.wait()
 for thread in threads:
@@ -525,7 +525,7 @@ def test_vendored_package_contains_everything_but_c_files(beside, development):
     assert {name.split("/")[0] for name in contents(path)} == {"host"}
 
     def files(folder):
-        """The file names, without the ABI tag of extension modules."""
+        """Return the file names, without the ABI tag of extension modules."""
         names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
         return {re.sub(r"\..*\.so$", ".so", name) for name in names if not name.startswith(("include/", "lib/"))}
 

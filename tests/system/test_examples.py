@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The programs of docs/examples/ that show the problem: each runs for a short time, and its figures are checked.
+"""The programs of docs/examples/ that show the problem. Each runs for a short time, and the test checks its figures.
 
 docs/problem.md shows the figures of full runs.
 """
@@ -18,7 +18,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 
 def figures(name, *arguments):
-    """The table that the program prints: the first word of each line -> the numbers after it."""
+    """Return the table that the program prints: the first word of each line, and the numbers after it."""
     needs_root()
     out = run(sys.executable, EXAMPLES / name, *arguments, cwd="/", timeout=HANG)
     if replace.SCOPE != "thread":
@@ -31,7 +31,7 @@ def figures(name, *arguments):
     return {first: [float(n) for n in re.findall(r"[\d.]+", rest)] for first, rest in rows}
 
 
-def test_seteuid_in_threads_gives_wrong_owners_and_impersonate_none():
+def test_seteuid_in_threads_gives_wrong_owners_but_impersonate_does_not():
     found = figures("seteuid_in_threads.py", 8, 100)
     if found:
         operations, failed, wrong = found["os.seteuid"]
@@ -45,13 +45,13 @@ def test_libc_call_costs_more_than_ours_with_64_threads():
     if found:
         assert set(found) == {"1", "64"}
         ours, _, libc, _ = found["64"]
-        assert libc > ours, "64 threads must cost more than one (measured: 300 times)"
+        assert libc > ours, "with 64 threads, the call of libc must take longer (measured: 300 times as long)"
 
 
 def test_only_the_os_call_waits_for_a_thread_in_vfork():
     found = figures("vfork_stall.py", 4)
     if found:
-        assert found["os.setresuid"][0] > 1, "it must wait for most of the 4 seconds"
+        assert found["os.setresuid"][0] > 1, "this call must wait for most of the 4 seconds"
         assert found["replace.setresuid"][0] < found["os.setresuid"][0] / 2
 
 

@@ -109,6 +109,6 @@ def without_version(facts: dict[str, str]) -> dict[str, str]:
 
 
 def test_build_info_header_documents_every_fact():
-    """build_info.h names exactly the facts that are reported."""
+    """build_info.h names exactly the facts that a build reports."""
     header = (Path(__file__).parent.parent.parent / "replace/core/libreplace/build_info.h").read_text()
     assert set(re.findall(r'"(\w+)"', header)) - {"C"} == {"version", *FACTS}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A hostile client attacks README's server and every server of docs/examples/, with the attacks of support/hostile.py.
+"""A hostile client attacks the servers of docs/start-python.md and of docs/examples/ (support/hostile.py).
 
 No answer may contain a secret, and no file of another user may change. Other clients must not wait.
 No thread may keep an identity, and the server must stop cleanly.
@@ -17,11 +17,11 @@ from signal import SIGINT
 
 import pytest
 from support import hostile, servers
-from support.adapters import Adapter, Dav, FileService, Ftp, Readme
+from support.adapters import Adapter, Dav, FileService, Ftp, Tutorial
 from support.builds import ROOT, needs_package
 from support.children import HANG, needs_root, wait_until
 from support.hostile import ATTACKER, BYSTANDER, LARGE, MANY, NOTES, OWNER, PLAIN, PLANTED, SECRET, Attack, Home
-from support.servers import IDS, clean, command, open_files, owner, until_open, users_file
+from support.servers import IDS, command, open_files, owner, users_file, wait_until_clean, wait_until_open
 
 import replace
 
@@ -45,7 +45,7 @@ def start_file_service(world):
     return servers.server(world, command("file_service.py", words))
 
 
-def start_readme(world, change=("", "")):
+def start_threaded_server(world, change=("", "")):
     (program,) = re.findall(r"```python\n(import os, shutil, socketserver.*?)```", TUTORIAL, re.S)
     assert change[0] in program
     words = [sys.executable, "-c", program.replace(*change), str(world / "socket"), str(world / "served")]
@@ -53,9 +53,9 @@ def start_readme(world, change=("", "")):
 
 
 def start_careless(world):
-    """README's server without open_beneath(): the control, where path attacks succeed."""
+    """The control: the tutorial's threaded server without open_beneath(). Path attacks on it succeed."""
     opens = "replace.open_beneath(folder, path, os.O_RDONLY)", "os.open(os.fsencode(sys.argv[2]) + b'/' + path, 0)"
-    return start_readme(world, opens)
+    return start_threaded_server(world, opens)
 
 
 def start_async_server(world):
@@ -64,8 +64,8 @@ def start_async_server(world):
     return servers.server(world, words, SIGINT, socket=world / "socket", status=-SIGINT)
 
 
-class AsyncServer(Readme):
-    """The tutorial's server on asyncio: the same protocol, and threads that stay."""
+class AsyncTutorial(Tutorial):
+    """The tutorial's asyncio server. Its threads serve many connections."""
 
     starts_threads = False
 
@@ -74,10 +74,10 @@ SERVERS = {
     "ftp": (start_ftp, Ftp),
     "webdav": (start_webdav, Dav),
     "file_service": (start_file_service, FileService),
-    "readme": (start_readme, Readme),
-    "async_server": (start_async_server, AsyncServer),
+    "threaded_server": (start_threaded_server, Tutorial),
+    "async_server": (start_async_server, AsyncTutorial),
 }
-CONTROL = (start_careless, Readme)
+CONTROL = (start_careless, Tutorial)
 
 
 class Stage:
@@ -107,7 +107,7 @@ class Stage:
     def attack(self, attack: Attack) -> None:
         """Send every kind of request for one name and check the answers."""
         ask, found = self.adapter, self.adapter.read(ATTACKER, attack.path)
-        assert not found or found in (*attack.may, PLANTED), f"{attack.name}: read {found[:100]!r}"
+        assert not found or found in (*attack.allowed, PLANTED), f"{attack.name}: read {found[:100]!r}"
         if ask.lists:
             names = ask.list(ATTACKER, attack.path) or set()
             assert names <= hostile.listable(self.world), f"{attack.name}: listed {names}"
@@ -120,7 +120,7 @@ class Stage:
         ask.refusals.clear()
 
     def memory(self) -> int:
-        """The server's memory in bytes."""
+        """Return the server's memory in bytes."""
         (kib,) = re.findall(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{self.pid}/status").read_text(), re.M)
         return int(kib) << 10
 
@@ -135,7 +135,7 @@ def staged(start, adapter):
         users_file(world)
         before = hostile.snapshot(world)
         with contextlib.ExitStack() as clients, start(world) as (pid, address):
-            # Stops reads from endless devices. Each thread's stack takes 8 MiB of this limit.
+            # This limit stops reads from endless devices. Each thread's stack takes 8 MiB of this limit.
             resource.prlimit(pid, resource.RLIMIT_DATA, (4 << 30, 4 << 30))
             stage = Stage(world, pid, clients.enter_context(contextlib.closing(adapter(address))))
             stage.check_ordinary_requests()
@@ -143,7 +143,7 @@ def staged(start, adapter):
             stage.check_ordinary_requests()
             terminal = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
             assert terminal == "0", "the server now has a controlling terminal"
-            clean(pid)
+            wait_until_clean(pid)
             # The server stops while clients are still connected.
         assert hostile.snapshot(world) == before
 
@@ -156,33 +156,33 @@ def stage(request, monkeypatch):
 
 
 def test_attacks_find_the_secrets_of_a_careless_server():
-    """Control: a server that only impersonates its clients and does not use open_beneath()."""
+    """Control: this server impersonates its clients, but does not use open_beneath()."""
     found = []
     with staged(*CONTROL) as stage:
         path = f"{OWNER}/closed/draft"
         stage.adapter.begin(OWNER, path.encode())
-        number = until_open(stage.pid, f"{stage.world}/served/{path}")
+        number = wait_until_open(stage.pid, f"{stage.world}/served/{path}")
         for attack in hostile.attacks(stage.world, stage.pid, [number]):
             try:
                 stage.attack(attack)
             except AssertionError:
                 found.append(attack.name)
     for target in (f"/proc/self/fd/{number}", f"/dev/fd/{number}", "outside/secret"):
-        for road in ("up", "link", "link to the root", "link to its folder"):
-            assert f"{target}, {road}" in found
+        for kind in ("up", "link", "link to the root", "link to its folder"):
+            assert f"{target}, {kind}" in found
     assert "/etc/passwd, link" in found
     assert "up, many dots" in found
-    assert not [name for name in found if name.startswith(("private", "closed", "notes"))], "permissions protect them"
+    assert not [name for name in found if name.startswith(("private", "closed", "notes"))], "permissions protect these"
 
 
 def test_no_file_name_gives_extra_access(stage):
-    """Meanwhile another user slowly downloads two files from a closed folder and uploads one into it."""
+    """During the attacks, another user slowly downloads two files from a closed folder and uploads one into it."""
     paths = [f"{OWNER}/closed/{name}" for name in ("draft", "writable")]
     slow = [stage.adapter.begin(OWNER, path.encode()) for path in paths]
     if stage.adapter.writes:
         paths.append(f"{OWNER}/closed/upload")
         upload = stage.adapter.begin_write(OWNER, paths[-1].encode())
-    numbers = [until_open(stage.pid, f"{stage.world}/served/{path}") for path in paths]
+    numbers = [wait_until_open(stage.pid, f"{stage.world}/served/{path}") for path in paths]
     for number, attack in enumerate(hostile.attacks(stage.world, stage.pid, numbers)):
         stage.attack(attack)
         if number % 100 == 0:
@@ -192,7 +192,7 @@ def test_no_file_name_gives_extra_access(stage):
             if stage.adapter.writes:
                 upload.sendall(bytes(1000))
     for path in paths:
-        assert f"{stage.world}/served/{path}" in open_files(stage.pid), "the server must keep it open"
+        assert f"{stage.world}/served/{path}" in open_files(stage.pid), "the server must keep the file open"
     (stage.world / "served" / OWNER / "closed" / "upload").unlink(missing_ok=True)
 
 
@@ -216,7 +216,7 @@ def test_name_swapped_during_resolution_gives_no_extra_access(stage):
             stage.check_ordinary_requests()
         finally:
             swapper.kill()
-    with contextlib.suppress(FileNotFoundError):  # if the folder is outside at this moment, move it back
+    with contextlib.suppress(FileNotFoundError):  # the swapper may have left this folder outside: move it back
         (stage.world / "outside" / "drop" / "inner").rename(served / ATTACKER / "left")
 
 
@@ -241,7 +241,7 @@ def test_clients_that_never_read_do_not_block_other_clients(stage):
     before, paths = stage.memory(), [f"{OWNER}/closed/draft".encode()] * MANY
     for path in paths:
         stage.adapter.begin(OWNER, path)
-    until_open(stage.pid, f"{stage.world}/served/{OWNER}/closed/draft")
+    wait_until_open(stage.pid, f"{stage.world}/served/{OWNER}/closed/draft")
     stage.check_ordinary_requests()
     grown = stage.memory() - before
     assert grown < MANY * LARGE / 2, f"{grown >> 20} MiB more: the server keeps a whole file for each client"

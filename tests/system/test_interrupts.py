@@ -33,16 +33,16 @@ def test_ten_thousand_interrupts_leave_no_thread_switched():
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_interrupts_on_other_pythons_leave_no_thread_switched(python, everywhere):
+def test_interrupts_on_other_pythons_leave_no_thread_switched(python, abi3_site):
     needs_root()
-    check(run(python, SCRIPT, env={"PYTHONPATH": str(everywhere)}, cwd="/"))
+    check(run(python, SCRIPT, env={"PYTHONPATH": str(abi3_site)}, cwd="/"))
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_stable_abi_wheel_works_on_other_pythons(python, everywhere, tmp_path):
+def test_stable_abi_wheel_works_on_other_pythons(python, abi3_site, tmp_path):
     """Run `libreplace verify`, and the interpreter's own tests of os with our calls in place of its own."""
     needs_root()
-    env = {"PYTHONPATH": str(everywhere)}
+    env = {"PYTHONPATH": str(abi3_site)}
     out = run(python, "-m", "replace", "verify", env=env, cwd="/")
     assert out.returncode == 0, out.stdout + out.stderr
     if run(python, "-c", "import test.test_posix", cwd="/").returncode == 0:  # Debian's Python does not contain it

@@ -29,7 +29,7 @@ def made(tmp_path_factory):
 
 
 def options(command):
-    """The long options of a subcommand, and of the command itself for None."""
+    """Return the long options of a subcommand, or, for None, of the command itself."""
     found = parser()
     if command:
         (found,) = [action.choices[command] for action in found._actions if action.choices]
@@ -84,7 +84,7 @@ def test_man_page_has_every_exit_status_and_example(page):
 
 
 def complete(script, folder, *words):
-    """What bash offers for the last of these words, in this folder."""
+    """Return the completions that bash offers for the last of these words, in this folder."""
     quoted = " ".join(f"'{word}'" for word in words)
     code = (
         f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; "

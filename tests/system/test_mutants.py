@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""mutants.py: a test detects every wrong or missing step in the C code."""
+"""mutants.py: a C test detects every wrong or missing step in the C code."""
 
 import os
 import subprocess
@@ -61,6 +61,6 @@ def test_each_mutation_rule_makes_its_change():
     assert "k->a = k->b = a;" not in found["assignment is left out", 1]
     assert " k->b = a;" in found["target is left out", 1]
     assert "libreplace_setresuid" not in found["call is left out", 1]
-    assert "libreplace_setresgid(a, 0, 1)" in found["users and groups are mistaken", 1]
+    assert "libreplace_setresgid(a, 0, 1)" in found["users and groups are confused", 1]
     assert "(0, a, 1)" in found["arguments change places", 1].replace("setresuid(0,a", "setresuid(0, a")
     assert all("/* ask(a); */" in m for (rule, _), m in found.items() if rule != "nothing is done")

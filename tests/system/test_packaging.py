@@ -3,8 +3,8 @@
 """Wheels for distribution: the documented commands give the right tags, and the smoke test rejects a wrong wheel.
 
 These tests cannot run cibuildwheel's containers. cibuildwheel only resolves its configuration, and the commands of
-docs/packaging.md build the same wheels. The musl wheel is built and audited. It is not run, because
-no CPython for musl is available.
+docs/packaging.md build the same wheels. The musl wheel is built and audited, but not run, because no CPython
+for musl is available.
 """
 
 import json
@@ -93,7 +93,7 @@ def test_smoke_test_passes_with_the_glibc_wheel(wheelhouse, python, tmp_path):
 
 
 def test_smoke_test_rejects_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_path):
-    """The right wheel gets the tag of a platform that needs the other back end."""
+    """The test gives the wheel the tag of a platform that needs the other back end."""
     (wheel,) = wheelhouse[0].glob("*manylinux*")
     out = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
     assert out.returncode == 0, out.stderr

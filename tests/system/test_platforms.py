@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Builds for every platform of tests/programs/platforms.py, and runs every transition on ten of them."""
+"""Build for every platform of tests/programs/platforms.py, and run every transition on ten of them."""
 
 import platforms
 import pytest

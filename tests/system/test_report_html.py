@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The HTML report in Debian's Chromium: it opens, fits a phone, follows the system's colours and loads nothing.
 
-needs: chromium and chromium-driver (apt), selenium (PyPI; it gets both paths and downloads nothing)
+Needs chromium and chromium-driver (apt) and selenium (PyPI). Selenium gets both paths, so it downloads nothing.
 """
 
 import html.parser
@@ -44,7 +44,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def show(browser, tmp_path_factory):
-    """show(document, width, scheme) -> the browser with the page of that report."""
+    """show(document, width, scheme) returns the browser with the page of that report."""
     path = tmp_path_factory.mktemp("page") / "report.html"
 
     def load(document=None, width=1280, scheme="light"):
@@ -62,7 +62,7 @@ def show(browser, tmp_path_factory):
 
 
 def requests(browser):
-    """The URLs that the page requested, without the page itself and its data: URLs."""
+    """Return the URLs that the page requested, without the page itself and its data: URLs."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert any(url.startswith("file:") and url.endswith("/report.html") for url in urls), "the page is in the log"
@@ -79,7 +79,7 @@ def of_platform(name, **options):
 
 
 def test_question_opens_by_mouse_and_keyboard(show):
-    """It then shows the source of its probe, the command and the result. The page uses no script."""
+    """An open question shows the source of its probe, the command and the result. The page uses no script."""
     browser = show()
     question = next(q for q in replace.report()["questions"] if q["id"] == PROBE)
     inside = browser.find_element(By.ID, PROBE)
@@ -209,7 +209,7 @@ def test_page_is_well_formed_and_loads_nothing(platform):
 
 
 def test_printed_page_is_black_on_white(show):
-    """Even under a dark colour scheme. Questions that are open on screen are printed, too."""
+    """This holds even under a dark colour scheme. Questions that are open on screen are printed, too."""
     browser = show(scheme="dark")
     browser.find_element(By.ID, PROBE).find_element(By.XPATH, "../summary").click()
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]

@@ -21,13 +21,13 @@ from test_build import meson
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000", "CFLAGS": "-g"}
 NOBODY = 65534
-#: Runs a command as nobody. It may read closed folders, because the interpreter may be in root's home.
+#: Runs a command as nobody. The command may read closed folders, because the interpreter may be in root's home.
 AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all,+dac_read_search",
     "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]  # fmt: skip
 
 
 def packages(source, folder, words=(), umask="022", owner=None):
-    """Run python -m build in a new clone. Returns the wheel and the sdist."""
+    """Run python -m build in a new clone. Return the wheel and the sdist."""
     tool("git", "a clone")
     needs_package("build", "meson-python")
     assert run("git", "clone", "-q", source, folder / "clone").returncode == 0
@@ -62,7 +62,7 @@ def first(source, tmp_path_factory):
 
 
 def assert_equal(first, second):
-    """Check that each file is equal. If not, the assertion shows the member that differs."""
+    """Check that the files are equal. If not, the assertion shows the member that differs."""
     for one, other in zip(first, second, strict=True):
         assert one.name == other.name
         if one.read_bytes() != other.read_bytes():
@@ -99,7 +99,7 @@ def test_build_under_fakeroot_gives_equal_packages(source, first, shared, words)
 
 
 def test_umask_changes_only_the_modes_of_built_files(source, first, tmp_path):
-    """meson-python copies the modes of built files (pip ignores them): build with umask 022, as Debian does."""
+    """meson-python copies the modes of built files: build with umask 022, as Debian does. pip ignores these modes."""
     wheel, sdist = packages(source, tmp_path, umask="027")
     assert_equal(first[1:], [sdist])
     ours, theirs = members(first[0]), members(wheel)
@@ -110,7 +110,7 @@ def test_umask_changes_only_the_modes_of_built_files(source, first, tmp_path):
 
 
 def test_c_library_builds_in_different_folders_are_equal(source, tmp_path):
-    """`meson install` from three copies of the source, with build folders inside and outside of it."""
+    """`meson install` from three copies of the source, with build folders inside and outside of the copy."""
     trees = []
     for name, build in (("one", "build"), ("two", "../far/away/build"), ("three", "../elsewhere")):
         shutil.copytree(source, tmp_path / name / "src")
@@ -128,7 +128,7 @@ def test_c_library_builds_in_different_folders_are_equal(source, tmp_path):
         assert [name for name in tree if tree[name] != trees[0][name]] == []
 
 
-#: The shell's folder, and from there the source and build folders. `link` is a symbolic link to their parent.
+#: The shell's folder, and the paths from it to the source and to the build folder. `link` is a link to `real`.
 PLACES = {
     "a source behind a link": ("link/source", ".", "build"),
     "a build folder behind a link": ("link/build", "../source", "."),
@@ -141,7 +141,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_installed_files_contain_no_folder_or_host_name(source, tmp_path, place, compiler):
-    """Also without SOURCE_DATE_EPOCH. A compiler writes $PWD into debug information if $PWD is the current folder."""
+    """This build has no SOURCE_DATE_EPOCH. A compiler writes $PWD, if it is right, into debug information."""
     needs_root()
     tool("unshare", "changes the host name")
     tool("hostname", "changes the host name")

@@ -22,7 +22,7 @@ def build(source, folder, *options, compiler="clang"):
 
 def assert_clean(*command):
     """Check that the command exits with 0 and reports nothing."""
-    # LeakSanitizer needs ptrace, which fails after a case that ends as another user. Valgrind searches for leaks.
+    # LeakSanitizer needs ptrace, which fails after a test case that ends as another user. Valgrind finds leaks instead.
     out = run(*command, env={"ASAN_OPTIONS": "detect_leaks=0"})
     assert out.returncode == 0, out.stdout + out.stderr
     for word in ("ERROR: ", "WARNING: ", "runtime error", "definitely lost"):

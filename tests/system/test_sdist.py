@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The sdist, made from a fresh clone, contains all needed files and no others. The version is in one place."""
+"""The sdist of a fresh clone contains exactly the files that it needs. The version is written in one place."""
 
 import os
 import re
@@ -19,7 +19,7 @@ VERSION = re.search(r"version: '([\d.]+)'", (ROOT / "meson.build").read_text()).
 
 @pytest.fixture(scope="session")
 def built(source, tmp_path_factory):
-    """Run python -m build in a fresh clone. It installs the build requirements into an isolated environment."""
+    """The results of python -m build in a fresh clone. It installs the build requirements into a new environment."""
     needs_package("build")
     folder = tmp_path_factory.mktemp("build") / "clone"
     assert run(tool("git", "a clone"), "clone", "-q", source, folder).returncode == 0
@@ -58,7 +58,7 @@ def test_sdist_contains_all_tracked_files_except_clone_only_ones(source, unpacke
 
 
 def test_tests_run_in_an_unpacked_sdist(unpacked, tmp_path):
-    """pytest collects all of them. Some that need the source tree (golden, table, verdict) also pass."""
+    """pytest collects all tests. Some tests that need the source tree (golden, table, verdict) also pass."""
     unpacked = shutil.copytree(unpacked, tmp_path / "copy")  # the tests write bytecode, and other tests check this tree
     path = os.pathsep.join(["/usr/bin", "/bin", os.path.dirname(sys.executable)])
     pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]

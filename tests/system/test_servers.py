@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The servers of docs/servers.md: each is started by the page's command and serves eight real clients at once."""
+"""The servers of docs/servers.md. The page's command starts each server, and eight real clients use it at once."""
 
 import base64
 import contextlib
@@ -33,12 +33,12 @@ from support.servers import (
     STRANGER,
     TEAM,
     all_at_once,
-    clean,
     command,
     open_files,
     owner,
     server,
     users_file,
+    wait_until_clean,
 )
 
 import replace
@@ -62,7 +62,7 @@ def test_every_server_stops_cleanly(world, name, stop):
         "file_service.py": service_command,
     }[name](world)
     with server(world, words, stop) as (pid, _):
-        assert clean(pid) >= 0
+        assert wait_until_clean(pid) >= 0
 
 
 def test_servers_page_blocks_are_in_the_examples():
@@ -137,7 +137,7 @@ def test_ftp_serves_eight_users_at_once(world):
             refused(client.storbinary, f"STOR /{other}/planted", io.BytesIO(data))
             refused(client.retrlines, f"LIST /{other}/private", read.append)
             refused(client.cwd, f"/{other}/private")
-            for verb in ("MLST", "SIZE", "MDTM"):  # must not reveal that the file exists
+            for verb in ("MLST", "SIZE", "MDTM"):  # the answer must not reveal that the file exists
                 refused(client.sendcmd, f"{verb} /{other}/private/hidden")
             refused(client.retrlines, f"LIST /{other}/private/hidden", read.append)
             refused(client.delete, f"/{other}/secret")
@@ -158,14 +158,14 @@ def test_ftp_serves_eight_users_at_once(world):
 
     with server(world, ftp_command(world)) as (pid, port):
         clients = all_at_once(session)
-        assert clean(pid) == len(NAMES), "each connected client has one thread"
+        assert wait_until_clean(pid) == len(NAMES), "each connected client has one thread"
         for client in clients:
             client.quit()
     assert not list(world.glob("*/planted"))
 
 
 def test_ftp_append_clears_the_set_user_id_bit(world):
-    """The kernel clears the bit unless root writes. So the server must write the data as the user."""
+    """The kernel clears the bit unless root writes, so the server must write the data as the user."""
     with server(world, ftp_command(world)) as (_, port), ftp_login(port, "alice") as client:
         client.storbinary("STOR program", io.BytesIO(b"x"))
         client.sendcmd("SITE CHMOD 4755 program")
@@ -175,7 +175,7 @@ def test_ftp_append_clears_the_set_user_id_bit(world):
 
 
 def test_ftp_commands_stay_below_the_served_folder(world):
-    """The commands that the test of eight users does not use, for files inside and outside the folder."""
+    """The other FTP commands, for files inside and outside the folder."""
     outside = world.parent / f"{world.name}-outside"
     with server(world, ftp_command(world)) as (_, port), ftp_login(port, "alice") as client:
         client.storbinary("STOR file", io.BytesIO(b"12345"))
@@ -204,8 +204,7 @@ def test_ftp_commands_stay_below_the_served_folder(world):
         client.delete("/alice/link")
 
 
-# A server like pyftpdlib's UnixAuthorizer. The class needs the modules crypt and spwd, which Python 3.13 removed.
-CLIENT = ROOT / "tests" / "support" / "file_client.py"
+# Its authorizer switches as pyftpdlib's UnixAuthorizer does, which needs modules that Python 3.13 lacks (crypt, spwd).
 STOCK = """
 import os, pwd, sys
 from pyftpdlib.authorizers import DummyAuthorizer
@@ -255,7 +254,7 @@ def test_ftp_with_seteuid_in_threads_fails_or_gives_wrong_owners(world):
 
 
 def test_ftp_with_seteuid_alone_lacks_groups_and_keeps_extra_rights(world):
-    """Control: one client. A team member cannot read the team's notes, but can list a file in a closed folder."""
+    """Control, with one client: a team member cannot read the team's notes, but can list a file in a closed folder."""
     needs_package("pyftpdlib")
     with (
         server(world, [sys.executable, "-c", STOCK, users_file(world, str(world))], signal.SIGINT) as (_, port),
@@ -335,7 +334,7 @@ def test_webdav_serves_eight_users_at_once(world):
 
     with server(world, dav_command(world)) as (pid, port):
         all_at_once(session)
-        assert clean(pid) >= 10
+        assert wait_until_clean(pid) >= 10
         with contextlib.closing(Dav(port, "alice")) as client:
             assert client.ask("GET", "/alice/secret") == (200, b"secret of alice")
             assert client.ask("GET", "/alice/secret", Authorization="")[0] == 401
@@ -358,7 +357,7 @@ def test_webdav_copies_moves_and_deletes_folders(world):
         assert client.ask("GET", "/alice/moved/below/file", Range="bytes=1-2")[1] == b"or"
         os.mkfifo(home / "moved" / "fifo")
         (home / "moved" / "link").symlink_to(world / "bob")
-        for name in (b"\xff", b"\x01", b"\n", b"\xef\xbf\xbf"):  # every user can create these in a shared folder
+        for name in (b"\xff", b"\x01", b"\n", b"\xef\xbf\xbf"):  # users can create such names in a shared folder
             Path(os.fsdecode(bytes(home / "moved") + b"/" + name)).touch()
         status, listing = client.ask("PROPFIND", "/alice/moved", Depth="infinity")
         assert (status, b"fifo" in listing, b"link" in listing) == (207, False, False)
@@ -394,14 +393,14 @@ def test_webdav_streams_a_body_while_other_users_are_served(world):
         clients = {name: stack.enter_context(contextlib.closing(Dav(port, name))) for name in NAMES}
         answer = clients.pop("alice").start("GET", "/alice/large")
         digest = hashlib.sha256(answer.read(1000))
-        # The server now waits for this client, whose socket is full. Other clients work, and no thread is switched.
+        # The server now waits for this client, because the socket is full. Other clients work; no thread is switched.
         for number in range(5):
             for name, client in clients.items():
                 assert client.ask("PUT", f"/{name}/file{number}", b"x")[0] == 201
                 assert owner(world / name / f"file{number}") == IDS[name]
                 assert client.ask("GET", "/alice/large")[0] == 403
             assert f"{world}/alice/large" in open_files(pid)
-            assert clean(pid) >= 10
+            assert wait_until_clean(pid) >= 10
         while chunk := answer.read(1 << 20):
             digest.update(chunk)
         assert digest.digest() == hashlib.sha256(block * (size >> 20)).digest()
@@ -411,7 +410,7 @@ def test_webdav_streams_a_body_while_other_users_are_served(world):
         while f"{world}/alice/large" in open_files(pid):
             assert time.monotonic() < deadline, "the server must close the file"
             time.sleep(0.05)
-        assert clean(pid) >= 10
+        assert wait_until_clean(pid) >= 10
 
 
 # ---- The file service
@@ -426,7 +425,7 @@ def test_file_service_serves_eight_users_at_once(world):
     seen, done = set(), threading.Event()
 
     def watch(pid):
-        """Read the ids of all threads again and again. Only workers may switch, never the event loop's thread."""
+        """Read the ids of all threads repeatedly. Only workers may switch, never the thread of the event loop."""
         while not done.is_set():
             for thread in replace.thread_credentials(pid):
                 seen.add((thread.tid == pid, thread.ids))
@@ -451,7 +450,7 @@ def test_file_service_serves_eight_users_at_once(world):
                 client.kill()
         assert {ids for main, ids in seen if main} == {loop.ids}
         assert {ids for main, ids in seen if not main} > {loop.ids}, "workers must be seen with users' ids"
-        assert clean(pid) > 0
+        assert wait_until_clean(pid) > 0
 
         def as_root():
             with socket.socket(socket.AF_UNIX) as client:

@@ -32,7 +32,7 @@ def test_soak_finds_no_wrong_identity():
     assert all(figures[kind] > 0 for kind in kinds), figures
 
 
-# ---- Controls: faulty ways to switch, each with another fault
+# ---- Controls: faulty ways to switch, each with a different fault
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ def leaking_memory(one, level):
 
 
 def find_faults(control):
-    """The faults that a soak in eight threads finds with this way to switch. None on a process-wide build."""
+    """Return the faults that a soak with this way to switch finds in eight threads, or None on a process-wide build."""
 
     def body(folder):
         sys.setswitchinterval(0.0005)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The documentation builds without a warning, is complete, and can be read in a wide and in a narrow window.
 
-needs: chromium and chromium-driver (apt) and selenium (PyPI) for the widths
+The tests of the widths need chromium and chromium-driver (apt) and selenium (PyPI).
 """
 
 import re
@@ -16,7 +16,7 @@ import replace
 DOCS = ROOT / "docs"
 WIDTHS = [1280, 400]
 
-#: [the page's width, its tables whose columns are cut off]. A table that scrolls inside its box is not cut off.
+#: Returns the page's width, and its tables whose columns are cut off. A table that scrolls in a box is not cut off.
 LOOK = """
 const scrolls = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
 const fits = (table, box) => table.getBoundingClientRect().right <= box.getBoundingClientRect().right + 1;
@@ -44,7 +44,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium; it fetches nothing."""
+    """Chromium. Selenium downloads nothing."""
     needs_package("selenium")
     webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
@@ -61,13 +61,13 @@ def browser():
 
 
 def set_width(browser, width):
-    """A window of this width; a narrow one is a telephone's."""
+    """Set the width of the window. A narrow window is that of a telephone."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def pages(folder):
-    """Every page's name, without its suffix."""
+    """Return the name of every page, without its suffix."""
     return {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.html")} - {
         "genindex",
         "search",
@@ -90,7 +90,7 @@ def test_first_page_starts_as_readme_does(built):
 
 
 def as_text(page):
-    """A page's words, without its tags."""
+    """Return the words of a page, without its tags."""
     return " ".join(re.sub(r"<[^>]+>", "", page.read_text()).replace("&#39;", "'").replace("’", "'").split())
 
 
@@ -107,7 +107,7 @@ def test_no_page_is_wider_than_the_window(built, browser, width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_table_that_is_cut_off_is_found(browser, width, tmp_path):
-    """The control: a box that hides the end of a wide table, and one that scrolls."""
+    """Control: one box hides the end of a wide table, the other scrolls."""
     set_width(browser, width)
     table = f"<table style='width: {width * 2}px'><tr><td>cell</td></tr></table>"
     for overflow, cut in (("hidden", ["cell"]), ("auto", [])):
@@ -125,7 +125,7 @@ def test_every_public_name_is_in_the_reference(built):
     missing = [
         name for name in replace.__all__ if f'id="replace.{name}"' not in text and f"libreplace_{name}" not in text
     ]
-    assert missing == ["ffi", "lib"], "two objects of cffi's, told in sentences"
+    assert missing == ["ffi", "lib"], "the reference mentions only these names in its text"
     assert all(f"replace.{name}" in (DOCS / "reference.md").read_text() for name in missing)
 
 
@@ -135,7 +135,7 @@ def test_every_picture_is_in_a_page(built):
         assert picture.name in text, picture
 
 
-def test_the_version_is_that_of_the_build(built):
+def test_documentation_shows_the_version_of_the_build(built):
     assert f"libreplace {replace.report()['version']}" in (built / "index.html").read_text()
 
 

@@ -21,7 +21,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="session", params=OPTIONS)
 def build(request, source, tmp_path_factory):
-    """A build folder after `meson compile`, whether it has Python, and the tag of each installed file."""
+    """A compiled build folder, whether the build includes Python, and the install tag of each file."""
     folder = tmp_path_factory.mktemp("tags") / "b"
     options = [*OPTIONS[request.param], "--prefix=/usr", "-Dpython.install_env=prefix"]
     for words in (["setup", folder, source, *options], ["compile", "-C", folder]):

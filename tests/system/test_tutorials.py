@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture
 def reader(source):
-    """Follows a page in an empty folder, which every user may enter. Returns the folder, and commands with outputs."""
+    """A function that follows a page in an empty folder. It returns the folder, and the commands with their outputs."""
     needs_root()
     needs_package("cffi", "meson", "meson-python", "ninja", "pip")
     tool("pkg-config", "finds libraries")
@@ -29,7 +29,7 @@ def reader(source):
         pytest.skip("the tutorials are for builds whose calls change one thread")
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as name:
         parent = Path(name)
-        parent.chmod(0o755)
+        parent.chmod(0o755)  # every user may enter the folder
         folder = parent / "empty"
         shutil.copytree(source, folder / "libreplace", ignore=shutil.ignore_patterns(".git"))
         yield lambda page: (folder, follow(DOCS / page, folder, offline(parent)))

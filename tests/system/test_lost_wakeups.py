@@ -15,7 +15,7 @@ OPERATIONS = 300
 
 @pytest.fixture
 def program(faults):
-    """Runs the program lost_wakeup from the build that also contains the program faults."""
+    """A function that runs the program lost_wakeup, which is in the same build as the program faults."""
     needs_root()
     if os.uname().machine != "x86_64":
         pytest.skip("needs x86_64: its seccomp filter uses the system call numbers of x86_64")
@@ -30,23 +30,23 @@ def program(faults):
 
 @pytest.mark.parametrize("threads", THREADS)
 def test_per_thread_calls_lose_no_wake_up(program, threads):
-    """The program applies the permission rule for signals of Linux before 2.6.35."""
+    """The program applies the rule by which Linux before 2.6.35 permitted signals."""
     seen = program("ours", OPERATIONS, threads)
     assert (seen["ok"], seen["lost"], seen["denied"]) == (OPERATIONS, 0, 0)
 
 
 def test_libc_calls_lose_wake_ups(program):
-    """The program applies the permission rule for signals of Linux before 2.6.35."""
+    """The program applies the rule by which Linux before 2.6.35 permitted signals."""
     seen = [program("libc", OPERATIONS, threads) for threads in THREADS]
     assert all(one["ok"] + one["lost"] == OPERATIONS for one in seen)
-    assert all(one["lost"] == one["denied"] for one in seen), "each lost wake-up is a signal that was denied"
+    assert all(one["lost"] == one["denied"] for one in seen), "each lost wake-up is a signal that the rule denied"
     assert seen[-1]["lost"] > OPERATIONS / 10, seen
-    assert seen[-1]["lost"] > seen[0]["lost"], "more threads make the window longer"
+    assert seen[-1]["lost"] > seen[0]["lost"], "with more threads, the wrong ids last longer"
 
 
 @pytest.mark.parametrize("mode", ["ours", "libc"])
 def test_current_kernel_loses_no_wake_up(program, mode):
-    """Without the old rule, Linux permits signals between threads of one process."""
+    """Newer kernels permit all signals between threads of one process."""
     assert program(mode, OPERATIONS, 8, "native")["lost"] == 0
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Imports point one way: command -> library -> extension -> C library.  Imports inside functions count, too."""
+"""Imports point one way: command -> library -> extension -> C library. Imports inside functions count, too."""
 
 import ast
 import re
@@ -64,7 +64,7 @@ class Imports(ast.NodeVisitor):
 
 
 def place(name):
-    """Return the index in ORDER of a dotted name; a name that is no file belongs to __init__."""
+    """Return the index of a dotted name in ORDER. A name without a file belongs to __init__."""
     part = name.split(".")[1]
     return ORDER.index(part if part in ORDER else "__init__")
 
