@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""help(), dir() and inspect.signature() of the public API; docstrings; and the metadata that acting_as() takes over."""
+"""help(), dir() and inspect.signature() of the public API, its docstrings, and the metadata of acting_as objects."""
 
 import ast
 import functools
@@ -23,7 +23,7 @@ CALLABLES = [
 
 
 def public_callables():
-    """Each public function, class and method: (name, object)."""
+    """Yield (name, object) for each public function, class and method."""
     for name in CALLABLES:
         thing = getattr(replace, name)
         yield name, thing
@@ -34,7 +34,7 @@ def public_callables():
 
 
 PUBLIC = dict(public_callables())
-#: Without the classes that only the package instantiates.
+#: All of them except the classes that only the package instantiates.
 WITH_PARAMETERS = [
     name for name, thing in PUBLIC.items() if not (isinstance(thing, type) and issubclass(thing, Exception | tuple))
 ]
@@ -44,7 +44,7 @@ def test_dir_lists_every_public_name_and_no_other():
     assert dir(replace) == sorted(replace.__all__)
 
 
-def test_dir_lists_names_that_are_not_loaded():
+def test_dir_lists_names_that_are_not_loaded_yet():
     out = run(
         sys.executable, "-c", "import sys, replace; print(*dir(replace)); print('typing' in sys.modules)", cwd="/"
     )
@@ -75,7 +75,7 @@ def test_every_public_callable_has_a_signature(name):
     assert inspect.signature(PUBLIC[name])
 
 
-def test_the_signature_of_acting_as_names_the_options_of_impersonate():
+def test_signature_of_acting_as_has_the_options_of_impersonate():
     def options(function):
         found = inspect.signature(function).parameters.values()
         return {(p.name, p.default) for p in found if p.kind is p.KEYWORD_ONLY}
@@ -87,7 +87,7 @@ def test_the_signature_of_acting_as_names_the_options_of_impersonate():
 
 
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
-def test_a_docstring_lists_the_parameters_and_the_result(name):
+def test_docstring_lists_the_parameters_and_the_result(name):
     thing = PUBLIC[name]
     text = inspect.getdoc(thing)
     assert text.splitlines()[0].endswith("."), "the first line is a sentence"
@@ -104,7 +104,7 @@ def test_a_docstring_lists_the_parameters_and_the_result(name):
 
 
 @pytest.mark.parametrize("name", ["Identity", "Account", "ThreadCredentials", "Resolve"])
-def test_a_docstring_describes_every_attribute(name):
+def test_docstring_describes_every_attribute(name):
     kind = getattr(replace, name)
     attributes = [n for n, value in vars(kind).items() if n[0] != "_" and not callable(getattr(kind, n))]
     for attribute in attributes:
@@ -117,7 +117,7 @@ def test_a_docstring_describes_every_attribute(name):
         assert described, attribute
 
 
-def test_the_stub_has_the_docstrings_of_the_extension():
+def test_native_stub_has_the_docstrings_of_the_extension():
     stub = ast.parse((ROOT / "replace" / "_native.pyi").read_text())
     found = {
         node.name: ast.get_docstring(node) for node in stub.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
@@ -130,7 +130,7 @@ def test_the_stub_has_the_docstrings_of_the_extension():
             assert ast.get_docstring(node) == inspect.getdoc(getattr(replace.Guard, node.name)), node.name
 
 
-# ---- What acting_as() makes
+# ---- Objects that acting_as() returns
 
 
 def documented(one, two=0):
@@ -141,7 +141,7 @@ def acting(function, **options):
     return replace.acting_as(ALICE, function, allow_process=True, **options)
 
 
-def test_a_call_has_the_metadata_of_its_function():
+def test_acting_as_has_the_metadata_of_its_function():
     call = acting(documented)
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
         assert getattr(call, name) == getattr(documented, name)
@@ -157,7 +157,7 @@ class Adder:
 
 
 @pytest.mark.parametrize("function", [functools.partial(documented, 1), Adder(), len, str.upper, [].append])
-def test_a_call_has_only_the_metadata_that_its_callable_has(function):
+def test_acting_as_adds_no_metadata_that_its_callable_lacks(function):
     call = acting(function)
     for name in ("__name__", "__qualname__", "__doc__"):
         assert getattr(call, name, None) == getattr(function, name, None)
@@ -165,14 +165,14 @@ def test_a_call_has_only_the_metadata_that_its_callable_has(function):
 
 
 @pytest.mark.parametrize("function", [documented, functools.partial(documented, 1), Adder(), len])
-def test_a_pickled_call_has_the_same_metadata(function):
+def test_pickled_acting_as_has_the_same_metadata(function):
     call = acting(function, level="real")
     copy = pickle.loads(pickle.dumps(call))
     assert getattr(copy, "__name__", None) == getattr(call, "__name__", None)
     assert (copy.__doc__, copy.identity, type(copy)) == (call.__doc__, ALICE, replace.acting_as)
 
 
-def test_the_repr_of_a_call_shows_the_identity_function_and_options():
+def test_repr_of_acting_as_shows_identity_function_and_options():
     text = repr(replace.acting_as(ALICE, len, level="real", allow_process=True))
     assert text == f"acting_as({ALICE!r}, <built-in function len>, level='real', allow_process=True)"
 
@@ -180,7 +180,7 @@ def test_the_repr_of_a_call_shows_the_identity_function_and_options():
 # ---- Guard
 
 
-def test_a_guard_cannot_be_made_by_hand():
+def test_guard_cannot_be_constructed_directly():
     with pytest.raises(TypeError, match="cannot create"):
         replace.Guard()
     assert isinstance(replace.impersonate(ALICE, allow_process=True), replace.Guard)

@@ -10,7 +10,7 @@ import pytest
 from support.builds import ROOT
 
 PACKAGE = ROOT / "replace"
-#: A file imports only from the files before it.  _native is compiled.
+#: A file imports only from the files before it. _native is compiled.
 ORDER = [
     *(
         "_native_missing",

@@ -266,7 +266,7 @@ def test_other_starts_during_popen_as_are_refused():
 
 
 def test_argument_iterator_cannot_start_a_process():
-    """The iterator, which is C code, calls os.system. So the calling Python frame is that of Popen."""
+    """The iterator, which is C code, calls os.system. So the calling Python frame belongs to Popen."""
 
     def body():
         replace.protect_os()
@@ -378,7 +378,7 @@ def signature(function):
         return "Python cannot read it"
 
 
-#: The functions that are replaced in this Python, besides the calls of os.
+#: The functions that protect_os() replaces in this Python, in addition to the calls of os.
 WITHOUT_EVENT = [
     f"{function.__module__}.{function.__name__}" for function in _starts._find_functions(_starts._without_event())
 ]

@@ -88,7 +88,7 @@ class Shell:
 
 
 def follow(page: Path, folder: Path, environment: dict[str, str]) -> list[tuple[str, str]]:
-    """Copy every block of a page, and compare the output with that of the page.
+    """Copy every block of a page, and compare the output with the output that the page shows.
 
     A command may fail only if the page shows its output.
 

@@ -40,7 +40,7 @@ def test_interrupts_on_other_pythons_leave_no_thread_switched(python, abi3_site)
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_stable_abi_wheel_works_on_other_pythons(python, abi3_site, tmp_path):
-    """Run `libreplace verify`, and the interpreter's own tests of os with our calls in place of its own."""
+    """Run `libreplace verify`, and CPython's tests of os with the calls of this package instead of os's calls."""
     needs_root()
     env = {"PYTHONPATH": str(abi3_site)}
     out = run(python, "-m", "replace", "verify", env=env, cwd="/")

@@ -21,7 +21,7 @@ from test_build import meson
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000", "CFLAGS": "-g"}
 NOBODY = 65534
-#: Runs a command as nobody. The command may read closed folders, because the interpreter may be in root's home.
+#: Runs a command as the user nobody. It may read closed folders, because the interpreter may be in root's home.
 AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all,+dac_read_search",
     "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]  # fmt: skip
 

@@ -61,7 +61,7 @@ def browser():
 
 
 def set_width(browser, width):
-    """Set the width of the window. A narrow window is that of a telephone."""
+    """Set the width of the window. A narrow window behaves like a telephone."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
@@ -139,7 +139,7 @@ def test_documentation_shows_the_version_of_the_build(built):
     assert f"libreplace {replace.report()['version']}" in (built / "index.html").read_text()
 
 
-def test_the_reference_lists_parameters_and_links_the_types_of_options(built):
+def test_reference_lists_parameters_and_links_option_types(built):
     text = (built / "reference.html").read_text()
     start = text.index('id="replace.impersonate"')
     entry = text[start : text.index("</dl>", text.index("Raises", start))]
