@@ -109,7 +109,7 @@ def _switch_loop():
         nonlocal ticks
         while not stop:
             ticks += 1
-            time.sleep(0)  # releases the GIL, because the switch interval is too long
+            time.sleep(0)  # releases the GIL; otherwise no other thread would run
 
     sys.setswitchinterval(1000)  # the other thread can run only if a call releases the GIL
     other = threading.Thread(target=count)

@@ -6,11 +6,11 @@ usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as
 
 A mutant has one change in a function of replace/core/ or in a generated body, by a rule of tests/support/mutations.py:
 a condition is always or never true; an operand, a call or an assignment is left out; a function does or returns
-nothing; two steps or arguments change places; users and groups are confused.  The judges are conformance.c, guard.c,
-edges.c, threads.c and open_beneath.c of tests/c/, faults.c under strace, and every transition against the model.  If no
-judge notices a mutant, the tests have a gap, and the exit status is 1.  EQUIVALENT lists mutants that do no harm, with
-the reason.  --share N tries one of N mutants, always the same ones.  --only tries those whose name contains the text.
---list only prints the names.
+nothing; two steps or arguments change places; users and groups are confused. The tests are conformance.c, guard.c,
+edges.c, threads.c and open_beneath.c of tests/c/, faults.c under strace, and every transition against the model. If no
+test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1. EQUIVALENT lists mutants
+that do no harm, with the reason. --share N tries one of N mutants, always the same ones. --only tries the mutants whose
+name contains the text. --list only prints the names.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ SOURCES = (
     *("guard.c", "walk.c", "threads.c", "fork.c", "names.c"),
     *("capabilities_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
 )
-JUDGES = ("conformance", "guard", "edges", "transitions", "faults", "threads", "open_beneath")
-#: File -> the judges of its mutants. _OF_CORE has those of all other files.
+C_TESTS = ("conformance", "guard", "edges", "transitions", "faults", "threads", "open_beneath")
+#: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {"replace_calls.c": ("conformance", "guard", "transitions"), "open_beneath_linux.c": ("open_beneath",)}
 _OF_CORE = ("guard", "edges", "faults", "threads")
 #: Files without mutants: texts for people, and a file that only tests/test_executor.py tests.
 APART = ("names.c", "private_fs_linux.c")
-HANG = 60  # seconds; a hang counts as noticed
+HANG = 60  # seconds; a hang counts as detected
 
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
 _READ_AGAIN = "the value is read again from the kernel, or compared with values that differ anyway"
@@ -64,7 +64,7 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_check", "call is left out"): ((3,), "capget() does not fail"),
     ("libreplace_enter", "assignment is left out"): ((2, 3), _SET_TO_ZERO),
     ("libreplace_enter", "target is left out"): ((1, 2), _SET_TO_ZERO),
-    ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no judge measures that"),
+    ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no test measures that"),
     ("libreplace_clear_capabilities", "assignment is left out"): ((1,), _SET_TO_ZERO),
     ("libreplace_read_all", "assignment is left out"): ((1, 2), "runs only on kernels without fs ids"),
     ("libreplace_same_groups", "call is left out"): ((1,), _ORDER_OF_SHOWN_IDS),
@@ -112,17 +112,17 @@ class Build:
         for name, text in self.texts().items():
             assert self.compile(name, text), name
         self.link()
-        for judge in JUDGES:
+        for test in C_TESTS:
             program = [
                 *self.cc,
-                TESTS / "c" / f"{judge}.c",
+                TESTS / "c" / f"{test}.c",
                 "-L",
                 folder,
                 "-lmutant",
                 f"-Wl,-rpath,{folder}",
                 "-pthread",
             ]
-            subprocess.run([*program, "-o", folder / judge], check=True)
+            subprocess.run([*program, "-o", folder / test], check=True)
 
     def texts(self) -> dict[str, str]:
         return {
@@ -141,9 +141,9 @@ class Build:
         library = self.folder / "libmutant.so"
         subprocess.run([*self.cc, "-shared", *objects, "-pthread", "-o", library], check=True)
 
-    def judge(self, file: str = "", call: str = "") -> str:
-        """The name of the first judge of this file, and of this call, that notices the mutant, or ""."""
-        judges = {
+    def detect(self, file: str = "", call: str = "") -> str:
+        """Return the name of the first test of this file, and of this call, that detects the mutant, or ""."""
+        tests = {
             "conformance": lambda: self._fails("conformance"),
             "guard": lambda: self._fails("guard"),
             "edges": lambda: self._fails("edges"),
@@ -152,8 +152,8 @@ class Build:
             "threads": lambda: self._fails("threads"),
             "open_beneath": lambda: self._fails("open_beneath"),
         }
-        chosen = _OF_FILE.get(file, _OF_CORE) if file else JUDGES
-        return next((name for name in chosen if self._notices(judges[name])), "")
+        chosen = _OF_FILE.get(file, _OF_CORE) if file else C_TESTS
+        return next((name for name in chosen if self._detects(tests[name])), "")
 
     def _transitions(self, call: str) -> bool:
         """Whether a transition of the call differs from the model.  Without a name: a transition of any call."""
@@ -162,10 +162,10 @@ class Build:
         return bool(transitions.wrong(transitions.parse(text), todo))
 
     @staticmethod
-    def _notices(judge: object) -> bool:
+    def _detects(test: object) -> bool:
         try:
-            return bool(judge())  # type: ignore[operator]
-        except (subprocess.TimeoutExpired, ValueError, KeyError):  # it hangs, or prints something else
+            return bool(test())  # type: ignore[operator]
+        except (subprocess.TimeoutExpired, ValueError, KeyError):  # the test hangs, or prints something else
             return True
 
     def _output(self, name: str, *arguments: str) -> str:
@@ -224,18 +224,18 @@ def equivalent(name: str) -> str:
 
 
 def narrow() -> list[str]:
-    """On i386, put each 16-bit call in the place of its 32-bit call.  Returns the names that no judge notices."""
+    """On i386, put each 16-bit call in the place of its 32-bit call.  Return the names that no test detects."""
     gaps = []
     with tempfile.TemporaryDirectory(prefix="libreplace-mutants-") as folder:
         build = Build(Path(folder), "linux-glibc-i386", ("cc", "-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"))
-        assert not build.judge(), "a judge fails without a mutation"
+        assert not build.detect(), "a test fails without a mutation"
         text = build.texts()["replace_calls.c"]
         for number in sorted(set(re.findall(r"SYS_(\w+)32", text))):
             build.compile("replace_calls.c", text.replace(f"SYS_{number}32", f"SYS_{number}"))
             build.link()
-            noticed = build.judge()
-            print(f"{noticed or 'NO JUDGE':12} i386: 16-bit {number}", flush=True)
-            gaps += [] if noticed else [number]
+            detected_by = build.detect()
+            print(f"{detected_by or 'SURVIVED':12} i386: 16-bit {number}", flush=True)
+            gaps += [] if detected_by else [number]
     return gaps
 
 
@@ -251,9 +251,9 @@ def main() -> int:
         for number in range(len(os.sched_getaffinity(0))):
             builds.put(Build(Path(folder) / str(number)))
         build = builds.get()
-        noticed = build.judge()
-        if noticed:
-            raise SystemExit(f"{noticed} fails without a mutation; fix that first")
+        detected_by = build.detect()
+        if detected_by:
+            raise SystemExit(f"{detected_by} fails without a mutation; fix that first")
         texts = build.texts()
         builds.put(build)
         every = all_mutants(texts)
@@ -275,19 +275,19 @@ def main() -> int:
                 if not build.compile(file, text):
                     return name, "-"
                 build.link()
-                return name, build.judge(file, name.split()[1].rstrip(":").removeprefix("libreplace_"))
+                return name, build.detect(file, name.split()[1].rstrip(":").removeprefix("libreplace_"))
             finally:
                 build.compile(file, texts[file])
                 builds.put(build)
 
         gaps, tried = [], 0
         with ThreadPoolExecutor(builds.qsize()) as pool:
-            for number, (name, noticed) in enumerate(pool.map(attempt, todo), 1):
-                print(f"{number}/{len(todo)} {noticed or 'NO JUDGE':12} {name}", flush=True)
-                tried += noticed != "-"
-                gaps += [] if noticed else [name]
+            for number, (name, detected_by) in enumerate(pool.map(attempt, todo), 1):
+                print(f"{number}/{len(todo)} {detected_by or 'SURVIVED':12} {name}", flush=True)
+                tried += detected_by != "-"
+                gaps += [] if detected_by else [name]
     gaps += narrow() if not options.only else []
-    print(f"{tried} mutants, {len(gaps)} not noticed")
+    print(f"{tried} mutants, {len(gaps)} survived")
     return 1 if gaps else 0
 
 
