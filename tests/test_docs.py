@@ -106,9 +106,9 @@ def test_asyncio_server_of_the_tutorial_gives_each_user_its_own_files():
             with ThreadPoolExecutor(4) as pool:
                 answers = list(pool.map(lambda user: ask(user, address, "daemon"), ["daemon", "nobody"] * 8))
             assert answers == [b"of daemon", b""] * 8
-            assert ask("daemon", address, f"{folder}/daemon") == b"", "an absolute name"
-            assert ask("daemon", address, "x" * 10000) == b"", "a line that is too long"
-            assert ask("daemon", address, "a\0b") == b"", "a name with a null byte"
+            assert ask("daemon", address, f"{folder}/daemon") == b"", "the server refuses an absolute name"
+            assert ask("daemon", address, "x" * 10000) == b"", "the server refuses a line that is too long"
+            assert ask("daemon", address, "a\0b") == b"", "the server refuses a name with a null byte"
             assert ask("root", address, "daemon") == b"", "root is refused unless allowed"
         finally:
             errors = stop_server(server)

@@ -220,7 +220,7 @@ print(replace.SCOPE, replace.getresuid() == (0, 0, 0))
 
 
 def test_suite_passes_under_uid_wrapper():
-    """Only tests of ids and groups: uid_wrapper does not fake fs ids, does not sort lists and accepts -1 in a list."""
+    """Only tests of ids and groups run: uid_wrapper fakes no fs ids, does not sort lists and accepts -1 in a list."""
     needs_root()
     environment = {"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
     powerless = [tool("setpriv", "drops capabilities"), "--bounding-set=-setuid,-setgid"]

@@ -220,7 +220,7 @@ def test_done_callback_that_becomes_root_does_not_affect_the_next_task():
 
 
 def test_done_callback_runs_as_the_user_or_the_server():
-    """After a result or an exception of the function it runs as the user, after an IdentityError as the server."""
+    """After a result or an exception of the function, it runs as the user; after an IdentityError, as the server."""
 
     def fail():
         raise KeyError
@@ -525,7 +525,8 @@ def test_private_fs_gives_each_task_the_directory_and_umask_of_the_pool():
         with IdentityExecutor(1, private_fs=True) as pool:
             pool.submit(ALICE, replace_directory).result()
             for user in (ALICE, BOB):
-                assert pool.submit(user, os.getcwd).result() == f"{folder}/alice/old", "the directory, not its name"
+                found = pool.submit(user, os.getcwd).result()
+                assert found == f"{folder}/alice/old", "the pool keeps the directory, not its name"
         os.chdir(folder)
         with IdentityExecutor(1) as pool:
             pool.submit(ALICE, move).result()

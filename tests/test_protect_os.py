@@ -327,7 +327,7 @@ def test_subclass_of_popen_can_start_only_one_process():
 
 
 def test_preexec_fn_can_start_processes_as_the_user(regain):
-    """It runs in the child, after the child has become the user."""
+    """preexec_fn runs in the child, after the child has become the user."""
 
     def body():
         replace.protect_os()

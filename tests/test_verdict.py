@@ -68,7 +68,7 @@ def test_option_syscall_is_refused_with_the_reason(platform, why):
 
 
 def expected(found):
-    """Return the expected back end or "refused", by a short independent form of the rules."""
+    """Return the expected back end or "refused", from a short and independent form of the rules."""
     option, platform = found["option:credentials"], found["platform"]
     given = found[THREAD] if found[THREAD + ":how"] == "answers file" else ""
     wide = [found[f"libreplace_sys_{name}32"] == "yes" for name in WIDE]

@@ -141,7 +141,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_installed_files_contain_no_folder_or_host_name(source, tmp_path, place, compiler):
-    """This build has no SOURCE_DATE_EPOCH. A compiler writes $PWD, if it is right, into debug information."""
+    """This build has no SOURCE_DATE_EPOCH. A compiler writes a correct $PWD into debug information."""
     needs_root()
     tool("unshare", "changes the host name")
     tool("hostname", "changes the host name")
