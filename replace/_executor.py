@@ -93,7 +93,7 @@ class IdentityExecutor(Executor):
             )
         options = {"level": level, "allow_root": allow_root}
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
-        home = Home.here() if private_fs else None
+        home = Home.of_process() if private_fs else None
         pool = self._pool = Pool(max_workers, prefix, initializer, initargs, options, home)
         ready: SimpleQueue[OSError | None] = SimpleQueue()
         supervisor = threading.Thread(target=pool.supervise, args=(ready,), name=f"{prefix}_supervisor")

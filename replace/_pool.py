@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """The inner part of IdentityExecutor: the workers, their tasks, and which worker runs which task.
 
-A worker takes the identity of its task and keeps it until it gets another user's task. Threads refer to the pool, not
-to the executor. So an executor without references is collected, and its workers end.
+A worker takes the identity of its task and keeps it until it gets another user's task. The threads have references to
+the pool, but not to the executor. So when a program drops its last reference to the executor, the executor is
+collected, and the workers end.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Home(NamedTuple):
     umask: int
 
     @classmethod
-    def here(cls) -> Home:
+    def of_process(cls) -> Home:
         """The process's working directory and umask."""
         mask = os.umask(0o077)
         os.umask(mask)
@@ -83,10 +84,10 @@ class Worker:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.thread: threading.Thread | None = None
-        self.identity: Identity | None = None  # only for choosing tasks; the kernel knows the ids
+        self.identity: Identity | None = None  # used only to choose tasks; the kernel knows the ids
         self.guard: Guard | None = None
         self.turns = 0  # tasks of this identity in a row
-        self.task: Task | None = None  # kept until it is done: if this worker ends, another one gets it
+        self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
         self.wake: SimpleQueue[None] = SimpleQueue()
         self.problem: OSError | None = None  # the failure to leave an identity between two tasks
 
@@ -97,13 +98,13 @@ class Worker:
             if self.begin():
                 while self.pool.take(self) and self.run():
                     pass
-        except BaseException as problem:  # another thread raised it in this one
+        except BaseException as problem:  # another thread raised it in this thread, with PyThreadState_SetAsyncExc()
             thrown = problem
         finally:
             try:
                 self.leave_identity()
             finally:
-                self.pool.gone(self, thrown)
+                self.pool.remove_worker(self, thrown)
 
     def begin(self) -> bool:
         """Prepare the thread for its first task. False if that failed."""
@@ -120,7 +121,7 @@ class Worker:
             return True
         except BaseException as problem:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
-            pool.spoil(problem)
+            pool.mark_broken(problem)
             return False
 
     def leave_identity(self) -> bool:
@@ -131,8 +132,10 @@ class Worker:
         try:
             guard.__exit__(None, None, None)
         except OSError as problem:
-            self.problem, right = problem, False  # no task to report it to
-        self.guard = self.identity = None  # not earlier: another thread might drop the guard, which taints that thread
+            self.problem, right = problem, False  # the supervisor logs it, because it belongs to no task
+        # Keep the reference until the guard is left. If another thread dropped the last reference, that thread would
+        # leave the guard, and would be tainted.
+        self.guard = self.identity = None
         return right and is_itself()
 
     def run(self) -> bool:
@@ -147,7 +150,7 @@ class Worker:
         try:
             guard = self.guard
             if guard is None:
-                # Store the guard before entering it: leave_identity() then leaves it in this thread after any exception
+                # Store the guard before it is entered. Then leave_identity() can leave it after any exception
                 guard = self.guard = impersonate(identity, **self.pool.options)
                 guard.__enter__()
                 self.identity, self.turns = identity, 1
@@ -175,7 +178,7 @@ class Worker:
             future.set_result(result)
         else:
             future.set_exception(failed)
-            failed = None  # its traceback refers to this frame
+            failed = None  # its traceback refers to this frame, so the reference would be a cycle
         self.task = None
         if future.has_callbacks and right:  # they have run in this thread
             right = guard.check()
@@ -185,10 +188,10 @@ class Worker:
         """Set the pool's directory and umask for the next task."""
         os.umask(home.umask)
         try:
-            here = os.stat(".")
-            if (here.st_dev, here.st_ino) == home.place:
+            current = os.stat(".")
+            if (current.st_dev, current.st_ino) == home.place:
                 return True
-        except OSError:  # it does not exist any more, or the user has no access
+        except OSError:  # the working directory does not exist any more, or the user has no access to it
             pass
         if not self.leave_identity():  # the user may have no access to the pool's directory
             return False
@@ -216,27 +219,30 @@ class Pool:
         self.waiting: dict[Identity, deque[Task]] = {}  # the identity that has waited longest comes first
         self.idle: dict[Identity | None, list[Worker]] = {}
         self.closed = False
-        self.broken: BaseException | None = None
-        self.orders: SimpleQueue[Worker | None] = SimpleQueue()
+        self.broken: BaseException | None = None  # the reason why no worker can start
+        self.orders: SimpleQueue[Worker | None] = SimpleQueue()  # for the supervisor; a Worker is one that has ended
         self.names = count()
 
     # ---- Which worker runs which task. The caller holds the lock
     #
-    # A signal may raise an exception between any two lines of submit(). So no list and no queue is ever empty, and a
-    # worker is woken before it gets its task. It then waits for the lock, and sees in take() how far submit() came.
+    # A signal handler may raise an exception between any two lines of submit(). Two rules keep the pool usable then:
+    #
+    # * self.idle and self.waiting contain no empty list or queue. The last entry is removed together with its key.
+    # * A worker is woken before it gets its task. It then waits for the lock. When it has the lock, it looks whether
+    #   submit() has stored a task. If not, it takes a waiting task or waits again.
 
     def give(self, task: Task) -> None:
         """Give the task to an idle worker, preferably one with its identity. Without an idle worker, the task waits."""
-        more = len(self.workers) < self.size
+        can_grow = len(self.workers) < self.size
         queue = self.waiting.get(task.identity)
         if queue is not None:  # it waits behind those tasks
             queue.append(task)
-        elif self.idle and self.give_to_idle(task, not more):
+        elif self.idle and self.give_to_idle(task, not can_grow):
             return
         else:
             self.waiting[task.identity] = deque((task,))
-        if more:
-            self.order()
+        if can_grow:
+            self.order_worker()
         else:
             self.hand_over()
 
@@ -285,7 +291,7 @@ class Pool:
         self.waiting = {task.identity: queue, **others}
         return None
 
-    def order(self) -> None:
+    def order_worker(self) -> None:
         """Order a new worker. It takes a waiting task when it has started."""
         self.orders.put(None)  # the supervisor waits for the lock
         self.workers.add(Worker(self))
@@ -304,7 +310,7 @@ class Pool:
                     return False
                 self.idle.setdefault(identity, []).append(worker)
             worker.wake.get()
-            with self.lock:  # wait until the thread that woke it is done, or was interrupted
+            with self.lock:  # wait until the thread that woke this worker is done, or was interrupted
                 self.leave_idle(worker, identity)
             if worker.guard is not None and not worker.guard.check():
                 return False
@@ -312,14 +318,17 @@ class Pool:
                 return True
 
     def choose(self, worker: Worker) -> Task:
-        """Take a waiting task: TURNS times of the worker's identity, then of the identity that waited longest."""
+        """Remove a waiting task from its queue and return it.
+
+        A worker prefers tasks of its identity. After TURNS of them, the identity that has waited longest is next.
+        """
         waiting, identity = self.waiting, worker.identity
         queue = waiting.get(identity) if identity is not None else None
         if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
             if queue is not None and identity is not None:
                 waiting[identity] = waiting.pop(identity)
             identity = next(iter(waiting))
-            queue = waiting[identity] = waiting.pop(identity)  # its other tasks go behind those of all others
+            queue = waiting[identity] = waiting.pop(identity)  # its other tasks now wait behind all others
             worker.turns = 0
         worker.turns += 1
         if len(queue) > 1:
@@ -327,24 +336,25 @@ class Pool:
         del waiting[queue[0].identity]
         return queue[0]
 
-    def gone(self, worker: Worker, problem: BaseException | None) -> None:
-        """Remove an ended worker. Another worker gets its task, unless the task had begun."""
+    def remove_worker(self, worker: Worker, problem: BaseException | None) -> None:
+        """Remove a worker that ends. Another worker gets its task, unless the task has begun."""
         with self.lock:
             for key in list(self.idle):
                 self.leave_idle(worker, key)
             task = self.take_back(worker)
             self.workers.discard(worker)
             if self.waiting:
-                self.order()
-            self.orders.put(worker)  # hold the lock: the supervisor ends when no worker and no order is left
+                self.order_worker()
+            # Do this under the lock. Otherwise the supervisor might find no worker and no order, and end too early.
+            self.orders.put(worker)
         if task is not None and task.future.running():
             task.future.set_exception(problem or RuntimeError("the worker thread ended during this task"))
         elif task is not None and task.future.cancelled():
-            with suppress(RuntimeError):  # the future was notified before
+            with suppress(RuntimeError):  # set_running_or_notify_cancel() was called before
                 task.future.set_running_or_notify_cancel()
 
-    def spoil(self, problem: BaseException) -> None:
-        """No worker can start. Report this for every waiting task and every later one."""
+    def mark_broken(self, problem: BaseException) -> None:
+        """Report that no worker can start, for every waiting task and every later one."""
         with self.lock:
             self.broken = problem
             tasks = self.withdraw()
@@ -367,13 +377,13 @@ class Pool:
     def cancel(self) -> None:
         """Cancel the waiting tasks, except one for each worker that is about to take one."""
         with self.lock:
-            free = sum(worker.task is None for worker in self.workers) - sum(map(len, self.idle.values()))
-            tasks = self.withdraw(free)
+            without_task = sum(worker.task is None for worker in self.workers)
+            tasks = self.withdraw(keep=without_task - sum(map(len, self.idle.values())))
         for task in tasks:
             task.future.cancel()
 
     def close(self) -> None:
-        """Let workers end when no task waits. This uses no lock, because the collector calls it, too."""
+        """Let workers end when no task waits. This uses no lock, because the garbage collector may call it."""
         self.closed = True
         for worker in list(self.workers):
             worker.wake.put(None)
@@ -385,7 +395,7 @@ class Pool:
         """The body of the supervisor: start ordered workers and join ended ones, until the pool is closed and empty."""
         try:
             if self.home is not None:
-                private_fs()  # a probe; it does no harm, because this thread opens no files
+                private_fs()  # only to find out whether it is possible; this thread opens no files
             ready.put(None)
         except OSError as problem:
             ready.put(problem)
@@ -394,11 +404,11 @@ class Pool:
             ended = self.orders.get()
             if ended is not None and ended.thread is not None:
                 ended.thread.join()
-                if ended.problem is not None:  # logged in this thread, because a handler may open files
+                if ended.problem is not None:  # this thread logs it, because a log handler may open files
                     _log.warning("a worker of %s ended: %s", self.prefix, ended.problem)
             with self.lock:
                 if self.closed and self.waiting and not self.workers:
-                    self.order()  # submit() was interrupted before its order
+                    self.order_worker()  # submit() was interrupted before it ordered a worker
                 ordered = [worker for worker in self.workers if worker.thread is None]
             while ordered:
                 self.start(ordered.pop())
@@ -422,7 +432,7 @@ class Pool:
                 if self.workers:  # they run the tasks; the next submit() tries again to start a worker
                     self.hand_over()
                     return
-            self.spoil(problem)
+            self.mark_broken(problem)
 
 
 def broken_pool(cause: BaseException) -> BrokenThreadPool:
@@ -447,6 +457,7 @@ def _exit() -> None:
             supervisor.join()
 
 
-# This needs a private function, because atexit is too late: it runs after threading has waited for all threads that are
-# not daemons, and the workers end only on request. concurrent.futures.thread does the same.
+# At exit, threading first calls this function. Then it waits for all threads that are not daemons. Functions of atexit
+# run after that wait, which would be too late: the workers end only on request. concurrent.futures.thread uses the same
+# private function of threading.
 threading._register_atexit(_exit)  # type: ignore[attr-defined]
