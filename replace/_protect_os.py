@@ -36,7 +36,7 @@ def protect_os(*, children: Literal["refuse", "inherit"] = "refuse") -> None:
 
     * calls and threads of C libraries, of PAM and of ctypes;
     * functions that were stored before in a class, a closure or a default argument;
-    * work for threads and processes that run already: they do it as the server.
+    * work that is passed to threads and processes that already run: they do it as the server.
 
     A ThreadPoolExecutor queues a task before it starts a thread. If this start is refused, submit() raises, but another
     worker may still run the task.
@@ -61,7 +61,7 @@ def protect_os(*, children: Literal["refuse", "inherit"] = "refuse") -> None:
         put_in_place([StandIn(original, _guard_setter) for original in OS_CALLS.values()])
         _protected["os"] = True
     if children == "refuse":
-        refuse_starts(_everything)
+        refuse_starts(_every_start)
     warn_of_closed_folders()
 
 
@@ -69,5 +69,6 @@ def _guard_setter(original: Callable[..., Any], args: tuple[Any, ...], kwargs: d
     return alone_or_refused(lambda: original(*args, **kwargs), (), public_name(original))
 
 
-def _everything(starter: str) -> bool:
+def _every_start(starter: str) -> bool:
+    """Refuse every start: the argument of refuse_starts() for ``children="refuse"``."""
     return True

@@ -20,7 +20,8 @@ ModuleType = type(sys)
 class StandIn:
     """A callable in the place of a built-in function. It calls ``guard(original, args, kwargs)``.
 
-    A Python function cannot replace it: as an attribute of a class it becomes a method. A built-in function does not.
+    A Python function would not do. As an attribute of a class, it becomes a method and gets ``self``; a built-in
+    function does not, and neither does this object.
     """
 
     def __init__(self, original: Callable[..., Any], guard: Callable[..., Any]) -> None:
@@ -33,10 +34,10 @@ class StandIn:
         return self._guard(self.__wrapped__, args, kwargs)
 
     def __get__(self, instance: object, owner: object = None) -> StandIn:
-        return self  # inspect and help() treat only objects with a __get__ as routines
+        return self  # never a bound method; inspect and help() show an object as a function only if it has a __get__
 
     def __reduce__(self) -> str:
-        return self.__name__  # a pickle has only the name; reading it looks the name up
+        return self.__name__  # a pickle contains only the names of module and function, as for any function
 
     def __repr__(self) -> str:
         return f"<{self.__wrapped__!r}, guarded by replace.protect_os()>"

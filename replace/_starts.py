@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-#: Functions that start a thread or a process, or run code that this package cannot see -> their audit events.
+#: Functions that start a thread or a process, or run code that this package cannot see -> their audit events, or None.
 #: All other functions in Python's library use one of these. Source: Modules/ of CPython 3.10 to 3.14.
 STARTERS = {
     "posix.fork": "os.fork",
@@ -36,8 +36,8 @@ STARTERS = {
     "_thread.start_new": "_thread.start_new_thread",
     "_thread.start_joinable_thread": "_thread.start_joinable_thread",
     "faulthandler.dump_traceback_later": None,
-    # Another interpreter in the process has its own audit hooks and modules. Making one raises an event, but CPython
-    # turns an exception of the hook into another error, and 3.12.1 crashes.
+    # Another interpreter in the process has its own audit hooks and modules. Its creation raises an audit event, but
+    # that event is of no use: CPython turns an exception of the hook into another error, and CPython 3.12.1 crashes.
     "_interpreters.create": None,
     "_interpreters.call": None,
     "_interpreters.exec": None,
@@ -48,12 +48,13 @@ STARTERS = {
 }
 #: subprocess.Popen has its own event, which does not depend on the function that it calls.
 _EVENTS = frozenset(event for event in STARTERS.values() if event) | {"subprocess.Popen"}
-_HEARD = "replace.refuse_starts"
+#: _add_hook() raises this event to find out whether Python calls the hook.
+_HOOK_TEST = "replace.refuse_starts"
 
 starting = _local()  # .popen: the Popen object with which popen_as() starts a process in this thread
-#: Functions: each says whether a start with this name is refused in a thread that holds an identity.
+#: Functions that get the name of a starter, and return whether it is refused in a thread that holds an identity.
 _refusing: list[Callable[[str], bool]] = []
-_done = {"heard": False, "replaced": False}
+_done = {"hook works": False, "functions replaced": False}
 _lock = allocate_lock()
 
 
@@ -65,10 +66,10 @@ def refuse_starts(refuses: Callable[[str], bool]) -> None:
     if refuses in _refusing:
         return
     with _lock:
-        _listen()
-        if not _done["replaced"]:
+        _add_hook()
+        if not _done["functions replaced"]:
             put_in_place([StandIn(original, _guard) for original in _find_functions(_without_event())])
-            _done["replaced"] = True
+            _done["functions replaced"] = True
         _refusing.append(refuses)
 
 
@@ -104,12 +105,15 @@ def _find_functions(names: list[str]) -> list[Callable[..., Any]]:
     return found
 
 
-def _listen() -> None:
-    """Add the audit hook, and check that it is called: sys.addaudithook() reports no veto of another hook."""
-    if not _done["heard"]:
+def _add_hook() -> None:
+    """Add the audit hook, and check that Python calls it.
+
+    If another hook vetoes the new one, sys.addaudithook() does not add it, and raises no exception.
+    """
+    if not _done["hook works"]:
         sys.addaudithook(_hook)
-    sys.audit(_HEARD)
-    if not _done["heard"]:
+    sys.audit(_HOOK_TEST)
+    if not _done["hook works"]:
         raise IdentityRefused(
             "another audit hook vetoes the hook of this package, so starts of threads and processes would not be seen; "
             "allow the event sys.addaudithook in that hook, or call replace.protect_os() before you add the hook"
@@ -119,8 +123,8 @@ def _listen() -> None:
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event in _EVENTS:
         _refuse(event, sys._getframe(1))
-    elif event == _HEARD:
-        _done["heard"] = True
+    elif event == _HOOK_TEST:
+        _done["hook works"] = True
 
 
 def _refuse(starter: str, caller: FrameType) -> None:
@@ -136,7 +140,8 @@ def _refuse(starter: str, caller: FrameType) -> None:
 def _is_popen_as(starter: str, caller: FrameType) -> bool:
     """Whether the caller is the standard library's Popen, starting the object of popen_as().
 
-    Other code that runs meanwhile has another frame: audit hooks, finalizers and methods of subclasses.
+    Audit hooks, finalizers and methods of subclasses may run meanwhile. They have other frames, so their starts are
+    refused.
     """
     popen = getattr(starting, "popen", None)
     return (

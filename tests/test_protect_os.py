@@ -79,7 +79,7 @@ def check_starter(name, folder, without_events=False):
 def hide_audit_events():
     """Hide audit events of starts, as on PyPy."""
     add = sys.addaudithook
-    sys.addaudithook = lambda hook: add(lambda event, args: hook(event, args) if event == _starts._HEARD else None)
+    sys.addaudithook = lambda hook: add(lambda event, args: hook(event, args) if event == _starts._HOOK_TEST else None)
     sys.implementation = type(sys.implementation)(**{**vars(sys.implementation), "name": "pypy"})
 
 
