@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-# How often a thread under an identity has used a cache, and the count that _renew() has repaired. If two threads add at
-# the same time, one addition is lost. This does no harm: these threads are switched, so _renew() does not finish.
-_asked = _renewed = 0
+# _uses counts how often threads under an identity have used a cache. _repaired_uses is the value of _uses at the last
+# complete repair by _renew(). If two threads add 1 to _uses at the same time, one addition is lost. This does no harm:
+# while these threads are switched, _renew() does not change _repaired_uses.
+_uses = _repaired_uses = 0
 #: Packages whose import began under an identity -> the names of their submodules.
 _begun: dict[str, set[str]] = {}
 
@@ -59,9 +60,9 @@ def forgetful(cache: dict[Any, Any]) -> dict[Any, Any]:
 
 def _is_hidden() -> bool:
     """Whether the caches are empty for the calling thread. Count this use."""
-    global _asked
+    global _uses
     if not is_itself():
-        _asked += 1
+        _uses += 1
         return True
     return False
 
@@ -76,30 +77,30 @@ class AfterIdentities:
             _forget_submodules(name)
         if not is_itself():
             _remember_submodule(name)
-        elif _asked != _renewed:
+        elif _uses != _repaired_uses:
             _renew()
 
     @staticmethod
     def find_distributions(context: object = None) -> tuple[()]:
         """Do the same for importlib.metadata, which caches listings, too."""
-        if not _is_hidden() and _asked != _renewed:
+        if not _is_hidden() and _uses != _repaired_uses:
             _renew()
         return ()
 
 
 def _renew() -> None:
     """Make namespace packages and importlib.metadata search again: a user may have seen only some of the folders."""
-    global _renewed
-    asked = _asked  # read this first: later uses are not repaired
-    over = not active()  # then all threads that used a cache before have also stored their result
+    global _repaired_uses
+    uses = _uses  # read this first, because uses during the repair may need another repair
+    none_is_switched = not active()  # if so, the threads that used a cache have finished their look-ups
     external: Any = sys.modules["_frozen_importlib_external"]
     external._NamespacePath._epoch += 1  # as PathFinder.invalidate_caches() does
     for metadata in ("importlib.metadata", "importlib_metadata"):  # as MetadataPathFinder.invalidate_caches() does
         fast_path: Any = getattr(sys.modules.get(metadata), "FastPath", None)
         if fast_path is not None:
             fast_path.__new__.cache_clear()
-    if over:
-        _renewed = asked
+    if none_is_switched:
+        _repaired_uses = uses
         for package in [package for package in list(_begun) if package in sys.modules]:
             if not _is_being_imported(package):
                 _begun.pop(package, None)
