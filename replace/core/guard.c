@@ -13,8 +13,9 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* Whether capabilities must be cleared explicitly. The kernel clears them with the uid only if the
- * uid was root's, and it never clears inheritable ones. */
+/* Whether capabilities must be cleared explicitly. If the effective uid changes from 0 to another
+ * id, the kernel clears the effective capabilities, but not the inheritable ones. If the effective
+ * uid was not 0, the kernel clears none. */
 static int must_clear(const struct libreplace_guard *guard)
 {
 	return libreplace_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
@@ -89,8 +90,8 @@ static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int leve
 	return 0;
 }
 
-/* Restore the capabilities that were found on entry, and verify them. If root's effective set was
- * its permitted set, the kernel has restored it with the uid. */
+/* Restore the capabilities that were found on entry, and verify them. This is not needed if root's
+ * effective set was equal to its permitted set, because the kernel has restored it with the uid. */
 static int restore_capabilities(struct libreplace_guard *guard)
 {
 	const struct libreplace_capabilities *held = &guard->capabilities;
@@ -199,12 +200,16 @@ static int has_id(const struct libreplace_ids *ids, uid_t uid)
 }
 
 /*
- * Whether the thread could return from the ids in @set to those in @before. Without CAP_SETUID,
- * setresuid(2) accepts only ids that the thread already has. On the way back, libreplace_walk()
- * first sets the effective user ID to the privileged one, which gives the capability back. But if
- * @before has the privileged user ID as its effective ID, one call sets all three ids without the
- * capability. A server without root can always return, because libreplace_walk() raises its
- * capabilities first. Source: setresuid(2).
+ * Whether the thread could return from the ids in @set to those in @before. Under the identity, the
+ * thread has no CAP_SETUID. Without it, setresuid(2) accepts only ids that the thread already has:
+ *
+ * - If @before has the privileged user ID as its effective ID, one call sets all three ids. So @set
+ *   must contain all three.
+ * - Otherwise libreplace_walk() first sets the effective user ID to the privileged one, which gives
+ *   the capability back. So @set must contain that ID.
+ *
+ * A server without root can always return, because libreplace_walk() raises its capabilities first.
+ * Source: setresuid(2).
  */
 static int can_return(const struct libreplace_ids *before, const struct libreplace_ids *set)
 {
@@ -274,8 +279,9 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 	                                                         : LIBREPLACE_STATE_ROLLED_BACK);
 }
 
-/* Read the thread's ids and compare them with the ids that the entry set. Does not read the fs ids
- * if restoring sets them anyway. Return: 0, or -1 with the failure stored in the guard. */
+/* Read the thread's ids and compare them with the ids that the entry set. To save two system calls,
+ * the fs ids are not read if setresuid(2) and setresgid(2) will restore them anyway. Return: 0, or
+ * -1 with the failure stored in the guard. */
 static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	const struct libreplace_ids *set = &guard->set;
@@ -286,7 +292,7 @@ static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 	now->fsgid = now->egid;
 	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
 	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)) &&
-	    /* restoring changes the effective ids, and the fs ids follow them */
+	    /* the restoring calls will set the fs ids to the effective ids */
 	    set->fsuid == set->euid && set->fsgid == set->egid &&
 	    !libreplace_same_uids(set, &guard->before) &&
 	    !libreplace_same_gids(set, &guard->before))
@@ -340,7 +346,7 @@ int libreplace_leave(struct libreplace_guard *guard)
 
 	if (guard->state == LIBREPLACE_STATE_TAINTED && !libreplace_mine.tainted &&
 	    is_innermost(guard)) {
-		/* another thread tried to leave this entry, and failed */
+		/* another thread tried to leave this entry; this thread still holds it */
 		guard->state = LIBREPLACE_STATE_ENTERED;
 		guard->step = LIBREPLACE_STEP_NONE;
 	}

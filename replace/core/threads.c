@@ -16,13 +16,14 @@ _Thread_local struct libreplace_thread libreplace_mine;
 
 static atomic_uint active;
 static atomic_int dropping;
-static pthread_key_t at_end;
+static pthread_key_t at_end; /* its destructor is thread_ended() */
 static int have_at_end;
 
 int libreplace_count_in(void)
 {
-	/* Count first, then look: if one thread enters while another drops, at least one of them
-	 * sees the other. */
+	/* First count this thread, then look for a drop. libreplace_drop_begin() does the reverse:
+	 * it first announces the drop, then looks at the count. So if one thread enters while
+	 * another drops, at least one of them sees the other. */
 	atomic_fetch_add(&active, 1);
 	if (atomic_load(&dropping)) {
 		atomic_fetch_sub(&active, 1);
@@ -66,8 +67,8 @@ int libreplace_alone(void)
 	return stat("/proc/self/task", &folder) == 0 && folder.st_nlink == 3;
 }
 
-/* This function is in this file because a linker takes only referenced files from a static library.
- */
+/* A linker takes only referenced files from a static library. Every program that enters references
+ * this file, so this function is in it. */
 __attribute__((constructor)) static void start(void)
 {
 	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;

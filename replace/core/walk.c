@@ -102,9 +102,9 @@ static void sort(gid_t *list, size_t size)
 }
 
 /*
- * The kernel sorts groups by its internal ids. In a user namespace that maps several ranges, the
- * ids that it reports may be in another order. Such a list is sorted before it is compared with a
- * list in ascending order. Source: groups_sort() in kernel/groups.c.
+ * The kernel sorts groups by its internal ids. In a user namespace that maps several ranges, it may
+ * therefore report them in another order than ascending. If @set is ascending and @read is not,
+ * @read is sorted before the comparison. Source: groups_sort() in kernel/groups.c.
  */
 int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
                            const struct libreplace_ids *b, const gid_t *set)
@@ -163,8 +163,11 @@ int libreplace_outwards(const struct libreplace_ids *to)
 }
 
 /*
- * Outwards, to the privileged user ID: set uids, gids, groups. Inwards: set the privileged user ID,
- * then groups, gids, uids. In this order, the thread has the privilege for each call.
+ * The order of the calls gives the thread the privilege for each of them:
+ *
+ * - outwards, to the privileged user ID: the uids first, then the gids, then the groups
+ * - inwards, to another user ID: first the privileged user ID as the effective one; then the
+ *   groups, then the gids, and last the uids
  */
 int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to, const gid_t *groups)
@@ -172,9 +175,9 @@ int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
 	gid_t *list = libreplace_scratch(guard);
 	uid_t privileged = libreplace_mine.base.euid;
 	int outwards = libreplace_outwards(to);
-	int lists = !libreplace_same_groups(now, list, to, groups);
+	int groups_differ = !libreplace_same_groups(now, list, to, groups);
 
-	if (!lists && libreplace_same_gids(now, to) && libreplace_same_uids(now, to) &&
+	if (!groups_differ && libreplace_same_gids(now, to) && libreplace_same_uids(now, to) &&
 	    now->fsuid == to->fsuid && now->fsgid == to->fsgid)
 		return 0;
 	if (privileged != 0 && libreplace_raise_capabilities(&guard->capabilities) != 0)
@@ -188,7 +191,7 @@ int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
 			return -1;
 		now->euid = now->fsuid = privileged;
 	}
-	if (lists &&
+	if (groups_differ &&
 	    changed(guard, LIBREPLACE_STEP_GROUPS, libreplace_setgroups(to->size, groups)) != 0)
 		return -1;
 	if (!outwards && (set_gids(guard, now, to) != 0 || set_uids(guard, now, to) != 0))
