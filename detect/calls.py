@@ -42,23 +42,23 @@ class Call(NamedTuple):
     params: Tuple[Tuple[str, str], ...]  # (C type, name)
     does: str  # the description; its first sentence is the summary
     errors: Tuple[Error, ...]  # in addition to ENOSYS
-    source: str  # the manual pages, standards and kernel files that say so
+    source: str  # the manual pages, standards and kernel files that describe it
     in_c: str = ""  # a further sentence, about the C function's parameters
     kind: str = "setter"  # setter | getter
     result: str = "0"  # what C returns on success
     shape: str = "plain"  # the function of bodies.py that writes it
-    raw: Tuple[str, ...] = ()  # system call and its arguments; empty: libc's function is used everywhere
+    raw: Tuple[str, ...] = ()  # system call and its arguments; if empty, libc's function is used everywhere
     essential: bool = False  # no setter uses raw system calls unless the headers have this one
     needs: Tuple[str, ...] = ()  # libc functions that the raw form calls as well
     libc: str = ""  # libc's function, if not `name`
     header: str = ""  # where libc declares it, if neither in unistd.h nor in grp.h
     instead: Tuple[str, ...] = ()  # libc's function and arguments that mean the same, where libc lacks the call
     emulation: str = ""  # its name in bodies.EMULATIONS, where libc lacks the call
-    types_vary: bool = False  # the types differ between libcs; one has a setgroups() that takes a size_t
+    types_vary: bool = False  # libcs declare it with different types, for example the size of setgroups()
     thread_only: bool = False  # only Linux has it, and its libc function also changes one thread
     refuse: Tuple[str, ...] = ()  # parameters where -1 is EINVAL, not "unchanged"
     override: str = "always"  # when replace_override.h maps libc's name: always, if_all (on request), never
-    family: int = 0  # its place in Samba's order of the ways to set an effective id; 0: none
+    family: int = 0  # its place in Samba's order of the ways to set an effective id; 0 if it is none
     face: Optional[Face] = None  # its Python function, if that takes or returns more than single ids
     proof: Optional[Proof] = None  # setters have one
 
@@ -172,8 +172,8 @@ def _family(x: str, t: str) -> List[Call]:
         Call(
             "setfs" + x,
             _ids(t, "fs" + x),
-            f"Set the file system {word} ID, which the kernel checks file access with. The kernel reports no error, so "
-            "a second call verifies the result.",
+            f"Set the file system {word} ID, which the kernel uses to check file access. The kernel reports no error, "
+            "so a second call verifies the result.",
             (
                 Error("EPERM", "the kernel kept another id (the thread has no privilege, or the id is not mapped)"),
                 Error("EINVAL", "the id is -1"),
@@ -190,7 +190,7 @@ def _family(x: str, t: str) -> List[Call]:
         Call(
             "getfs" + x,
             ((t + " *", "fs" + x),),
-            f"Read the file system {word} ID, which the kernel checks file access with.",
+            f"Read the file system {word} ID, which the kernel uses to check file access.",
             (),
             f"setfs{x}(2), which returns the present id if its argument is -1",
             kind="getter",

@@ -63,7 +63,8 @@ def _returns(call: Call) -> str:
         return call.face.returns
     if call.kind == "setter":
         return ""
-    return f"The real, effective and saved {_word(call)}." if len(call.params) == 3 else f"The {_word(call)}."
+    kinds = "real, effective and saved" if len(call.params) == 3 else "file system"
+    return f"The {kinds} {_word(call)}."
 
 
 def _wrapped(text: str, indent: str = "", first: str = "") -> List[str]:

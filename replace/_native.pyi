@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-# The extension module of native/module.c. detect/sources.py writes the docstrings: of the calls from detect/calls.py,
-# the others from replace/native.
+# The extension module of native/module.c. detect/sources.py writes the docstrings. Those of the calls come from
+# detect/calls.py, the others from replace/native.
 import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -116,7 +116,7 @@ def getresuid() -> tuple[int, int, int]:
     """
 
 def setfsuid(fsuid: SupportsIndex, /) -> None:
-    """Set the file system user ID, which the kernel checks file access with.
+    """Set the file system user ID, which the kernel uses to check file access.
 
     The kernel reports no error, so a second call verifies the result.
 
@@ -134,10 +134,10 @@ def setfsuid(fsuid: SupportsIndex, /) -> None:
     """
 
 def getfsuid() -> int:
-    """Read the file system user ID, which the kernel checks file access with.
+    """Read the file system user ID, which the kernel uses to check file access.
 
     Returns:
-        The user ID.
+        The file system user ID.
 
     Raises:
         OSError: ``ENOSYS`` if this system has no such call.
@@ -241,7 +241,7 @@ def getresgid() -> tuple[int, int, int]:
     """
 
 def setfsgid(fsgid: SupportsIndex, /) -> None:
-    """Set the file system group ID, which the kernel checks file access with.
+    """Set the file system group ID, which the kernel uses to check file access.
 
     The kernel reports no error, so a second call verifies the result.
 
@@ -259,10 +259,10 @@ def setfsgid(fsgid: SupportsIndex, /) -> None:
     """
 
 def getfsgid() -> int:
-    """Read the file system group ID, which the kernel checks file access with.
+    """Read the file system group ID, which the kernel uses to check file access.
 
     Returns:
-        The group ID.
+        The file system group ID.
 
     Raises:
         OSError: ``ENOSYS`` if this system has no such call.
@@ -395,15 +395,15 @@ def open_beneath(
         it.
 
     Raises:
-        OSError: An errno of os.open(), or one of these: EXDEV (the path leads out of the
-            folder), ELOOP (a magic link, or another link that resolve or O_NOFOLLOW
-            forbids), ENXIO (regular: a FIFO, a socket or a device), EISDIR (regular: a
-            folder, without O_DIRECTORY), EAGAIN (each of 17 attempts failed because a file
-            or folder somewhere was renamed at the same time, or because another process
-            holds a lease on the file), ENOSYS (Linux before 5.6, a seccomp filter, another
-            system, or a build without SYS_openat2; no weaker method is tried), EINVAL
-            (unknown flags, or flags that contradict each other). The exception's filename is
-            the path.
+        OSError: An errno of os.open(), or one of these. EXDEV: the path leads out of the
+            folder. ELOOP: a magic link (see Resolve.NO_MAGICLINKS), or another link that
+            resolve or O_NOFOLLOW forbids. ENXIO: regular is true, and the file is a FIFO, a
+            socket or a device. EISDIR: regular is true, the file is a folder, and flags has
+            no O_DIRECTORY. EAGAIN: each of 17 attempts failed because a file or folder
+            somewhere was renamed at the same time, or because another process holds a lease
+            on the file. ENOSYS: Linux before 5.6, a seccomp filter, another system, or a
+            build without SYS_openat2; no weaker method is tried. EINVAL: unknown flags, or
+            flags that contradict each other. The exception's filename is the path.
         TypeError: An argument has the wrong type; a bool is not accepted as an integer.
         ValueError: The path has a null byte.
         OverflowError: A number is out of range.
@@ -479,7 +479,7 @@ class Guard:
 def setup(
     before: Callable[[Identity], None],
     before_call: Callable[[Identity], None],
-    lazily: Callable[[Identity, int], Exception],
+    lazy_frame: Callable[[Identity, int], Exception],
     failure: Callable[[int, Identity, int, int, int], Exception],
     audit: Callable[..., None],
     loops: tuple[str, ...],

@@ -2,8 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Finds out what calls __enter__(): a plain function, or a generator or coroutine. Uses
- * attributes of frames where the limited API has no function.
+ * Finds out what calls __enter__(): a plain function, or a generator or coroutine. The limited API
+ * has no functions for most properties of a frame, so this file reads the attributes that a frame
+ * has in Python.
  */
 #include "native.h"
 
@@ -17,7 +18,7 @@ static PyObject *code_of(PyObject *frame)
 #endif
 }
 
-/* Whether a frame belongs to contextlib; -1 with an exception set. */
+/* Whether a frame runs code of the module contextlib; -1 with an exception set. */
 static int in_contextlib(struct native_state *state, PyObject *frame)
 {
 	PyObject *globals = PyObject_GetAttr(frame, state->f_globals), *name;

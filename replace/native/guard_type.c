@@ -186,7 +186,7 @@ static int may_enter(Guard *self, int plain)
 			return 0;
 		if (flags & NATIVE_LAZY_CODE) {
 			raise_made(
-			    PyObject_CallFunction(state->lazily, "Ol", self->identity, flags));
+			    PyObject_CallFunction(state->lazy_frame, "Ol", self->identity, flags));
 			return 0;
 		}
 	}

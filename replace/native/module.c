@@ -196,7 +196,8 @@ static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_
 	if (!native_arity("alone", count, 2))
 		return NULL;
 	if (libreplace_drop_begin() != 0) {
-		Py_INCREF(Py_NotImplemented); /* the function itself might raise any exception */
+		/* no exception, because the function itself might raise the same one */
+		Py_INCREF(Py_NotImplemented);
 		return Py_NotImplemented;
 	}
 	result = PyObject_Call(args[0], args[1], NULL);
@@ -214,7 +215,7 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 		Py_INCREF(args[i]);
 	state->before = args[0];
 	state->before_call = args[1];
-	state->lazily = args[2];
+	state->lazy_frame = args[2];
 	state->failure = args[3];
 	state->audit = args[4];
 	state->loops = args[5];
@@ -241,8 +242,8 @@ static PyMethodDef methods[] = {
      "alone(function, args): call the function while no thread can enter. Return its result, or "
      "NotImplemented if a thread is switched."},
     {"setup", FAST(native_setup),
-     "setup(before, before_call, lazily, failure, audit, loops): set the functions that a guard "
-     "calls."},
+     "setup(before, before_call, lazy_frame, failure, audit, loops): set the functions that a "
+     "guard calls."},
     {"make", FAST(native_make),
      "make(identity, uid, gid, groups, level, flags, across_yield): make a Guard."},
     {"peer", native_peer, METH_O, "peer(socket): (uid, gid, groups) of the peer of a Unix socket."},
@@ -339,7 +340,7 @@ static int native_exec(PyObject *module)
 		macro((state)->before);                                                            \
 		macro((state)->before_call);                                                       \
 		macro((state)->loops);                                                             \
-		macro((state)->lazily);                                                            \
+		macro((state)->lazy_frame);                                                        \
 		macro((state)->failure);                                                           \
 		macro((state)->audit);                                                             \
 		macro((state)->entering);                                                          \

@@ -29,13 +29,14 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
  * @before: before(identity) raises if __enter__() is refused in this thread
  * @before_call: before_call(identity) does the same for run(), which leaves before it returns
  * @loops: names of modules; a guard calls @before and @before_call only if one of them is imported
- * @lazily: lazily(identity, co_flags) -> the exception for an entry by a generator or coroutine
+ * @lazy_frame: lazy_frame(identity, co_flags) -> the exception for an entry by a generator or
+ *	coroutine
  * @failure: failure(errno, identity, step, state, thread that entered) -> the exception to raise
  * @audit: sys.audit, called with the events @entering and @leaving
  */
 struct native_state {
 	PyTypeObject *guard;
-	PyObject *before, *before_call, *loops, *lazily, *failure, *audit;
+	PyObject *before, *before_call, *loops, *lazy_frame, *failure, *audit;
 	PyObject *entering, *leaving;
 	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */
 };

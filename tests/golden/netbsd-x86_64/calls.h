@@ -90,7 +90,7 @@ int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
 /**
  * libreplace_setfsuid() - none, ENOSYS; scope: none
  *
- * Set the file system user ID, which the kernel checks file access with. The kernel reports no
+ * Set the file system user ID, which the kernel uses to check file access. The kernel reports no
  * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
  * no privilege, or the id is not mapped). EINVAL: the id is -1. ENOSYS: this system has no such
  * call.
@@ -103,8 +103,8 @@ int libreplace_setfsuid(uid_t fsuid);
 /**
  * libreplace_getfsuid() - none, ENOSYS; scope: none
  *
- * Read the file system user ID, which the kernel checks file access with. ENOSYS: this system has
- * no such call.
+ * Read the file system user ID, which the kernel uses to check file access. ENOSYS: this system
+ * has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsuid(2), which returns the present id if its argument is -1.
@@ -178,7 +178,7 @@ int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
 /**
  * libreplace_setfsgid() - none, ENOSYS; scope: none
  *
- * Set the file system group ID, which the kernel checks file access with. The kernel reports no
+ * Set the file system group ID, which the kernel uses to check file access. The kernel reports no
  * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
  * no privilege, or the id is not mapped). EINVAL: the id is -1. ENOSYS: this system has no such
  * call.
@@ -191,8 +191,8 @@ int libreplace_setfsgid(gid_t fsgid);
 /**
  * libreplace_getfsgid() - none, ENOSYS; scope: none
  *
- * Read the file system group ID, which the kernel checks file access with. ENOSYS: this system has
- * no such call.
+ * Read the file system group ID, which the kernel uses to check file access. ENOSYS: this system
+ * has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsgid(2), which returns the present id if its argument is -1.
