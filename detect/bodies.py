@@ -26,7 +26,7 @@ def _guard(call: Call) -> str:
 
 
 def _guarded(guard: str, text: str) -> str:
-    """The text with the guard before its first statement. An empty line ends the declarations."""
+    """The text with the guard before its first statement. In the text, an empty line ends the declarations."""
     declarations, empty, rest = text.rpartition("\n\n")
     return declarations + empty + guard + rest
 
@@ -95,6 +95,7 @@ def _plain(chosen: Chosen, verdict: Verdict) -> str:
 
 
 def _ask(chosen: Chosen, value: str) -> str:
+    """C code that calls setfsuid() or setfsgid(). The result is the id from before the call."""
     return f"syscall({chosen.symbol}, {value})" if chosen.backend == "syscall" else f"{chosen.symbol}({value})"
 
 
@@ -115,7 +116,7 @@ def _ask_by_setting(chosen: Chosen, verdict: Verdict) -> str:
     """A getter that passes -1 to the setter, which returns the current id (setfsuid(2))."""
     ((_, name),) = chosen.call.params
     declaration, statement, present = _present(chosen, verdict)
-    if declaration:
+    if declaration:  # one line instead of two: "long now = ...;"
         statement = declaration + statement[len("now") :].replace("\n", "\n\n", 1)
     return f"{statement}*{name} = {present};\nreturn 0;"
 

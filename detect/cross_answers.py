@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Reads and completes files of answers in Samba's cross-answers format.
 
-With such a file a packager answers questions that would need a run. Each line is one answer:
-`question: OK|NO|FAIL|UNKNOWN|"text"|(code, "text")`. The first match wins, and `#` starts a comment line. Files made
-for Samba contain hundreds of other questions; they are ignored.
+With such a file, a packager answers questions for which the build would otherwise run a program. Each line is one
+answer: `question: OK|NO|FAIL|UNKNOWN|"text"|(code, "text")`. If a question has several lines, the first one counts. `#`
+starts a comment line. Files made for Samba contain hundreds of other questions; they are ignored.
 
 usage: cross_answers.py read FILE              prints `id TAB yes|no|unknown TAB line`
        cross_answers.py complete FILE ANSWERS  adds our questions that are not in FILE; if any has no answer,
@@ -57,10 +57,10 @@ def read(path: str) -> Dict[str, Tuple[str, int]]:
                 continue
             # Our questions contain no colon.
             words, _, text = line.partition(":")
-            identity = ours.get(words.strip())
-            if identity is None or identity in found:
+            question_id = ours.get(words.strip())
+            if question_id is None or question_id in found:
                 continue
-            found[identity] = (_value(text.strip(), f"{path}:{number}"), number)
+            found[question_id] = (_value(text.strip(), f"{path}:{number}"), number)
     return found
 
 
@@ -77,17 +77,17 @@ def complete(path: str, answers: Dict[str, str]) -> List[str]:
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
     unanswered = []
-    for words, identity in asked().items():
-        answer = answers.get(identity, "unknown")
+    for words, question_id in asked().items():
+        answer = answers.get(question_id, "unknown")
         line = f"{words}: {_NAMES.get(answer, 'UNKNOWN')}\n"
-        if identity not in known:
+        if question_id not in known:
             lines.append(line)
-        elif known[identity][0] == "unknown" and answer != "unknown":
-            lines[known[identity][1] - 1] = line
+        elif known[question_id][0] == "unknown" and answer != "unknown":
+            lines[known[question_id][1] - 1] = line
         if answer == "unknown":
             unanswered.append(words)
     after = "".join(lines)
-    if after not in (before, before + "\n"):
+    if after not in (before, before + "\n"):  # a missing newline at the end is no reason to write
         try:
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(after)
@@ -102,8 +102,8 @@ def complete(path: str, answers: Dict[str, str]) -> List[str]:
 def main() -> int:
     try:
         if sys.argv[1] == "read":
-            for identity, (answer, line) in read(sys.argv[2]).items():
-                print(f"{identity}\t{answer}\t{line}")
+            for question_id, (answer, line) in read(sys.argv[2]).items():
+                print(f"{question_id}\t{answer}\t{line}")
             return 0
         with open(sys.argv[3], encoding="utf-8") as file:
             unanswered = complete(sys.argv[2], json.load(file))

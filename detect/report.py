@@ -30,7 +30,7 @@ def _without_runs(answers: Answers) -> Answers:
 
 
 def _decision(verdict: Verdict) -> List[Dict[str, Any]]:
-    """The steps. Those after the one that decided have an empty answer."""
+    """The steps, in order. After the step that decided, the answers are empty."""
     rows: List[Dict[str, Any]] = []
     decided = False
     for step in verdict.steps:

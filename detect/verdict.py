@@ -19,7 +19,7 @@ from calls import CALLS, FAMILIES, WIDE, Call
 
 Answers = Dict[str, Any]
 THREAD = "libreplace_have_linux_thread_credentials"
-BROADCAST = "libreplace_libc_reaches_threads"
+LIBC_REACHES_THREADS = "libreplace_libc_reaches_threads"
 #: The facts that the summary, the report, the .pc file, C and Python give under the same names (tests/test_facts.py).
 FACTS = ("backend", "scope", "system", "libc")
 EXPLICIT = ("machine file", "answers file")
@@ -79,20 +79,20 @@ class Verdict(NamedTuple):
 
 
 def cross_answer(question_id: str, answers: Answers, verdict: Verdict) -> str:
-    """OK or NO: the answer to a run question that leads to this verdict again when it is given by hand.
+    """The answer to a run question with which an answers file leads to this verdict again: OK or NO.
 
-    Usually it is the answer that the run gave. It differs if that answer, given by hand, would change the verdict:
-    a run never decides, but an answer given by hand does.
+    Usually this is the result of the run. But a result of a run never changes the verdict, and an answer in a file
+    does. So if the file's answer would then change the verdict, this function returns the other answer.
     """
     found = str(answers.get(question_id, ""))
     if question_id == THREAD:
         if verdict.backend == "syscall":
             return "OK"
-        option, *possible, given_no = verdict.steps[:5]
+        option, *possible, given_no = verdict.steps[:5]  # possible: the steps that ask whether raw calls can be used
         if given_no.answer == "yes" or any(step.answer != "yes" for step in possible):
-            return "NO"
+            return "NO"  # OK would be an error, or would lead to raw calls
         return "NO" if option.leads_to == "libc" and found == "no" else "OK"
-    if found not in ("yes", "no"):  # the linker has answered whether libc has the function
+    if found not in ("yes", "no"):  # no result of a run: use the linker's answer, whether libc has the function
         found = str(answers.get(question_id.replace("_use_", "_have_"), "yes"))
     return "NO" if found == "no" else "OK"
 
@@ -116,7 +116,7 @@ def _libc(answers: Answers, system: str) -> str:
     def defined(name: str) -> bool:
         return bool(answers.get("libreplace_define_" + name, "no") != "no")
 
-    if defined("uclibc"):  # defines __GLIBC__ too, and is not glibc
+    if defined("uclibc"):  # ask this first: uClibc defines __GLIBC__, too
         return "uclibc"
     if defined("bionic"):
         return "bionic"
@@ -139,7 +139,8 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
     explicit = how(answers, THREAD) in EXPLICIT
     given = str(answers.get(THREAD, "")) if explicit else ""
     source = how(answers, THREAD)
-    # If raw calls are impossible: an error if an option or answer asks for them, otherwise libc's calls.
+    # Where a step leads if raw calls are impossible: to an error if an option or answer asks for them, otherwise to
+    # libc's calls.
     instead = "refused" if option == "syscall" or given == "yes" else "libc"
 
     def impossible(why: str) -> str:
@@ -258,10 +259,10 @@ def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
             "raw system calls are used, but the probe found that they do not work on the running kernel: "
             + str(answers.get(THREAD + ":evidence", ""))
         )
-    if backend == "libc" and libc != "bionic" and answers.get(BROADCAST) == "no":
+    if backend == "libc" and libc != "bionic" and answers.get(LIBC_REACHES_THREADS) == "no":
         found.append(
             "libc's calls are expected to change the whole process, but in the probe a call changed only the calling "
-            "thread: " + str(answers.get(BROADCAST + ":evidence", ""))
+            "thread: " + str(answers.get(LIBC_REACHES_THREADS + ":evidence", ""))
         )
     return found
 

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace_use_setreuid, _setresuid, _seteuid, _setuidx: can this function set the
- * effective id and restore root? Yes, as root: it did. Yes, without root: the function
- * exists. Without thread credentials, samba_config.h names the first of these functions
- * that libc has, in Samba's order; this probe is only evidence.
+ * effective id and restore root? Yes, if root asked: it did both. Yes, if another user
+ * asked: the function exists. This probe is only evidence: without thread credentials,
+ * samba_config.h names the first of these functions that libc has, in Samba's order.
  */
 #include "probe.h"
 #if defined(USE_SETUIDX)

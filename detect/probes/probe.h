@@ -30,7 +30,8 @@ static void answer(int value, const char *why)
 	_exit(value);
 }
 
-/* A step that a sandbox may forbid. EPERM and EINVAL say nothing about the kernel. */
+/* Answer and end if a step failed. EPERM and EINVAL say nothing about the kernel, because a
+ * sandbox may be the reason. */
 static void step(int failed, const char *name)
 {
 	char line[200];

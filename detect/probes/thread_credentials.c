@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * libreplace_have_linux_thread_credentials: do raw system calls change one thread?
- * Yes, as root: the round trip worked, and a second thread's switch did not change
- * the first. Yes, without root: the kernel has the calls (no ENOSYS).
- * No: the calls in the headers do not work on the running kernel.
+ * Yes, if root asked: the round trip worked, and a switch in a second thread did not
+ * change the first. Yes, if another user asked: the kernel has the calls, because they did
+ * not fail with ENOSYS. No: the calls in the headers do not work on the running kernel.
  */
 #include "probe.h"
 #include <pthread.h>
