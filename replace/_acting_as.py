@@ -39,7 +39,7 @@ _ADVICE = (
     "its body would run later, as the server; for a generator use replace.impersonated(), otherwise use a plain "
     "function that returns a value"
 )
-#: Attributes that a call takes from its function, as functools.wraps() does.
+#: Attributes that an acting_as object copies from its function, as functools.wraps() does.
 _METADATA = ("__module__", "__name__", "__qualname__", "__doc__")
 _MISSING = object()
 
@@ -79,7 +79,7 @@ class acting_as:  # noqa: N801  (used like a function)
     """Make a callable that runs a function as another user: ``acting_as(identity, function)(*args, **kwargs)``.
 
     The callable can be pickled if the function can, so you can use it with any executor or distributed engine. You can
-    call it in generators and coroutines, and on an event loop's thread, because a plain function cannot cross an await.
+    call it in generators and coroutines, and on an event loop's thread, because a plain function contains no await.
     It has the function's ``__name__``, ``__qualname__``, ``__doc__`` and ``__module__``. Its ``__wrapped__`` is the
     function.
 

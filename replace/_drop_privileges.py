@@ -48,8 +48,7 @@ def drop_privileges(identity: Identity, *, allow_root: bool = False) -> None:
 
     The call sets the groups, gids and uids with libc's process-wide calls and drops the capabilities of the calling
     thread. Then it reads the credentials of all threads from the kernel, and checks that the process cannot become root
-    again.
-    The audit event is ``replace.drop`` (identity).
+    again. The audit event is ``replace.drop`` (identity).
 
     Args:
         identity: The user that the process becomes.

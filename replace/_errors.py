@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: The state of a thread, or of the process, after a failure.
 UNCHANGED, ROLLED_BACK, TAINTED = map(state_name, (STATE_IDLE, STATE_ROLLED_BACK, STATE_TAINTED))
 
-#: State -> its words in a message. STATE_TAINTED has a subject: the thread or the process.
+#: State -> its words in a message. TAINTED is not listed: its words begin with the thread or the process.
 _NOW = {
     UNCHANGED: "nothing changed",
     ROLLED_BACK: "the ids are rolled back",
@@ -40,7 +40,7 @@ _NOW = {
 }
 
 
-#: Error number of a refused change of ids -> advice, before the hint.
+#: Error number of a refused change of ids -> advice. In the message, it stands before the hint.
 _ADVICE = {
     _errno.EPERM: "run as root, or with CAP_SETUID and CAP_SETGID",
     _errno.EINVAL: "map the ids of the identity in this user namespace",
@@ -193,7 +193,7 @@ def _name(thread: int) -> str:
 
 
 def _where(step: int, entered: int) -> str:
-    """Why the step was refused; empty if its name says this."""
+    """The reason for the failure, if the name of the step does not say it; otherwise empty."""
     if step == STEP_REFUSED:
         return "the thread is tainted by an earlier failure, so it cannot enter an identity"
     if step == STEP_FORKED:
@@ -206,7 +206,10 @@ def _where(step: int, entered: int) -> str:
 
 
 def failure(error: int, identity: object, step: int, state: int, thread: int) -> Exception:
-    """The exception for a failed switch. native/guard_type.c calls this. thread is the thread that entered."""
+    """The exception for a failed switch. native/guard_type.c calls this.
+
+    `thread` is the number of the thread that entered, as threading.get_ident() returns it.
+    """
     if step == STEP_REFUSED and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == STEP_REFUSED or state == STATE_TAINTED else _KINDS.get(step, IdentityError)

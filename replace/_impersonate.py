@@ -85,6 +85,7 @@ def _before_call(identity: Identity, /) -> None:
 
 
 def _is_thread_beside_loop(starter: str) -> bool:
+    """Whether this starts a thread in a thread that runs an event loop, for example a worker of that loop."""
     return starter.startswith("_thread.") and bool(running_loop())
 
 

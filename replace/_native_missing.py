@@ -30,10 +30,10 @@ def _reason(error: ImportError, package: str, folder: str) -> str:
             f"the installation of {package} in {folder} is incomplete: its C part, the file _native.*.so, is missing; "
             f"install {_project(package)} again with this Python ({sys.executable})"
         )
-    return f"{folder} is the source folder of {package}, and its C part is not built there; {_way_out(package, folder)}"
+    return f"{folder} is the source folder of {package}, and its C part is not built there; {_advice(package, folder)}"
 
 
-def _way_out(package: str, folder: str) -> str:
+def _advice(package: str, folder: str) -> str:
     """What to do if Python has found the source folder."""
     depth = package.count(".") + 1
     root = folder

@@ -50,7 +50,11 @@ def file_system_ids(process: SupportsIndex) -> tuple[int, int, list[int]]:
 
 
 def _read_twice(number: int, folder: int) -> tuple[int, int, list[int]]:
-    """Read the files twice and compare. A thread that executes a program gets the number of its process."""
+    """Read the files twice and compare.
+
+    If a thread executes a program, it takes over the number of its process. So between two reads, the number may pass
+    to a thread with other ids.
+    """
 
     def inside(name: str, flags: int) -> int:
         return os.open(name, flags, dir_fd=folder)

@@ -103,7 +103,7 @@ def assert_clean() -> None:
     """Check that all threads of this process have the ids and groups of the main thread.
 
     Threads that hold an identity differ. So do threads that such a thread started, and the kernel's io_uring workers
-    that it set up. The result may miss a thread that switches during the check. On systems other than Linux, threads
+    that it set up. The check may miss a thread that switches at the same time. On systems other than Linux, threads
     cannot differ.
 
     Raises:

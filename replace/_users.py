@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Look-ups in the user and group databases: getpwnam(3), getpwuid(3), getgrouplist(3). No other file makes them.
+"""Look-ups in the user and group databases: getpwnam(3), getpwuid(3), getgrouplist(3). No other file looks users up.
 
-The answers of a database are checked like a caller's arguments: the kernel would take -1 as "unchanged".
+The answers of a database are checked like a caller's arguments, because -1 would mean "unchanged" to the kernel.
 """
 
 from __future__ import annotations

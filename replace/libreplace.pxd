@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
 #
-# libreplace for Cython: `from replace.libreplace cimport libreplace_setresuid`. The C compiler needs `libreplace config
-# --cflags --libs`, or pkg-config. The header files explain every name. None of it needs the GIL. detect/sources.py writes
-# the declarations. A libreplace_guard is allocated with sizeof(libreplace_guard) + 3 * room * sizeof(gid_t), all zero;
-# then set room and flags.
+# libreplace for Cython: `from replace.libreplace cimport libreplace_setresuid`. The C compiler needs the flags from
+# `libreplace config --cflags --libs` or pkg-config. The header files explain every name. No function needs the GIL. For
+# a libreplace_guard, allocate sizeof(libreplace_guard) + 3 * room * sizeof(gid_t) bytes, and set them to zero. Then set
+# room and flags. detect/sources.py writes the declarations.
 
 from libc.stdint cimport uint64_t
 from posix.types cimport gid_t, mode_t, uid_t

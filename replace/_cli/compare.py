@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def names(paths: Sequence[str]) -> list[str]:
-    """A short name for each file: its name without .json, after as many folders as make the names differ."""
+    """A short name for each file: its name without .json, and as many of its folders as make the names different."""
     parts = [os.path.abspath(path).removesuffix(".json").split(os.sep) for path in paths]
     for length in range(1, max(map(len, parts)) + 1):
         short = ["/".join(part[-length:]) for part in parts]

@@ -30,11 +30,11 @@ GROUPS = {
 }
 
 
-def _link(identity: str, questions: dict[str, dict[str, Any]]) -> str:
-    if identity not in questions:
-        return f"<li><code>{escape(identity)}</code></li>"
-    question = questions[identity]
-    return f'<li><a href="#{escape(identity)}"><code>{escape(question["subject"])}</code></a> {_pill(question)}</li>'
+def _link(question_id: str, questions: dict[str, dict[str, Any]]) -> str:
+    if question_id not in questions:
+        return f"<li><code>{escape(question_id)}</code></li>"
+    question = questions[question_id]
+    return f'<li><a href="#{escape(question_id)}"><code>{escape(question["subject"])}</code></a> {_pill(question)}</li>'
 
 
 def _pill(question: dict[str, Any]) -> str:
@@ -72,12 +72,12 @@ def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
     for number, step in enumerate(steps, 1):
         detail = f'<p class="detail">{escape(step["detail"])}</p>' if step["detail"] else ""
         if step["answer"] and step["questions"]:
-            rows = "".join(_link(identity, questions) for identity in step["questions"])
+            rows = "".join(_link(question_id, questions) for question_id in step["questions"])
             many = "s" if len(step["questions"]) > 1 else ""
             detail += f"<details><summary>from {len(step['questions'])} answer{many}</summary><ul>{rows}</ul></details>"
         state = "asked" if step["answer"] else "skipped"
         if any(e["answer"] == step["answer"] and e["leads_to"] == "libc" for e in step["exits"]):
-            state += " decided"  # here the way turned aside
+            state += " decided"  # this step led to libc's calls
         skipped = "" if step["answer"] else '<p class="detail">not asked</p>'
         lines.append(
             f'<li class="step {state}" style="grid-column: {number}"><div class="card">'

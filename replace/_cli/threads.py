@@ -24,9 +24,9 @@ DESCRIPTION = """\
 Show the ids, groups and capabilities of every thread of a process.
 
 The command reads them from the kernel (/proc). A * marks each thread that differs from the main thread. Such a thread
-holds an identity, or another thread started it while holding one. Kernel threads of io_uring (iou-sqp-*, iou-wrk-*)
-keep the ids of the thread that created them. Capabilities are hexadecimal, as in /proc; `capsh --decode=` prints their
-names."""
+holds an identity, or it inherited one from the thread that started it. Kernel threads of io_uring (iou-sqp-*,
+iou-wrk-*) keep the ids of the thread that created them. Capabilities are hexadecimal, as in /proc; `capsh --decode=`
+prints their names."""
 EXIT_STATUS = {
     0: "every thread has the main thread's credentials",
     1: "a thread differs from the main thread",
