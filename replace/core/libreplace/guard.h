@@ -29,12 +29,14 @@ extern "C" {
  * @LIBREPLACE_LEVEL_SHIELDED:	the effective user ID becomes the user's. The real user ID becomes
  *	an id that no user has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map
  *	LIBREPLACE_SHIELD_UID. Use this level unless you need another. The user cannot signal the
- *	process, and a program that the thread executes cannot get the old ids back
+ *	process, and a program that the thread executes cannot get the old ids back. But SIGIO
+ *	signals that the thread requests under the identity (F_SETOWN) are lost
  * @LIBREPLACE_LEVEL_EFFECTIVE:	the effective user ID becomes the user's. SIGIO signals arrive. But
  *	a program that the thread executes can get the old ids back, and access(2) answers for the
  *	old user ID
  * @LIBREPLACE_LEVEL_REAL:	the real and effective user IDs become the user's. access(2) answers
- *	for the user. But the user can signal the process, and so kill it
+ *	for the user. But the user can signal the process, and so kill it, and such
+ *	SIGIO signals are lost, too
  * @LIBREPLACE_LEVEL_FILESYSTEM: only the file system ids become the user's (setfsuid(2)). The
  *	kernel checks access to files with these ids, and everything else with the old ids
  *

@@ -59,8 +59,8 @@ enum libreplace_resolve {
  * If the kernel cannot do what @resolve asks, the call fails. No weaker method is tried.
  *
  * If @regular is 1, the call does not block. It opens the file with O_NONBLOCK and looks at its
- * kind. It closes a file of another kind, and removes O_NONBLOCK unless @flags has it. A device has
- * been opened by then, with all effects that this has on the device. If another process holds a
+ * kind. It closes a file of another kind, and removes O_NONBLOCK unless @flags has it. So a device
+ * is opened and closed, with all effects that this has on the device. If another process holds a
  * lease on the file (F_SETLEASE), the call fails with EAGAIN. With O_PATH, which opens nothing, the
  * kind is checked in the same way.
  *
