@@ -88,8 +88,8 @@ def warn_of_closed_folders() -> None:
     if closed:
         warnings.warn(
             f"users cannot read {', '.join(closed)}; imports under an identity will fail: "
-            "call replace.preload() with the modules that you need, or move Python; check with "
-            "`libreplace verify --as USER`",
+            "call replace.preload() with the modules that you need, or move Python to a folder that "
+            "users can read; check with `libreplace verify --as USER`",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -39,7 +39,7 @@ def _call_if_imported(module: str, function: str) -> Any:
 def running_loop() -> str:
     """Name the event loop that runs in this thread, and the call to use instead. Return "" if there is none.
 
-    A loop that is not imported cannot run, so this function imports no module.
+    A loop cannot run if its module is not imported, so this function imports no module.
     """
     if _call_if_imported("asyncio", "_get_running_loop") is not None:
         return "an asyncio event loop is running in this thread; use `await run_as(...)`"

@@ -232,10 +232,10 @@ class Pool:
     #   submit() has stored a task. If not, it takes a waiting task or waits again.
 
     def give(self, task: Task) -> None:
-        """Give the task to an idle worker, preferably one with its identity. Without an idle worker, the task waits."""
+        """Give the task to an idle worker, preferably one with the task's identity, or let it wait."""
         can_grow = len(self.workers) < self.size
         queue = self.waiting.get(task.identity)
-        if queue is not None:  # it waits behind those tasks
+        if queue is not None:  # the task waits behind other tasks of its identity
             queue.append(task)
         elif self.idle and self.give_to_idle(task, not can_grow):
             return
@@ -282,7 +282,7 @@ class Pool:
             self.wake(next(iter(self.idle)), None)
 
     def take_back(self, worker: Worker) -> Task | None:
-        """Put the task of an ended worker first in the queue. Return the task instead if it had begun."""
+        """Put the task of an ended worker first in the queue. If the task has begun, return it instead."""
         task, worker.task = worker.task, None
         if task is None or task.future.cancelled() or task.future.running() or task.future.done():
             return task
@@ -292,7 +292,7 @@ class Pool:
         return None
 
     def order_worker(self) -> None:
-        """Order a new worker. It takes a waiting task when it has started."""
+        """Ask the supervisor for a new worker. It takes a waiting task when it has started."""
         self.orders.put(None)  # the supervisor waits for the lock
         self.workers.add(Worker(self))
 

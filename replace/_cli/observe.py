@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What the checks of `libreplace verify` share: they read a thread's credentials in three ways."""
+"""Helpers for the checks of `libreplace verify`: observe() reads a thread's credentials in three ways."""
 
 from __future__ import annotations
 
