@@ -108,7 +108,7 @@ def _find_functions(names: list[str]) -> list[Callable[..., Any]]:
 def _add_hook() -> None:
     """Add the audit hook, and check that Python calls it.
 
-    If another hook vetoes the new one, sys.addaudithook() does not add it, and raises no exception.
+    If another hook vetoes the new one with a RuntimeError, sys.addaudithook() does not add it, and raises no exception.
     """
     if not _done["hook works"]:
         sys.addaudithook(_hook)

@@ -35,8 +35,8 @@ extern "C" {
  *	a program that the thread executes can get the old ids back, and access(2) answers for the
  *	old user ID
  * @LIBREPLACE_LEVEL_REAL:	the real and effective user IDs become the user's. access(2) answers
- *	for the user. But the user can signal the process, and so kill it, and such
- *	SIGIO signals are lost, too
+ *	for the user. But the user can signal the process, and so kill it. SIGIO
+ *	signals are lost as at LIBREPLACE_LEVEL_SHIELDED
  * @LIBREPLACE_LEVEL_FILESYSTEM: only the file system ids become the user's (setfsuid(2)). The
  *	kernel checks access to files with these ids, and everything else with the old ids
  *
