@@ -69,8 +69,8 @@ Every build writes one JSON document: what it found, what it decided, and why. T
 `libreplace report` also takes a file: `libreplace report --html BUILD/replace/build_report.json`. The HTML page shows
 the steps of the decision, and the program, command and result of each question.
 
-`--answers` writes the answers that lead to the same verdict with the same headers and options. They can differ from
-what the build found, because the result of a run does not change the verdict, but an answer given by hand does.
+`--answers` writes the answers that lead to the same verdict with the same headers and options. An answer in a file can
+change the verdict, but the result of a run cannot. So the written answers can differ from the results of this build.
 Comments in the file say what the build found.
 
 ## Where it is
@@ -87,13 +87,12 @@ what a copy leaves out.
 
 A *reader* is a program that reads reports. The schema (JSON Schema 2020-12) is installed as
 `replace/report.schema.json`. `schema_version` is 1. A reader accepts the versions that it knows and refuses all others.
-`libreplace report FILE` and `libreplace compare` refuse a file with exit status 2.
+`libreplace report FILE` and `libreplace compare` refuse such a file, and exit with status 2.
 
 Within one version:
 
 * Fields, questions, calls, steps of the decision, and keys of `options`, `machine` and `toolchain` are only **added**.
-  A new field is optional. A reader ignores fields that it does not know, and the schema permits
-  them.
+  A new field is optional. A reader ignores fields that it does not know, and the schema permits them.
 * A field keeps its name, type and meaning. A question's `id` keeps its meaning. An enumeration keeps its values and
   gets no new ones.
 * Sentences for people (`rule`, `warnings`, `evidence`, the steps' `question` and `detail`) and programs (`source`,
