@@ -36,7 +36,7 @@ _NOW = {
     UNCHANGED: "nothing changed",
     ROLLED_BACK: "the ids are rolled back",
     "restored": "the thread has its own ids back",
-    "for good": "this process has become the user of that identity for good",
+    "the user for good": "this process has become the user of that identity for good",
 }
 
 
@@ -55,8 +55,8 @@ class IdentityError(OSError):
         step: The step that failed.
         errno: The error number, as in the module errno.
         state: What the thread is now. ``"unchanged"`` and ``"rolled back"``: It has the ids from before.
-            ``"restored"``: It has its own ids back. ``"for good"``: This is a child that was forked under the identity
-            and has become that user. ``"tainted"``: Its ids may be wrong; end the thread.
+            ``"restored"``: It has its own ids back. ``"the user for good"``: This is a child that was forked under
+            the identity and has become that user. ``"tainted"``: Its ids may be wrong; end the thread.
         hint: Advice, which is part of the message.
     """
 

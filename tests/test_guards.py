@@ -263,7 +263,7 @@ def test_leaving_in_a_forked_child_raises():
         os.waitpid(child, 0)
         return text
 
-    assert as_root(body) in ("for good (80001, 80001, 80001)", None)
+    assert as_root(body) in ("the user for good (80001, 80001, 80001)", None)
 
 
 def test_forked_child_is_clean_if_another_thread_is_switched():
@@ -569,7 +569,7 @@ def test_forked_child_cannot_enter_again():
                     with impersonate(ALICE):
                         os._exit(1)
                 except replace.ForkedUnderIdentity as problem:
-                    os._exit(0 if problem.state == "for good" and ids()[0] == (0, 0, 0) else 2)
+                    os._exit(0 if problem.state == "the user for good" and ids()[0] == (0, 0, 0) else 2)
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     assert as_root(body) in (0, None)

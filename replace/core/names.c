@@ -68,7 +68,7 @@ const char *libreplace_state_name(int state)
 	case LIBREPLACE_STATE_LEFT:
 		return "restored";
 	case LIBREPLACE_STATE_FOR_GOOD:
-		return "for good";
+		return "the user for good";
 	default:
 		return "unknown";
 	}
