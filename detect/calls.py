@@ -11,6 +11,9 @@ Runs on the oldest Python that Meson allows (3.7), with nothing installed.
 
 from typing import List, NamedTuple, Optional, Tuple
 
+#: The letters of a parameter's name before uid or gid -> the kind of id.
+_KINDS = {"r": "real ", "e": "effective ", "s": "saved ", "fs": "file system "}
+
 
 class Error(NamedTuple):
     """An errno that a call reports, and the reason, as the end of a sentence."""
@@ -75,6 +78,10 @@ class Call(NamedTuple):
     def unit(self) -> str:
         """The kind of its ids: uid or gid."""
         return "uid" if any("uid_t" in ctype for ctype, _ in self.params) else "gid"
+
+    def id_name(self, parameter: str = "") -> str:
+        """The id that a parameter means, such as "effective user ID"; without a parameter, "user ID" or "group ID"."""
+        return _KINDS.get(parameter[: -len(self.unit)], "") + ("user ID" if self.unit == "uid" else "group ID")
 
     @property
     def prototype(self) -> str:

@@ -14,8 +14,6 @@ from typing import List, Tuple
 from calls import CALLS, Call
 from headers import Declarations
 
-_KINDS = {"r": "real ", "e": "effective ", "s": "saved ", "fs": "file system "}
-
 
 def parameters(call: Call) -> Tuple[Tuple[str, str], ...]:
     """The parameters of the Python function: (name, annotation)."""
@@ -32,18 +30,11 @@ def returned(call: Call) -> str:
     return "None" if call.kind == "setter" else ids
 
 
-def _word(call: Call) -> str:
-    return "user ID" if call.unit == "uid" else "group ID"
-
-
 def _arguments(call: Call) -> List[Tuple[str, str]]:
     if call.face:
         return [(name, meaning) for name, _, meaning in call.face.params]
     unset = "." if call.refuse else ", or -1 to leave it unchanged."
-    return [
-        (name, f"The new {_KINDS.get(name[: -len(call.unit)], '')}{_word(call)}, 0 to 2**32-2{unset}")
-        for name, _ in parameters(call)
-    ]
+    return [(name, f"The new {call.id_name(name)}, 0 to 2**32-2{unset}") for name, _ in parameters(call)]
 
 
 def _exceptions(call: Call) -> List[Tuple[str, str]]:
@@ -64,7 +55,7 @@ def _returns(call: Call) -> str:
     if call.kind == "setter":
         return ""
     kinds = "real, effective and saved" if len(call.params) == 3 else "file system"
-    return f"The {kinds} {_word(call)}."
+    return f"The {kinds} {call.id_name()}."
 
 
 def _wrapped(text: str, indent: str = "", first: str = "") -> List[str]:

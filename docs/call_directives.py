@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The Sphinx directive `c-functions`: the uniform calls as C functions, from the table in detect/calls.py.
+"""Sphinx directives that show the calls: `c-functions` as C functions, `call-table` as Python functions.
 
-The build generates their header from the same table, so this page needs no built header and no second copy.
+Both read the table in detect/calls.py. The build generates the header and the docstrings from the same table, so these
+pages need no second copy.
 """
 
 import calls
@@ -10,7 +11,6 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-KINDS = {"r": "real ", "e": "effective ", "s": "saved ", "fs": "file system ", "": ""}
 OTHERS = {
     "size": "number of ids in ``list``",
     "list": "the group IDs",
@@ -24,26 +24,41 @@ def parameter(call, name):
     """The meaning of a parameter, derived from its name."""
     if name in OTHERS:
         return OTHERS[name] if call.kind == "setter" else STORED[name]
-    text = f"{KINDS[name.removesuffix(call.unit)]}{'user' if call.unit == 'uid' else 'group'} ID"
+    text = call.id_name(name)
     if call.kind == "getter":
         return f"where to store the {text}"
     return text if name in call.refuse else f"{text}; -1 leaves it unchanged"
 
 
-class CFunctions(Directive):
-    """Each call with its parameters, its result, its errors and their sources."""
+class FromTable(Directive):
+    """Shows the lines that a subclass makes from the table."""
 
     def run(self):
+        node = nodes.container()
+        self.state.nested_parse(StringList(self.lines(), source="detect/calls.py"), 0, node)
+        return node.children
+
+
+class CFunctions(FromTable):
+    """Each call with its parameters, its result, its errors and their sources, in reStructuredText."""
+
+    def lines(self):
         lines = []
         for call in calls.CALLS:
             lines += [f".. c:function:: {call.prototype}", "", f"   {call.doc}", ""]
             lines += [f"   :param {name}: {parameter(call, name)}" for _, name in call.params]
             lines += [f"   :return: {call.result}, or -1 with errno set", "", f"   Source: {call.source}.", ""]
-        node = nodes.container()
-        self.state.nested_parse(StringList(lines, source="detect/calls.py"), 0, node)
-        return node.children
+        return lines
+
+
+class CallTable(FromTable):
+    """The docstring of each Python function, in Markdown."""
+
+    def lines(self):
+        return ["```{eval-rst}", *(f".. autofunction:: replace.{call.name}" for call in calls.CALLS), "```"]
 
 
 def setup(app):
     app.add_directive("c-functions", CFunctions)
+    app.add_directive("call-table", CallTable)
     return {"parallel_read_safe": True}
