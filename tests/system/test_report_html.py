@@ -12,7 +12,8 @@ import re
 import golden
 import pytest
 import report as build_side
-from support.builds import needs_package, tool
+from support.browser import chromium, set_width
+from support.builds import needs_package
 from support.schema import valid
 from test_report import full_answers, hostile
 
@@ -20,7 +21,6 @@ import replace
 from replace._cli import html as page_maker
 
 needs_package("selenium")
-webdriver = pytest.importorskip("selenium.webdriver")
 By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 PROBE = "libreplace_have_linux_thread_credentials"
@@ -28,18 +28,8 @@ PROBE = "libreplace_have_linux_thread_credentials"
 
 @pytest.fixture(scope="module")
 def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = tool("chromium", "shows the page")
-    for word in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = tool("chromedriver", "drives chromium")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SE_OFFLINE", "true")
-        chromium = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    chromium.set_page_load_timeout(60)
-    yield chromium
-    chromium.quit()
+    with chromium({"goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +39,7 @@ def show(browser, tmp_path_factory):
 
     def load(document=None, width=1280, scheme="light"):
         path.write_text(page_maker.as_html(document or replace.report()))
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        set_width(browser, width)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
         for log in ("browser", "performance"):

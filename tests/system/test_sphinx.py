@@ -9,7 +9,8 @@ import re
 import sys
 
 import pytest
-from support.builds import ROOT, needs_package, run, tool
+from support.browser import chromium, set_width
+from support.builds import ROOT, needs_package, run
 
 import replace
 
@@ -44,26 +45,8 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium. Selenium downloads nothing."""
-    needs_package("selenium")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = tool("chromium", "shows the pages")
-    for word in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(word)
-    driver = tool("chromedriver", "drives chromium")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SE_OFFLINE", "true")
-        chromium = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    chromium.set_page_load_timeout(60)
-    yield chromium
-    chromium.quit()
-
-
-def set_width(browser, width):
-    """Set the width of the window. A narrow window behaves like a telephone."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    with chromium() as started:
+        yield started
 
 
 def pages(folder):
