@@ -132,12 +132,17 @@ def test_page_names_tests_that_exist(page):
         assert list((ROOT / "tests").rglob(name)), name
 
 
+def slug(heading):
+    """The anchor of a heading, as MyST and GitHub make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
 def hazards():
     """The sections of docs/limits.md that describe a hazard: the anchor of each, and its text."""
     text = (ROOT / "docs" / "limits.md").read_text()
     page = text.split("\n## The ten hazards to know first\n")[1].split("\n## Audit events\n")[0]
     sections = re.findall(r"^### ([^\n]*)\n(.*?)(?=^##|\Z)", page, re.M | re.S)
-    return [(re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-"), text) for name, text in sections]
+    return [(slug(name), text) for name, text in sections]
 
 
 def test_every_hazard_has_a_test_or_says_why_not():
@@ -216,7 +221,7 @@ def test_links_of_a_page_lead_to_files_and_headings(page):
         assert path.exists(), target
         if anchor:
             text = path.read_text()
-            slugs = {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in HEADING.findall(text)}
+            slugs = set(map(slug, HEADING.findall(text)))
             assert anchor in slugs | set(re.findall(r"^\((\S+)\)=$", text, re.M)), target
 
 

@@ -5,9 +5,10 @@
 import re
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, run
 from support.children import needs_root
 from support.tutorial import blocks
+from test_embedding import environment_for, install_library
 
 import replace
 
@@ -19,18 +20,11 @@ HEADERS = ROOT / "replace" / "core" / "libreplace"
 def flags(source, tmp_path_factory):
     """The compiler options that pkg-config prints for an installed library."""
     needs_root()
-    tool("pkg-config", "finds libraries")
     if replace.SCOPE != "thread":
         pytest.skip("the examples are for builds whose calls change one thread")
     folder = tmp_path_factory.mktemp("c-reference")
-    prefix = folder / "installed"
-    for command in (
-        ["setup", folder / "build", source, "-Dpython=false", f"--prefix={prefix}", "--libdir=lib"],
-        ["install", "-C", folder / "build"],
-    ):
-        out = run("meson", *command)
-        assert out.returncode == 0, out.stdout + out.stderr
-    out = run("pkg-config", "--cflags", "--libs", "libreplace", env={"PKG_CONFIG_PATH": f"{prefix}/lib/pkgconfig"})
+    install_library(source, folder / "build", folder / "installed")
+    out = run("pkg-config", "--cflags", "--libs", "libreplace", env=environment_for(folder / "installed"))
     return out.stdout.split()
 
 

@@ -121,14 +121,16 @@ def installed(source, tmp_path_factory):
     """A folder with an installed C library for each value of -Ddefault_library."""
     folder = tmp_path_factory.mktemp("installed")
     for kind in ("static", "shared", "both"):
-        words = [f"--prefix={folder / kind}", "--libdir=lib", "-Dpython=false", f"-Ddefault_library={kind}"]
-        for command in (
-            ["setup", folder / f"b-{kind}", source, *words, "--werror"],
-            ["install", "-C", folder / f"b-{kind}"],
-        ):
-            out = meson(*command)
-            assert out.returncode == 0, out.stdout + out.stderr
+        install_library(source, folder / f"b-{kind}", folder / kind, f"-Ddefault_library={kind}")
     return folder
+
+
+def install_library(source, build, prefix, *options):
+    """Build and install the C library."""
+    words = [f"--prefix={prefix}", "--libdir=lib", "-Dpython=false", "--werror", *options]
+    for command in (["setup", build, source, *words], ["install", "-C", build]):
+        out = meson(*command)
+        assert out.returncode == 0, out.stdout + out.stderr
 
 
 def environment_for(prefix):
