@@ -43,8 +43,10 @@ _MACROS = (
 _OTHERS = {"setuidx": "sys/id.h", "syscall": "unistd.h"}
 
 THREAD_CREDENTIALS = "Checking whether we can use Linux thread-specific credentials"
-#: Samba's words for the same question in answers files for i386 and arm.
-ALIASES = {THREAD_CREDENTIALS + " with 32-bit system calls": "libreplace_have_linux_thread_credentials"}
+#: Its id. This is the run question whose answer given by hand decides.
+THREAD = "libreplace_have_linux_thread_credentials"
+#: Samba adds these words, if the headers have the numbers of 32-bit system calls beside 16-bit ones (i386 and arm).
+_32_BIT = " with 32-bit system calls"
 
 
 def _macro_id(name: str) -> str:
@@ -122,6 +124,11 @@ def questions() -> List[Question]:
         for n in FAMILIES
     ]
     return rows
+
+
+def words(question: Question, wide: bool) -> str:
+    """The question in Samba's words, for headers with or without the numbers of 32-bit system calls."""
+    return question.words + _32_BIT if wide and question.id == THREAD else question.words
 
 
 if __name__ == "__main__":

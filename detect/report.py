@@ -9,8 +9,9 @@ shows it.
 from typing import Any, Dict, List
 
 import programs
-from questions import questions
-from verdict import EXPLICIT, Answers, Verdict, cross_answer, decide, glibc_version
+from overrides import EXPLICIT
+from questions import questions, words
+from verdict import Answers, Verdict, cross_answer, decide, glibc_version, has_32_bit
 
 SCHEMA_VERSION = 1
 
@@ -65,7 +66,7 @@ def _questions(answers: Answers, verdict: Verdict) -> List[Dict[str, Any]]:
         answer = str(answers[question.id])
         row = {
             "id": question.id,
-            "question": question.words,
+            "question": words(question, has_32_bit(answers)),
             "kind": question.kind,
             "subject": question.subject,
             "answer": answer,
@@ -129,8 +130,8 @@ def build(answers: Answers, installed: bool) -> Dict[str, Any]:
         "questions": _questions(known, verdict),
         "probe_headers": programs.headers(),
         "overrides": {
-            "used": [q.id for q in questions() if answers[q.id + ":how"] in EXPLICIT],
-            "unused": [line for line in str(answers.get("overrides:unused", "")).split("\n") if line],
+            "used": list(verdict.used),
+            "unused": [unused.text for unused in verdict.unused],
         },
         "options": _group(answers, "option", not installed),
         "machine": _group(answers, "machine", not installed),

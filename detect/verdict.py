@@ -16,13 +16,14 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 from bodies import emulation
 from calls import CALLS, FAMILIES, WIDE, Call
+from overrides import EXPLICIT, Unused, not_used
+from questions import THREAD
 
 Answers = Dict[str, Any]
-THREAD = "libreplace_have_linux_thread_credentials"
 LIBC_REACHES_THREADS = "libreplace_libc_reaches_threads"
+_USE = "libreplace_use_"  # begins the ids of the questions about Samba's families of calls
 #: The facts that the summary, the report, the .pc file, C and Python give under the same names (tests/test_facts.py).
 FACTS = ("backend", "scope", "system", "libc")
-EXPLICIT = ("machine file", "answers file")
 
 SYSTEMS = (
     ("linux", "linux"),
@@ -76,25 +77,21 @@ class Verdict(NamedTuple):
     calls: Tuple[Chosen, ...]
     warnings: Tuple[str, ...]
     steps: Tuple[Step, ...]  # all steps, including those after the one that decided
+    moot: Dict[str, str]  # each run question -> why its answer does not matter here, or ""
+    used: Tuple[str, ...]  # the ids of the questions that were answered by hand, if the answer matters
+    unused: Tuple[Unused, ...]  # the other answers given by hand
 
 
 def cross_answer(question_id: str, answers: Answers, verdict: Verdict) -> str:
     """The answer to a run question with which an answers file leads to this verdict again: OK or NO.
 
-    Usually this is the result of the run. But a result of a run never changes the verdict, and an answer in a file
-    does. So if the file's answer would then change the verdict, this function returns the other answer.
+    This is not always the result of the run: a result never changes the verdict, and an answer in a file does.
     """
-    found = str(answers.get(question_id, ""))
     if question_id == THREAD:
-        if verdict.backend == "syscall":
-            return "OK"
-        option, *possible, given_no = verdict.steps[:5]  # possible: the steps that ask whether raw calls can be used
-        if given_no.answer == "yes" or any(step.answer != "yes" for step in possible):
-            return "NO"  # OK would be an error, or would lead to raw calls
-        return "NO" if option.leads_to == "libc" and found == "no" else "OK"
-    if found not in ("yes", "no"):  # no result of a run: use the linker's answer, whether libc has the function
-        found = str(answers.get(question_id.replace("_use_", "_have_"), "yes"))
-    return "NO" if found == "no" else "OK"
+        return "OK" if verdict.backend == "syscall" else "NO"
+    if question_id == LIBC_REACHES_THREADS:
+        return "NO" if answers.get(question_id) == "no" else "OK"
+    return "OK" if _has_family(answers, question_id[len(_USE) :]) else "NO"
 
 
 def yes(answers: Answers, name: str) -> bool:
@@ -103,6 +100,17 @@ def yes(answers: Answers, name: str) -> bool:
 
 def how(answers: Answers, name: str) -> str:
     return str(answers.get(name + ":how", ""))
+
+
+def given(answers: Answers, name: str) -> str:
+    """The answer that somebody gave by hand to a run question: yes, no, or "" if nobody did."""
+    answer = str(answers.get(name, "")) if how(answers, name) in EXPLICIT else ""
+    return answer if answer in ("yes", "no") else ""
+
+
+def has_32_bit(answers: Answers) -> bool:
+    """Whether the headers have the numbers of 32-bit system calls, beside 16-bit ones. Samba then asks differently."""
+    return yes(answers, "sys_setresuid32")
 
 
 def _system(answers: Answers) -> str:
@@ -136,17 +144,15 @@ def _yes_or_no(holds: bool) -> str:
 def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
     """All steps, in order. The first one whose answer does not lead to the next step decides."""
     option = str(answers.get("option:credentials", "auto"))
-    explicit = how(answers, THREAD) in EXPLICIT
-    given = str(answers.get(THREAD, "")) if explicit else ""
-    source = how(answers, THREAD)
+    by_hand, source = given(answers, THREAD), how(answers, THREAD)
     # Where a step leads if raw calls are impossible: to an error if an option or answer asks for them, otherwise to
     # libc's calls.
-    instead = "refused" if option == "syscall" or given == "yes" else "libc"
+    instead = "refused" if option == "syscall" or by_hand == "yes" else "libc"
 
     def impossible(why: str) -> str:
         if option == "syscall":
             return f"-Dcredentials=syscall is not possible: {why}. Use -Dcredentials=libc"
-        if given == "yes":
+        if by_hand == "yes":
             return f"The {source} says OK to thread-specific credentials, but {why}. Change this answer to NO"
         return f"{why[0].upper()}{why[1:]}, so libc's calls are used"
 
@@ -159,10 +165,14 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
         "and 32-bit credential calls would truncate ids. Use complete kernel headers, or -Dcredentials=libc"
     )
     macros = {name: "libreplace_define_" + macro for macro, name in SYSTEMS}
-    refusal = f"The {source} says NO to thread-specific credentials, so libc's calls are used"
-    if option == "syscall":
-        refusal = impossible(f"the {source} says NO to thread-specific credentials")
-    steps = [
+    says = {"yes": "OK", "no": "NO"}.get(by_hand, "nothing")
+    if by_hand == "no":
+        why = f"the {source} says NO to thread-specific credentials"
+    elif option == "syscall":
+        why = "-Dcredentials=syscall is set"
+    else:
+        why = f"the {source} says OK to thread-specific credentials"
+    return [
         Step(
             "What is the value of -Dcredentials?",
             option,
@@ -195,18 +205,13 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
             ("libreplace_have_syscall",),
         ),
         Step(
-            "Does an answer given by hand say NO?",
-            _yes_or_no(given == "no"),
-            f"{source}: {given}" if given else "no answer was given",
-            (("yes", instead), ("no", "syscall" if option == "syscall" else "next")),
-            refusal if given == "no" else "-Dcredentials=syscall is set, so raw system calls are used",
+            "What does an answer given by hand say?",
+            says,
+            f"{source}: {says}" if by_hand else "no answer was given",
+            (("OK", "syscall"), ("NO", instead), ("nothing", "syscall" if option == "syscall" else "next")),
+            impossible(why) if by_hand == "no" else f"{why[0].upper()}{why[1:]}, so raw system calls are used",
             (THREAD,),
         ),
-    ]
-    if option == "syscall":
-        return steps
-    return [
-        *steps,
         Step(
             "Is the C library glibc?",
             _yes_or_no(libc == "glibc"),
@@ -242,17 +247,34 @@ def _choose(answers: Answers, call: Call, backend: str, system: str, libc: str, 
     return Chosen(call, form, symbol, "none" if form == "none" else scope)
 
 
-def _family(answers: Answers, backend: str) -> str:
-    if backend == "syscall":
-        return "USE_LINUX_THREAD_CREDENTIALS"
+def _has_family(answers: Answers, name: str) -> bool:
+    """Whether libc has the function, unless an answer given by hand says NO. Raises Refused."""
+    by_hand, has = given(answers, _USE + name), yes(answers, "have_" + name)
+    if by_hand == "yes" and not has:
+        raise Refused(f"The {how(answers, _USE + name)} says OK to {name}, but libc has no {name}. Change this to NO")
+    return has and by_hand != "no"
+
+
+def _family(answers: Answers) -> str:
+    """Samba's way to set effective ids with libc's calls: the first that there is."""
+    return next((name for name in FAMILIES if _has_family(answers, name)), "")
+
+
+def _moot(answers: Answers, steps: List[Step], backend: str, libc: str, family: str) -> Dict[str, str]:
+    """Each run question -> why its answer does not matter for this verdict and its warnings, or ""."""
+    rule = steps[-1].rule[:1].lower() + steps[-1].rule[1:]
+    found = {THREAD: "" if any(THREAD in step.questions for step in steps) else rule}
+    found[LIBC_REACHES_THREADS] = "bionic's own calls change one thread" if libc == "bionic" else ""
     for name in FAMILIES:
-        if yes(answers, "have_" + name):
-            return "USE_" + name.upper()
-    return ""
+        later = family and FAMILIES.index(name) > FAMILIES.index(family)
+        found[_USE + name] = f"{family} comes first" if later else ""
+    if backend == "syscall":
+        found.update({name: rule for name in found if name != THREAD})
+    return found
 
 
 def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
-    """The results of run probes that contradict the decision. They do not change it."""
+    """The evidence that contradicts the decision. It does not change it."""
     found = []
     if backend == "syscall" and answers.get(THREAD) == "no":
         found.append(
@@ -260,10 +282,11 @@ def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
             + str(answers.get(THREAD + ":evidence", ""))
         )
     if backend == "libc" and libc != "bionic" and answers.get(LIBC_REACHES_THREADS) == "no":
-        found.append(
-            "libc's calls are expected to change the whole process, but in the probe a call changed only the calling "
-            "thread: " + str(answers.get(LIBC_REACHES_THREADS + ":evidence", ""))
-        )
+        source = "in the probe a call changed only the calling thread"
+        if given(answers, LIBC_REACHES_THREADS):
+            source = f"the {how(answers, LIBC_REACHES_THREADS)} says that a call changes only the calling thread"
+        evidence = str(answers.get(LIBC_REACHES_THREADS + ":evidence", ""))
+        found.append(f"libc's calls are expected to change the whole process, but {source}: {evidence}")
     return found
 
 
@@ -281,6 +304,8 @@ def decide(answers: Answers) -> Verdict:
     backend, rule = end.leads_to, end.rule
     if backend == "refused":
         raise Refused(rule)
+    family = "" if backend == "syscall" else _family(answers)
+    moot = _moot(answers, steps[: steps.index(end) + 1], backend, libc, family)
     wide = backend == "syscall" and all(yes(answers, f"sys_{name}32") for name in WIDE)
     chosen = tuple(_choose(answers, call, backend, system, libc, wide) for call in CALLS)
     return Verdict(
@@ -291,10 +316,13 @@ def decide(answers: Answers) -> Verdict:
         libc=libc,
         wide=wide,
         size_t_groups=yes(answers, "setgroups_size_t"),
-        family=_family(answers, backend),
+        family="USE_LINUX_THREAD_CREDENTIALS" if backend == "syscall" else "USE_" + family.upper() if family else "",
         calls=chosen,
         warnings=tuple(_warnings(answers, backend, libc)),
         steps=tuple(steps),
+        moot=moot,
+        used=tuple(name for name, why in moot.items() if given(answers, name) and not why),
+        unused=tuple(not_used(answers, moot, backend, has_32_bit(answers))),
     )
 
 
@@ -314,6 +342,9 @@ def main() -> int:
         print(f"fact\t{name}\t{getattr(verdict, name)}")
     for warning in verdict.warnings:
         print(f"warning\t-\t{' '.join(warning.split())}")
+    ignored = [unused.text for unused in verdict.unused if unused.contradicts]
+    if ignored:
+        print(f"warning\t-\tanswers that were not used: {', '.join(ignored)}")
     return 0
 
 

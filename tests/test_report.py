@@ -12,13 +12,16 @@ import jsonschema
 import pytest
 import report as build_side
 from markdown_it import MarkdownIt
+from questions import THREAD, questions
 from support.builds import run, tool
 from support.schema import SCHEMA, valid
-from verdict import Refused, decide
+from verdict import Refused, decide, has_32_bit
 
 import replace
 from replace._cli import answers as answers_file
 from replace._cli import markdown
+
+RUN_QUESTIONS = [q.id for q in questions() if q.kind == "run"]
 
 
 def command(*arguments, **kwargs):
@@ -71,7 +74,7 @@ def test_reproducible_build_leaves_out_results_of_run_probes():
 def test_installed_report_leaves_out_names_of_hosts_and_folders():
     """The name of an answers file and the output of an exe wrapper can contain names of hosts and folders."""
     answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
-    first, second, *_ = cross_answers.asked().values()
+    first, second, *_ = RUN_QUESTIONS
     answers.update({first: "yes", f"{first}:how": "answers file", f"{first}:evidence": "secrethost.txt:7"})
     ran = "exit status 0; on secrethost in /secret; YES; asked by euid 0"
     answers.update({second: "yes", f"{second}:how": "ran under an exe wrapper", f"{second}:evidence": ran})
@@ -161,27 +164,25 @@ def test_commands_in_the_report_give_the_same_answers(tmp_path):
 def test_answers_of_a_report_give_the_same_verdict(platform, option, given, run_says, tmp_path):
     """For all results, given answers and options, and also for copies without the results of run probes."""
     answers = {**full_answers(platform), "option:credentials": option}
-    for question in cross_answers.asked().values():
+    for question in RUN_QUESTIONS:
         answers.update({question: run_says, question + ":how": "ran", question + ":evidence": "a\n# b: OK"})
     if given:
-        thread = "libreplace_have_linux_thread_credentials"
-        answers.update({thread: given, thread + ":how": "answers file"})
+        answers.update({THREAD: given, THREAD + ":how": "answers file"})
     try:
         before = decide(answers)
     except Refused:
         return  # there is no verdict to compare
     for reproducible in ("yes", "no"):
         document = valid(build_side.build({**answers, "environment:reproducible": reproducible}, True))
-        path = tmp_path / reproducible
-        path.write_text(answers_file.as_answers(document) + "\n")
-        found = {key: value for key, (value, _) in cross_answers.read(str(path)).items()}
-        assert set(found) == set(cross_answers.asked().values())
-        hows = {key + ":how": "answers file" for key in found}
-        after = decide({**answers, **found, **hows})
-        kept = ("backend", "scope", "rule", "libc", "family", "calls")
-        assert [getattr(after, name) for name in kept[:2]] == [before.backend, before.scope]
+        text = (answers_file.as_answers(document) + "\n").encode()
+        lines = cross_answers.lines("answers", text)
+        wide = ":32" if has_32_bit(answers) else ""
+        assert [line.id.removesuffix(wide) for line in lines] == RUN_QUESTIONS
+        found = {line.id.removesuffix(wide): line.answer for line in lines}
+        after = decide({**answers, **found, **{key + ":how": "answers file" for key in found}})
+        kept = ("backend", "scope", "libc", "family", "calls")
         assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
-        assert cross_answers.complete(str(path), found) == [], "no question is unanswered"
+        assert cross_answers.completed("answers", text, {**answers, **found}) == (text, []), "nothing is unanswered"
 
 
 def test_report_returns_a_fresh_copy():

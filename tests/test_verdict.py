@@ -4,15 +4,13 @@
 
 import json
 
-import cross_answers
 import golden
 import pytest
 import report
 from calls import WIDE
-from questions import questions
+from questions import THREAD, questions
 from verdict import Refused, decide
 
-THREAD = "libreplace_have_linux_thread_credentials"
 SYSCALL = "libreplace_have_syscall"
 
 
@@ -81,7 +79,7 @@ def expected(found):
         return "refused" if option == "syscall" or given == "yes" else "libc"
     if given == "no":
         return "refused" if option == "syscall" else "libc"
-    return "syscall" if option == "syscall" or "glibc" in platform else "libc"
+    return "syscall" if option == "syscall" or given == "yes" or "glibc" in platform else "libc"
 
 
 @pytest.mark.parametrize("given_answer", ["yes", "no", ""])
@@ -117,11 +115,50 @@ def test_missing_system_call_number_excludes_syscall():
         decide({**without, **given("yes")})
 
 
-def test_given_answer_no_excludes_syscall_and_yes_confirms_it():
-    assert decide({**answers(), **given("no")}).backend == "libc"
-    assert decide({**answers(), **given("yes")}).backend == "syscall"
+@pytest.mark.parametrize("changes", [{}, {"libreplace_define_uclibc": "1"}, {"libreplace_define_bionic": "1"}], ids=str)
+@pytest.mark.parametrize("platform", ["linux-glibc-x86_64", "linux-glibc-i386", "linux-musl-x86_64"])
+def test_given_answer_decides_with_every_c_library_of_linux(platform, changes):
+    found = answers(platform, **changes)
+    verdict = decide({**found, **given("yes")})
+    assert (verdict.backend, verdict.scope) == ("syscall", "thread")
+    assert verdict.rule == "The answers file says OK to thread-specific credentials, so raw system calls are used"
+    assert verdict.used == (THREAD,)
+    verdict = decide({**found, **given("no")})
+    assert verdict.backend == "libc"
+    assert "answers file says NO" in verdict.rule
+    assert verdict.used == (THREAD,)
     with pytest.raises(Refused, match="says NO"):
-        decide({**answers(option__credentials="syscall"), **given("no")})
+        decide({**found, **given("no"), "option:credentials": "syscall"})
+
+
+@pytest.mark.parametrize("platform", ["macos-aarch64", "freebsd-x86_64", "netbsd-x86_64", "nothing"])
+def test_given_answer_ok_is_refused_where_raw_calls_are_impossible(platform):
+    with pytest.raises(Refused, match="answers file says OK .* only Linux .* Change this answer to NO"):
+        decide({**answers(platform), **given("yes")})
+
+
+def test_given_answer_no_to_a_family_selects_the_next_one():
+    musl = answers("linux-musl-x86_64")
+    no = {"libreplace_use_setreuid": "no", "libreplace_use_setreuid:how": "answers file"}
+    assert decide(musl).family == "USE_SETREUID"
+    verdict = decide({**musl, **no})
+    assert (verdict.family, verdict.used) == ("USE_SETRESUID", ("libreplace_use_setreuid",))
+    assert decide({**musl, **no, "libreplace_use_setreuid:how": "ran"}).family == "USE_SETREUID"
+
+
+def test_given_answer_ok_to_a_family_that_libc_lacks_is_refused():
+    ok = {"libreplace_use_setreuid": "yes", "libreplace_use_setreuid:how": "machine file"}
+    without = {"libreplace_have_setreuid": "no"}
+    with pytest.raises(Refused, match="machine file says OK to setreuid, but libc has no setreuid"):
+        decide({**answers("linux-musl-x86_64"), **without, **ok})
+    assert decide({**answers(), **without, **ok}).backend == "syscall", "the answer does not matter"
+
+
+def test_warning_about_a_given_answer_names_no_probe():
+    given_no = {"libreplace_libc_reaches_threads": "no", "libreplace_libc_reaches_threads:how": "answers file"}
+    (warning,) = decide({**answers("linux-musl-x86_64"), **given_no}).warnings
+    assert "the answers file says" in warning
+    assert "probe" not in warning
 
 
 def test_mixture_of_16_and_32_bit_calls_is_refused():
@@ -150,49 +187,3 @@ def test_16_bit_ids_are_refused():
 def test_initgroups_without_getgrouplist_has_no_back_end():
     calls = {c.call.name: c for c in decide(answers(libreplace_have_getgrouplist="no")).calls}
     assert calls["initgroups"].backend == "none"
-
-
-# ---- Samba's cross-answers format
-
-SAMBA = """# comment
-Checking uname machine type: "i386"
-vfs_fileid checking for statfs() and struct statfs.f_fsid: NO
-for QUOTACTL_4A: long quotactl(int cmd, char *special): what/ever
-Checking whether setreuid is available: (0, "ok")
-Checking whether we can use Linux thread-specific credentials with 32-bit system calls: OK
-Checking whether setreuid is available: NO
-Checking whether seteuid is available: "yes it is"
-Checking whether setuidx is available: (1, "no")
-"""
-
-
-def test_answers_file_of_samba_is_read(tmp_path):
-    path = tmp_path / "answers.txt"
-    path.write_text(SAMBA)
-    found = {k: v[0] for k, v in cross_answers.read(str(path)).items()}
-    assert found == {
-        THREAD: "yes",
-        "libreplace_use_setreuid": "yes",
-        "libreplace_use_seteuid": "yes",
-        "libreplace_use_setuidx": "no",
-    }
-
-
-def test_bad_answer_names_file_and_line(tmp_path):
-    path = tmp_path / "answers.txt"
-    path.write_text("something else: perhaps\nChecking whether seteuid is available: perhaps\n")
-    with pytest.raises(cross_answers.BadAnswer, match=r"answers.txt:2: bad answer 'perhaps'"):
-        cross_answers.read(str(path))
-
-
-def test_unanswered_questions_are_appended_once(tmp_path):
-    path = tmp_path / "answers.txt"
-    path.write_text(SAMBA.rstrip("\n"))
-    answered = {k: v[0] for k, v in cross_answers.read(str(path)).items()}
-    unanswered = cross_answers.complete(str(path), answered)
-    assert len(unanswered) == 2
-    text = path.read_text()
-    assert text.startswith(SAMBA)
-    assert text.count("UNKNOWN") == 2
-    assert cross_answers.complete(str(path), answered) == unanswered
-    assert path.read_text() == text

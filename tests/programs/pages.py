@@ -24,7 +24,6 @@ sys.path[:0] = [str(TESTS), str(TESTS / "programs")]
 
 import golden  # noqa: E402  # it also puts detect/ on the path
 import report as build_side  # noqa: E402
-from cross_answers import asked  # noqa: E402
 from questions import questions  # noqa: E402
 from support.schema import SCHEMA  # noqa: E402
 
@@ -247,16 +246,14 @@ HOW = {
 
 def packaging() -> str:
     """packaging.md as it is, with new tables of questions: first those that a packager may answer."""
-    given = asked()
+    given = [q for q in questions() if q.kind == "run"]
     lines = [
-        *table(
-            ("id (machine file)", "question (answers file)"), [[code(name), words] for words, name in given.items()]
-        ),
+        *table(("id (machine file)", "question (answers file)"), [[code(q.id), q.words] for q in given]),
         "",
         "The compiler answers all other questions. You cannot answer them yourself.",
     ]
     for kind, how in HOW.items():
-        rows = [[code(q.id), q.words] for q in questions() if q.kind == kind and q.id not in given.values()]
+        rows = [[code(q.id), q.words] for q in questions() if q.kind == kind]
         lines += ["", how, "", *table(("id", "question"), rows)]
     return between("packaging.md", "\n".join(lines) + "\n")
 
