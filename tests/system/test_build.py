@@ -263,25 +263,6 @@ def test_syscall_back_end_without_call_numbers_is_refused(source, tmp_path):
     assert "The headers have no SYS_setuid" in out.stdout.replace("\n", " ")
 
 
-def test_unanswered_questions_are_added_to_the_answers_file(source, tmp_path):
-    answers = tmp_path / "answers.txt"
-    answers.write_text("Checking something foreign: MAYBE\n")
-    cross = tmp_path / "cross.ini"
-    cross.write_text(
-        "[binaries]\nc = 'cc'\nar = 'ar'\n[properties]\nneeds_exe_wrapper = true\n[host_machine]\n"
-        "system = 'linux'\ncpu_family = 'x86_64'\ncpu = 'x86_64'\nendian = 'little'\n"
-    )
-    common = [source, "-Dpython=false", f"-Dcross_answers={answers}", "--cross-file", cross]
-    out = meson("setup", tmp_path / "b", *common)
-    assert out.returncode != 0
-    assert out.stdout.count("no answer: Checking whether") == 6
-    assert answers.read_text().count(": UNKNOWN\n") == 6
-    answers.write_text(answers.read_text().replace("UNKNOWN", "NO"))
-    out = meson("setup", tmp_path / "b", *common)
-    assert out.returncode == 0, out.stdout
-    assert "The answers file says NO to thread-specific credentials" in out.stdout
-
-
 def test_cross_build_uses_optional_answers_from_the_machine_file(source, tmp_path):
     cross = tmp_path / "cross.ini"
     text = (
