@@ -248,16 +248,19 @@ def _choose(answers: Answers, call: Call, backend: str, system: str, libc: str, 
 
 
 def _has_family(answers: Answers, name: str) -> bool:
-    """Whether libc has the function, unless an answer given by hand says NO. Raises Refused."""
-    by_hand, has = given(answers, _USE + name), yes(answers, "have_" + name)
-    if by_hand == "yes" and not has:
-        raise Refused(f"The {how(answers, _USE + name)} says OK to {name}, but libc has no {name}. Change this to NO")
-    return has and by_hand != "no"
+    """Whether libc has the function, unless an answer given by hand says NO."""
+    return yes(answers, "have_" + name) and given(answers, _USE + name) != "no"
 
 
 def _family(answers: Answers) -> str:
-    """Samba's way to set effective ids with libc's calls: the first that there is."""
-    return next((name for name in FAMILIES if _has_family(answers, name)), "")
+    """Samba's way to set effective ids with libc's calls: the first one that libc has. Raises Refused."""
+    for name in FAMILIES:
+        if _has_family(answers, name):
+            return name
+        if given(answers, _USE + name) == "yes":
+            source = how(answers, _USE + name)
+            raise Refused(f"The {source} says OK to {name}, but libc has no {name}. Change this answer to NO")
+    return ""
 
 
 def _moot(answers: Answers, steps: List[Step], backend: str, libc: str, family: str) -> Dict[str, str]:

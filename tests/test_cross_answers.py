@@ -10,7 +10,7 @@ import sys
 import cross_answers
 import golden
 import pytest
-from questions import THREAD
+from questions import THREAD, questions
 from support.builds import ROOT, run
 from verdict import Refused, decide, has_32_bit
 
@@ -262,6 +262,25 @@ def test_run_result_that_would_change_the_verdict_is_not_written(tmp_path):
         after, _ = cross_answers.completed("a.txt", b"", found)
         assert f"{WORDS}: UNKNOWN\n".encode() in after
         assert decide(answers_with(platform, after)).backend == decide(found).backend == backend
+
+
+@pytest.mark.parametrize("ran", ["yes", "no", "unknown"])
+@pytest.mark.parametrize("option", ["auto", "syscall", "libc"])
+@pytest.mark.parametrize("platform", golden.platforms(), ids=lambda path: path.name)
+def test_completed_file_leads_to_the_same_verdict_again(platform, option, ran):
+    """Otherwise the second run of configure would build something else than the first."""
+    for text in ("", f"{WORDS}: NO\n", f"{WORDS_32}: OK\n", f"{SETREUID}: NO\n", f"{WORDS}: UNKNOWN\n{WORDS}: OK\n"):
+        runs = {q.id: ran for q in questions() if q.kind == "run"}
+        found = answers_with(platform.name, text, option__credentials=option, **runs)
+        try:
+            before = decide(found)
+        except Refused:
+            continue
+        completed, still_open = cross_answers.completed("a.txt", text.encode(), found)
+        again = answers_with(platform.name, completed, option__credentials=option, **runs)
+        after = decide(again)
+        assert [after.calls, after.scope, after.family] == [before.calls, before.scope, before.family], completed
+        assert cross_answers.completed("a.txt", completed, again) == (completed, still_open)
 
 
 FIXTURES = sorted((ROOT / "tests" / "answers").glob("*.txt"))

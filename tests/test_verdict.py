@@ -151,7 +151,10 @@ def test_given_answer_ok_to_a_family_that_libc_lacks_is_refused():
     without = {"libreplace_have_setreuid": "no"}
     with pytest.raises(Refused, match="machine file says OK to setreuid, but libc has no setreuid"):
         decide({**answers("linux-musl-x86_64"), **without, **ok})
-    assert decide({**answers(), **without, **ok}).backend == "syscall", "the answer does not matter"
+    raw = golden.complete({**answers(), **without, **ok})
+    assert decide(raw).backend == "syscall", "the answer does not matter"
+    shown = {question["id"]: question for question in report.build(raw, True)["questions"]}
+    assert shown["libreplace_use_setreuid"]["cross_answer"] == "NO"
 
 
 def test_warning_about_a_given_answer_names_no_probe():
