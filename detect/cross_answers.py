@@ -124,7 +124,7 @@ def completed(path: str, data: bytes, answers: Answers) -> Tuple[bytes, List[str
             changes.append((*found.span, name.encode()))
         if answer == "unknown":
             still_open.append(asked)
-    for begin, end, name_bytes in reversed(changes):
+    for begin, end, name_bytes in sorted(changes, reverse=True):  # from the end, so that the other places stay right
         data = data[:begin] + name_bytes + data[end:]
     if added and data and data != _UTF_8 and not data.endswith((b"\r", b"\n")):
         data += ending

@@ -128,6 +128,13 @@ def test_unknown_gets_its_answer_and_nothing_else_changes(tmp_path):
     assert said == []
 
 
+def test_several_unknowns_get_their_answers_in_any_order():
+    text = f"{SETREUID}: UNKNOWN\n# between\n{REACHES}: UNKNOWN\n{WORDS}: UNKNOWN".encode()
+    ran = dict.fromkeys(("libreplace_use_setreuid", "libreplace_libc_reaches_threads", THREAD), "yes")
+    completed, _ = cross_answers.completed("a.txt", text, {**answers_with(MUSL, text), **ran})
+    assert completed == f"{SETREUID}: OK\n# between\n{REACHES}: OK\n{WORDS}: UNKNOWN".encode()
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\xef\xbb\xbf", b"# only a comment\n", b"\n\n"], ids=repr)
 def test_file_without_answers_is_created_or_completed(content, tmp_path):
     path = tmp_path / "a.txt"
