@@ -31,6 +31,56 @@ def _guarded(guard: str, text: str) -> str:
     return declarations + empty + guard + rest
 
 
+# ---- Helpers: static functions of the generated module
+
+
+class Helper(NamedTuple):
+    headers: Tuple[str, ...]
+    text: str
+
+
+#: The name of each helper. The module has those that its calls use.
+HELPERS: Dict[str, Helper] = {
+    "keep_errno": Helper(
+        (),
+        """\
+/*
+ * Return libc's result. If libc's function succeeded, restore errno, which the function may have changed.
+ * Source: POSIX.1-2024 errno.
+ */
+static int keep_errno(int before, int result)
+{
+	if (result >= 0)
+		errno = before;
+	return result;
+}
+""",
+    ),
+    "stat_new_pipe": Helper(
+        ("fcntl.h", "sys/stat.h", "sys/syscall.h"),
+        """\
+/*
+ * The owner of a new pipe has the file system ids of the calling thread. This function gets them.
+ * Source: get_pipe_inode() in fs/pipe.c.
+ */
+static int stat_new_pipe(struct stat *made)
+{
+	int ends[2] = {-1, -1}, error = 0;
+
+	if (pipe2(ends, O_CLOEXEC) != 0 || fstat(ends[0], made) != 0)
+		error = errno == ENOSYS ? EPERM : errno; /* ENOSYS means that a system has no fs ids */
+	for (int i = 0; i < 2; i++)
+		if (ends[i] >= 0)
+			syscall(SYS_close, ends[i]); /* close() is a cancellation point */
+	if (error != 0)
+		errno = error;
+	return error == 0 ? 0 : -1;
+}
+""",
+    ),
+}
+
+
 # ---- Emulations: only the cases with provably the same result in every reachable state (docs/platforms.md)
 
 
@@ -45,13 +95,15 @@ EMULATIONS: Dict[str, Dict[str, Emulation]] = {
         "darwin": Emulation(
             ("setre{x}", "sete{x}"),
             """\
+int before = errno;
+
 /* xnu has no setres{x}(); this emulates only the cases that its calls cover exactly */
 if (r{x} == {unset} && e{x} == {unset} && s{x} == {unset})
 	return 0;
 if (r{x} == {unset} && s{x} == {unset})
-	return e{x} == gete{x}() ? 0 : sete{x}(e{x});
+	return keep_errno(before, e{x} == gete{x}() ? 0 : sete{x}(e{x}));
 if (e{x} == s{x} && (r{x} == {unset} || r{x} == e{x}))
-	return setre{x}(r{x}, e{x});
+	return keep_errno(before, setre{x}(r{x}, e{x}));
 errno = ENOSYS;
 return -1;""",
         ),
@@ -59,13 +111,15 @@ return -1;""",
         "netbsd": Emulation(
             ("setre{x}", "set{x}"),
             """\
+int before = errno;
+
 /* NetBSD has no setres{x}(); this emulates only the cases that its calls cover exactly */
 if (r{x} == {unset} && e{x} == {unset} && s{x} == {unset})
 	return 0;
 if (r{x} == {unset} && s{x} == {unset})
-	return setre{x}({unset}, e{x});
+	return keep_errno(before, setre{x}({unset}, e{x}));
 if (r{x} == e{x} && e{x} == s{x} && (geteuid() == 0 || r{x} == get{x}()))
-	return set{x}(r{x});
+	return keep_errno(before, set{x}(r{x}));
 errno = ENOSYS;
 return -1;""",
         ),
@@ -91,44 +145,50 @@ def _plain(chosen: Chosen, verdict: Verdict) -> str:
     arguments = tuple(name for _, name in call.params)
     if call.instead and chosen.symbol == call.instead[0]:
         arguments = call.instead[1:]
-    return f"return {chosen.symbol}({', '.join(arguments)});"
+    return _kept(f"{chosen.symbol}({', '.join(arguments)})")
+
+
+def _kept(value: str) -> str:
+    """Code that returns the result of libc, and keeps errno if it is a success."""
+    return f"int before = errno;\n\nreturn keep_errno(before, {value});"
 
 
 def _ask(chosen: Chosen, value: str) -> str:
-    """C code that calls setfsuid() or setfsgid(). The result is the id from before the call."""
+    """C code that calls setfsuid() or setfsgid(). The result is the id from before the call, or an error."""
     return f"syscall({chosen.symbol}, {value})" if chosen.backend == "syscall" else f"{chosen.symbol}({value})"
 
 
-def _present(chosen: Chosen, verdict: Verdict) -> Tuple[str, str, str]:
-    """C code that gets the current id by passing -1 to the setter: a declaration, a statement and an expression.
-
-    A 32-bit syscall() returns the highest 4095 ids as errors, so the code must then take the id from errno.
-    """
-    unit = chosen.call.unit + "_t"
-    question = _ask(chosen, f"({unit})-1")
-    if verdict.wide and chosen.backend == "syscall":
-        comment = "/* a 32-bit syscall() returns the highest 4095 ids as errors */\n"
-        return "long now", f"now = {question};\n{comment}", f"(now == -1 ? ({unit})-errno : ({unit})now)"
-    return "", "", f"({unit}){question}"
-
-
 def _ask_by_setting(chosen: Chosen, verdict: Verdict) -> str:
-    """A getter that passes -1 to the setter, which returns the current id (setfsuid(2))."""
+    """A getter that passes -1 to the setter, which returns the current id (setfsuid(2)).
+
+    An error looks like an id. In C's int, and in the long of 32-bit platforms, -4095 to -1 are errors or the highest
+    ids, and syscall() turns them all into -1. A filter can also return 0 without making the call. So a doubtful result
+    is not used: the owner of a new pipe has the same ids, and fstat() stores them, so no error can look like them.
+    """
     ((_, name),) = chosen.call.params
-    declaration, statement, present = _present(chosen, verdict)
-    if declaration:  # one line instead of two: "long now = ...;"
-        statement = declaration + statement[len("now") :].replace("\n", "\n\n", 1)
-    return f"{statement}*{name} = {present};\nreturn 0;"
+    unit = chosen.call.unit
+    return (
+        f"int before = errno;\n"
+        f"{unit}_t now = ({unit}_t){_ask(chosen, f'({unit}_t)-1')};\n"
+        "struct stat made;\n\n"
+        "/* is this an error, or the result of a filter that does not make the call? */\n"
+        f"if (now >= ({unit}_t)-4095 || (now == 0 && gete{unit}() != 0)) {{\n"
+        "\tif (stat_new_pipe(&made) != 0)\n\t\treturn -1;\n"
+        f"\tnow = made.st_{unit};\n}}\n"
+        f"*{name} = now;\nerrno = before;\nreturn 0;"
+    )
 
 
 def _set_and_compare(chosen: Chosen, verdict: Verdict) -> str:
     """A setter that reports no error (setfsuid(2)): sets the id, asks for it and compares."""
     ((_, name),) = chosen.call.params
-    declaration, statement, present = _present(chosen, verdict)
-    start = f"{declaration};\n\n" if declaration else "(void)"
+    unit = chosen.call.unit
     return (
-        f"{start}{_ask(chosen, name)};\n{statement}"
-        f"if ({present} != {name}) {{\n\terrno = EPERM;\n\treturn -1;\n}}\nreturn 0;"
+        f"int before = errno;\n{unit}_t now;\n\n"
+        f"(void){_ask(chosen, name)};\n"
+        f"if (libreplace_getfs{unit}(&now) != 0)\n\treturn -1;\n"
+        f"if (now != {name}) {{\n\terrno = EPERM;\n\treturn -1;\n}}\n"
+        "errno = before;\nreturn 0;"
     )
 
 
@@ -147,12 +207,12 @@ def _groups(chosen: Chosen, verdict: Verdict) -> str:
     """setgroups(). The kernel takes an int, so without the first test 2**32 groups would become 0 groups."""
     guard = _refusal("size > INT_MAX") + ("" if verdict.system == "linux" else _LIST_GUARD)
     if chosen.backend == "libc" and not verdict.size_t_groups:
-        return guard + f"return {chosen.symbol}((int)size, list);"
-    return guard + _plain(chosen, verdict)
+        return _guarded(guard, _kept(f"{chosen.symbol}((int)size, list)"))
+    return _guarded(guard, _plain(chosen, verdict))
 
 
 _LOOK_UP = """\
-int count = 64, room = 0, result = -1, saved;
+int count = 64, room = 0, result = -1, saved = errno;
 gid_t *list = NULL, *larger;
 
 do {
@@ -165,7 +225,8 @@ do {
 } while (getgrouplist(user, group, list, &count) < 0 && room < 1 << 24);
 result = (int)syscall(%s, (size_t)count, list);
 out:
-saved = errno;
+if (result != 0)
+	saved = errno;
 free(list);
 errno = saved;
 return result;"""
@@ -176,7 +237,7 @@ def _look_up_groups(chosen: Chosen, verdict: Verdict) -> str:
     if chosen.backend == "syscall":
         return _LOOK_UP % chosen.symbol
     if verdict.system == "darwin":
-        return f"return {chosen.symbol}(user, (int)group);"
+        return _kept(f"{chosen.symbol}(user, (int)group)")
     return _plain(chosen, verdict)
 
 

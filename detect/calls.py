@@ -182,7 +182,11 @@ def _family(x: str, t: str) -> List[Call]:
             f"Set the file system {word} ID, which the kernel uses to check file access. The kernel reports no error, "
             "so a second call verifies the result.",
             (
-                Error("EPERM", "the kernel kept another id (the thread has no privilege, or the id is not mapped)"),
+                Error(
+                    "EPERM",
+                    "the kernel kept another id (the thread has no privilege, the id is not mapped, or a filter "
+                    "refuses the call)",
+                ),
                 Error("EINVAL", "the id is -1"),
             ),
             f"setfs{x}(2); kernel/sys.c",
@@ -197,9 +201,13 @@ def _family(x: str, t: str) -> List[Call]:
         Call(
             "getfs" + x,
             ((t + " *", "fs" + x),),
-            f"Read the file system {word} ID, which the kernel uses to check file access.",
-            (),
-            f"setfs{x}(2), which returns the present id if its argument is -1",
+            f"Read the file system {word} ID, which the kernel uses to check file access. If setfs{x}(2) gives no "
+            "clear answer, for example because a seccomp filter refuses it, the owner of a new pipe gives the answer.",
+            (
+                Error("EPERM", f"a filter refuses both setfs{x}(2) and pipe2(2)"),
+                Error("EMFILE", "the process has too many open files for the pipe"),
+            ),
+            f"setfs{x}(2), which returns the present id if its argument is -1; fs/pipe.c",
             kind="getter",
             shape="ask_by_setting",
             raw=("setfs" + x, "-1"),

@@ -15,7 +15,7 @@ import sys
 from typing import Callable, Dict
 
 import report
-from bodies import body
+from bodies import HELPERS, body
 from calls import CALLS
 from headers import declarations
 from python_face import cffi_source, native_calls
@@ -48,9 +48,12 @@ def _indent(text: str) -> str:
 
 def c_module(answers: Answers) -> str:
     verdict = decide(answers)
+    code = "".join(f"\n{c.call.prototype}\n{{\n{_indent(body(c, verdict))}}}\n" for c in verdict.calls)
+    helpers = [helper for name, helper in HELPERS.items() if name + "(" in code]
     includes = {"errno.h", "grp.h", "limits.h", "stddef.h", "stdlib.h", "sys/types.h", "unistd.h"}
     includes |= {c.call.header for c in verdict.calls if c.call.header and c.backend == "libc"}
     includes |= {"sys/syscall.h" for c in verdict.calls if c.backend == "syscall"}
+    includes |= {header for helper in helpers for header in helper.headers}
     text = _box(
         verdict,
         "The uniform credential calls for this platform. libreplace/calls.h declares and explains them. "
@@ -61,9 +64,7 @@ def c_module(answers: Answers) -> str:
         text += (
             '\n#ifdef SYS_setresuid32\n#error "the plain credential calls of these headers take 16-bit ids"\n#endif\n'
         )
-    for chosen in verdict.calls:
-        text += f"\n{chosen.call.prototype}\n{{\n{_indent(body(chosen, verdict))}}}\n"
-    return text
+    return text + "".join("\n" + helper.text for helper in helpers) + code
 
 
 def calls_h(answers: Answers) -> str:

@@ -124,9 +124,9 @@ def setfsuid(fsuid: SupportsIndex, /) -> None:
         fsuid: The new file system user ID, 0 to 2**32-2.
 
     Raises:
-        OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, or
-            the id is not mapped); ``EINVAL`` if the id is -1; ``ENOSYS`` if this system has
-            no such call.
+        OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, the
+            id is not mapped, or a filter refuses the call); ``EINVAL`` if the id is -1;
+            ``ENOSYS`` if this system has no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -136,13 +136,18 @@ def setfsuid(fsuid: SupportsIndex, /) -> None:
 def getfsuid() -> int:
     """Read the file system user ID, which the kernel uses to check file access.
 
+    If setfsuid(2) gives no clear answer, for example because a seccomp filter refuses it,
+    the owner of a new pipe gives the answer.
+
     Returns:
         The file system user ID.
 
     Raises:
-        OSError: ``ENOSYS`` if this system has no such call.
+        OSError: ``EPERM`` if a filter refuses both setfsuid(2) and pipe2(2); ``EMFILE`` if
+            the process has too many open files for the pipe; ``ENOSYS`` if this system has
+            no such call.
 
-    Source: setfsuid(2), which returns the present id if its argument is -1.
+    Source: setfsuid(2), which returns the present id if its argument is -1; fs/pipe.c.
     """
 
 def setgid(gid: SupportsIndex, /) -> None:
@@ -249,9 +254,9 @@ def setfsgid(fsgid: SupportsIndex, /) -> None:
         fsgid: The new file system group ID, 0 to 2**32-2.
 
     Raises:
-        OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, or
-            the id is not mapped); ``EINVAL`` if the id is -1; ``ENOSYS`` if this system has
-            no such call.
+        OSError: ``EPERM`` if the kernel kept another id (the thread has no privilege, the
+            id is not mapped, or a filter refuses the call); ``EINVAL`` if the id is -1;
+            ``ENOSYS`` if this system has no such call.
         OverflowError: An id is out of range. 2**32-1 is out of range, too.
         TypeError: An argument is not an integer.
 
@@ -261,13 +266,18 @@ def setfsgid(fsgid: SupportsIndex, /) -> None:
 def getfsgid() -> int:
     """Read the file system group ID, which the kernel uses to check file access.
 
+    If setfsgid(2) gives no clear answer, for example because a seccomp filter refuses it,
+    the owner of a new pipe gives the answer.
+
     Returns:
         The file system group ID.
 
     Raises:
-        OSError: ``ENOSYS`` if this system has no such call.
+        OSError: ``EPERM`` if a filter refuses both setfsgid(2) and pipe2(2); ``EMFILE`` if
+            the process has too many open files for the pipe; ``ENOSYS`` if this system has
+            no such call.
 
-    Source: setfsgid(2), which returns the present id if its argument is -1.
+    Source: setfsgid(2), which returns the present id if its argument is -1; fs/pipe.c.
     """
 
 def setgroups(groups: Sequence[SupportsIndex], /) -> None:

@@ -34,6 +34,8 @@ from replace import impersonate
 
 X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
+SETFS = {"setfsuid": 122, "setfsgid": 123}
+PIPE2 = 293
 
 
 def python(script, *before, env=None):
@@ -145,6 +147,47 @@ def test_entry_is_rolled_back_if_seccomp_refuses_a_call(call, action):
         assert (caught.value.errno, caught.value.step) == (number or errno.EPERM, step)
         assert caught.value.state == "rolled back"
         assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+@X86_64
+@pytest.mark.parametrize("action", ["EPERM", "ENOSYS", "EACCES", "false 0"])
+@pytest.mark.parametrize("level", ["shielded", "effective", "real"])
+def test_level_without_setfsuid_works_if_seccomp_refuses_it(level, action, folder):
+    def body():
+        for call in SETFS:
+            install_filter(SETFS[call], 0 if action == "false 0" else getattr(errno, action))
+        assert (replace.getfsuid(), replace.getfsgid()) == (0, 0)
+        os.chmod(folder, 0o777)
+        guard = impersonate(ALICE, level=level)
+        with guard:
+            assert (replace.getfsuid(), replace.getfsgid()) == (ALICE.uid, ALICE.gid)
+            assert guard.check()
+            os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+        made = os.stat("file", dir_fd=folder)
+        assert (made.st_uid, made.st_gid) == (ALICE.uid, ALICE.gid)
+        with pytest.raises(replace.IdentityError) as caught:
+            impersonate(ALICE, level="filesystem").__enter__()
+        assert (caught.value.step, caught.value.state) == ("setting the gid", "rolled back")
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+@X86_64
+@pytest.mark.parametrize("action", ["EPERM", "ENOSYS", "EACCES"])
+def test_unknown_fs_id_is_an_error_and_not_an_id(action):
+    def body():
+        for number in (*SETFS.values(), PIPE2):
+            install_filter(number, getattr(errno, action))
+        for getter in (replace.getfsuid, replace.getfsgid):
+            with pytest.raises(OSError, match="denied|permitted"):
+                getter()
+        with pytest.raises(replace.IdentityError) as caught:
+            impersonate(ALICE).__enter__()
+        assert (caught.value.step, caught.value.state) == ("reading the ids", "unchanged")
+        assert (replace.getresuid(), replace.getresgid(), replace.getgroups()) == ROOT_IDS[:3]
 
     as_root(body)
 

@@ -189,6 +189,14 @@ def test_enter_and_leave_make_only_the_tested_system_calls(faults, tmp_path):
     ]  # fmt: skip
 
 
+def test_fs_ids_are_right_under_a_filter(faults):
+    """tests/c/filter.c refuses setfsuid(2) and setfsgid(2) in every possible way."""
+    out = run(faults.parent / "filter", cwd="/")
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "skip" not in out.stdout
+    assert out.stdout.count("ok ") > 50
+
+
 SCRIPT = """
 import replace
 alice = replace.Identity(80001, 80011)

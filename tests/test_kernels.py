@@ -46,8 +46,10 @@ class Machine:
         text = (GOLDEN / platform / "replace_calls.c").read_text()
         name = f"libreplace_setres{kind}"
         (body,) = re.findall(rf"^int {name}\(.*?^}}\n", text, re.S | re.M)
+        helpers = "".join(re.findall(r"^static int \w+\(.*?^}\n", text, re.S | re.M))
         prelude, caller = PRELUDE.rsplit("\nint call", 1)
-        source = prelude.replace("EUID", "1" if kind == "uid" else "2") + "\n" + body + ("\nint call" + caller) % name
+        prelude = prelude.replace("EUID", "1" if kind == "uid" else "2") + "\n" + helpers
+        source = prelude + body + ("\nint call" + caller) % name
         (folder / "body.c").write_text(source)
         library = folder / f"{platform}-{kind}.so"
         compiler = tool("cc", "compiles the emulation")
@@ -114,7 +116,7 @@ def test_setresuid_of_freebsd_equals_that_of_linux():
         for args in arguments(3):
             assert FreeBSD.setres(state, state.e == 0, *args) == Linux.setres(state, state.e == 0, *args)
     text = (GOLDEN / "freebsd-x86_64" / "replace_calls.c").read_text()
-    assert "return setresuid(ruid, euid, suid);" in text
+    assert "return keep_errno(before, setresuid(ruid, euid, suid));" in text
 
 
 def test_kernel_models_differ_as_documented():

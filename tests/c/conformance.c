@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Checks the errors of the calls, for `meson test`. As root it also checks whether a call changes
- * one thread or the process. Without root it runs the other checks, so it never exits with 77
- * (skip).
+ * Checks the errors of the calls, and that success keeps errno, for `meson test`. As root it also
+ * checks whether a call changes one thread or the process. Without root it runs the other checks,
+ * so it never exits with 77 (skip).
  */
 #include <errno.h>
 #include <limits.h>
@@ -70,6 +70,80 @@ static void wide_ids(void)
 	MUST(waitpid(child, &status, 0) == child && status == 0);
 }
 
+/* The call succeeds and keeps errno, or this system has no such call. */
+static void keeps_errno(int place, int result)
+{
+	if (result == -1 && errno == ENOSYS) {
+		errno = EDOM;
+		return;
+	}
+	if (result >= 0 && errno == EDOM)
+		return;
+	fprintf(stderr, "%s:%d: result %d, errno %d\n", __FILE__, place, result, errno);
+	exit(1);
+}
+#define KEEPS_ERRNO(call) keeps_errno(__LINE__, call)
+
+static void *wait_for_the_end(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+/* All calls, in a process with two threads: a libc that changes both waits for the other one. */
+static void successful_calls_keep_errno(void)
+{
+	static LIBREPLACE_GUARD(held, 64);
+	static const gid_t groups[] = {80011};
+	const struct libreplace_identity user = {80001, 80011, 1, groups};
+	uid_t u, r, e, s, own = geteuid();
+	gid_t g, rg, eg, sg, group = getegid(), list[64];
+	int status = 1, root = own == 0, faked = getenv("UID_WRAPPER") != NULL;
+	pthread_t other;
+	pid_t child = fork();
+
+	if (child != 0) {
+		MUST(waitpid(child, &status, 0) == child && status == 0);
+		return;
+	}
+	MUST(pthread_create(&other, NULL, wait_for_the_end, NULL) == 0);
+	errno = EDOM;
+	KEEPS_ERRNO(libreplace_getresuid(&r, &e, &s));
+	KEEPS_ERRNO(libreplace_getresgid(&rg, &eg, &sg));
+	KEEPS_ERRNO(libreplace_getgroups(0, NULL));
+	KEEPS_ERRNO(libreplace_getfsuid(&u));
+	KEEPS_ERRNO(libreplace_getfsgid(&g));
+	if (!faked) {
+		KEEPS_ERRNO(libreplace_setfsgid(group));
+		KEEPS_ERRNO(libreplace_setfsuid(own));
+	}
+	KEEPS_ERRNO(libreplace_setegid(group));
+	KEEPS_ERRNO(libreplace_seteuid(own));
+	KEEPS_ERRNO(libreplace_setregid((gid_t)-1, group));
+	KEEPS_ERRNO(libreplace_setreuid((uid_t)-1, own));
+	KEEPS_ERRNO(libreplace_setresgid((gid_t)-1, group, (gid_t)-1));
+	KEEPS_ERRNO(libreplace_setresuid((uid_t)-1, own, (uid_t)-1));
+	if (root) {
+		KEEPS_ERRNO(libreplace_initgroups("libreplace-nobody", 80005));
+		KEEPS_ERRNO(libreplace_initgroups("root", 80005));
+		KEEPS_ERRNO(libreplace_setgroups(1, groups));
+		KEEPS_ERRNO(libreplace_getgroups(64, list));
+	}
+	if (root && LIBREPLACE_THREAD_SCOPE && !faked) {
+		held.guard.room = 64;
+		KEEPS_ERRNO(libreplace_enter(&held.guard, &user, LIBREPLACE_LEVEL_SHIELDED));
+		KEEPS_ERRNO(libreplace_check(&held.guard));
+		KEEPS_ERRNO(libreplace_leave(&held.guard));
+		KEEPS_ERRNO(libreplace_drop_begin());
+		libreplace_drop_end();
+		KEEPS_ERRNO(libreplace_drop_capabilities());
+	}
+	KEEPS_ERRNO(libreplace_setgid(group));
+	KEEPS_ERRNO(libreplace_setuid(own));
+	exit(0);
+}
+
 static void refused(int result)
 {
 	MUST(result == -1 && errno == EINVAL);
@@ -92,6 +166,7 @@ int main(void)
 #endif
 	MUST(libreplace_getresuid(&r, &e, &s) == 0 && r == getuid() && e == geteuid());
 	MUST(libreplace_getgroups(0, NULL) == getgroups(0, NULL));
+	successful_calls_keep_errno();
 	if (geteuid() != 0)
 		return 0;
 	/* uid_wrapper changes no owners of files, and accepts -1 in a list */

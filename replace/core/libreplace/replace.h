@@ -5,7 +5,7 @@
  * The calls for process credentials. Each call has the same signature, the same checks of its
  * arguments and the same errors on every platform. If LIBREPLACE_THREAD_SCOPE is 1 (the default on
  * Linux with glibc), each setter changes only the calling thread. The functions of POSIX with
- * similar names change the whole process.
+ * similar names change the whole process. A call that succeeds keeps errno.
  *
  * The build writes the declarations into calls.h from detect/calls.py. Every name that these
  * headers define begins with libreplace_ or LIBREPLACE_. If your code needs Samba's names, include

@@ -19,37 +19,58 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 
+/*
+ * Return libc's result. If libc's function succeeded, restore errno, which the function may have changed.
+ * Source: POSIX.1-2024 errno.
+ */
+static int keep_errno(int before, int result)
+{
+	if (result >= 0)
+		errno = before;
+	return result;
+}
+
 int libreplace_setuid(uid_t uid)
 {
+	int before = errno;
+
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setuid(uid);
+	return keep_errno(before, setuid(uid));
 }
 
 int libreplace_seteuid(uid_t euid)
 {
+	int before = errno;
+
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return seteuid(euid);
+	return keep_errno(before, seteuid(euid));
 }
 
 int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
-	return setreuid(ruid, euid);
+	int before = errno;
+
+	return keep_errno(before, setreuid(ruid, euid));
 }
 
 int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
-	return setresuid(ruid, euid, suid);
+	int before = errno;
+
+	return keep_errno(before, setresuid(ruid, euid, suid));
 }
 
 int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
-	return getresuid(ruid, euid, suid);
+	int before = errno;
+
+	return keep_errno(before, getresuid(ruid, euid, suid));
 }
 
 int libreplace_setfsuid(uid_t fsuid)
@@ -68,35 +89,45 @@ int libreplace_getfsuid(uid_t *fsuid)
 
 int libreplace_setgid(gid_t gid)
 {
+	int before = errno;
+
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setgid(gid);
+	return keep_errno(before, setgid(gid));
 }
 
 int libreplace_setegid(gid_t egid)
 {
+	int before = errno;
+
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setegid(egid);
+	return keep_errno(before, setegid(egid));
 }
 
 int libreplace_setregid(gid_t rgid, gid_t egid)
 {
-	return setregid(rgid, egid);
+	int before = errno;
+
+	return keep_errno(before, setregid(rgid, egid));
 }
 
 int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
-	return setresgid(rgid, egid, sgid);
+	int before = errno;
+
+	return keep_errno(before, setresgid(rgid, egid, sgid));
 }
 
 int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
-	return getresgid(rgid, egid, sgid);
+	int before = errno;
+
+	return keep_errno(before, getresgid(rgid, egid, sgid));
 }
 
 int libreplace_setfsgid(gid_t fsgid)
@@ -115,6 +146,8 @@ int libreplace_getfsgid(gid_t *fsgid)
 
 int libreplace_setgroups(size_t size, const gid_t *list)
 {
+	int before = errno;
+
 	if (size > INT_MAX) {
 		errno = EINVAL;
 		return -1;
@@ -125,19 +158,23 @@ int libreplace_setgroups(size_t size, const gid_t *list)
 			return -1;
 		}
 	}
-	return setgroups((int)size, list);
+	return keep_errno(before, setgroups((int)size, list));
 }
 
 int libreplace_initgroups(const char *user, gid_t group)
 {
+	int before = errno;
+
 	if (group == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return initgroups(user, group);
+	return keep_errno(before, initgroups(user, group));
 }
 
 int libreplace_getgroups(int size, gid_t *list)
 {
-	return getgroups(size, list);
+	int before = errno;
+
+	return keep_errno(before, getgroups(size, list));
 }

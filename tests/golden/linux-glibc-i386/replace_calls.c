@@ -11,14 +11,45 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 #include <libreplace/replace.h>
+
+/*
+ * Return libc's result. If libc's function succeeded, restore errno, which the function may have changed.
+ * Source: POSIX.1-2024 errno.
+ */
+static int keep_errno(int before, int result)
+{
+	if (result >= 0)
+		errno = before;
+	return result;
+}
+
+/*
+ * The owner of a new pipe has the file system ids of the calling thread. This function gets them.
+ * Source: get_pipe_inode() in fs/pipe.c.
+ */
+static int stat_new_pipe(struct stat *made)
+{
+	int ends[2] = {-1, -1}, error = 0;
+
+	if (pipe2(ends, O_CLOEXEC) != 0 || fstat(ends[0], made) != 0)
+		error = errno == ENOSYS ? EPERM : errno; /* ENOSYS means that a system has no fs ids */
+	for (int i = 0; i < 2; i++)
+		if (ends[i] >= 0)
+			syscall(SYS_close, ends[i]); /* close() is a cancellation point */
+	if (error != 0)
+		errno = error;
+	return error == 0 ? 0 : -1;
+}
 
 int libreplace_setuid(uid_t uid)
 {
@@ -50,33 +81,45 @@ int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 
 int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
-	return getresuid(ruid, euid, suid);
+	int before = errno;
+
+	return keep_errno(before, getresuid(ruid, euid, suid));
 }
 
 int libreplace_setfsuid(uid_t fsuid)
 {
-	long now;
+	int before = errno;
+	uid_t now;
 
 	if (fsuid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	syscall(SYS_setfsuid32, fsuid);
-	now = syscall(SYS_setfsuid32, (uid_t)-1);
-	/* a 32-bit syscall() returns the highest 4095 ids as errors */
-	if ((now == -1 ? (uid_t)-errno : (uid_t)now) != fsuid) {
+	(void)syscall(SYS_setfsuid32, fsuid);
+	if (libreplace_getfsuid(&now) != 0)
+		return -1;
+	if (now != fsuid) {
 		errno = EPERM;
 		return -1;
 	}
+	errno = before;
 	return 0;
 }
 
 int libreplace_getfsuid(uid_t *fsuid)
 {
-	long now = syscall(SYS_setfsuid32, (uid_t)-1);
+	int before = errno;
+	uid_t now = (uid_t)syscall(SYS_setfsuid32, (uid_t)-1);
+	struct stat made;
 
-	/* a 32-bit syscall() returns the highest 4095 ids as errors */
-	*fsuid = (now == -1 ? (uid_t)-errno : (uid_t)now);
+	/* is this an error, or the result of a filter that does not make the call? */
+	if (now >= (uid_t)-4095 || (now == 0 && geteuid() != 0)) {
+		if (stat_new_pipe(&made) != 0)
+			return -1;
+		now = made.st_uid;
+	}
+	*fsuid = now;
+	errno = before;
 	return 0;
 }
 
@@ -110,33 +153,45 @@ int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 
 int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
-	return getresgid(rgid, egid, sgid);
+	int before = errno;
+
+	return keep_errno(before, getresgid(rgid, egid, sgid));
 }
 
 int libreplace_setfsgid(gid_t fsgid)
 {
-	long now;
+	int before = errno;
+	gid_t now;
 
 	if (fsgid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	syscall(SYS_setfsgid32, fsgid);
-	now = syscall(SYS_setfsgid32, (gid_t)-1);
-	/* a 32-bit syscall() returns the highest 4095 ids as errors */
-	if ((now == -1 ? (gid_t)-errno : (gid_t)now) != fsgid) {
+	(void)syscall(SYS_setfsgid32, fsgid);
+	if (libreplace_getfsgid(&now) != 0)
+		return -1;
+	if (now != fsgid) {
 		errno = EPERM;
 		return -1;
 	}
+	errno = before;
 	return 0;
 }
 
 int libreplace_getfsgid(gid_t *fsgid)
 {
-	long now = syscall(SYS_setfsgid32, (gid_t)-1);
+	int before = errno;
+	gid_t now = (gid_t)syscall(SYS_setfsgid32, (gid_t)-1);
+	struct stat made;
 
-	/* a 32-bit syscall() returns the highest 4095 ids as errors */
-	*fsgid = (now == -1 ? (gid_t)-errno : (gid_t)now);
+	/* is this an error, or the result of a filter that does not make the call? */
+	if (now >= (gid_t)-4095 || (now == 0 && getegid() != 0)) {
+		if (stat_new_pipe(&made) != 0)
+			return -1;
+		now = made.st_gid;
+	}
+	*fsgid = now;
+	errno = before;
 	return 0;
 }
 
@@ -151,7 +206,7 @@ int libreplace_setgroups(size_t size, const gid_t *list)
 
 int libreplace_initgroups(const char *user, gid_t group)
 {
-	int count = 64, room = 0, result = -1, saved;
+	int count = 64, room = 0, result = -1, saved = errno;
 	gid_t *list = NULL, *larger;
 
 	if (group == (gid_t)-1) {
@@ -168,7 +223,8 @@ int libreplace_initgroups(const char *user, gid_t group)
 	} while (getgrouplist(user, group, list, &count) < 0 && room < 1 << 24);
 	result = (int)syscall(SYS_setgroups32, (size_t)count, list);
 out:
-	saved = errno;
+	if (result != 0)
+		saved = errno;
 	free(list);
 	errno = saved;
 	return result;
@@ -176,5 +232,7 @@ out:
 
 int libreplace_getgroups(int size, gid_t *list)
 {
-	return getgroups(size, list);
+	int before = errno;
+
+	return keep_errno(before, getgroups(size, list));
 }

@@ -92,8 +92,8 @@ int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
  *
  * Set the file system user ID, which the kernel uses to check file access. The kernel reports no
  * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
- * no privilege, or the id is not mapped). EINVAL: the id is -1. ENOSYS: this system has no such
- * call.
+ * no privilege, the id is not mapped, or a filter refuses the call). EINVAL: the id is -1. ENOSYS:
+ * this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsuid(2); kernel/sys.c.
@@ -103,11 +103,13 @@ int libreplace_setfsuid(uid_t fsuid);
 /**
  * libreplace_getfsuid() - syscall, SYS_setfsuid; scope: thread
  *
- * Read the file system user ID, which the kernel uses to check file access. ENOSYS: this system
- * has no such call.
+ * Read the file system user ID, which the kernel uses to check file access. If setfsuid(2) gives
+ * no clear answer, for example because a seccomp filter refuses it, the owner of a new pipe gives
+ * the answer. EPERM: a filter refuses both setfsuid(2) and pipe2(2). EMFILE: the process has too
+ * many open files for the pipe. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
- * Source: setfsuid(2), which returns the present id if its argument is -1.
+ * Source: setfsuid(2), which returns the present id if its argument is -1; fs/pipe.c.
  */
 int libreplace_getfsuid(uid_t *fsuid);
 
@@ -180,8 +182,8 @@ int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
  *
  * Set the file system group ID, which the kernel uses to check file access. The kernel reports no
  * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
- * no privilege, or the id is not mapped). EINVAL: the id is -1. ENOSYS: this system has no such
- * call.
+ * no privilege, the id is not mapped, or a filter refuses the call). EINVAL: the id is -1. ENOSYS:
+ * this system has no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: setfsgid(2); kernel/sys.c.
@@ -191,11 +193,13 @@ int libreplace_setfsgid(gid_t fsgid);
 /**
  * libreplace_getfsgid() - syscall, SYS_setfsgid; scope: thread
  *
- * Read the file system group ID, which the kernel uses to check file access. ENOSYS: this system
- * has no such call.
+ * Read the file system group ID, which the kernel uses to check file access. If setfsgid(2) gives
+ * no clear answer, for example because a seccomp filter refuses it, the owner of a new pipe gives
+ * the answer. EPERM: a filter refuses both setfsgid(2) and pipe2(2). EMFILE: the process has too
+ * many open files for the pipe. ENOSYS: this system has no such call.
  *
  * Return: 0, or -1 with errno set.
- * Source: setfsgid(2), which returns the present id if its argument is -1.
+ * Source: setfsgid(2), which returns the present id if its argument is -1; fs/pipe.c.
  */
 int libreplace_getfsgid(gid_t *fsgid);
 

@@ -11,140 +11,232 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 #include <libreplace/replace.h>
 
+/*
+ * Return libc's result. If libc's function succeeded, restore errno, which the function may have changed.
+ * Source: POSIX.1-2024 errno.
+ */
+static int keep_errno(int before, int result)
+{
+	if (result >= 0)
+		errno = before;
+	return result;
+}
+
+/*
+ * The owner of a new pipe has the file system ids of the calling thread. This function gets them.
+ * Source: get_pipe_inode() in fs/pipe.c.
+ */
+static int stat_new_pipe(struct stat *made)
+{
+	int ends[2] = {-1, -1}, error = 0;
+
+	if (pipe2(ends, O_CLOEXEC) != 0 || fstat(ends[0], made) != 0)
+		error = errno == ENOSYS ? EPERM : errno; /* ENOSYS means that a system has no fs ids */
+	for (int i = 0; i < 2; i++)
+		if (ends[i] >= 0)
+			syscall(SYS_close, ends[i]); /* close() is a cancellation point */
+	if (error != 0)
+		errno = error;
+	return error == 0 ? 0 : -1;
+}
+
 int libreplace_setuid(uid_t uid)
 {
+	int before = errno;
+
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setuid(uid);
+	return keep_errno(before, setuid(uid));
 }
 
 int libreplace_seteuid(uid_t euid)
 {
+	int before = errno;
+
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return seteuid(euid);
+	return keep_errno(before, seteuid(euid));
 }
 
 int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
-	return setreuid(ruid, euid);
+	int before = errno;
+
+	return keep_errno(before, setreuid(ruid, euid));
 }
 
 int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
-	return setresuid(ruid, euid, suid);
+	int before = errno;
+
+	return keep_errno(before, setresuid(ruid, euid, suid));
 }
 
 int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
-	return getresuid(ruid, euid, suid);
+	int before = errno;
+
+	return keep_errno(before, getresuid(ruid, euid, suid));
 }
 
 int libreplace_setfsuid(uid_t fsuid)
 {
+	int before = errno;
+	uid_t now;
+
 	if (fsuid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
 	(void)setfsuid(fsuid);
-	if ((uid_t)setfsuid((uid_t)-1) != fsuid) {
+	if (libreplace_getfsuid(&now) != 0)
+		return -1;
+	if (now != fsuid) {
 		errno = EPERM;
 		return -1;
 	}
+	errno = before;
 	return 0;
 }
 
 int libreplace_getfsuid(uid_t *fsuid)
 {
-	*fsuid = (uid_t)setfsuid((uid_t)-1);
+	int before = errno;
+	uid_t now = (uid_t)setfsuid((uid_t)-1);
+	struct stat made;
+
+	/* is this an error, or the result of a filter that does not make the call? */
+	if (now >= (uid_t)-4095 || (now == 0 && geteuid() != 0)) {
+		if (stat_new_pipe(&made) != 0)
+			return -1;
+		now = made.st_uid;
+	}
+	*fsuid = now;
+	errno = before;
 	return 0;
 }
 
 int libreplace_setgid(gid_t gid)
 {
+	int before = errno;
+
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setgid(gid);
+	return keep_errno(before, setgid(gid));
 }
 
 int libreplace_setegid(gid_t egid)
 {
+	int before = errno;
+
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setegid(egid);
+	return keep_errno(before, setegid(egid));
 }
 
 int libreplace_setregid(gid_t rgid, gid_t egid)
 {
-	return setregid(rgid, egid);
+	int before = errno;
+
+	return keep_errno(before, setregid(rgid, egid));
 }
 
 int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
-	return setresgid(rgid, egid, sgid);
+	int before = errno;
+
+	return keep_errno(before, setresgid(rgid, egid, sgid));
 }
 
 int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
-	return getresgid(rgid, egid, sgid);
+	int before = errno;
+
+	return keep_errno(before, getresgid(rgid, egid, sgid));
 }
 
 int libreplace_setfsgid(gid_t fsgid)
 {
+	int before = errno;
+	gid_t now;
+
 	if (fsgid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
 	(void)setfsgid(fsgid);
-	if ((gid_t)setfsgid((gid_t)-1) != fsgid) {
+	if (libreplace_getfsgid(&now) != 0)
+		return -1;
+	if (now != fsgid) {
 		errno = EPERM;
 		return -1;
 	}
+	errno = before;
 	return 0;
 }
 
 int libreplace_getfsgid(gid_t *fsgid)
 {
-	*fsgid = (gid_t)setfsgid((gid_t)-1);
+	int before = errno;
+	gid_t now = (gid_t)setfsgid((gid_t)-1);
+	struct stat made;
+
+	/* is this an error, or the result of a filter that does not make the call? */
+	if (now >= (gid_t)-4095 || (now == 0 && getegid() != 0)) {
+		if (stat_new_pipe(&made) != 0)
+			return -1;
+		now = made.st_gid;
+	}
+	*fsgid = now;
+	errno = before;
 	return 0;
 }
 
 int libreplace_setgroups(size_t size, const gid_t *list)
 {
+	int before = errno;
+
 	if (size > INT_MAX) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setgroups(size, list);
+	return keep_errno(before, setgroups(size, list));
 }
 
 int libreplace_initgroups(const char *user, gid_t group)
 {
+	int before = errno;
+
 	if (group == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return initgroups(user, group);
+	return keep_errno(before, initgroups(user, group));
 }
 
 int libreplace_getgroups(int size, gid_t *list)
 {
-	return getgroups(size, list);
+	int before = errno;
+
+	return keep_errno(before, getgroups(size, list));
 }

@@ -19,38 +19,57 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 
+/*
+ * Return libc's result. If libc's function succeeded, restore errno, which the function may have changed.
+ * Source: POSIX.1-2024 errno.
+ */
+static int keep_errno(int before, int result)
+{
+	if (result >= 0)
+		errno = before;
+	return result;
+}
+
 int libreplace_setuid(uid_t uid)
 {
+	int before = errno;
+
 	if (uid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setuid(uid);
+	return keep_errno(before, setuid(uid));
 }
 
 int libreplace_seteuid(uid_t euid)
 {
+	int before = errno;
+
 	if (euid == (uid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return seteuid(euid);
+	return keep_errno(before, seteuid(euid));
 }
 
 int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
-	return setreuid(ruid, euid);
+	int before = errno;
+
+	return keep_errno(before, setreuid(ruid, euid));
 }
 
 int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
+	int before = errno;
+
 	/* NetBSD has no setresuid(); this emulates only the cases that its calls cover exactly */
 	if (ruid == (uid_t)-1 && euid == (uid_t)-1 && suid == (uid_t)-1)
 		return 0;
 	if (ruid == (uid_t)-1 && suid == (uid_t)-1)
-		return setreuid((uid_t)-1, euid);
+		return keep_errno(before, setreuid((uid_t)-1, euid));
 	if (ruid == euid && euid == suid && (geteuid() == 0 || ruid == getuid()))
-		return setuid(ruid);
+		return keep_errno(before, setuid(ruid));
 	errno = ENOSYS;
 	return -1;
 }
@@ -80,36 +99,44 @@ int libreplace_getfsuid(uid_t *fsuid)
 
 int libreplace_setgid(gid_t gid)
 {
+	int before = errno;
+
 	if (gid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setgid(gid);
+	return keep_errno(before, setgid(gid));
 }
 
 int libreplace_setegid(gid_t egid)
 {
+	int before = errno;
+
 	if (egid == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return setegid(egid);
+	return keep_errno(before, setegid(egid));
 }
 
 int libreplace_setregid(gid_t rgid, gid_t egid)
 {
-	return setregid(rgid, egid);
+	int before = errno;
+
+	return keep_errno(before, setregid(rgid, egid));
 }
 
 int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
+	int before = errno;
+
 	/* NetBSD has no setresgid(); this emulates only the cases that its calls cover exactly */
 	if (rgid == (gid_t)-1 && egid == (gid_t)-1 && sgid == (gid_t)-1)
 		return 0;
 	if (rgid == (gid_t)-1 && sgid == (gid_t)-1)
-		return setregid((gid_t)-1, egid);
+		return keep_errno(before, setregid((gid_t)-1, egid));
 	if (rgid == egid && egid == sgid && (geteuid() == 0 || rgid == getgid()))
-		return setgid(rgid);
+		return keep_errno(before, setgid(rgid));
 	errno = ENOSYS;
 	return -1;
 }
@@ -139,6 +166,8 @@ int libreplace_getfsgid(gid_t *fsgid)
 
 int libreplace_setgroups(size_t size, const gid_t *list)
 {
+	int before = errno;
+
 	if (size > INT_MAX) {
 		errno = EINVAL;
 		return -1;
@@ -149,19 +178,23 @@ int libreplace_setgroups(size_t size, const gid_t *list)
 			return -1;
 		}
 	}
-	return setgroups((int)size, list);
+	return keep_errno(before, setgroups((int)size, list));
 }
 
 int libreplace_initgroups(const char *user, gid_t group)
 {
+	int before = errno;
+
 	if (group == (gid_t)-1) {
 		errno = EINVAL;
 		return -1;
 	}
-	return initgroups(user, group);
+	return keep_errno(before, initgroups(user, group));
 }
 
 int libreplace_getgroups(int size, gid_t *list)
 {
-	return getgroups(size, list);
+	int before = errno;
+
+	return keep_errno(before, getgroups(size, list));
 }

@@ -1,0 +1,270 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The file system ids under a seccomp filter that refuses setfsuid(2) and setfsgid(2), and the ids
+ * that look like errors. Each case compares with /proc. An emulator (qemu-user) has no filters; the
+ * cases with a filter then print "skip".
+ */
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include "cases.h"
+
+#ifdef SYS_setfsuid32
+static const unsigned setters[] = {SYS_setfsuid, SYS_setfsgid, SYS_setfsuid32, SYS_setfsgid32};
+#else
+static const unsigned setters[] = {SYS_setfsuid, SYS_setfsgid};
+#endif
+
+enum { ANY_USER = 80005, ANY_GROUP = 80006 };
+
+/* The errno that the filter gives. With 0, a call returns 0 without being made. */
+static int refusal;
+
+/* Instructions of struct sock_filter, without the kernel's headers, which musl-gcc lacks */
+struct instruction {
+	uint16_t code;
+	uint8_t if_true, if_false;
+	uint32_t value;
+};
+enum { LOAD = 0x20, JUMP_IF_EQUAL = 0x15, RETURN = 0x06 };
+#define ALLOW 0x7fff0000U
+#define ERRNO 0x00050000U
+
+static void refuse_call(unsigned number)
+{
+	struct instruction code[] = {{LOAD, 0, 0, 0},
+	                             {JUMP_IF_EQUAL, 0, 1, number},
+	                             {RETURN, 0, 0, ERRNO | (unsigned)refusal},
+	                             {RETURN, 0, 0, ALLOW}};
+	struct {
+		unsigned short size;
+		struct instruction *code;
+	} program = {sizeof code / sizeof *code, code};
+
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	if (prctl(22, 2, &program, 0, 0) != 0) { /* PR_SET_SECCOMP, SECCOMP_MODE_FILTER */
+		MUST(errno == EINVAL || errno == ENOSYS);
+		printf("skip ");
+		exit(0);
+	}
+}
+
+static void refuse_setters(void)
+{
+	for (size_t i = 0; i < sizeof setters / sizeof *setters; i++)
+		refuse_call(setters[i]);
+}
+
+/* An id of the calling thread: the fourth one in a line of /proc/thread-self/status */
+static unsigned shown(const char *name)
+{
+	char line[256];
+	unsigned id = 0;
+	FILE *status = fopen("/proc/thread-self/status", "r");
+
+	MUST(status != NULL);
+	while (fgets(line, sizeof line, status) != NULL)
+		if (strncmp(line, name, 4) == 0)
+			MUST(sscanf(line + 4, "%*u %*u %*u %u", &id) == 1);
+	fclose(status);
+	return id;
+}
+
+/* The getters tell the truth and keep errno. */
+static void expect_fs_ids(uid_t uid, gid_t gid)
+{
+	uid_t user = 77;
+	gid_t group = 77;
+
+	MUST(shown("Uid:") == uid && shown("Gid:") == gid);
+	errno = EDOM;
+	MUST(libreplace_getfsuid(&user) == 0 && user == uid && errno == EDOM);
+	MUST(libreplace_getfsgid(&group) == 0 && group == gid && errno == EDOM);
+}
+
+static void set_fs_ids(uid_t uid, gid_t gid)
+{
+	errno = EDOM;
+	MUST(libreplace_setfsgid(gid) == 0 && libreplace_setfsuid(uid) == 0 && errno == EDOM);
+	expect_fs_ids(uid, gid);
+}
+
+static void highest_ids_are_not_errors(void)
+{
+	for (unsigned i = 0; i < 4200; i += i < 4 ? 1 : 163)
+		set_fs_ids((uid_t)-2 - i, (gid_t)-3 - i);
+	set_fs_ids((uid_t)-4095, (gid_t)-4096);
+	set_fs_ids((uid_t)-4096, (gid_t)-4095);
+}
+
+static void highest_ids_are_read_under_a_filter(void)
+{
+	set_fs_ids((uid_t)-38, (gid_t)-1 - EPERM);
+	refuse_setters();
+	if (refusal != 0) /* a faked 0 is doubtful only if the effective id is another */
+		expect_fs_ids((uid_t)-38, (gid_t)-1 - EPERM);
+}
+
+static void effective_ids_are_read_under_a_filter(void)
+{
+	refuse_setters();
+	expect_fs_ids(0, 0);
+	MUST(libreplace_setresgid((gid_t)-1, STAFF, (gid_t)-1) == 0);
+	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
+	expect_fs_ids(ALICE, STAFF);
+}
+
+static void other_ids_are_read_under_a_filter(void)
+{
+	set_fs_ids(ANY_USER, ANY_GROUP);
+	refuse_setters();
+	if (refusal != 0)
+		expect_fs_ids(ANY_USER, ANY_GROUP);
+}
+
+static void id_0_is_read_under_a_filter(void)
+{
+	MUST(libreplace_setresgid((gid_t)-1, STAFF, (gid_t)-1) == 0);
+	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
+	set_fs_ids(0, 0);
+	refuse_setters();
+	expect_fs_ids(0, 0);
+}
+
+static void refused_setters_fail(void)
+{
+	refuse_setters();
+	MUST(libreplace_setfsuid(ANY_USER) == -1 && errno == EPERM);
+	MUST(libreplace_setfsgid(ANY_GROUP) == -1 && errno == EPERM);
+	set_fs_ids(0, 0);
+}
+
+/* Nothing shows the ids: an error, no id. ENOSYS would say that the system has no fs ids. */
+static void getters_fail_without_an_answer(void)
+{
+	uid_t user = 77;
+	gid_t group = 77;
+
+	MUST(libreplace_setresgid((gid_t)-1, STAFF, (gid_t)-1) == 0);
+	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
+	MUST(libreplace_setresuid((uid_t)-1, 0, (uid_t)-1) == 0);
+	MUST(libreplace_setfsuid(ALICE) == 0);
+	refuse_setters();
+	refuse_call(SYS_pipe2);
+#ifdef SYS_pipe /* musl's pipe2() falls back to it */
+	refuse_call(SYS_pipe);
+#endif
+	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
+	MUST(libreplace_getfsuid(&user) == -1 && user == 77 && errno != 0 && errno != ENOSYS);
+	MUST(libreplace_getfsgid(&group) == -1 && group == 77 && errno != 0 && errno != ENOSYS);
+	MUST(libreplace_setfsuid(ANY_USER) == -1 && libreplace_setfsgid(ANY_GROUP) == -1);
+	if (LIBREPLACE_THREAD_SCOPE) {
+		entry held;
+
+		MUST(libreplace_enter(fresh(&held), &bob, LIBREPLACE_LEVEL_SHIELDED) == -1);
+		MUST(held.guard.step == LIBREPLACE_STEP_READ && held.guard.changes == 0);
+		MUST(held.guard.state == LIBREPLACE_STATE_IDLE && !libreplace_tainted());
+	}
+}
+
+static void enter(entry *place, const struct libreplace_identity *user, int level)
+{
+	MUST(libreplace_enter(fresh(place), user, level) == 0);
+	MUST(libreplace_check(&place->guard) == 0);
+	expect_fs_ids(user->uid, user->gid);
+}
+
+static void leave(entry *place)
+{
+	MUST(libreplace_leave(&place->guard) == 0 && !libreplace_tainted());
+	MUST(place->guard.state == LIBREPLACE_STATE_LEFT);
+}
+
+static void other_levels_work_under_a_filter(void)
+{
+	entry outer, inner;
+
+	refuse_setters();
+	for (int level = LIBREPLACE_LEVEL_EFFECTIVE; level < LIBREPLACE_LEVEL_FILESYSTEM; level++) {
+		enter(&outer, &alice, level);
+		enter(&inner, &bob, level);
+		leave(&inner);
+		MUST(libreplace_check(&outer.guard) == 0);
+		expect_fs_ids(ALICE, STAFF);
+		leave(&outer);
+		expect_ids(0, 0, 0, 0, 0, 0);
+		expect_fs_ids(0, 0);
+	}
+}
+
+static void level_filesystem_is_rolled_back_under_a_filter(void)
+{
+	entry held;
+
+	refuse_setters();
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_FILESYSTEM) == -1);
+	MUST(held.guard.state == LIBREPLACE_STATE_ROLLED_BACK && !libreplace_tainted());
+	MUST(held.guard.step == LIBREPLACE_STEP_GID && held.guard.error == EPERM);
+	expect_ids(0, 0, 0, 0, 0, 0);
+	expect_fs_ids(0, 0);
+}
+
+static void filter_that_comes_later_does_not_matter(void)
+{
+	entry held;
+
+	enter(&held, &alice, LIBREPLACE_LEVEL_SHIELDED);
+	MUST(libreplace_leave(&held.guard) == 0);
+	enter(&held, &alice, LIBREPLACE_LEVEL_EFFECTIVE);
+	refuse_setters();
+	MUST(libreplace_check(&held.guard) == 0);
+	leave(&held);
+	expect_fs_ids(0, 0);
+}
+
+static void forked_child_is_the_user_under_a_filter(void)
+{
+	entry held;
+	int status = 1;
+	pid_t child;
+
+	refuse_setters();
+	enter(&held, &alice, LIBREPLACE_LEVEL_SHIELDED);
+	child = fork();
+	if (child == 0) {
+		expect_ids(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
+		exit(0);
+	}
+	MUST(waitpid(child, &status, 0) == child && status == 0);
+	leave(&held);
+}
+
+int main(void)
+{
+	static const int errors[] = {EPERM, EACCES, ENOSYS, 4095, 0};
+	int failed = 0;
+
+	if (geteuid() != 0)
+		return 77;
+	RUN(highest_ids_are_not_errors);
+	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+		refusal = errors[i];
+		printf("# the filter gives errno %d\n", refusal);
+		fflush(stdout);
+		RUN(highest_ids_are_read_under_a_filter);
+		RUN(effective_ids_are_read_under_a_filter);
+		RUN(other_ids_are_read_under_a_filter);
+		RUN(id_0_is_read_under_a_filter);
+		RUN(refused_setters_fail);
+		RUN(getters_fail_without_an_answer);
+		if (!LIBREPLACE_THREAD_SCOPE)
+			continue;
+		RUN(other_levels_work_under_a_filter);
+		RUN(level_filesystem_is_rolled_back_under_a_filter);
+		RUN(filter_that_comes_later_does_not_matter);
+		RUN(forked_child_is_the_user_under_a_filter);
+	}
+	return failed != 0;
+}
