@@ -59,6 +59,7 @@ class Call(NamedTuple):
     emulation: str = ""  # its name in bodies.EMULATIONS, where libc lacks the call
     types_vary: bool = False  # libcs declare it with different types, for example the size of setgroups()
     thread_only: bool = False  # only Linux has it, and its libc function also changes one thread
+    may_throw: bool = False  # glibc declares it without noexcept, because it is a cancellation point
     refuse: Tuple[str, ...] = ()  # parameters where -1 is EINVAL, not "unchanged"
     override: str = "always"  # when replace_override.h maps libc's name: always, if_all (on request), never
     family: int = 0  # its place in Samba's order of the ways to set an effective id; 0 if it is none
@@ -87,6 +88,11 @@ class Call(NamedTuple):
     def prototype(self) -> str:
         args = ", ".join(f"{ctype}{'' if ctype.endswith('*') else ' '}{name}" for ctype, name in self.params)
         return f"int {self.symbol}({args or 'void'})"
+
+    @property
+    def number_names(self) -> str:
+        """The names of its system call number, for a text that is the same on every architecture."""
+        return f"SYS_{self.raw[0]} or SYS_{self.raw[0]}32"
 
     @property
     def doc(self) -> str:
@@ -264,6 +270,7 @@ CALLS: Tuple[Call, ...] = tuple(
             raw=("setgroups", "count", "list"),
             needs=("getgrouplist",),
             types_vary=True,
+            may_throw=True,
             refuse=("group",),
             face=Face(
                 (

@@ -67,6 +67,10 @@ def c_module(answers: Answers) -> str:
     return text + "".join("\n" + helper.text for helper in helpers) + code
 
 
+#: The C libraries whose headers declare functions with __THROW: noexcept in C++11, throw() in C++98.
+_WITH_THROW = ("glibc", "uclibc")
+
+
 def calls_h(answers: Answers) -> str:
     verdict = decide(answers)
     thread = verdict.scope == "thread"
@@ -75,16 +79,22 @@ def calls_h(answers: Answers) -> str:
     text += "/* 1 if a setter changes the calling thread, 0 if it changes the whole process. */\n"
     text += f"#define LIBREPLACE_THREAD_SCOPE {int(thread)}\n/* The back end of this build: syscall or libc. */\n"
     text += f'#define LIBREPLACE_BACKEND "{verdict.backend}"\n\n'
+    noexcept = " LIBREPLACE_NOEXCEPT" if verdict.libc in _WITH_THROW else ""
+    if noexcept:
+        text += "/* In C++, a call is noexcept if libc's is. With replace_override.h, both declare one function. */\n"
+        text += "#ifdef __cplusplus\n#define LIBREPLACE_NOEXCEPT __THROW\n"
+        text += "#else\n#define LIBREPLACE_NOEXCEPT\n#endif\n\n"
     text += '#ifdef __cplusplus\nextern "C" {\n#endif\n'
     for chosen in verdict.calls:
         call = chosen.call
-        text += f"\n/**\n * {call.symbol}() - {chosen.backend}, {chosen.symbol}; scope: {chosen.scope}\n *\n"
+        symbol = call.number_names if chosen.backend == "syscall" else chosen.symbol
+        text += f"\n/**\n * {call.symbol}() - {chosen.backend}, {symbol}; scope: {chosen.scope}\n *\n"
         text += (
             _comment(call.doc)
             + f" *\n * Return: {call.result}, or -1 with errno set.\n"
             + _comment(f"Source: {call.source}.")
         )
-        text += f" */\n{call.prototype};\n"
+        text += f" */\n{call.prototype}{'' if call.may_throw else noexcept};\n"
     return text + "\n#ifdef __cplusplus\n}\n#endif\n#endif\n"
 
 
@@ -134,7 +144,6 @@ def samba_config_h(answers: Answers) -> str:
     headers = [q for q in questions() if q.kind == "header" and answers.get(q.id) == "yes"]
     names += ["HAVE_" + re.sub(r"\W", "_", header.subject).upper() for header in headers]
     names += ["HAVE___THREAD"] if yes(answers, "thread_local") else []
-    names += ["USE_LINUX_32BIT_SYSCALLS"] if verdict.wide else []
     names += ["HAVE_LINUX_THREAD_CREDENTIALS"] if verdict.backend == "syscall" else []
     names += [verdict.family] if verdict.family else []
     text = _box(
@@ -143,6 +152,9 @@ def samba_config_h(answers: Answers) -> str:
     )
     text += "#ifndef LIBREPLACE_SAMBA_CONFIG_H\n#define LIBREPLACE_SAMBA_CONFIG_H\n\n"
     text += "".join(f"#ifndef {name}\n#define {name} 1\n#endif\n" for name in names)
+    if verdict.backend == "syscall":  # a condition, because every architecture of a system has the same header
+        text += "\n#include <sys/syscall.h>\n#if defined SYS_setresuid32 && !defined USE_LINUX_32BIT_SYSCALLS\n"
+        text += "#define USE_LINUX_32BIT_SYSCALLS 1\n#endif\n"
     return text + "\n#endif\n"
 
 

@@ -88,7 +88,9 @@ def _parameters(text: str) -> Tuple[Tuple[str, str], ...]:
 def parse(text: str, read: Callable[[str], str]) -> Declarations:
     """The declarations in a header and in our headers that it includes; read() returns the text of an included one."""
     macros: Dict[str, str] = {}
-    rest = " ".join(_preprocess(text, read, macros).replace("__extension__", "").split())
+    text = _preprocess(text, read, macros)
+    empty = ["__extension__", *(name for name, value in macros.items() if not value)]
+    rest = " ".join(re.sub(rf"\b({'|'.join(empty)})\b", "", text).replace(") ;", ");").split())
     enums, structs, functions = [], [], []
     body = re.compile(r"(enum|struct) (\w+) \{([^{}]*)\}; ?")
     function = re.compile(r"([\w ]+[ *])(\w+)\(((?:[^()]|\([^()]*\))*)\); ?")

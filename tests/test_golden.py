@@ -44,15 +44,20 @@ def test_generated_c_has_at_most_one_preprocessor_condition(platform):
 @pytest.mark.parametrize("name", ["linux-glibc-x86_64", "linux-musl-x86_64", "nothing"])
 def test_golden_c_compiles_without_warnings(name, tmp_path):
     platform = golden.GOLDEN / name
-    include = tmp_path / "libreplace"
-    include.mkdir()
-    (include / "calls.h").write_text((platform / "calls.h").read_text())
-    for header in (golden.TESTS.parent / "replace/core/libreplace").glob("*.h"):
-        (include / header.name).write_text(header.read_text())
+    golden.write_headers(platform, tmp_path)
     strict = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{tmp_path}"]
     for source in sorted(platform.glob("*.c")):
         out = run(tool("gcc", "C compiler"), *strict, "-c", source, "-o", tmp_path / "out.o")
         assert out.returncode == 0, out.stderr
+
+
+def test_headers_are_the_same_bytes_on_32_and_64_bits():
+    """Packages of two architectures can then be installed side by side (Debian's Multi-Arch, Fedora's multilib)."""
+    one, other = (golden.GOLDEN / name for name in ("linux-glibc-x86_64", "linux-glibc-i386"))
+    for credentials in ("auto", "libc", "syscall"):
+        for name in [name for name in golden.LIBRARY if name.endswith(".h")]:
+            texts = {golden.generated(p, {"option:credentials": credentials})[name] for p in (one, other)}
+            assert len(texts) == 1, (credentials, name)
 
 
 def test_macros_of_the_public_header_have_the_prefix():

@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""replace_override.h in a program that permanently drops root: no thread may stay root unless the options say so."""
+"""replace_override.h: a program that drops root for good leaves no thread as root, unless the options say so.
 
+In C++, the mapped calls are declared once by libc's headers and once by libreplace's, so both must say noexcept.
+"""
+
+import os
 import shlex
 import sys
 
@@ -45,3 +49,28 @@ ONE_DROPPED = "main 80001, worker 0\n" if replace.SCOPE == "thread" else ALL_DRO
 def test_drop_changes_one_or_all_threads_as_documented(compiled, call, options, printed):
     needs_root()
     assert run(compiled(*options), call).stdout == printed
+
+
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-pedantic-errors", "-Werror", "-c", "-o", os.devnull]
+SYSTEM = "#include <unistd.h>\n#include <grp.h>\n#include <sys/fsuid.h>\n"
+OURS = "#include <libreplace/replace.h>\n#include <libreplace/samba_config.h>\n"
+CALLS = """
+int main()
+{
+	gid_t group = 1;
+	return setuid(1) + setresuid(1, 1, 1) + setgroups(1, &group) + initgroups("root", 1) + libreplace_setuid(1);
+}
+"""
+
+
+@pytest.mark.parametrize("standard", ["c++98", "c++11", "c++17", "c++20"])
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_cxx_declarations_equal_those_of_libc(tmp_path, compiler, standard):
+    config = run(sys.executable, "-m", "replace", "config", "--cflags", cwd="/")
+    strict = [*STRICT, f"-std={standard}"]
+    for number, text in enumerate((SYSTEM + OURS, OURS + SYSTEM)):
+        (tmp_path / f"{number}.cpp").write_text(text + CALLS)
+        for options in (["-DLIBREPLACE_OVERRIDE_ALL"], []):
+            words = [*strict, *options, "-include", "libreplace/replace_override.h", *shlex.split(config.stdout)]
+            out = run(tool(compiler, "C++ compiler"), *words, tmp_path / f"{number}.cpp")
+            assert out.returncode == 0, out.stderr

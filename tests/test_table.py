@@ -9,6 +9,7 @@ import os
 import re
 import sys
 
+import golden
 import pytest
 import sources
 from bodies import EMULATIONS, SHAPES, emulation
@@ -152,13 +153,7 @@ def test_each_header_compiles_alone_as_c_and_cxx(tmp_path):
     compiler = tool("g++", "C++ compiler")
     (tmp_path / "empty.c").write_text("extern int not_empty;\n")
     for platform in ("linux-glibc-x86_64", "linux-musl-x86_64"):
-        include = tmp_path / platform / "libreplace"
-        include.mkdir(parents=True)
-        for name in ("calls.h", "replace_override.h", "samba_config.h"):
-            (include / name).write_text((ROOT / "tests" / "golden" / platform / name).read_text())
-        for header in (ROOT / "replace/core/libreplace").glob("*.h"):
-            (include / header.name).write_text(header.read_text())
-        for header in include.iterdir():
+        for header in golden.write_headers(golden.GOLDEN / platform, tmp_path / platform):
             for language in ("c", "c++"):
                 out = run(
                     compiler,
@@ -169,7 +164,7 @@ def test_each_header_compiles_alone_as_c_and_cxx(tmp_path):
                     "-Wpedantic",
                     "-Werror",
                     "-fsyntax-only",
-                    f"-I{include.parent}",
+                    f"-I{tmp_path / platform}",
                     "-include",
                     f"libreplace/{header.name}",
                     tmp_path / "empty.c",

@@ -27,9 +27,18 @@ def platforms() -> list[Path]:
     return sorted(path.parent for path in GOLDEN.glob("*/answers.json"))
 
 
-def generated(platform: Path) -> dict[str, str]:
-    answers = json.loads((platform / "answers.json").read_text())
+def generated(platform: Path, options: dict[str, str] | None = None) -> dict[str, str]:
+    answers = {**json.loads((platform / "answers.json").read_text()), **(options or {})}
     return {name: write(answers) for name, write in LIBRARY.items()}
+
+
+def write_headers(platform: Path, folder: Path) -> list[Path]:
+    """Write the public headers of a platform into folder/libreplace, for -I.  Return them."""
+    include = folder / "libreplace"
+    include.mkdir(parents=True)
+    for header in (*(TESTS.parent / "replace/core/libreplace").glob("*.h"), *platform.glob("*.h")):
+        (include / header.name).write_text(header.read_text())
+    return sorted(include.glob("*.h"))
 
 
 def portable(answers: dict[str, str]) -> dict[str, str]:

@@ -72,14 +72,16 @@
 #ifndef HAVE___THREAD
 #define HAVE___THREAD 1
 #endif
-#ifndef USE_LINUX_32BIT_SYSCALLS
-#define USE_LINUX_32BIT_SYSCALLS 1
-#endif
 #ifndef HAVE_LINUX_THREAD_CREDENTIALS
 #define HAVE_LINUX_THREAD_CREDENTIALS 1
 #endif
 #ifndef USE_LINUX_THREAD_CREDENTIALS
 #define USE_LINUX_THREAD_CREDENTIALS 1
+#endif
+
+#include <sys/syscall.h>
+#if defined SYS_setresuid32 && !defined USE_LINUX_32BIT_SYSCALLS
+#define USE_LINUX_32BIT_SYSCALLS 1
 #endif
 
 #endif

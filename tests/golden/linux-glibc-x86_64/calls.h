@@ -19,12 +19,19 @@
 /* The back end of this build: syscall or libc. */
 #define LIBREPLACE_BACKEND "syscall"
 
+/* In C++, a call is noexcept if libc's is. With replace_override.h, both declare one function. */
+#ifdef __cplusplus
+#define LIBREPLACE_NOEXCEPT __THROW
+#else
+#define LIBREPLACE_NOEXCEPT
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /**
- * libreplace_setuid() - syscall, SYS_setuid; scope: thread
+ * libreplace_setuid() - syscall, SYS_setuid or SYS_setuid32; scope: thread
  *
  * Set the effective user ID; with CAP_SETUID, also the real and saved user ID. EPERM: an id is not
  * one of the thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is -1 (here it never
@@ -35,10 +42,10 @@ extern "C" {
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int libreplace_setuid(uid_t uid);
+int libreplace_setuid(uid_t uid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_seteuid() - syscall, SYS_setresuid; scope: thread
+ * libreplace_seteuid() - syscall, SYS_setresuid or SYS_setresuid32; scope: thread
  *
  * Set the effective user ID only. EPERM: an id is not one of the thread's ids, and the thread
  * lacks CAP_SETUID. EINVAL: an id is -1 (here it never means "unchanged"), or is not mapped in
@@ -48,10 +55,10 @@ int libreplace_setuid(uid_t uid);
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int libreplace_seteuid(uid_t euid);
+int libreplace_seteuid(uid_t euid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setreuid() - syscall, SYS_setreuid; scope: thread
+ * libreplace_setreuid() - syscall, SYS_setreuid or SYS_setreuid32; scope: thread
  *
  * Set the real and effective user ID. -1 leaves an id unchanged. EPERM: an id is not one of the
  * thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is not mapped in this user
@@ -61,10 +68,10 @@ int libreplace_seteuid(uid_t euid);
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int libreplace_setreuid(uid_t ruid, uid_t euid);
+int libreplace_setreuid(uid_t ruid, uid_t euid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setresuid() - syscall, SYS_setresuid; scope: thread
+ * libreplace_setresuid() - syscall, SYS_setresuid or SYS_setresuid32; scope: thread
  *
  * Set the real, effective and saved user ID. -1 leaves an id unchanged. EPERM: an id is not one of
  * the thread's ids, and the thread lacks CAP_SETUID. EINVAL: an id is not mapped in this user
@@ -74,7 +81,7 @@ int libreplace_setreuid(uid_t ruid, uid_t euid);
  * Source: setuid(2), setreuid(2), setresuid(2); POSIX.1-2024 setuid(), seteuid(), setreuid();
  * kernel/sys.c.
  */
-int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid);
+int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid) LIBREPLACE_NOEXCEPT;
 
 /**
  * libreplace_getresuid() - libc, getresuid; scope: thread
@@ -85,10 +92,10 @@ int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid);
  * Return: 0, or -1 with errno set.
  * Source: getresuid(2); kernel/sys.c.
  */
-int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
+int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setfsuid() - syscall, SYS_setfsuid; scope: thread
+ * libreplace_setfsuid() - syscall, SYS_setfsuid or SYS_setfsuid32; scope: thread
  *
  * Set the file system user ID, which the kernel uses to check file access. The kernel reports no
  * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
@@ -98,10 +105,10 @@ int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid);
  * Return: 0, or -1 with errno set.
  * Source: setfsuid(2); kernel/sys.c.
  */
-int libreplace_setfsuid(uid_t fsuid);
+int libreplace_setfsuid(uid_t fsuid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_getfsuid() - syscall, SYS_setfsuid; scope: thread
+ * libreplace_getfsuid() - syscall, SYS_setfsuid or SYS_setfsuid32; scope: thread
  *
  * Read the file system user ID, which the kernel uses to check file access. If setfsuid(2) gives
  * no clear answer, for example because a seccomp filter refuses it, the owner of a new pipe gives
@@ -111,10 +118,10 @@ int libreplace_setfsuid(uid_t fsuid);
  * Return: 0, or -1 with errno set.
  * Source: setfsuid(2), which returns the present id if its argument is -1; fs/pipe.c.
  */
-int libreplace_getfsuid(uid_t *fsuid);
+int libreplace_getfsuid(uid_t *fsuid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setgid() - syscall, SYS_setgid; scope: thread
+ * libreplace_setgid() - syscall, SYS_setgid or SYS_setgid32; scope: thread
  *
  * Set the effective group ID; with CAP_SETGID, also the real and saved group ID. EPERM: an id is
  * not one of the thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is -1 (here it never
@@ -125,10 +132,10 @@ int libreplace_getfsuid(uid_t *fsuid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int libreplace_setgid(gid_t gid);
+int libreplace_setgid(gid_t gid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setegid() - syscall, SYS_setresgid; scope: thread
+ * libreplace_setegid() - syscall, SYS_setresgid or SYS_setresgid32; scope: thread
  *
  * Set the effective group ID only. EPERM: an id is not one of the thread's ids, and the thread
  * lacks CAP_SETGID. EINVAL: an id is -1 (here it never means "unchanged"), or is not mapped in
@@ -138,10 +145,10 @@ int libreplace_setgid(gid_t gid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int libreplace_setegid(gid_t egid);
+int libreplace_setegid(gid_t egid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setregid() - syscall, SYS_setregid; scope: thread
+ * libreplace_setregid() - syscall, SYS_setregid or SYS_setregid32; scope: thread
  *
  * Set the real and effective group ID. -1 leaves an id unchanged. EPERM: an id is not one of the
  * thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is not mapped in this user
@@ -151,10 +158,10 @@ int libreplace_setegid(gid_t egid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int libreplace_setregid(gid_t rgid, gid_t egid);
+int libreplace_setregid(gid_t rgid, gid_t egid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setresgid() - syscall, SYS_setresgid; scope: thread
+ * libreplace_setresgid() - syscall, SYS_setresgid or SYS_setresgid32; scope: thread
  *
  * Set the real, effective and saved group ID. -1 leaves an id unchanged. EPERM: an id is not one
  * of the thread's ids, and the thread lacks CAP_SETGID. EINVAL: an id is not mapped in this user
@@ -164,7 +171,7 @@ int libreplace_setregid(gid_t rgid, gid_t egid);
  * Source: setgid(2), setregid(2), setresgid(2); POSIX.1-2024 setgid(), setegid(), setregid();
  * kernel/sys.c.
  */
-int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid);
+int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid) LIBREPLACE_NOEXCEPT;
 
 /**
  * libreplace_getresgid() - libc, getresgid; scope: thread
@@ -175,10 +182,10 @@ int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid);
  * Return: 0, or -1 with errno set.
  * Source: getresgid(2); kernel/sys.c.
  */
-int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
+int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setfsgid() - syscall, SYS_setfsgid; scope: thread
+ * libreplace_setfsgid() - syscall, SYS_setfsgid or SYS_setfsgid32; scope: thread
  *
  * Set the file system group ID, which the kernel uses to check file access. The kernel reports no
  * error, so a second call verifies the result. EPERM: the kernel kept another id (the thread has
@@ -188,10 +195,10 @@ int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid);
  * Return: 0, or -1 with errno set.
  * Source: setfsgid(2); kernel/sys.c.
  */
-int libreplace_setfsgid(gid_t fsgid);
+int libreplace_setfsgid(gid_t fsgid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_getfsgid() - syscall, SYS_setfsgid; scope: thread
+ * libreplace_getfsgid() - syscall, SYS_setfsgid or SYS_setfsgid32; scope: thread
  *
  * Read the file system group ID, which the kernel uses to check file access. If setfsgid(2) gives
  * no clear answer, for example because a seccomp filter refuses it, the owner of a new pipe gives
@@ -201,10 +208,10 @@ int libreplace_setfsgid(gid_t fsgid);
  * Return: 0, or -1 with errno set.
  * Source: setfsgid(2), which returns the present id if its argument is -1; fs/pipe.c.
  */
-int libreplace_getfsgid(gid_t *fsgid);
+int libreplace_getfsgid(gid_t *fsgid) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_setgroups() - syscall, SYS_setgroups; scope: thread
+ * libreplace_setgroups() - syscall, SYS_setgroups or SYS_setgroups32; scope: thread
  *
  * Set the supplementary groups. list has size ids, 0 to NGROUPS_MAX. EPERM: the thread lacks
  * CAP_SETGID, or this user namespace denies setgroups. EINVAL: a group is -1 or is not mapped in
@@ -214,10 +221,10 @@ int libreplace_getfsgid(gid_t *fsgid);
  * Return: 0, or -1 with errno set.
  * Source: setgroups(2); kernel/groups.c.
  */
-int libreplace_setgroups(size_t size, const gid_t *list);
+int libreplace_setgroups(size_t size, const gid_t *list) LIBREPLACE_NOEXCEPT;
 
 /**
- * libreplace_initgroups() - syscall, SYS_setgroups; scope: thread
+ * libreplace_initgroups() - syscall, SYS_setgroups or SYS_setgroups32; scope: thread
  *
  * Set the supplementary groups to those of a user in the group database, plus one group. The look-
  * up comes first; one setgroups() call follows. EPERM: the thread lacks CAP_SETGID, or this user
@@ -240,7 +247,7 @@ int libreplace_initgroups(const char *user, gid_t group);
  * Return: the number of groups, or -1 with errno set.
  * Source: getgroups(2); POSIX.1-2024 getgroups().
  */
-int libreplace_getgroups(int size, gid_t *list);
+int libreplace_getgroups(int size, gid_t *list) LIBREPLACE_NOEXCEPT;
 
 #ifdef __cplusplus
 }

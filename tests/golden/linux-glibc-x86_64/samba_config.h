@@ -79,4 +79,9 @@
 #define USE_LINUX_THREAD_CREDENTIALS 1
 #endif
 
+#include <sys/syscall.h>
+#if defined SYS_setresuid32 && !defined USE_LINUX_32BIT_SYSCALLS
+#define USE_LINUX_32BIT_SYSCALLS 1
+#endif
+
 #endif
