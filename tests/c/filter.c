@@ -57,6 +57,14 @@ static void refuse_setters(void)
 		refuse_call(setters[i]);
 }
 
+static void refuse_pipes(void)
+{
+	refuse_call(SYS_pipe2);
+#ifdef SYS_pipe /* musl's pipe2() falls back to it */
+	refuse_call(SYS_pipe);
+#endif
+}
+
 /* An id of the calling thread: the fourth one in a line of /proc/thread-self/status */
 static unsigned shown(const char *name)
 {
@@ -72,16 +80,27 @@ static unsigned shown(const char *name)
 	return id;
 }
 
-/* The getters tell the truth and keep errno. */
+/* Return: the lowest free descriptor. */
+static int free_descriptor(void)
+{
+	int descriptor = dup(0);
+
+	MUST(descriptor > 0 && close(descriptor) == 0);
+	return descriptor;
+}
+
+/* The getters tell the truth, keep errno and leave no descriptor open. */
 static void expect_fs_ids(uid_t uid, gid_t gid)
 {
 	uid_t user = 77;
 	gid_t group = 77;
+	int descriptor = free_descriptor();
 
 	MUST(shown("Uid:") == uid && shown("Gid:") == gid);
 	errno = EDOM;
 	MUST(libreplace_getfsuid(&user) == 0 && user == uid && errno == EDOM);
 	MUST(libreplace_getfsgid(&group) == 0 && group == gid && errno == EDOM);
+	MUST(free_descriptor() == descriptor);
 }
 
 static void set_fs_ids(uid_t uid, gid_t gid)
@@ -110,6 +129,19 @@ static void highest_ids_are_read_under_a_filter(void)
 static void effective_ids_are_read_under_a_filter(void)
 {
 	refuse_setters();
+	expect_fs_ids(0, 0);
+	MUST(libreplace_setresgid((gid_t)-1, STAFF, (gid_t)-1) == 0);
+	expect_fs_ids(0, STAFF);
+	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
+	expect_fs_ids(ALICE, STAFF);
+	MUST(libreplace_setresgid((gid_t)-1, 0, (gid_t)-1) == 0);
+	expect_fs_ids(ALICE, 0);
+}
+
+/* A clear answer costs no pipe. */
+static void getters_need_no_pipe(void)
+{
+	refuse_pipes();
 	expect_fs_ids(0, 0);
 	MUST(libreplace_setresgid((gid_t)-1, STAFF, (gid_t)-1) == 0);
 	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
@@ -152,10 +184,7 @@ static void getters_fail_without_an_answer(void)
 	MUST(libreplace_setresuid((uid_t)-1, 0, (uid_t)-1) == 0);
 	MUST(libreplace_setfsuid(ALICE) == 0);
 	refuse_setters();
-	refuse_call(SYS_pipe2);
-#ifdef SYS_pipe /* musl's pipe2() falls back to it */
-	refuse_call(SYS_pipe);
-#endif
+	refuse_pipes();
 	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
 	MUST(libreplace_getfsuid(&user) == -1 && user == 77 && errno != 0 && errno != ENOSYS);
 	MUST(libreplace_getfsgid(&group) == -1 && group == 77 && errno != 0 && errno != ENOSYS);
@@ -255,6 +284,7 @@ int main(void)
 		fflush(stdout);
 		RUN(highest_ids_are_read_under_a_filter);
 		RUN(effective_ids_are_read_under_a_filter);
+		RUN(getters_need_no_pipe);
 		RUN(other_ids_are_read_under_a_filter);
 		RUN(id_0_is_read_under_a_filter);
 		RUN(refused_setters_fail);

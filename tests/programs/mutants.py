@@ -7,10 +7,10 @@ usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as
 A mutant has one change in a function of replace/core/ or in a generated body, by a rule of tests/support/mutations.py:
 a condition is always or never true; an operand, a call or an assignment is left out; a function does or returns
 nothing; two steps or arguments change places; users and groups are confused. The tests are conformance.c, guard.c,
-edges.c, threads.c and open_beneath.c of tests/c/, faults.c under strace, and every transition against the model. If no
-test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1. EQUIVALENT lists mutants
-that do no harm, with the reason. --share N tries one of N mutants, always the same ones. --only tries the mutants whose
-name contains the text. --list only prints the names.
+edges.c, threads.c, filter.c and open_beneath.c of tests/c/, faults.c under strace, and every transition against the
+model. If no test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1. EQUIVALENT
+lists mutants that do no harm, with the reason. --share N tries one of N mutants, always the same ones. --only tries the
+mutants whose name contains the text. --list only prints the names.
 """
 
 from __future__ import annotations
@@ -38,9 +38,12 @@ SOURCES = (
     *("guard.c", "walk.c", "threads.c", "fork.c", "names.c"),
     *("capabilities_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
 )
-C_TESTS = ("conformance", "guard", "edges", "transitions", "faults", "threads", "open_beneath")
+C_TESTS = ("conformance", "guard", "edges", "transitions", "faults", "threads", "open_beneath", "filter")
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
-_OF_FILE = {"replace_calls.c": ("conformance", "guard", "transitions"), "open_beneath_linux.c": ("open_beneath",)}
+_OF_FILE = {
+    "replace_calls.c": ("conformance", "guard", "transitions", "filter"),
+    "open_beneath_linux.c": ("open_beneath",),
+}
 _OF_CORE = ("guard", "edges", "faults", "threads")
 #: Files without mutants: texts for people, and a file that only tests/test_executor.py tests.
 APART = ("names.c", "private_fs_linux.c")
@@ -94,10 +97,7 @@ class Build:
     def __init__(self, folder: Path, platform: str = "linux-glibc-x86_64", compiler: tuple[str, ...] = ("cc",)) -> None:
         self.folder, self.family = folder, golden.GOLDEN / platform
         self.wide = "32" if platform.endswith("i386") else ""  # the ending of the names in strace
-        include = folder / "include" / "libreplace"
-        include.mkdir(parents=True)
-        for header in (*self.family.glob("*.h"), *(CORE / "libreplace").glob("*.h")):
-            (include / header.name).write_text(header.read_text())
+        golden.write_headers(self.family, folder / "include")
         flags = (
             "-O1",
             "-Werror=incompatible-pointer-types",
@@ -151,6 +151,7 @@ class Build:
             "faults": self._faults,
             "threads": lambda: self._fails("threads"),
             "open_beneath": lambda: self._fails("open_beneath"),
+            "filter": lambda: self._fails("filter"),
         }
         chosen = _OF_FILE.get(file, _OF_CORE) if file else C_TESTS
         return next((name for name in chosen if self._detects(tests[name])), "")
