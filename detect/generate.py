@@ -111,9 +111,9 @@ _OVERRIDE_WARNING = (
     "same calls for group ids, setgroups() and initgroups().",
     "A program that drops its privileges for good needs libc's calls, which change every thread. There are three ways:",
     "1. Put the drop into a file that is compiled without this header.",
-    "2. In a file with this header, undo the mapping of each call: #undef setresuid. Then declare the call yourself: "
-    "int setresuid(uid_t, uid_t, uid_t); This is necessary, because the system's headers have declared "
-    "libreplace_setresuid() instead.",
+    "2. In a file with this header, undo the mapping of each call: #undef setresuid. Then declare the call yourself, "
+    'in C++ with extern "C": int setresuid(uid_t, uid_t, uid_t); This is necessary, because the system\'s headers have '
+    "declared libreplace_setresuid() instead.",
     "3. Drop before the first thread starts. Then both kinds of calls do the same.",
     "setuid() and setgid() stay libc's calls, because programs use them to drop root. If the program uses them only "
     "for one thread, define LIBREPLACE_OVERRIDE_ALL before this file. In Python, use replace.drop_privileges().",

@@ -16,16 +16,17 @@ from support.children import needs_root
 import replace
 
 
-@pytest.fixture
-def compiled(tmp_path):
+@pytest.fixture(params=["cc", "c++"])
+def compiled(request, tmp_path):
     """A function that compiles tests/c/drop.c with the header and the given options, and returns the program."""
 
     def compile_with(*options):
         config = run(sys.executable, "-m", "replace", "config", "--cflags", "--libs", cwd="/")
         assert config.returncode == 0, config.stderr
         header = ["-D_GNU_SOURCE", *options, "-include", "libreplace/replace_override.h"]
-        words = [*header, ROOT / "tests/c/drop.c", "-o", tmp_path / "drop", *shlex.split(config.stdout), "-pthread"]
-        out = run(tool("cc", "compiles the C program"), "-Wall", "-Wextra", "-Werror", *words)
+        words = [*header, "-x", request.param.replace("cc", "c"), ROOT / "tests/c/drop.c", "-x", "none"]
+        words += ["-o", tmp_path / "drop", *shlex.split(config.stdout), "-pthread"]
+        out = run(tool(request.param, "compiles the program"), "-Wall", "-Wextra", "-Werror", *words)
         assert out.returncode == 0, out.stderr
         return tmp_path / "drop"
 

@@ -34,7 +34,11 @@ static int by_setresuid(void)
 }
 
 #undef setresuid
+#ifdef __cplusplus
+extern "C" int setresuid(uid_t, uid_t, uid_t);
+#else
 int setresuid(uid_t, uid_t, uid_t);
+#endif
 
 static int by_libc(void)
 {

@@ -40,6 +40,7 @@ def run(
 
 #: Tools whose Debian package has a different name.
 DEBIAN = {
+    "c++": "g++",
     "cc": "gcc",
     "chromedriver": "chromium-driver",
     "clang++": "clang",

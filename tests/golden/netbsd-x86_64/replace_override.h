@@ -23,8 +23,8 @@
  * 1. Put the drop into a file that is compiled without this header.
  *
  * 2. In a file with this header, undo the mapping of each call: #undef setresuid. Then declare the
- * call yourself: int setresuid(uid_t, uid_t, uid_t); This is necessary, because the system's
- * headers have declared libreplace_setresuid() instead.
+ * call yourself, in C++ with extern "C": int setresuid(uid_t, uid_t, uid_t); This is necessary,
+ * because the system's headers have declared libreplace_setresuid() instead.
  *
  * 3. Drop before the first thread starts. Then both kinds of calls do the same.
  *
