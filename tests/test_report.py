@@ -20,6 +20,7 @@ from verdict import Refused, decide, has_32_bit
 import replace
 from replace._cli import answers as answers_file
 from replace._cli import markdown
+from replace._cli.report import FORMS
 
 RUN_QUESTIONS = [q.id for q in questions() if q.kind == "run"]
 
@@ -113,7 +114,7 @@ def test_schema_allows_unknown_fields_and_requires_known_ones():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("option", [[], ["--json"], ["--answers"], ["--markdown"], ["--html"]], ids=str)
+@pytest.mark.parametrize("option", [[], *([f"--{name}"] for name in FORMS)], ids=str)
 def test_report_command_refuses_an_invalid_file(tmp_path, option, text, why):
     path = tmp_path / "file.json"
     if isinstance(text, dict):
@@ -130,7 +131,7 @@ def test_report_command_refuses_an_invalid_file(tmp_path, option, text, why):
 def test_report_command_reads_the_report_of_another_build(tmp_path):
     answers = full_answers(golden.GOLDEN / "netbsd-x86_64")
     (tmp_path / "netbsd.json").write_text(json.dumps(build_side.build(answers, False)))
-    assert "system netbsd" in command("report", tmp_path / "netbsd.json").stdout
+    assert "built for: netbsd" in command("report", tmp_path / "netbsd.json").stdout
 
 
 # ---- Each question as a program, and the answers as a file
@@ -203,18 +204,73 @@ def test_report_json_is_the_document():
     assert json.loads(out.stdout) == replace.report()
 
 
-def test_report_text_has_verdict_then_reason_then_questions():
-    text = command("report").stdout
-    document = replace.report()
-    places = [
-        text.index(document["verdict"]["backend"]),
-        text.index(document["verdict"]["rule"]),
-        text.index("\nsetuid "),
-        *(text.index(q["question"]) for q in document["questions"][:1]),
+def words(text):
+    """The text with each run of white space as one space, since the command folds long lines."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
+def test_report_text_fits_one_screen(platform, tmp_path):
+    """It has the verdict, the reason, every call, the steps with their answers, and the probes, in this order."""
+    answers = full_answers(platform)
+    for probe in cross_answers.asked().values():
+        how = {f"{probe}:how": "ran", f"{probe}:evidence": f"exit status 77; {probe} cannot tell here; asked by euid 0"}
+        answers.update(how)
+    document = valid(build_side.build(answers, True))
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(document))
+    text = command("report", path).stdout
+    assert len(text.splitlines()) <= 45
+    assert max(map(len, text.splitlines())) < 80
+    flat = words(text)
+    probes = [q for q in document["questions"] if q["kind"] == "run"]
+    expected = [
+        f"{document['verdict']['backend']} back end",
+        document["verdict"]["rule"],
+        *(f"{s['question']} {s['answer']}" for s in document["decision"] if s["answer"]),
+        *(words(f"{q['question']}: {q['answer']}, {q['how']} {q['evidence']}") for q in probes),
     ]
+    places = [flat.index(one) for one in expected]
     assert places == sorted(places)
-    assert all(q["question"] in text for q in document["questions"])
-    assert all(c["symbol"] in text for c in document["verdict"]["calls"])
+    for call in document["verdict"]["calls"]:
+        assert re.search(rf"[:,] {call['name']}\b", flat)
+        plain = call["symbol"] in ("ENOSYS", call["name"], f"SYS_{call['name']}")
+        assert f"{call['name']} ({call['symbol']})" in flat or plain
+    used = {name for step in document["decision"] if step["answer"] for name in step["questions"]}
+    for question in document["questions"]:
+        if question["id"] in used:
+            assert question["subject"] in flat
+        elif question["kind"] != "run":
+            assert question["question"] not in flat
+
+
+def test_report_all_has_every_question_with_its_evidence_below_it(tmp_path):
+    document = replace.report()
+    long = "cc -c question.c\n" + "a word " * 40 + "/a/path/" + "x" * 100
+    document["questions"][0]["evidence"] = long
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(document))
+    lines = command("report", "--all", path).stdout.splitlines()
+    for question in document["questions"]:
+        (row,) = [line for line in lines if re.match(rf"{re.escape(question['question'])}  ", line)]
+        how = "" if question["how"] == "compiled" else f", {question['how']}"
+        assert re.split("  +", row) == [question["question"], question["answer"] + how]
+        below = lines[lines.index(row) + 1 :]
+        evidence = next(n for n, line in enumerate([*below, ""]) if not line.startswith("      "))
+        assert words(" ".join(below[:evidence])) == words(question["evidence"])
+    assert [line for line in lines if len(line) > 80] == ["        /a/path/" + "x" * 100]
+    assert "      cc -c question.c" in lines
+    for name in ("options", "machine", "toolchain"):
+        assert all(f"  {key}: {value}" in lines for key, value in document[name].items())
+    assert all(c["symbol"] in " ".join(lines) for c in document["verdict"]["calls"])
+
+
+def test_report_text_says_why_probes_were_not_recorded(tmp_path):
+    answers = {**full_answers(golden.GOLDEN / "linux-glibc-x86_64"), "environment:reproducible": "yes"}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(build_side.build(answers, True)))
+    for form, count in (([], 1), (["--all"], len(cross_answers.asked()))):
+        assert command("report", *form, path).stdout.count("because SOURCE_DATE_EPOCH is set") == count
 
 
 def hostile():
@@ -276,4 +332,5 @@ def test_wrong_usage_exits_with_2():
     assert out.returncode == 2
     assert "invalid choice" in out.stderr
     assert command("report", "--yaml").returncode == 2
+    assert "not allowed with" in command("report", "--all", "--json").stderr, "each form but the text has everything"
     assert "exit status:\n  0  every claim was proved\n" in command("verify", "--help").stdout

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from .._build import report
 
@@ -22,6 +23,9 @@ RUNS = "results of run probes"
 
 #: The scope of a call -> what the call changes, in words.
 REACH = {"thread": "one thread", "process": "the whole process"}
+
+#: The fields with facts about the build: name -> value. Each face of the report shows all of them.
+SECTIONS = ("options", "machine", "toolchain")
 
 _HINT = "a report is the output of `libreplace report --json`, or BUILD/replace/build_report.json"
 
@@ -65,3 +69,31 @@ def machine(document: dict[str, Any]) -> str:
     verdict, found = document["verdict"], document["machine"]
     libc = "" if verdict["libc"] == "system" else f"{verdict['libc']} {verdict['libc_version']}".strip()
     return ", ".join(word for word in (f"{verdict['system']} {found.get('cpu_family', '')}".strip(), libc) if word)
+
+
+def answered(question: dict[str, Any]) -> str:
+    """The answer, and how it was found, unless the compiler gave it."""
+    return f"{question['answer']}, {question['how']}" if question["how"] != "compiled" else str(question["answer"])
+
+
+class Step(NamedTuple):
+    """A step of the decision that was reached."""
+
+    question: str
+    answer: str
+    detail: str
+    answers: dict[str, list[str]]  # the answers that it used -> the subjects of these questions
+
+
+def steps(document: dict[str, Any]) -> list[Step]:
+    """The steps up to the one that decided."""
+    questions = {question["id"]: question for question in document["questions"]}
+    found = []
+    for step in document["decision"]:
+        answers: dict[str, list[str]] = {}
+        for name in step["questions"]:
+            if name in questions:  # a later version may name a question that it does not list
+                answers.setdefault(answered(questions[name]), []).append(questions[name]["subject"])
+        if step["answer"]:
+            found.append(Step(step["question"], step["answer"], step["detail"], answers))
+    return found

@@ -6,22 +6,27 @@ from __future__ import annotations
 
 import argparse
 import json
-from importlib import import_module
 
 from .._build import report
+from .answers import as_answers
 from .completion import FILE, complete_as
 from .documents import load, needs_fields
-from .text import as_text, say
+from .html import as_html
+from .markdown import as_markdown
+from .report_text import as_all, as_text
+from .text import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 HELP = "show the build report"
 DESCRIPTION = """\
 Show what the build found, what it decided, and why.
 
-Without FILE, it shows the report of this installed package."""
+Without FILE, it shows the report of this installed package. Without an option, it shows on one screen what was
+decided, why, and what the build ran."""
 EXIT_STATUS = {
     0: "the report was printed",
     2: "FILE is not a report that this version of libreplace can read",
@@ -29,16 +34,27 @@ EXIT_STATUS = {
 EXAMPLE = "libreplace report --html > report.html"
 
 
+def _as_json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1)
+
+
+#: Option -> its help text, and the function that makes the form.
+FORMS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "all": ("print text with every call, question, option and tool", as_all),
+    "json": ("print JSON, for programs", _as_json),
+    "answers": (
+        "print a file for -Dcross_answers, in Samba's format; it leads another build to the same verdict",
+        as_answers,
+    ),
+    "markdown": ("print GitHub Markdown, for a bug report", as_markdown),
+    "html": ("print one HTML page, for a browser", as_html),
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON, for programs")
-    form.add_argument(
-        "--answers",
-        action="store_true",
-        help="print a file for -Dcross_answers, in Samba's format; it leads another build to the same verdict",
-    )
-    form.add_argument("--markdown", action="store_true", help="print GitHub Markdown, for a bug report")
-    form.add_argument("--html", action="store_true", help="print one HTML page, for a browser")
+    for name, (meaning, make) in FORMS.items():
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=make, default=as_text, help=meaning)
     file = parser.add_argument(
         "file",
         metavar="FILE",
@@ -50,20 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.file is None:
-        say(_format(report(), arguments))
+        say(arguments.form(report()))
         return 0
     document = load(arguments.file)
     with needs_fields(arguments.file):
-        as_text(document)  # reads every part, so that each form gives the same error for a bad file
-        text = _format(document, arguments)
+        as_all(document)  # reads every part, so that each form gives the same error for a bad file
+        text = arguments.form(document)
     say(text)
     return 0
-
-
-def _format(document: dict[str, Any], arguments: argparse.Namespace) -> str:
-    """The report in the form that the options name."""
-    if arguments.json:
-        return json.dumps(document, indent=1)
-    name = next((name for name in ("answers", "markdown", "html") if getattr(arguments, name)), "text")
-    text: str = getattr(import_module(f".{name}", __package__), f"as_{name}")(document)
-    return text

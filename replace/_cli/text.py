@@ -1,17 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""`libreplace report` as text, and what all commands use to print text and tables."""
+"""What all commands use to print: text and tables."""
 
 from __future__ import annotations
 
 import os
 import sys
-
-from .documents import REACH
+import textwrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -26,33 +25,23 @@ def say(text: str, end: str = "\n") -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def as_text(document: dict[str, Any]) -> str:
-    """The report for people: the verdict, the rule, the calls, then each question."""
-    verdict = document["verdict"]
-    lines = [
-        f"libreplace {document['version']}: {verdict['backend']} back end, a call changes {REACH[verdict['scope']]}",
-        f"rule: {verdict['rule']}",
-        f"system {verdict['system']}, libc {verdict['libc']} {verdict['libc_version']}".rstrip(),
-        "",
+def fold(text: str, indent: int = 0) -> list[str]:
+    """The text in lines that fit a terminal of 80 columns. Its own lines stay; each continues with a deeper indent."""
+    return [
+        line
+        for part in text.strip().splitlines()
+        for line in textwrap.wrap(
+            part,
+            79,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     ]
-    lines += [f"warning: {warning}" for warning in verdict["warnings"]]
-    lines += table(
-        ("call", "back end", "symbol", "scope"),
-        [(c["name"], c["backend"], c["symbol"], c["scope"]) for c in verdict["calls"]],
-    )
-    lines.append("")
-    lines += table(
-        ("question", "answer", "how", "evidence"),
-        [(q["question"], q["answer"], q["how"], " ".join(q["evidence"].split())) for q in document["questions"]],
-    )
-    for title in ("options", "machine", "toolchain"):
-        lines += ["", f"{title}:"] + [f"  {key}: {value}" for key, value in document[title].items()]
-    overrides = document["overrides"]
-    lines += ["", f"answers given by hand: {', '.join(overrides['used']) or 'none'}"]
-    return "\n".join(lines + [f"answers given by hand, but not used: {', '.join(overrides['unused']) or 'none'}"])
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """The lines of a table; each column is as wide as its widest cell."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     return [

@@ -54,7 +54,8 @@ Every build writes one JSON document: what it found, what it decided, and why. T
 
 | form | use |
 |---|---|
-| `libreplace report` | text for a terminal: the verdict, the calls, each question with its evidence |
+| `libreplace report` | one screen of text: the verdict, the calls, the steps of the decision, the probes that ran |
+| `libreplace report --all` | the same with each call, question and its evidence, option and tool |
 | `libreplace report --html > report.html` | one page for a browser, without scripts |
 | `libreplace report --markdown` | a bug report |
 | `libreplace report --answers > answers.txt` | another build with the same verdict, by `-Dcross_answers=answers.txt` |
