@@ -9,13 +9,16 @@ then paragraphs), EXIT_STATUS, EXAMPLE, add_arguments() and run().
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from textwrap import fill
 
 from ._build import report
 from ._cli import compare, config, threads, verify
 from ._cli import report as report_command
-from ._cli.documents import NotAReport
+from ._cli.text import CannotWrite, Failed, complain, say
 
 COMMANDS = {
     "report": report_command,
@@ -25,14 +28,14 @@ COMMANDS = {
     "config": config,
 }
 DESCRIPTION = "Show and check how libreplace changes user and group ids on this machine."
-EPILOG = """\
-exit status:
-  `libreplace COMMAND --help` lists the exit statuses of each command.
-  A wrong option or argument gives 2.
-
-example:
-  sudo libreplace verify"""
 _WIDTH = 79
+#: EX_IOERR of sysexits.h. A command has no other status for it: 1 of `libreplace verify` means "a claim is wrong".
+_CANNOT_WRITE = 74
+#: The exit statuses of every command, beside its own.
+EXIT_STATUS = {
+    2: "an option or argument is wrong",
+    _CANNOT_WRITE: "the output could not be written, for example to a full disk or a closed pipe; a message says why",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,12 +44,13 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="libreplace", description=DESCRIPTION, formatter_class=form)
     top.add_argument("--version", action="version", version=f"libreplace {report()['version']}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    everywhere = {_CANNOT_WRITE: EXIT_STATUS[_CANNOT_WRITE]}
     for name, module in COMMANDS.items():
         command = commands.add_parser(
             name,
             help=module.HELP,
             description="\n\n".join(fill(paragraph, _WIDTH) for paragraph in module.DESCRIPTION.split("\n\n")),
-            epilog=_epilog(module.EXIT_STATUS, module.EXAMPLE),
+            epilog=_epilog({**module.EXIT_STATUS, **everywhere}, module.EXAMPLE),
             formatter_class=form,
         )
         module.add_arguments(command)
@@ -55,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _epilog(statuses: dict[int, str], example: str) -> str:
     lines = [
-        fill(meaning, _WIDTH, initial_indent=f"  {status}  ", subsequent_indent="     ")
+        fill(meaning, _WIDTH, initial_indent=f"  {status:<3}", subsequent_indent="     ")
         for status, meaning in statuses.items()
     ]
     return "\n".join(["exit status:", *lines, "", "example:", f"  {example}"])
@@ -63,18 +67,41 @@ def _epilog(statuses: dict[int, str], example: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    top = parser()
-    top.epilog = EPILOG  # not in parser(): argparse-manpage would print it as a section "COMMENTS"
-    arguments = top.parse_args(argv)
-    if arguments.command is None:
-        top.print_help(sys.stderr)
-        return 2
+    if sys.stderr is None:  # it is closed; print() would write its messages to standard output
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    words = ["libreplace"]
     try:
+        if sys.stdout is None:
+            raise CannotWrite("it is closed")
+        arguments = _parse(argv)
+        words += [arguments.command]
         status: int = COMMANDS[arguments.command].run(arguments)
-    except NotAReport as error:
-        print(f"libreplace {arguments.command}: {error}", file=sys.stderr)
-        return 2
+    except CannotWrite as error:
+        complain(f"{' '.join(words)}: cannot write to standard output: {error}")
+        return _CANNOT_WRITE
+    except Failed as error:
+        complain(f"{' '.join(words)}: {error}")
+        return error.status
     return status
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line. Raises SystemExit, as argparse does, but its output goes through say() and complain()."""
+    top = parser()
+    # The two parts of the epilog are not in parser(): argparse-manpage would print them as a section "COMMENTS".
+    own = "  `libreplace COMMAND --help` lists the exit statuses of each command.\n"
+    top.epilog = _epilog(EXIT_STATUS, "sudo libreplace verify").replace("\n", "\n" + own, 1)
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            arguments = top.parse_args(argv)
+            if arguments.command is None:
+                top.exit(2, top.format_help())
+    finally:
+        for text, show in ((out.getvalue(), say), (err.getvalue(), complain)):
+            if text:
+                show(text.removesuffix("\n"))
+    return arguments
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections import Counter
 
 from . import markdown
 from .completion import FILE, complete_as
 from .documents import RUNS, load, needs_fields
-from .text import say, table
+from .text import Failed, say, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,8 +135,7 @@ def differ(parts: list[Table]) -> bool:
 
 def run(arguments: argparse.Namespace) -> int:
     if len(arguments.file) < 2:
-        print("libreplace compare: name at least two FILEs", file=sys.stderr)
-        return 2
+        raise Failed("name at least two FILEs")
     documents = []
     for path in arguments.file:
         document = load(path)

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 
 from .._build import get_include, package_file, report
-from .text import say
+from .text import Failed, say
 
 #: The options and their help texts.
 OPTIONS = {
@@ -41,13 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not arguments.wanted:
-        print("libreplace config: name at least one of --" + ", --".join(OPTIONS), file=sys.stderr)
-        return 2
+        raise Failed("name at least one of --" + ", --".join(OPTIONS))
     try:
         lines = _lines(arguments.wanted)
     except FileNotFoundError as error:
-        print(f"libreplace config: {error}", file=sys.stderr)
-        return 1
+        raise Failed(str(error), 1) from error
     say("\n".join(lines))
     return 0
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from .._build import report
+from .text import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ SECTIONS = ("options", "machine", "toolchain")
 _HINT = "a report is the output of `libreplace report --json`, or BUILD/replace/build_report.json"
 
 
-class NotAReport(Exception):
+class NotAReport(Failed):
     """A file is not a report that this version can read. The text says which file, and why."""
 
 

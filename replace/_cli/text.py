@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""What all commands use to print: text and tables."""
+"""What all commands use to print: text, messages and tables."""
 
 from __future__ import annotations
 
@@ -11,18 +11,45 @@ import textwrap
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
+
+
+class Failed(Exception):
+    """The command cannot do its work. main() prints the text, and exits with `status`."""
+
+    def __init__(self, text: str, status: int = 2) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class CannotWrite(Exception):
+    """Standard output cannot be written. The text says why. main() turns this into an exit status of its own."""
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print the text and flush it.
+    """Print the text and flush it. Raises CannotWrite.
 
-    If the reader is gone (`libreplace threads PID | head`), the command goes on silently, so that its exit status
-    is still right.
+    A character that standard output cannot encode becomes an escape sequence.
     """
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, end=end, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
+    except OSError as error:
+        _discard(sys.stdout)
+        raise CannotWrite(error.strerror) from error
+
+
+def complain(text: str) -> None:
+    """Print a message on standard error. If that fails, nobody can be told, and the exit status must do."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Drop what the stream holds. Otherwise Python writes it again at exit, and changes the exit status to 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def fold(text: str, indent: int = 0) -> list[str]:

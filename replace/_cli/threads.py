@@ -7,11 +7,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 
 from .._threads import ThreadCredentials, thread_credentials
 from .completion import PROCESS, complete_as
-from .text import say, table
+from .text import Failed, say, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         found = thread_credentials(arguments.pid)
     except OSError as error:
-        print(f"libreplace threads: {_reason(arguments.pid, error)}", file=sys.stderr)
-        return 2
+        raise Failed(_reason(arguments.pid, error)) from error
     document: dict[str, Any] = {"pid": found[0].tid, "threads": [_row(thread, found[0]) for thread in found]}
     say(json.dumps(document, indent=1) if arguments.json else _text(document))
     return int(any(row["differs"] for row in document["threads"]))

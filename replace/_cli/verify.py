@@ -22,7 +22,7 @@ from . import checks, explain, user_checks
 from .completion import USER, complete_as
 from .documents import REACH
 from .observe import NotHere
-from .text import say, table
+from .text import Failed, say, table
 
 _SECONDS = 30  # for one check
 
@@ -130,11 +130,9 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             plan = user_checks.all_checks(user_checks.find_user(user), user)
         except KeyError:
-            print(f"libreplace verify: there is no user {user!r}; give a name or a uid", file=sys.stderr)
-            return 2
+            raise Failed(f"there is no user {user!r}; give a name or a uid") from None
         except ValueError as error:
-            print(f"libreplace verify: {error}", file=sys.stderr)
-            return 2
+            raise Failed(str(error)) from error
     people = form in ("text", "explain")
     if form == "explain":
         say("\n".join(explain.explain()) + "\n")

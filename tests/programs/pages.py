@@ -27,7 +27,7 @@ import report as build_side  # noqa: E402
 from questions import questions  # noqa: E402
 from support.schema import SCHEMA  # noqa: E402
 
-from replace.__main__ import COMMANDS  # noqa: E402
+from replace.__main__ import COMMANDS, EXIT_STATUS  # noqa: E402
 from replace._cli.markdown import code, table  # noqa: E402
 
 DOCS = TESTS.parent / "docs"
@@ -72,6 +72,10 @@ the steps of the decision, and the program, command and result of each question.
 `--answers` writes the answers that lead to the same verdict with the same headers and options. An answer in a file can
 change the verdict, but the result of a run cannot. So the written answers can differ from the results of this build.
 Comments in the file say what the build found.
+
+If its output cannot be written, each command of `libreplace` prints a message on standard error and exits with 74
+(`EX_IOERR`). Reasons are a full disk, a closed standard output, or a pipe whose reader is gone. So
+`libreplace verify | head -n 1` can exit with 74: nobody has seen the whole result.
 
 ## Where it is
 
@@ -261,7 +265,7 @@ def packaging() -> str:
 
 #: The parts of the man page that are not made from the parser; for `argparse-manpage --include`.
 MAN = r"""[=EXIT STATUS]
-A wrong option or argument gives 2.
+Each command has its own statuses, listed below, and these:
 {statuses}
 [=EXAMPLES]
 {examples}
@@ -284,14 +288,12 @@ def man_sections() -> str:
     def roff(text: str) -> str:
         return text.replace("\\", r"\e").replace("-", r"\-")
 
-    statuses = [
-        line
-        for name, module in COMMANDS.items()
-        for line in (
-            f".SS libreplace {name}",
-            *(f".TP\n.B {status}\n{roff(meaning)}" for status, meaning in module.EXIT_STATUS.items()),
-        )
-    ]
+    def listed(statuses: dict[int, str]) -> list[str]:
+        return [f".TP\n.B {status}\n{roff(meaning)}" for status, meaning in statuses.items()]
+
+    statuses = listed(EXIT_STATUS)
+    for name, module in COMMANDS.items():
+        statuses += [f".SS libreplace {name}", *listed(module.EXIT_STATUS)]
     examples = [f".TP\n.B {roff(module.EXAMPLE)}\n{roff(module.HELP)}" for module in COMMANDS.values()]
     return MAN.format(statuses="\n".join(statuses), examples="\n".join(examples))
 
