@@ -6,6 +6,8 @@ It is made from the same answers as the generated code. Its schema is replace/re
 shows it.
 """
 
+import re
+import shlex
 from typing import Any, Dict, List
 
 import programs
@@ -89,6 +91,27 @@ def _group(answers: Answers, prefix: str, private: bool) -> Dict[str, str]:
     return found
 
 
+#: An argument of a compiler that has a path: what comes before the path, and the path. Everything after it may belong
+#: to the path, too, because a path may contain any character.
+_PATH = re.compile(r"(-I|-L|-B|-F|-isystem|-iquote|-idirafter|-include|-imacros|[^/]*[=,:@]|)[^/=,:@]*/.*", re.DOTALL)
+
+
+def _toolchain(answers: Answers, installed: bool) -> Dict[str, str]:
+    """The tools and their arguments. Both copies have the arguments without paths, so that they can be compared."""
+    found = _group(answers, "toolchain", not installed)
+    lists = {name: list(filter(None, found.get(name, "").split("\n"))) for name in ("c_args", "c_link_args")}
+    compiling, linking = lists.values()
+    if compiling and linking[-len(compiling) :] == compiling:  # Meson adds $CFLAGS to the linker's arguments
+        del linking[-len(compiling) :]
+    for name, given in lists.items():
+        shown = [_PATH.sub(r"\1...", argument) for argument in given]
+        if name in found:
+            found[name] = " ".join(map(shlex.quote, shown))
+        if shown != given and not installed:
+            found["exact_" + name] = " ".join(map(shlex.quote, given))
+    return found
+
+
 def build(answers: Answers, installed: bool) -> Dict[str, Any]:
     """The report. The installed copy leaves out paths and host names.
 
@@ -135,5 +158,5 @@ def build(answers: Answers, installed: bool) -> Dict[str, Any]:
         },
         "options": _group(answers, "option", not installed),
         "machine": _group(answers, "machine", not installed),
-        "toolchain": _group(answers, "toolchain", not installed),
+        "toolchain": _toolchain(answers, installed),
     }

@@ -4,6 +4,7 @@
 
 import json
 import re
+import shlex
 import sys
 
 import cross_answers
@@ -84,6 +85,53 @@ def test_installed_report_leaves_out_names_of_hosts_and_folders():
     assert "secret" not in json.dumps(document)
     evidence = {question["id"]: question["evidence"] for question in document["questions"]}
     assert (evidence[first], evidence[second]) == ("line 7", "exit status 0")
+
+
+def test_both_copies_have_the_arguments_without_paths():
+    """A compiler's argument can contain the build folder, which differs in each build."""
+    given = {
+        "-O2": "-O2",
+        "-Wl,-z,relro": "-Wl,-z,relro",
+        "-I/secret/include": "-I...",
+        "-Isecret/include": "-I...",
+        "-isystem/secret": "-isystem...",
+        "/secret/x.specs": "...",
+        "../secret": "...",
+        "-specs=/secret": "-specs=...",
+        "-ffile-prefix-map=/secret/a,b=/secret=.": "-ffile-prefix-map=...",
+        "-Wl,-rpath,/secret:/secret": "-Wl,-rpath,...",
+        "-DWORDS=a b": "'-DWORDS=a b'",
+        '-DPATH="/secret and more"': "-DPATH=...",
+        "@/secret": "@...",
+    }
+    answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
+    answers["toolchain:c_args"] = "\n".join(given)
+    answers["toolchain:c_link_args"] = "\n".join(["-s", *given, *given])  # Meson adds $CFLAGS to the linker's arguments
+    installed, full = (valid(build_side.build(answers, copy)) for copy in (True, False))
+    assert "secret" not in json.dumps(installed)
+    assert installed["toolchain"]["c_args"] == full["toolchain"]["c_args"] == " ".join(given.values())
+    assert shlex.split(full["toolchain"]["exact_c_args"]) == list(given)
+    assert shlex.split(full["toolchain"]["exact_c_link_args"]) == ["-s", *given]
+    answers.update({"toolchain:c_args": "", "toolchain:c_link_args": "-Wl,-z,relro"})
+    assert build_side.build(answers, False)["toolchain"].keys() == installed["toolchain"].keys()
+
+
+def test_report_has_the_facts_that_packagers_compare():
+    known = replace.report()["toolchain"]
+    names = {"compiler", "linker", "c_args", "c_link_args", "buildtype", "optimization", "debug", "b_ndebug", "b_lto"}
+    assert names | {"meson", "python", "cffi", "tag"} == set(known)
+    described = SCHEMA["properties"]["toolchain"]["description"]
+    assert [name for name in known if not re.search(rf"\b{name}\b", described)] == []
+
+
+def test_report_of_an_older_version_is_shown(tmp_path):
+    """Reports of 0.1.0 without the newer facts are valid and readable."""
+    document = replace.report()
+    document["toolchain"] = {"compiler": "gcc 12.2.0", "meson": "1.3.2"}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(valid(document)))
+    for option in ([], *([f"--{name}"] for name in FORMS)):
+        assert command("report", path, *option).returncode == 0
 
 
 def test_schema_allows_unknown_fields_and_requires_known_ones():
@@ -261,7 +309,7 @@ def test_report_all_has_every_question_with_its_evidence_below_it(tmp_path):
     assert [line for line in lines if len(line) > 80] == ["        /a/path/" + "x" * 100]
     assert "      cc -c question.c" in lines
     for name in ("options", "machine", "toolchain"):
-        assert all(f"  {key}: {value}" in lines for key, value in document[name].items())
+        assert all(f"  {key}: {value or '-'}" in lines for key, value in document[name].items())
     assert all(c["symbol"] in " ".join(lines) for c in document["verdict"]["calls"])
 
 
@@ -315,8 +363,11 @@ def test_report_markdown_has_every_call_and_question(make):
 
     calls = [[one_line(v) for k, v in c.items() if k != "kind"] for c in document["verdict"]["calls"]]
     questions = [[one_line(q[k]) for k in ("question", "answer", "how", "evidence")] for q in document["questions"]]
+    decided = rows[len(calls) + 1 : -len(questions) - 1]
+    assert [row[0] for row in decided[1:]] == [one_line(s["question"]) for s in document["decision"] if s["answer"]]
     assert rows == [
         ["call", "back end", "symbol", "scope"], *calls,
+        ["step", "answer", "from"], *decided[1:],
         ["question", "answer", "how", "evidence"], *questions,
     ]  # fmt: skip
 

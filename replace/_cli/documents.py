@@ -72,6 +72,11 @@ def machine(document: dict[str, Any]) -> str:
     return ", ".join(word for word in (f"{verdict['system']} {found.get('cpu_family', '')}".strip(), libc) if word)
 
 
+def facts(document: dict[str, Any], section: str) -> dict[str, str]:
+    """The facts of one of SECTIONS; an empty value is a hyphen."""
+    return {key: value or "-" for key, value in document[section].items()}
+
+
 def answered(question: dict[str, Any]) -> str:
     """The answer, and how it was found, unless the compiler gave it."""
     return f"{question['answer']}, {question['how']}" if question["how"] != "compiled" else str(question["answer"])

@@ -12,7 +12,7 @@ from itertools import groupby
 from string import Template
 
 from .._build import package_file
-from .documents import REACH, machine
+from .documents import REACH, SECTIONS, facts, machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -162,20 +162,18 @@ def _questions(document: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _facts(title: str, facts: dict[str, str]) -> str:
-    rows = "".join(
-        f"<dt>{escape(key)}</dt><dd><code>{escape(value) or '-'}</code></dd>" for key, value in facts.items()
-    )
+def _facts(title: str, known: dict[str, str]) -> str:
+    rows = "".join(f"<dt>{escape(key)}</dt><dd><code>{escape(value)}</code></dd>" for key, value in known.items())
     return f"<section><h3>{title}</h3><dl>{rows}</dl></section>"
 
 
 def as_html(document: dict[str, Any]) -> str:
     verdict, overrides = document["verdict"], document["overrides"]
     shown = ("system", "libc", "libc_version", "backend", "scope", "samba_macro")
-    facts = [_facts("Verdict", {name.replace("_", " "): verdict[name] for name in shown if verdict[name]})]
-    facts += [_facts(title.capitalize(), document[title]) for title in ("machine", "toolchain", "options")]
+    build = [_facts("Verdict", {name.replace("_", " "): verdict[name] for name in shown if verdict[name]})]
+    build += [_facts(title.capitalize(), facts(document, title)) for title in SECTIONS]
     used = {name: ", ".join(overrides[name]) or "none" for name in ("used", "unused")}
-    facts.append(_facts("Answers given by hand", used))
+    build.append(_facts("Answers given by hand", used))
     return Template(package_file("_cli/report.html").read_text(encoding="utf-8")).substitute(
         version=escape(document["version"]),
         machine=escape(machine(document)),
@@ -190,7 +188,7 @@ def as_html(document: dict[str, Any]) -> str:
         way=_way(document, {question["id"]: question for question in document["questions"]}),
         calls="\n".join(map(_call, verdict["calls"])),
         questions=_questions(document),
-        facts="\n".join(facts),
+        facts="\n".join(build),
         schema_version=document["schema_version"],
         left_out=escape(" or ".join(document["left_out"]) or "nothing"),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .documents import REACH, machine
+from .documents import REACH, SECTIONS, facts, machine, steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,15 +47,23 @@ def as_markdown(document: dict[str, Any]) -> str:
         f"- rule: {code(verdict['rule'])}",
         f"- built for: {code(machine(document))}",
     ]
-    for title in ("machine", "toolchain", "options"):
-        lines.append(
-            f"- {title}: " + (code(", ".join(f"{k} {v}" for k, v in document[title].items())) or "not recorded")
-        )
+    for title in SECTIONS:
+        known = facts(document, title).items()
+        lines.append(f"- {title}: " + (", ".join(f"{code(k)} {code(v)}" for k, v in known) or "not recorded"))
     lines += [f"- **warning**: {code(warning)}" for warning in verdict["warnings"]]
     lines += [f"- answer given by hand: {code(used)}" for used in document["overrides"]["used"]]
     lines += [f"- **answer not used**: {code(unused)}" for unused in document["overrides"]["unused"]]
     calls = [[*map(code, (c["name"], c["backend"], c["symbol"])), c["scope"]] for c in verdict["calls"]]
     lines += ["", *table(("call", "back end", "symbol", "scope"), calls), ""]
+    decided = [
+        [
+            code(step.question),
+            code(step.answer) + (f" ({code(step.detail)})" if step.detail else ""),
+            "; ".join(f"{', '.join(map(code, names))}: {code(answer)}" for answer, names in step.answers.items()),
+        ]
+        for step in steps(document)
+    ]
+    lines += [*table(("step", "answer", "from"), decided), ""]
     questions = [
         [*map(code, (q["question"], q["answer"])), q["how"], code(q["evidence"])] for q in document["questions"]
     ]

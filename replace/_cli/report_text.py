@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from .documents import REACH, SECTIONS, answered, machine, steps
+from .documents import REACH, SECTIONS, answered, facts, machine, steps
 from .text import fold, table
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ def as_all(document: dict[str, Any]) -> str:
         lines += [row, *fold(question["evidence"], 6)]
     for title in SECTIONS:
         lines += ["", f"{title}:"]
-        lines += [line for key, value in document[title].items() for line in fold(f"{key}: {value}", 2)]
+        lines += [line for key, value in facts(document, title).items() for line in fold(f"{key}: {value}", 2)]
     return "\n".join(lines)
 
 

@@ -82,7 +82,8 @@ If its output cannot be written, each command of `libreplace` prints a message o
 The build folder has a copy in `BUILD/replace/build_report.json`, also with `-Dpython=false`. This copy has everything,
 also host names and paths: look at it before you publish it.
 
-The Python package contains another copy. It has no paths and no host names. It has the results of the run probes (small
+The Python package contains another copy. It has no paths and no host names: where an argument such as
+`-ffile-prefix-map=/build/x=.` has a path, it has `-ffile-prefix-map=...`. It has the results of the run probes (small
 programs that the build ran), with the kernel's release and the builder's effective uid. If `SOURCE_DATE_EPOCH` is set,
 it leaves these results out, because such a build must give the same files on every machine. The field `left_out` says
 what a copy leaves out.

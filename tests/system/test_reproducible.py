@@ -155,7 +155,7 @@ def test_installed_files_contain_no_folder_or_host_name(source, tmp_path, place,
         f"cd {shell_folder} && meson setup {build} {source_folder} && cd {build} && ninja && "
         f"DESTDIR={tmp_path}/installed meson install --no-rebuild"
     )
-    env = {"CC": tool(compiler, "C compiler"), "CFLAGS": "-g"}
+    env = {"CC": tool(compiler, "C compiler"), "CFLAGS": f"-g -I{folder}", "LDFLAGS": f"-L{folder}"}
     out = run("unshare", "--uts", "sh", "-c", f"hostname secrethost && {command}", env=env, cwd=folder)
     assert out.returncode == 0, out.stdout + out.stderr
     installed = [path for path in (tmp_path / "installed").rglob("*") if path.is_file()]
