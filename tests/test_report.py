@@ -309,7 +309,7 @@ def test_report_all_has_every_question_with_its_evidence_below_it(tmp_path):
     assert [line for line in lines if len(line) > 80] == ["        /a/path/" + "x" * 100]
     assert "      cc -c question.c" in lines
     for name in ("options", "machine", "toolchain"):
-        assert all(f"  {key}: {value or '-'}" in lines for key, value in document[name].items())
+        assert all(f"  {key}: {value or 'none'}" in lines for key, value in document[name].items())
     assert all(c["symbol"] in " ".join(lines) for c in document["verdict"]["calls"])
 
 

@@ -7,33 +7,76 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from collections import Counter
+from typing import NamedTuple
 
 from . import markdown
 from .completion import FILE, complete_as
-from .documents import RUNS, load, needs_fields
-from .text import Failed, say, table
+from .documents import RUNS, SECTIONS, answered, facts, load, needs_fields
+from .text import Failed, fold, say, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
-
-Row = tuple[str, list[str]]  # name, a cell for each report
-Table = tuple[str, list[Row]]
 
 HELP = "compare build reports"
 DESCRIPTION = """\
 Print two or more build reports side by side, and mark the differences.
 
-Each report is a column. A value that differs from the most common one is marked. Facts and calls are always shown,
-answers only if they differ."""
+Each report is a column. A value that differs from the most common one is marked. The most important facts are always
+shown, everything else only if it differs: the version, options, machine and toolchain of the build, the steps of the
+decision, the calls, the compiler's answers, and the results of the probes that the build ran. The last lines say which
+of these differ, and whether the verdict is the same. Texts such as evidence are not compared.
+
+A table that is wider than the terminal becomes a list. --json has every value, also equal ones."""
 EXIT_STATUS = {
     0: "the reports say the same",
-    1: "the reports differ",
+    1: "the reports differ, even if only the toolchain, or another fact about the build, differs",
     2: "there are fewer than two FILEs, or a FILE is not a report that this version of libreplace can read",
 }
 EXAMPLE = "libreplace compare debian.json alpine.json"
+
+
+class Row(NamedTuple):
+    """A value from each report. None means that a report does not have it, which is not a difference."""
+
+    name: str
+    cells: list[str | None]
+    always: bool = False  # it is shown even if all reports say the same
+
+    @property
+    def differs(self) -> bool:
+        return len({cell for cell in self.cells if cell is not None}) > 1
+
+    @property
+    def common(self) -> str | None:
+        """The most common cell; of equally common ones, the first."""
+        return next((cell for cell, _ in Counter(filter(None, self.cells)).most_common(1)), None)
+
+    def marked(self, mark: Callable[[str], str]) -> list[str]:
+        """The cells as text; the uncommon ones with a mark."""
+        return ["-" if c is None else c if c == self.common else mark(c) for c in self.cells]
+
+
+class Part(NamedTuple):
+    """Rows of one kind."""
+
+    title: str
+    rows: list[Row]
+
+    @property
+    def shown(self) -> list[Row]:
+        return [row for row in self.rows if row.always or row.differs]
+
+    @property
+    def differs(self) -> bool:
+        return any(row.differs for row in self.rows)
+
+
+#: The parts that are the verdict: if they are equal, the code of both builds makes the same calls.
+_VERDICT = ("facts", "steps", "calls")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,78 +102,125 @@ def names(paths: Sequence[str]) -> list[str]:
     return list(paths)  # the same file twice
 
 
-def _call(call: dict[str, Any] | None) -> str:
-    if call is None:
-        return "-"
+def _call(call: dict[str, Any]) -> str:
     return call["symbol"] if call["backend"] == "none" else f"{call['backend']} {call['symbol']}, {call['scope']}"
 
 
-def _ordered(documents: list[dict[str, Any]], keys: Callable[[dict[str, Any]], list[str]]) -> list[str]:
-    """The keys of all documents, each once, in the order in which they first appear."""
-    return list(dict.fromkeys(key for document in documents for key in keys(document)))
+def _ordered(found: Sequence[dict[str, Any]]) -> list[str]:
+    """The keys of all dicts, each once, in the order in which they first appear."""
+    return list(dict.fromkeys(key for one in found for key in one))
 
 
-def tables(documents: list[dict[str, Any]]) -> list[Table]:
-    """(title, rows): facts, calls, and the answers that differ."""
+def parts(documents: list[dict[str, Any]]) -> list[Part]:
+    """Everything that is compared."""
     verdicts = [document["verdict"] for document in documents]
-    facts: list[Row] = [
-        ("back end", [v["backend"] for v in verdicts]),
-        ("scope", [v["scope"] for v in verdicts]),
-        ("system", [v["system"] for v in verdicts]),
-        ("libc", [f"{v['libc']} {v['libc_version']}".strip() for v in verdicts]),
+    chosen = [
+        Row("back end", [v["backend"] for v in verdicts], True),
+        Row("scope", [v["scope"] for v in verdicts], True),
+        Row("system", [v["system"] for v in verdicts], True),
+        Row("libc", [f"{v['libc']} {v['libc_version']}".strip() for v in verdicts], True),
+        Row("32-bit system calls", ["yes" if v["linux_32bit_syscalls"] else "no" for v in verdicts]),
+        Row("Samba's macro", [v["samba_macro"] or "none" for v in verdicts]),
     ]
-    # Shown only if they differ. A copy without results of run probes has no warnings to compare.
-    further: list[Row] = [
-        ("-Dcredentials", [d["options"].get("credentials", "-") for d in documents]),
-        ("warnings", [str(len(d["verdict"]["warnings"])) if RUNS not in d["left_out"] else "-" for d in documents]),
-        ("version", [d["version"] for d in documents]),
+    # A copy without the results of run probes has no warnings to compare.
+    warnings = [None if RUNS in d["left_out"] else str(len(d["verdict"]["warnings"])) for d in documents]
+    build = [
+        Row("version", [d["version"] for d in documents], True),
+        *_section_rows(documents),
+        Row("warnings", warnings),
     ]
-    calls = [{call["name"]: call for call in v["calls"]} for v in verdicts]
-    answers = [{q["id"]: q["answer"] for q in d["questions"]} for d in documents]
-    call_names = _ordered(documents, lambda d: [c["name"] for c in d["verdict"]["calls"]])
-    ids = _ordered(documents, lambda d: [q["id"] for q in d["questions"]])
-    asked: list[Row] = [(i.removeprefix("libreplace_"), [a.get(i, "not asked") for a in answers]) for i in ids]
+    steps = [{step["question"]: step["answer"] or "not asked" for step in d["decision"]} for d in documents]
+    calls = [{call["name"]: _call(call) for call in v["calls"]} for v in verdicts]
+    asked: list[dict[str, str | None]] = [{} for _ in documents]
+    probes: list[dict[str, str | None]] = [{} for _ in documents]
+    for document, answers, results in zip(documents, asked, probes, strict=True):
+        for question in document["questions"]:
+            name = question["id"].removeprefix("libreplace_")
+            if question["kind"] == "run":
+                results[name] = None if question["how"] == "not recorded" else answered(question)
+            else:
+                answers[name] = question["answer"]
     return [
-        ("fact", facts + [row for row in further if len(set(row[1])) > 1]),
-        ("call", [(name, [_call(c.get(name)) for c in calls]) for name in call_names]),
-        ("answer", [(name, cells) for name, cells in asked if len(set(cells)) > 1]),
+        Part("facts", chosen),
+        Part("build", build),
+        Part("steps", _rows(steps, None)),
+        Part("calls", _rows(calls, "-")),
+        Part("answers", _rows(asked, "not asked")),
+        Part("probes", _rows(probes, "not asked")),
     ]
 
 
-def common(cells: list[str]) -> str:
-    """The most common cell; of equally common ones, the first."""
-    return Counter(cells).most_common(1)[0][0]
+def _rows(found: Sequence[dict[str, Any]], missing: str | None) -> list[Row]:
+    """A row for each name that any report has."""
+    return [Row(name, [values.get(name, missing) for values in found]) for name in _ordered(found)]
 
 
-def as_text(heads: list[str], parts: list[Table]) -> str:
-    blocks = []
-    for title, rows in parts:
-        marked = [(name, *(c if c == common(cells) else f"* {c}" for c in cells)) for name, cells in rows]
-        blocks.append("\n".join(table((title, *heads), marked)) if rows else f"no {title} differs")
-    return "\n\n".join([*blocks, "* differs from the most common value. Only answers that differ are shown."])
+def _section_rows(documents: list[dict[str, Any]]) -> Iterator[Row]:
+    """The options, the machine and the toolchain. An older report, or an installed copy, does not have all of them."""
+    always = ("machine cpu_family", "toolchain compiler")
+    for section in SECTIONS:
+        known = [facts(document, section) for document in documents]
+        for key in _ordered(known):
+            name = f"-D{key}" if section == "options" else f"{section} {key}"
+            yield Row(name, [values.get(key) for values in known], name in always)
 
 
-def as_markdown(heads: list[str], parts: list[Table]) -> str:
+def conclusion(documents: list[dict[str, Any]], found: list[Part]) -> list[str]:
+    """Which parts differ, in sentences."""
+    different = [part.title for part in found if part.differs]
+    same = [part.title for part in found if not part.differs]
+    evidence = [[(q["id"], q["evidence"]) for q in d["questions"]] for d in documents]
+    if not different:
+        texts = " Only texts of evidence differ." if any(one != evidence[0] for one in evidence) else ""
+        return [f"The reports say the same.{texts}"]
+    if not set(different) & set(_VERDICT):
+        return [f"The verdict and all calls are the same. Different: {', '.join(different)}."]
+    return [f"Different: {', '.join(different)}.", f"The same: {', '.join(same) or 'nothing'}."]
+
+
+def as_text(heads: list[str], found: list[Part], ends: list[str]) -> str:
+    blocks = [_block(heads, part) for part in found if part.shown]
+    legend = "* differs from the most common value, - is not in that report"
+    return "\n\n".join("\n".join(block) for block in [*blocks, [legend], ends])
+
+
+def _block(heads: list[str], part: Part) -> list[str]:
+    """A table, or, if the terminal is too narrow for it, a list: each value with the reports that have it."""
+    lines = table((part.title, *heads), [(row.name, *row.marked("* {}".format)) for row in part.shown])
+    if max(map(len, lines)) <= shutil.get_terminal_size().columns:
+        return lines
+    lines = [f"{part.title}:"]
+    for row in part.shown:
+        lines += fold(row.name, 2)
+        holders: dict[str, list[str]] = {}
+        for cell, name in zip(row.marked("* {}".format), heads, strict=True):
+            holders.setdefault(cell, []).append(name)
+        for cell, names in holders.items():
+            lines += fold(f"{cell}: {', '.join(names)}", 4 if cell.startswith("* ") else 6)
+    return lines
+
+
+def as_markdown(heads: list[str], found: list[Part], ends: list[str]) -> str:
     code, blocks = markdown.code, []
-    for title, rows in parts:
-        marked = [
-            [code(name), *(code(c) if c == common(cells) else f"**{code(c)}**" for c in cells)] for name, cells in rows
+    for part in found:
+        rows = [
+            [code(row.name), *map(str, Row(row.name, [code(c or "-") for c in row.cells]).marked("**{}**".format))]
+            for row in part.shown
         ]
-        lines = markdown.table([title, *map(code, heads)], marked)
-        blocks.append("\n".join(lines) if rows else f"No {title} differs.")
-    return "\n\n".join([*blocks, "**Bold**: differs from the most common value. Only answers that differ are shown."])
+        blocks += ["\n".join(markdown.table([part.title, *map(code, heads)], rows))] if rows else []
+    legend = "**Bold** differs from the most common value, `-` is not in that report."
+    return "\n\n".join([*blocks, legend, " ".join(ends)])
 
 
-def as_json(heads: list[str], parts: list[Table]) -> str:
-    document: dict[str, Any] = {"reports": heads, "same": not differ(parts)}
-    for title, rows in parts:
-        document[f"{title}s"] = {name: dict(zip(heads, cells, strict=True)) for name, cells in rows}
+def as_json(heads: list[str], found: list[Part], ends: list[str]) -> str:
+    document: dict[str, Any] = {
+        "reports": heads,
+        "same": not any(part.differs for part in found),
+        "differ": [part.title for part in found if part.differs],
+    }
+    for title, rows in found:
+        document[title] = {row.name: dict(zip(heads, row.cells, strict=True)) for row in rows}
     return json.dumps(document, indent=1)
-
-
-def differ(parts: list[Table]) -> bool:
-    """Whether any row has two different cells."""
-    return any(len(set(cells)) > 1 for _, rows in parts for _, cells in rows)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -140,9 +230,9 @@ def run(arguments: argparse.Namespace) -> int:
     for path in arguments.file:
         document = load(path)
         with needs_fields(path):
-            tables([document])
+            conclusion([document], parts([document]))
         documents.append(document)
-    parts = tables(documents)
+    found = parts(documents)
     form = as_json if arguments.json else as_markdown if arguments.markdown else as_text
-    say(form(names(arguments.file), parts))
-    return int(differ(parts))
+    say(form(names(arguments.file), found, conclusion(documents, found)))
+    return int(any(part.differs for part in found))

@@ -73,8 +73,8 @@ def machine(document: dict[str, Any]) -> str:
 
 
 def facts(document: dict[str, Any], section: str) -> dict[str, str]:
-    """The facts of one of SECTIONS; an empty value is a hyphen."""
-    return {key: value or "-" for key, value in document[section].items()}
+    """The facts of one of SECTIONS, in words: an empty value is `none`."""
+    return {key: value or "none" for key, value in document[section].items()}
 
 
 def answered(question: dict[str, Any]) -> str:

@@ -77,6 +77,13 @@ If its output cannot be written, each command of `libreplace` prints a message o
 (`EX_IOERR`). Reasons are a full disk, a closed standard output, or a pipe whose reader is gone. So
 `libreplace verify | head -n 1` can exit with 74: nobody has seen the whole result.
 
+`libreplace compare` shows the most important facts, and what differs: the version, options, machine and toolchain of
+the build, the steps of the decision, the calls, the answers, and the results of the probes. Its last lines say which of
+these differ, and whether the verdict is the same. As with diff(1), the exit status is 1 if anything differs, also if
+only the toolchain does. With `--json`, the list `differ` names what differs, so that a program can decide otherwise.
+Texts such as evidence are not compared. A value that only some reports have is not a difference: an installed copy has
+no host names, and an older report has fewer facts.
+
 ## Where it is
 
 The build folder has a copy in `BUILD/replace/build_report.json`, also with `-Dpython=false`. This copy has everything,
