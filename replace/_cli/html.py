@@ -128,7 +128,10 @@ def _question(question: dict[str, Any], headers: dict[str, str]) -> str:
         if f'#include "{name}"' in question["source"]:
             source += f'<dd>It includes <a href="#header-{escape(name)}">{escape(name)}</a></dd>'
     back = question.get("cross_answer")
-    how = f'<span class="how">{escape(question["how"])}</span>' if question["how"] != "compiled" else ""
+    how = "" if question["how"] == "compiled" else question["how"]
+    if how in ("not recorded", "not run") and question["evidence"]:
+        how += f": {question['evidence']}"  # the reason
+    how = how and f'<span class="how">{escape(how)}</span>'
     return (
         f'<details><summary><span class="words">{escape(question["question"])}</span>'
         f"{how}{_pill(question)}</summary>"
@@ -174,7 +177,7 @@ def as_html(document: dict[str, Any]) -> str:
     build += [_facts(title.capitalize(), facts(document, title)) for title in SECTIONS]
     used = {name: ", ".join(overrides[name]) or "none" for name in ("used", "unused")}
     build.append(_facts("Answers given by hand", used))
-    return Template(package_file("_cli/report.html").read_text(encoding="utf-8")).substitute(
+    page = Template(package_file("_cli/report.html").read_text(encoding="utf-8")).substitute(
         version=escape(document["version"]),
         machine=escape(machine(document)),
         backend=verdict["backend"],
@@ -190,5 +193,6 @@ def as_html(document: dict[str, Any]) -> str:
         questions=_questions(document),
         facts="\n".join(build),
         schema_version=document["schema_version"],
-        left_out=escape(" or ".join(document["left_out"]) or "nothing"),
+        left_out=escape(", ".join(document["left_out"]) or "nothing"),
     )
+    return page.encode("ascii", "xmlcharrefreplace").decode("ascii")  # any locale can print it

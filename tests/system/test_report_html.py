@@ -67,6 +67,75 @@ def of_platform(name, **options):
     return valid(build_side.build({**answers, **{f"option:{k}": v for k, v in options.items()}}, False))
 
 
+def overflowing(browser):
+    """Return the elements whose contents are wider than they are, but not those that a reader can scroll.
+
+    The arrows of the decision lie outside their card on purpose.
+    """
+    return browser.execute_script(
+        "return [...document.querySelectorAll('body *')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth"
+        " && !['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && !e.closest('.hidden')"
+        " && !e.matches('.step, .card, .on')"
+        " && getComputedStyle(e).display !== 'inline').map(e => e.tagName + '.' + e.className)"
+    )
+
+
+@pytest.mark.parametrize("platform", platforms())
+def test_calls_fit_a_phone(show, platform):
+    browser = show(of_platform(platform), 400)
+    (box,) = browser.find_elements(By.CSS_SELECTOR, ".scroll")
+    assert int(box.get_property("scrollWidth")) <= int(box.get_property("clientWidth"))
+    assert len(box.find_elements(By.CSS_SELECTOR, "tbody tr")) == 17
+
+
+@pytest.mark.parametrize("width", [320, 400, 1280])
+def test_long_texts_do_not_widen_the_page(show, width):
+    """Words without a place to break, several lines of evidence, and source lines of any length."""
+    document = of_platform("linux-glibc-x86_64")
+    word = "/a/" + "x" * 300
+    document["version"] = document["verdict"]["rule"] = document["machine"]["system"] = word
+    document["verdict"]["warnings"] = document["overrides"]["used"] = [word]
+    document["toolchain"].update({"c_args": f"-O2 -I{word}", word: "-g"})
+    document["verdict"]["calls"][0]["name"] = document["verdict"]["calls"][1]["symbol"] = word
+    for step in document["decision"]:
+        step.update(question=word, detail=word)
+    for question in document["questions"]:
+        long = f"cc -c {word}\nerror: {word}"
+        question.update(evidence=long, command=long, subject=word, question=word, source=f"int {word};", answer=word)
+    browser = show(document, width)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert overflowing(browser) == []
+    (inside,) = {tuple(e.text.splitlines()) for e in browser.find_elements(By.CSS_SELECTOR, ".inside pre.wrap")}
+    assert inside == (f"cc -c {word}", f"error: {word}")
+
+
+def test_probe_that_was_not_recorded_says_why(show):
+    """The reader sees it without opening the question."""
+    answers = {**full_answers(golden.GOLDEN / "linux-glibc-x86_64"), "environment:reproducible": "yes"}
+    browser = show(valid(build_side.build(answers, True)), 400)
+    summary = browser.find_element(By.ID, PROBE).find_element(By.XPATH, "../summary")
+    assert "not recorded: left out, because SOURCE_DATE_EPOCH is set" in summary.text
+    assert "left out: paths and host names, results of run probes" in browser.find_element(By.TAG_NAME, "footer").text
+    cross = show(of_platform("linux-glibc-x86_64"), 400)
+    assert "not run" in cross.find_element(By.ID, PROBE).find_element(By.XPATH, "../summary").text
+
+
+def test_build_section_has_every_fact(show):
+    document = replace.report()
+    facts = show(document).find_element(By.CSS_SELECTOR, ".facts").text
+    for section in ("options", "machine", "toolchain"):
+        for key, value in document[section].items():
+            assert f"{key}\n{value or 'none'}\n" in facts + "\n"
+
+
+def test_page_is_ascii_so_that_any_locale_can_print_it(show):
+    document = replace.report()
+    document["verdict"]["rule"] = "\u2018quoted\u2019 \u00e4"
+    assert page_maker.as_html(document).isascii()
+    assert "\u2018quoted\u2019 \u00e4" in show(document).find_element(By.CSS_SELECTOR, ".verdict").text
+
+
 def test_question_opens_by_mouse_and_keyboard(show):
     """An open question shows the source of its probe, the command and the result. The page uses no script."""
     browser = show()
