@@ -130,6 +130,8 @@ def test_cibuildwheel_builds_the_oldest_and_the_free_threaded_python():
         assert out.returncode == 0, out.stderr
         expected = [f"{python}-{system}_x86_64" for system in systems for python in ("cp310", "cp314t")]
         assert out.stdout.split() == expected
+    out = run(*command, "--platform", "windows")
+    assert out.stdout.split() == [], "there is nothing to offer on Windows"
 
 
 @pytest.mark.parametrize(
