@@ -3,6 +3,7 @@
 """Writes the C module of uniform calls, its headers, the cffi source and the build report.
 
 usage: generate.py ANSWERS.json OUTPUT...     (the name of an output file says what it contains)
+       generate.py ANSWERS.json               makes every file and writes none, to show an error of this program
 
 The output depends only on the answers and on the table in calls.py, so the module for any platform can be generated,
 read and compared anywhere (tests/golden/).
@@ -13,6 +14,8 @@ import os
 import re
 import sys
 from typing import Callable, Dict
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
 import report
 from bodies import HELPERS, body
@@ -195,8 +198,12 @@ def main() -> None:
     source, *outputs = sys.argv[1:]
     with open(source, encoding="utf-8") as file:
         answers = json.load(file)
+    files = {**LIBRARY, **PACKAGE}
+    if not outputs:
+        for make in files.values():
+            make(answers)
     for output in outputs:
-        text = {**LIBRARY, **PACKAGE}[os.path.basename(output)](answers)
+        text = files[os.path.basename(output)](answers)
         with open(output, "w", encoding="utf-8") as file:
             file.write(text)
 

@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Configure the C library with compiler options, and read the answers."""
+
+import json
+import sys
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from verdict import Chosen, decide
+
+from support.builds import run
+
+#: Compilers for i386 programs. Debian's gcc-multilib conflicts with its cross compilers, which have <asm/unistd.h> too.
+ARCHITECTURES = {"x86_64": "", "i386": " -m32 -idirafter /usr/include/x86_64-linux-gnu"}
+
+
+def configure(
+    source: Path, build: Path, *options: object, env: "dict[str, str] | None" = None
+) -> "CompletedProcess[str]":
+    """Run `meson setup -Dpython=false`."""
+    words = [sys.executable, "-m", "mesonbuild.mesonmain", "setup", build, source, "-Dpython=false", *options]
+    return run(*words, env={"CFLAGS": "", "CPPFLAGS": "", "LDFLAGS": "", **(env or {})})
+
+
+def answers_of(build: Path) -> "dict[str, str]":
+    answers: dict[str, str] = json.loads((build / "detect" / "answers.json").read_text())
+    return answers
+
+
+def calls_of(build: Path) -> "tuple[Chosen, ...]":
+    """The back end, symbol and scope of each call."""
+    return decide(answers_of(build)).calls
