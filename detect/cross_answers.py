@@ -20,6 +20,8 @@ import stat
 import sys
 from typing import Dict, List, NamedTuple, Tuple
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
+
 from overrides import FOR_32_BIT
 from questions import questions, words
 from verdict import Answers, cross_answer, decide, has_32_bit

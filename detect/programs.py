@@ -1,28 +1,36 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Each question as a C program and a command, for the report, so that a reader can ask it again by hand.
+"""Each question as one C program.
 
-For link and run questions the program is the probe itself. For the others it is a program that gives the same answer
-as Meson's check (tests/test_report.py compiles each one and compares the answers). In a command, `cc` is the
-compiler of the build, and `question.c` is the program.
+Meson compiles, links or runs this program, and the report shows the same text with a command, so that a reader can ask
+again by hand. In a command, `cc` is the compiler of the build, and `question.c` is the program.
+
+Run as a script, this file prints the questions for Meson: RECORD after each question, FIELD between its id, kind,
+words, compiler arguments, expected answer and program. SIZE in a program of the kind `type` stands for a number of
+bytes.
 """
 
 import os
+import sys
 from typing import Dict
 
-from questions import Question
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
+
+from questions import Question, questions
 
 PROBES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "probes")
+RECORD, FIELD, SIZE = "\x1e", "\x1f", "@SIZE@"
 
-_SYMBOL = """\
-int main(void)
-{
-	void *volatile address = (void *)&%s;
-
-	return address == 0;
-}
-"""
-_DEFINED = "#ifndef %s\n#error not defined\n#endif\n"
+_MAIN = "\nint main(void)\n{\n%s}\n"
+_NOTHING = _MAIN % "\treturn 0;\n"
+_DEFINED = "#ifndef {0}\n#error {0} is not defined\n#endif\n"
+_VALUE = "#define TEXT(macro) #macro\n#define VALUE(macro) TEXT(macro)\n" + (
+    _MAIN % "\tconst char *value = VALUE(%s);\n\n\treturn value == 0;\n"
+)
+#: glibc defines __stub_NAME for a function that always fails with ENOSYS. `volatile` keeps the reference.
+_STUB = "#ifdef __stub_{0}\n#error {0} always fails\n#endif\n"
+_ADDRESS = _MAIN % "\tvoid (*volatile address)(void) = (void (*)(void))&%s;\n\n\treturn address == 0;\n"
+_TYPE = "typedef char has_this_size[sizeof(%s) == %s ? 1 : -1];\n"
 
 
 def _read(name: str) -> str:
@@ -35,38 +43,45 @@ def headers() -> Dict[str, str]:
     return {name: _read(name) for name in sorted(os.listdir(PROBES)) if name.endswith(".h")}
 
 
+def file_name(question: Question) -> str:
+    """The name that the program has in a command."""
+    return question.subject if question.kind in ("link", "run") else "question.c"
+
+
 def source(question: Question, answer: str) -> str:
-    """The program: if it compiles, links or runs, the answer is yes. For a type it tests the size that was found."""
+    """The program: if it compiles, links or runs, the answer is yes. For a type it tests the size in `answer`."""
     if question.kind in ("link", "run"):
         return _read(question.subject)
-    text = question.includes.replace(" #", "\n#") + "\n" if question.includes else ""
+    text = "".join(f"#include <{name}>\n" for name in question.includes)
     if question.kind == "header":
-        return f"#include <{question.subject}>\n"
+        return text + _NOTHING
     if question.kind == "symbol":
-        return text + "\n" + _SYMBOL % question.subject
+        return text + _STUB.format(question.subject) + _ADDRESS % question.subject
     if question.kind == "define":
-        return text + _DEFINED % question.subject + question.subject + "\n"
+        return text + _DEFINED.format(question.subject) + _VALUE % question.subject
     if question.kind == "number":
-        return text + _DEFINED % question.subject
-    return text + f"typedef char has_this_size[sizeof({question.subject}) == {answer} ? 1 : -1];\n"
+        return text + _DEFINED.format(question.subject) + _NOTHING
+    return text + _TYPE % (question.subject, answer) + _NOTHING
 
 
 def command(question: Question) -> str:
     """The command. Exit status 0 means yes; for a run question, 77 means unknown.
 
-    For a macro, the last line of output is its value.
+    For a macro, the output has the line `const char *value = "2";` if the value is 2.
     """
     words = ["cc", "-D_GNU_SOURCE"] + ([question.args] if question.args else [])
+    name = file_name(question)
     if question.kind == "run":
-        return " ".join(words + ["-pthread", "-o", "question", question.subject, "&&", "./question"])
-    if question.kind == "link":
-        return " ".join(words + ["-o", "question", question.subject])
-    return " ".join(
-        words
-        + {
-            "define": ["-E", "-P"],
-            "symbol": ["-o", "question"],
-            "type": ["-c", "-o", "/dev/null"],
-        }.get(question.kind, ["-E", "-o", "/dev/null"])
-        + ["question.c"]
-    )
+        return " ".join(words + ["-pthread", "-o", "question", name, "&&", "./question"])
+    how = {"define": ["-E", "-P"], "symbol": ["-o", "question"], "link": ["-o", "question"]}
+    return " ".join(words + how.get(question.kind, ["-c", "-o", "/dev/null"]) + [name])
+
+
+def main() -> None:
+    for question in questions():
+        fields = (question.id, question.kind, question.words, question.args, question.expected)
+        print(*fields, source(question, SIZE), sep=FIELD, end=RECORD)
+
+
+if __name__ == "__main__":
+    main()

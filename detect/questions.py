@@ -3,11 +3,12 @@
 """The questions, in the order in which detect/meson.build asks them.
 
 Each has a row with its stable id and its kind (how it is asked). The row also has its words, which are Samba's words if
-Samba asks the same question. Its subject is a header, a symbol, a macro, a type or the file name of a probe. The last
-fields are the includes and compiler arguments that it needs. Run as a script, this file prints the rows for Meson.
+Samba asks the same question. Its subject is a header, a symbol, a macro, a type or the file name of a probe.
+programs.py writes the program of each row.
 """
 
-from typing import Dict, List, NamedTuple
+import re
+from typing import Dict, List, NamedTuple, Tuple
 
 from calls import CALLS, FAMILIES, SYSTEM_CALLS
 
@@ -17,12 +18,39 @@ class Question(NamedTuple):
     kind: str  # header | symbol | define | number | type | link | run
     words: str
     subject: str
-    includes: str = ""
+    includes: Tuple[str, ...] = ()
     args: str = ""  # compiler arguments of a probe
+    expected: str = ""  # the answer to a control question: with another answer, no answer can be trusted
+    uses: Tuple[str, ...] = ()  # functions without which a run probe cannot be linked
 
 
-_SYSCALL = "#include <sys/syscall.h>"
+_SYSCALL = ("sys/syscall.h",)
 
+#: Asked before all others. A compiler option can break every program, or accept every program.
+_CONTROLS = (
+    Question("libreplace_control_macro", "define", "Checking for macro __STDC__", "__STDC__", ("limits.h",), "", "1"),
+    Question(
+        "libreplace_control_no_macro",
+        "define",
+        "Checking that a macro that nobody defines is not found",
+        "LIBREPLACE_NO_SUCH_MACRO",
+        ("limits.h",),
+        "",
+        "no",
+    ),
+    Question(
+        "libreplace_control_program", "link", "Checking that a program can call setuid", "control.c", (), "", "yes"
+    ),
+    Question(
+        "libreplace_control_no_function",
+        "link",
+        "Checking that a function that does not exist is not found",
+        "control_no_function.c",
+        (),
+        "",
+        "no",
+    ),
+)
 #: The headers that Samba's code asks for; the answers go into samba_config.h.
 _HEADERS = ("unistd.h", "grp.h", "sys/types.h", "sys/syscall.h", "sys/id.h")
 _MACROS = (
@@ -63,18 +91,20 @@ def _symbols() -> Dict[str, str]:
     return {**found, **_OTHERS}
 
 
-def _includes(header: str) -> str:
-    headers = ["sys/types.h", header] if header else ["sys/types.h", "unistd.h", "grp.h"]
-    return " ".join(f"#include <{name}>" for name in headers)
+def _includes(header: str) -> Tuple[str, ...]:
+    return ("sys/types.h", header) if header else ("sys/types.h", "unistd.h", "grp.h")
 
 
 def questions() -> List[Question]:
     rows = [
-        Question("libreplace_header_" + h.replace("/", "_").replace(".", "_"), "header", f"Checking for header {h}", h)
-        for h in _HEADERS
+        *_CONTROLS,
+        *(
+            Question("libreplace_header_" + re.sub(r"\W", "_", h), "header", f"Checking for header {h}", h, (h,))
+            for h in _HEADERS
+        ),
     ]
     rows += [
-        Question(f"libreplace_define_{_macro_id(m)}", "define", f"Checking for macro {m}", m, "#include <limits.h>")
+        Question(f"libreplace_define_{_macro_id(m)}", "define", f"Checking for macro {m}", m, ("limits.h",))
         for m in _MACROS
     ]
     rows += [
@@ -88,8 +118,8 @@ def questions() -> List[Question]:
             "Checking whether setgroups takes a size_t",
             "setgroups_size_t.c",
         ),
-        Question("libreplace_sizeof_uid_t", "type", "Checking size of uid_t", "uid_t", "#include <sys/types.h>"),
-        Question("libreplace_sizeof_gid_t", "type", "Checking size of gid_t", "gid_t", "#include <sys/types.h>"),
+        Question("libreplace_sizeof_uid_t", "type", "Checking size of uid_t", "uid_t", ("sys/types.h",)),
+        Question("libreplace_sizeof_gid_t", "type", "Checking size of gid_t", "gid_t", ("sys/types.h",)),
         Question("libreplace_thread_local", "link", "Checking for thread local storage", "thread_local.c"),
     ]
     rows += [
@@ -104,12 +134,14 @@ def questions() -> List[Question]:
             "run",
             THREAD_CREDENTIALS,
             "thread_credentials.c",
+            uses=("syscall", "getresuid"),
         ),
         Question(
             "libreplace_libc_reaches_threads",
             "run",
             "Checking whether libc's own setresuid reaches the other threads",
             "libc_reaches_threads.c",
+            uses=("seteuid",),
         ),
     ]
     rows += [
@@ -118,8 +150,8 @@ def questions() -> List[Question]:
             "run",
             f"Checking whether {n} is available",
             "effective_family.c",
-            "",
-            f"-DUSE_{n.upper()}=1",
+            args=f"-DUSE_{n.upper()}=1",
+            uses=(n,),
         )
         for n in FAMILIES
     ]
@@ -129,8 +161,3 @@ def questions() -> List[Question]:
 def words(question: Question, wide: bool) -> str:
     """The question in Samba's words, for headers with or without the numbers of 32-bit system calls."""
     return question.words + _32_BIT if wide and question.id == THREAD else question.words
-
-
-if __name__ == "__main__":
-    for row in questions():
-        print("\t".join(field or "-" for field in row))

@@ -16,6 +16,7 @@ from questions import questions, words
 from verdict import Answers, Verdict, cross_answer, decide, glibc_version, has_32_bit
 
 SCHEMA_VERSION = 1
+COMPILER = "private-evidence:"  # before a question's id: a command, and the compiler's first message
 
 #: The values of the field left_out.
 PRIVATE, RUNS = "paths and host names", "results of run probes"
@@ -51,8 +52,11 @@ def _decision(verdict: Verdict) -> List[Dict[str, Any]]:
 
 
 def _without_names(answers: Answers) -> Answers:
-    """The answers without two texts that may name hosts or folders: an answers file's name, an exe wrapper's output."""
-    kept = dict(answers)
+    """The answers without texts that may name hosts or folders.
+
+    These are an answers file's name, an exe wrapper's output, and the commands and messages of the compiler.
+    """
+    kept = {key: value for key, value in answers.items() if not key.startswith(COMPILER)}
     for question in questions():
         evidence, how = question.id + ":evidence", answers[question.id + ":how"]
         if how == "answers file":
@@ -60,6 +64,11 @@ def _without_names(answers: Answers) -> Answers:
         elif how == "ran under an exe wrapper":
             kept[evidence] = str(answers.get(evidence, "")).partition(";")[0]
     return kept
+
+
+def _evidence(answers: Answers, question_id: str) -> str:
+    texts = (answers.get(question_id + ":evidence", ""), answers.get(COMPILER + question_id, ""))
+    return "; ".join(str(text).strip() for text in texts if text)
 
 
 def _questions(answers: Answers, verdict: Verdict) -> List[Dict[str, Any]]:
@@ -73,7 +82,7 @@ def _questions(answers: Answers, verdict: Verdict) -> List[Dict[str, Any]]:
             "subject": question.subject,
             "answer": answer,
             "how": str(answers[question.id + ":how"]),
-            "evidence": str(answers.get(question.id + ":evidence", "")).strip(),
+            "evidence": _evidence(answers, question.id),
             "source": programs.source(question, answer),
             "command": programs.command(question),
         }

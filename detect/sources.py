@@ -16,6 +16,8 @@ import re
 import sys
 from typing import Callable, Dict, List
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
+
 from calls import CALLS
 from generate import calls_h
 from headers import Declarations, declarations

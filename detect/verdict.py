@@ -11,8 +11,11 @@ possible, it prints the reason and exits with 1.
 """
 
 import json
+import os
 import sys
 from typing import Any, Dict, List, NamedTuple, Tuple
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
 from bodies import emulation
 from calls import CALLS, FAMILIES, WIDE, Call

@@ -7,13 +7,25 @@ import re
 
 import golden
 import pytest
+from known_answers import KNOWN
 from support.builds import run, tool
+from verdict import decide
 
 
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)
 def test_golden_files_are_up_to_date(platform):
     for name, text in golden.generated(platform).items():
         assert (platform / name).read_text() == text, f"{platform.name}/{name}: run tests/programs/golden.py update"
+
+
+def test_known_answers_are_those_of_the_golden_files():
+    assert golden.KNOWN_FILE.read_text() == golden.known_answers(), "run tests/programs/golden.py update"
+    for platform in golden.platforms():
+        answers = json.loads((platform / "answers.json").read_text())
+        verdict = decide(answers)
+        known = KNOWN.get(f"{verdict.system} {verdict.libc}", "").split()
+        assert all(answers["libreplace_" + name] == "yes" for name in known), platform.name
+        assert ("have_setuid" in known) == (platform.name != "nothing")
 
 
 @pytest.mark.parametrize("platform", golden.platforms(), ids=lambda p: p.name)

@@ -134,6 +134,16 @@ def test_report_of_an_older_version_is_shown(tmp_path):
         assert command("report", path, *option).returncode == 0
 
 
+def test_commands_and_messages_of_the_compiler_are_only_in_the_build_folder():
+    answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
+    answers["private-evidence:libreplace_have_setuidx"] = "cc -I/secret: question.c:1: error: no setuidx"
+    assert golden.portable(answers) == golden.portable(full_answers(golden.GOLDEN / "linux-glibc-x86_64"))
+    for installed, expected in ((False, "cc -I/secret: question.c:1: error: no setuidx"), (True, "")):
+        document = valid(build_side.build(answers, installed))
+        evidence = {question["id"]: question["evidence"] for question in document["questions"]}
+        assert evidence["libreplace_have_setuidx"] == expected
+
+
 def test_schema_allows_unknown_fields_and_requires_known_ones():
     document = replace.report()
     document["verdict"]["new"] = document["new"] = 1
@@ -197,7 +207,8 @@ def test_commands_in_the_report_give_the_same_answers(tmp_path):
         out = run("sh", "-c", question["command"], cwd=tmp_path)
         status = {0: "yes", 77: "unknown"}.get(out.returncode, "no")
         if question["kind"] == "define":
-            status = out.stdout.split()[-1] if out.returncode == 0 else "no"
+            value = re.search(r'value = "(.*)";', out.stdout)
+            status = value.group(1) if out.returncode == 0 and value else "no"
         elif question["kind"] == "type":
             status = question["answer"] if out.returncode == 0 else "another"
         if question["kind"] == "run":

@@ -6,12 +6,13 @@ usage: python tests/programs/golden.py update
        python tests/programs/golden.py adopt PLATFORM BUILD/detect/answers.json
 
 golden/PLATFORM/answers.json has the answers of a build with that platform's own headers; `adopt` writes it.  The
-generated files are in the same folder.  `update` writes them again, and answers new questions with no.  test_golden.py
-fails if a file is out of date.
+generated files are in the same folder.  `update` writes them again, and answers new questions with no.  It also writes
+detect/known_answers.py.  test_golden.py fails if a file is out of date.
 """
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -19,8 +20,23 @@ sys.path.insert(0, str(TESTS.parent / "detect"))
 
 from generate import LIBRARY  # noqa: E402
 from questions import questions  # noqa: E402
+from verdict import decide  # noqa: E402
 
 GOLDEN = TESTS / "golden"
+KNOWN_FILE = TESTS.parent / "detect" / "known_answers.py"
+KNOWN = '''\
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The headers and functions that a system certainly has: system and C library -> ids without `libreplace_`.
+
+Written by tests/programs/golden.py: all golden answers of the system are yes. If the compiler or the linker refuses one
+of them, ask_again.py stops the configuration, because an option or a missing file must be the cause.
+"""
+
+from typing import Dict
+
+KNOWN: Dict[str, str] = {
+'''
 
 
 def platforms() -> list[Path]:
@@ -39,6 +55,24 @@ def write_headers(platform: Path, folder: Path) -> list[Path]:
     for header in (*(TESTS.parent / "replace/core/libreplace").glob("*.h"), *platform.glob("*.h")):
         (include / header.name).write_text(header.read_text())
     return sorted(include.glob("*.h"))
+
+
+def known_answers() -> str:
+    """The text of detect/known_answers.py."""
+    found: dict[str, set[str]] = {}
+    order = [question.id for question in questions() if question.kind in ("header", "symbol")]
+    for platform in platforms():
+        answers = json.loads((platform / "answers.json").read_text())
+        verdict = decide(answers)
+        have = {key for key in order if answers[key] == "yes"}
+        if have:
+            found[f"{verdict.system} {verdict.libc}"] = have & found.get(f"{verdict.system} {verdict.libc}", have)
+    text = KNOWN
+    for system, have in sorted(found.items()):
+        words = " ".join(key.replace("libreplace_", "") for key in order if key in have)
+        lines = textwrap.wrap(words, 108, break_on_hyphens=False)
+        text += f'    "{system}": (\n' + "".join(f'        "{line} "\n' for line in lines) + "    ),\n"
+    return text + "}\n"
 
 
 def portable(answers: dict[str, str]) -> dict[str, str]:
@@ -62,7 +96,7 @@ def complete(answers: dict[str, str]) -> dict[str, str]:
     """The answers, with a no to each new question.  Only `adopt` has the platform's own answer."""
     blank = {}
     for question in questions():
-        answer, how = ("unknown", "not run") if question.kind == "run" else ("no", "compiled")
+        answer, how = ("unknown", "not run") if question.kind == "run" else (question.expected or "no", "compiled")
         blank.update({question.id: answer, question.id + ":how": how, question.id + ":evidence": ""})
     return dict(sorted({**blank, **answers}.items()))
 
@@ -79,6 +113,7 @@ def main(arguments: list[str]) -> int:
         write_answers(platform, complete(json.loads((platform / "answers.json").read_text())))
         for name, text in generated(platform).items():
             (platform / name).write_text(text)
+    KNOWN_FILE.write_text(known_answers())
     return 0
 
 
