@@ -3,7 +3,7 @@
 """Writes the C module of uniform calls, its headers, the cffi source and the build report.
 
 usage: generate.py ANSWERS.json OUTPUT...     (the name of an output file says what it contains)
-       generate.py ANSWERS.json               makes every file and writes none, to show an error of this program
+       generate.py ANSWERS.json               makes the files of LIBRARY and writes none, to show an error
 
 The output depends only on the answers and on the table in calls.py, so the module for any platform can be generated,
 read and compared anywhere (tests/golden/).
@@ -198,12 +198,11 @@ def main() -> None:
     source, *outputs = sys.argv[1:]
     with open(source, encoding="utf-8") as file:
         answers = json.load(file)
-    files = {**LIBRARY, **PACKAGE}
     if not outputs:
-        for make in files.values():
+        for make in LIBRARY.values():
             make(answers)
     for output in outputs:
-        text = files[os.path.basename(output)](answers)
+        text = {**LIBRARY, **PACKAGE}[os.path.basename(output)](answers)
         with open(output, "w", encoding="utf-8") as file:
             file.write(text)
 
