@@ -80,14 +80,14 @@ int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
  * capabilities that are not permitted stay: they cannot be ambient, and without CAP_SETPCAP the
  * thread could not set them again.
  */
-int libreplace_clear_capabilities(struct libreplace_capabilities *held)
+int libreplace_clear_capabilities(struct libreplace_capabilities *held, uint64_t effective)
 {
 	held->ambient = 0;
 	for (int bit = 0; bit < 64 && held->inheritable >> bit != 0; bit++)
 		if ((held->inheritable >> bit & 1) != 0 &&
 		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0) == 1)
 			held->ambient |= 1ULL << bit;
-	return set_capabilities(0, held->permitted, held->inheritable & ~held->permitted);
+	return set_capabilities(effective, held->permitted, held->inheritable & ~held->permitted);
 }
 
 int libreplace_set_capabilities(const struct libreplace_capabilities *held)

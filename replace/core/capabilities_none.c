@@ -20,9 +20,10 @@ int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
 	return 0;
 }
 
-int libreplace_clear_capabilities(struct libreplace_capabilities *held)
+int libreplace_clear_capabilities(struct libreplace_capabilities *held, uint64_t effective)
 {
 	(void)held;
+	(void)effective;
 	return 0;
 }
 

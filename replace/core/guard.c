@@ -73,17 +73,27 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
 	return -1;
 }
 
-/* Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps the
- * capabilities of root. */
+/*
+ * Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps the
+ * capabilities of root.
+ *
+ * If the thread was root, its effective set stays as the kernel has left it: at level filesystem,
+ * the thread keeps the effective user ID 0, so the kernel would not give CAP_SETGID back on
+ * leaving.
+ */
 static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int level)
 {
 	struct libreplace_capabilities now;
 
 	if (uid == 0)
 		return 0;
-	if (must_clear(guard) && libreplace_clear_capabilities(&guard->capabilities) != 0)
-		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (libreplace_mine.base.euid != 0)
+		now.effective = 0;
+	if (must_clear(guard) &&
+	    (libreplace_clear_capabilities(&guard->capabilities, now.effective) != 0 ||
+	     libreplace_get_capabilities(&now) != 0))
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (libreplace_forbidden_capabilities(now.effective, level) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);

@@ -114,9 +114,10 @@ LIBREPLACE_HIDDEN int libreplace_walk(struct libreplace_guard *guard, struct lib
 LIBREPLACE_HIDDEN int libreplace_get_capabilities(struct libreplace_capabilities *set);
 /* Make all permitted capabilities effective, so that the thread can change its ids. */
 LIBREPLACE_HIDDEN int libreplace_raise_capabilities(const struct libreplace_capabilities *held);
-/* Store the ambient set in @held. Then clear the effective set, and clear the permitted
+/* Store the ambient set in @held. Then make @effective the effective set, and clear the permitted
  * capabilities in the inheritable set, which clears the ambient set, too. */
-LIBREPLACE_HIDDEN int libreplace_clear_capabilities(struct libreplace_capabilities *held);
+LIBREPLACE_HIDDEN int libreplace_clear_capabilities(struct libreplace_capabilities *held,
+                                                    uint64_t effective);
 /* Set the effective, permitted, inheritable and ambient set to those in @held. */
 LIBREPLACE_HIDDEN int libreplace_set_capabilities(const struct libreplace_capabilities *held);
 /* The effective capabilities that a thread must not have at @level (enum libreplace_level). */

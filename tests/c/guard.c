@@ -8,6 +8,7 @@
  * a call changes one thread.
  */
 #include <fcntl.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "cases.h"
@@ -272,6 +273,28 @@ static void server_without_root(void)
 	}
 }
 
+/* Old versions of Docker started containers with inheritable capabilities (CVE-2022-24769). */
+static void root_with_inheritable_capabilities(void)
+{
+	unsigned sets[6], found[6];
+	entry held, inner;
+
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[2] |= BOTH;
+	MUST(capabilities(SYS_capset, sets) == 0);
+	for (int level = LIBREPLACE_LEVEL_EFFECTIVE; level <= LIBREPLACE_LEVEL_FILESYSTEM;
+	     level++) {
+		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+		MUST(libreplace_check(&held.guard) == 0);
+		MUST(capabilities(SYS_capget, found) == 0 && found[2] == 0);
+		MUST((found[0] == 0) == (level != LIBREPLACE_LEVEL_FILESYSTEM));
+		MUST(libreplace_enter(fresh(&inner), &bob, level) == 0);
+		MUST(libreplace_leave(&inner.guard) == 0 && libreplace_leave(&held.guard) == 0);
+		expect_ids(0, 0, 0, 0, 0, 0);
+		MUST(capabilities(SYS_capget, found) == 0 && memcmp(found, sets, sizeof sets) == 0);
+	}
+}
+
 static void entry_without_privilege_is_rolled_back(void)
 {
 	entry held;
@@ -338,6 +361,7 @@ int main(void)
 	RUN(ids_changed_inside_are_reported);
 	RUN(check_finds_changes);
 	RUN(kept_capabilities_are_rolled_back);
+	RUN(root_with_inheritable_capabilities);
 	RUN(server_without_root);
 	RUN(entry_without_privilege_is_rolled_back);
 	RUN(too_little_room_is_refused);

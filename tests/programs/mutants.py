@@ -78,6 +78,7 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_walk", "condition is false"): ((1,), "a short cut: each step skips ids that are right already"),
     ("libreplace_walk", "operand is left out"): ((1, 2), "the fs id differs as well"),
     ("libreplace_walk", "target is left out"): ((1, 2), _READ_AGAIN),
+    ("lose_capabilities", "operand is left out"): ((2,), "a short cut: without inheritable ones, nothing is cleared"),
     ("restore", "assignment is left out"): ((2,), "it succeeded, so no caller reads the error"),
     ("restore", "operand is left out"): ((4,), _READ_AGAIN),
     ("restore", "steps change places"): ((1,), "it is tried twice either way"),
