@@ -14,7 +14,7 @@ import ast
 import os
 import re
 import sys
-from typing import Callable, Dict, List
+from typing import Callable, Dict, Iterable, List
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
@@ -152,15 +152,22 @@ def _names() -> List[str]:
 
 
 def _expected() -> List[str]:
-    def row(items: List[str]) -> str:
-        return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+    def row(items: Iterable[str]) -> str:
+        names = [
+            re.sub(r"\b(USER|GROUP|OTHER|HIGH)\b", lambda match: f"ids.{match[0].lower()}", item) for item in items
+        ]
+        return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
 
-    lines = ["EXPECTED: dict[str, tuple[tuple[Any, ...], str, tuple[int, ...]]] = {"]
+    lines = [
+        "def expected(ids: Ids) -> dict[str, tuple[tuple[Any, ...], str, tuple[int, ...]]]:",
+        '    """Setter -> arguments, the changed line of /proc/PID/status, and its ids after a call by root."""',
+        "    return {",
+    ]
     for call in CALLS:
         if call.proof:
             arguments, line, after = call.proof
-            lines.append(f'    "{call.name}": ({row(list(arguments))}, "{line}", {row(list(after))}),')
-    return [*lines, "}"]
+            lines.append(f'        "{call.name}": ({row(arguments)}, "{line}", {row(after)}),')
+    return [*lines, "    }", "", ""]  # as `ruff format` separates a function from the comment below it
 
 
 #: file -> name of a part -> the function that makes its lines
@@ -169,7 +176,7 @@ PARTS: Dict[str, Dict[str, Callable[[], List[str]]]] = {
     "replace/_native.pyi": {"calls": _native_stub, "open_beneath": _open_beneath_stub, "guard": _guard_stub},
     "replace/_replace.pyi": {"library": _lib_stub},
     "replace/libreplace.pxd": {"declarations": _pxd},
-    "replace/_cli/checks.py": {"expected": _expected},
+    "replace/_cli/chosen_ids.py": {"expected": _expected},
 }
 
 

@@ -16,21 +16,25 @@ from support.builds import run, tool
 from support.children import HANG, in_child, needs_root
 
 import replace
-from replace._cli import checks, explain
+from replace._cli import checks, switch_checks
+from replace._cli.chosen_ids import choose, expected
+from replace._cli.obstacles import Machine
+from replace._threads import status_fields
 
 CHECKS = checks.all_checks(replace.report())
+IDS, _ = choose()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_live_check_passes(check, tmp_path, folder):
     needs_root()
     tmp_path.chmod(0o777)
-    in_child(check.run, folder)
+    in_child(check.run, Machine(IDS, folder, {}))
 
 
 def test_every_setter_has_a_check():
     setters = {c["name"] for c in replace.report()["verdict"]["calls"] if c["kind"] == "setter"}
-    assert setters == set(checks.EXPECTED)
+    assert setters == set(expected(IDS))
     assert setters <= {check.name for check in CHECKS}
 
 
@@ -40,7 +44,7 @@ def test_check_fails_if_its_claim_is_false(tmp_path, folder):
     tmp_path.chmod(0o777)
     wrong = "process" if replace.SCOPE == "thread" else "thread"
     with pytest.raises(AssertionError, match="main thread has"):
-        in_child(checks._setter, "seteuid", wrong, folder)
+        in_child(switch_checks.change_ids, "seteuid", wrong, Machine(IDS, folder, {}))
 
 
 def test_getters_agree_with_os():
@@ -205,4 +209,4 @@ def test_vfork_in_another_thread_does_not_delay_a_switch(tmp_path):
 
 
 def test_status_fields_belong_to_the_calling_thread():
-    assert explain.status_fields(threading.get_native_id())["Pid"] == str(threading.get_native_id())
+    assert status_fields(threading.get_native_id())["Pid"] == str(threading.get_native_id())

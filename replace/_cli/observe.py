@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 from .. import _native
 from .._threads import status_fields
-from . import explain
 
-#: Different ids above 16 bits that no account has, so that a truncated or swapped id is noticed.
-USER, GROUP, OTHER = 80001, 80002, 80003
-HIGH = 2**31 + 80001
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .obstacles import Machine
 
 
 class NotHere(Exception):
@@ -24,12 +23,16 @@ class NotHere(Exception):
 
 
 class Seen(NamedTuple):
-    """The credentials of one thread: from the getters, from /proc, and from the owner of a new file."""
+    """The credentials of one thread: from the getters, from /proc, and from the owner of a new file.
+
+    What cannot be read here is empty, or None.
+    """
 
     uids: tuple[int, ...]
     gids: tuple[int, ...]
-    groups: tuple[int, ...]
-    fs: tuple[int, ...]
+    groups: tuple[int, ...] | None
+    fsuid: int | None
+    fsgid: int | None
     status: tuple[str, ...]
     owner: tuple[int, int]
 
@@ -39,42 +42,65 @@ def must(condition: object, message: str) -> None:
         raise AssertionError(message)
 
 
-def or_enosys(call: Callable[[], Any]) -> Any:
+def or_enosys(call: Callable[[], Any], nothing: Any = None) -> Any:
+    """The call's result; `nothing` if this platform does not have the call."""
     try:
         return call()
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
-        return ()
+        return nothing
 
 
-def observe(folder: int) -> Seen:
-    """The credentials of the calling thread."""
-    tid = threading.get_native_id()
-    name = f"{os.getpid()}-{tid}"
+def kernel_fields(tid: int | str = "self") -> dict[str, str]:
+    """The fields of /proc/self/task/TID/status. Empty if they cannot be read."""
+    try:
+        return status_fields(tid)
+    except OSError:
+        return {}
+
+
+def kernel_ids(tid: int | str = "self") -> tuple[str, str, str]:
+    """The user IDs, group IDs and groups (in ascending order) of a thread, from /proc. Empty if they cannot be read."""
+    fields = kernel_fields(tid)
+    uids, gids, groups = (list(map(int, fields.get(name, "").split())) for name in ("Uid", "Gid", "Groups"))
+    return " ".join(map(str, uids)), " ".join(map(str, gids)), " ".join(map(str, sorted(groups)))
+
+
+def present_ids() -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The real, effective and saved user and group IDs of this process: from /proc, because something may refuse libc's
+    getters here."""
+    uids, gids, _ = kernel_ids()
+    if uids:
+        return tuple(map(int, uids.split()[:3])), tuple(map(int, gids.split()[:3]))
+    if hasattr(os, "getresuid"):
+        return os.getresuid(), os.getresgid()
+    return (os.getuid(), os.geteuid()), (os.getgid(), os.getegid())
+
+
+def owner_of_new_file(folder: int) -> tuple[int, int]:
+    """Make a file and remove it; return its owner and group."""
+    name = f"{os.getpid()}-{threading.get_native_id()}"
     handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
     made = os.fstat(handle)
     os.close(handle)
     os.unlink(name, dir_fd=folder)
-    status = status_fields(tid)
+    return made.st_uid, made.st_gid
+
+
+def observe(machine: Machine) -> Seen:
+    """The credentials of the calling thread. It does not call a getter that something on this machine prevents."""
+
+    def read(name: str, nothing: Any = None) -> Any:
+        return nothing if name in machine.obstacles else or_enosys(getattr(_native, name), nothing)
+
+    groups = read("getgroups")
     return Seen(
-        or_enosys(_native.getresuid),
-        or_enosys(_native.getresgid),
-        tuple(sorted(_native.getgroups())),
-        (or_enosys(_native.getfsuid), or_enosys(_native.getfsgid)),
-        tuple(" ".join(status.get(field, "").split()) for field in ("Uid", "Gid", "Groups")),
-        (made.st_uid, made.st_gid),
+        read("getresuid", ()),
+        read("getresgid", ()),
+        None if groups is None else tuple(sorted(groups)),
+        read("getfsuid"),
+        read("getfsgid"),
+        kernel_ids(threading.get_native_id()),
+        owner_of_new_file(machine.folder),
     )
-
-
-def needs_root() -> None:
-    reason = explain.obstacle(USER)
-    if reason:
-        raise NotHere(reason)
-    try:
-        _native.setgroups([])
-        if or_enosys(_native.getresuid) != (0, 0, 0):
-            _native.setuid(0)
-        _native.setgid(0)
-    except OSError as error:
-        raise NotHere(f"this is root, but a switch is refused: {error.strerror} (by seccomp or a sandbox)") from None

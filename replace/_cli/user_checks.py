@@ -15,10 +15,11 @@ from .._closed_folders import absolute_entries, closed_at, way_to
 from .._drop_privileges import drop_privileges
 from .._errors import IdentityError, IdentityRefused
 from .._identity import Identity
-from . import explain
 from .checks import Check
 from .observe import NotHere, must
+from .obstacles import IDS, PRIVILEGE, REAL_IDS, Machine
 
+_REQUIRES = (REAL_IDS, PRIVILEGE, IDS)
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -57,21 +58,18 @@ def _files_of_the_package() -> list[str]:
     ]
 
 
-def _is_open(paths: list[str], user: Identity, folder: int) -> None:
-    reason = explain.obstacle(user.uid)
-    if reason:
-        raise NotHere(reason)
+def _is_open(paths: list[str], user: Identity, machine: Machine) -> None:
     ways = {path: way_to(path) for path in paths}
     try:
         drop_privileges(user, allow_root=True)
     except (IdentityError, IdentityRefused) as error:
-        raise NotHere(f"this is root, but the switch is refused: {error}") from None
+        raise NotHere(f"the switch is refused: {error}") from None
     for path, way in ways.items():
         closed = closed_at(path, way)
         must(not closed, f"cannot read {path}" + ("" if closed == way[-1] else f": cannot enter the folder {closed}"))
 
 
-def _is_relative(entry: str, folder: int) -> None:
+def _is_relative(entry: str, machine: Machine) -> None:
     meaning = "an empty entry means" if not entry else f"{entry!r} is below"
     raise AssertionError(
         f"DANGEROUS: {meaning} the working directory; if a user can write there, the server runs the user's files "
@@ -83,11 +81,11 @@ def all_checks(user: Identity, name: str) -> list[Check]:
     """The checks for this user, in order. `name` is the user as written on the command line."""
     name = f"user {name}"
     checks = [
-        Check(place, f"{name} can read {path}", partial(_is_open, [path], user)) for path, place in _places().items()
+        Check(place, f"{name} can read {path}", partial(_is_open, [path], user), _REQUIRES)
+        for path, place in _places().items()
     ]
-    checks.append(
-        Check("files of this package", f"{name} can read each", partial(_is_open, _files_of_the_package(), user))
-    )
+    run = partial(_is_open, _files_of_the_package(), user)
+    checks.append(Check("files of this package", f"{name} can read each", run, _REQUIRES))
     for number, entry in enumerate(sys.path):
         if isinstance(entry, str) and not os.path.isabs(entry):
             checks.append(Check(f"sys.path[{number}]", "the entry is absolute", partial(_is_relative, entry)))

@@ -10,21 +10,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from .._build import report
-from . import checks, explain, user_checks
+from . import checks, explain, obstacles, user_checks
+from .children import Died, in_child
 from .completion import USER, complete_as
 from .documents import REACH
 from .observe import NotHere
+from .obstacles import Machine
 from .text import Failed, say, table
-
-_SECONDS = 30  # for one check
 
 HELP = "check the build's decision on this machine"
 DESCRIPTION = """\
@@ -72,39 +74,53 @@ class Result(NamedTuple):
     detail: str
 
 
-def _in_child(check: checks.Check, folder: int) -> tuple[str, str]:
-    """Run one check in a forked child; (status, detail)."""
-    reader, writer = os.pipe()
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
+def _outcome(check: checks.Check, machine: Machine) -> tuple[str, str]:
+    """Run one check; (status, detail)."""
+    try:
+        return PROVED, check.run(machine) or ""
+    except NotHere as reason:
+        return NOT_RUN, str(reason)
+    except AssertionError as error:
+        return CONTRADICTED, str(error) or "AssertionError"
+    except RuntimeError as error:
+        if "can't start new thread" in str(error):
+            return NOT_RUN, f"{error}: raise the limit of processes"
+        return CONTRADICTED, f"RuntimeError: {error}"
+    except BaseException as error:
+        return CONTRADICTED, f"{type(error).__name__}: {error}"
+
+
+def _judge(check: checks.Check, machine: Machine) -> tuple[str, str]:
+    """Run one check in a child process, unless something prevents it; (status, detail)."""
+    obstacle = machine.prevents(check.requires)
+    if obstacle:
+        return NOT_RUN, obstacle.reason
+    try:
+        status, detail = in_child(partial(_outcome, check, machine))
+    except Died as died:
+        if died.signal == signal.SIGSYS:  # seccomp(2): only a filter sends it
+            return NOT_RUN, "a seccomp filter ended the check's process with SIGSYS"
+        return CONTRADICTED, str(died)
+    except OSError as error:
+        return NOT_RUN, f"cannot start a process: {error.strerror}"
+    return status, detail
+
+
+@contextmanager
+def _folder() -> Iterator[tuple[int, str]]:
+    """A descriptor of a temporary folder where everybody may make files; or -1, and why there is none."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="libreplace-verify-")
+        os.chmod(made.name, 0o777)
+    except OSError as error:
+        yield -1, f"no temporary folder can be made: {error.strerror}"
+        return
+    with made as name:
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.close(reader)
-            status, detail = CONTRADICTED, ""
-            try:
-                detail, status = check.run(folder) or "", PROVED
-            except NotHere as reason:
-                status, detail = NOT_RUN, str(reason)
-            except AssertionError as error:
-                detail = str(error) or "AssertionError"
-            except BaseException as error:
-                detail = f"{type(error).__name__}: {error}"
-            os.write(writer, json.dumps([status, detail]).encode())
+            yield folder, ""
         finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        if not select.select([pipe], [], [], _SECONDS)[0]:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return CONTRADICTED, f"the child process of this check did not end within {_SECONDS} seconds"
-        text = pipe.read()
-    _, wait_status = os.waitpid(child, 0)
-    if not text:
-        code = os.waitstatus_to_exitcode(wait_status)
-        return CONTRADICTED, f"the child ended with {f'signal {-code}' if code < 0 else f'status {code}'}"
-    outcome, detail = json.loads(text)
-    return outcome, detail
+            os.close(folder)
 
 
 def _exit_status(results: list[Result]) -> int:
@@ -128,37 +144,38 @@ def run(arguments: argparse.Namespace) -> int:
         plan = checks.all_checks(document)
     else:
         try:
-            plan = user_checks.all_checks(user_checks.find_user(user), user)
+            identity = user_checks.find_user(user)
+            plan, machine = user_checks.all_checks(identity, user), obstacles.for_user(identity.uid)
         except KeyError:
             raise Failed(f"there is no user {user!r}; give a name or a uid") from None
         except ValueError as error:
             raise Failed(str(error)) from error
     people = form in ("text", "explain")
-    if form == "explain":
-        say("\n".join(explain.explain()) + "\n")
-    if people and user is not None:
-        say(f"libreplace {document['version']}: can user {user} read the files that imports need?\n")
-    elif people:
-        say(
-            f"libreplace {document['version']}: {verdict['backend']} back end; "
-            f"claim: a call changes {REACH[verdict['scope']]}\nrule: {verdict['rule']}\n"
-        )
-    elif form == "tap":
-        say(f"TAP version 14\n1..{len(plan)}")
     results = []
-    with tempfile.TemporaryDirectory(prefix="libreplace-verify-") as name:
-        os.chmod(name, 0o777)
-        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
+    with _folder() as (folder, no_folder):
+        if user is None:
+            setters = [call["name"] for call in verdict["calls"] if call["kind"] == "setter"]
+            machine = obstacles.find(folder, no_folder, setters)
+        if form == "explain":
+            say("\n".join(explain.explain(machine)) + "\n")
+        if people and user is not None:
+            say(f"libreplace {document['version']}: can user {user} read the files that imports need?\n")
+        elif people:
+            say(
+                f"libreplace {document['version']}: {verdict['backend']} back end; "
+                f"claim: a call changes {REACH[verdict['scope']]}\nrule: {verdict['rule']}\n"
+            )
+        elif form == "tap":
+            say(f"TAP version 14\n1..{len(plan)}")
         for number, check in enumerate(plan, 1):
             if people and sys.stdout.isatty():
                 say(f"\r[{number}/{len(plan)}] {check.name} ...\033[K", end="")
-            result = Result(check.name, check.claim, *_in_child(check, folder))
+            result = Result(check.name, check.claim, *_judge(check, machine))
             results.append(result)
             if people:
                 say(("\r\033[K" if sys.stdout.isatty() else "") + _line(result))
             elif form == "tap":
                 _print_tap(number, result)
-        os.close(folder)
     counts = {status: sum(r.status == status for r in results) for status in (PROVED, CONTRADICTED, NOT_RUN)}
     if people:
         if user is None:
@@ -215,7 +232,7 @@ def _words(scope: str, counts: dict[str, int]) -> str:
     if counts[CONTRADICTED]:
         return "CONTRADICTED: do not use this build on this machine"
     if counts[NOT_RUN]:
-        return "no claim is wrong, but some checks could not run; run this as root, or use --explain to see why"
+        return "no claim is wrong, but some checks could not run; --explain says what prevents them, and what to change"
     if scope == "thread":
         return "proved: a switch in one thread does not change other threads"
     return "proved: a switch in one thread changes the whole process"

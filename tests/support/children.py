@@ -7,7 +7,6 @@ import ctypes
 import faulthandler
 import os
 import pickle
-import struct
 import threading
 import time
 import traceback
@@ -18,6 +17,7 @@ import pytest
 
 import replace
 from replace import Identity, impersonate
+from support.odd_machine import set_filter
 
 #: Timeout in seconds for events that must happen. It only detects hangs.
 HANG = 240
@@ -195,13 +195,5 @@ def change_capabilities(change: Callable[[Any], None]) -> None:
 
 
 def install_filter(number: int, action: int) -> None:
-    """Install a seccomp filter (seccomp(2)): one system call fails with this errno. For 0 it only reports success."""
-    load, equal, leave, ret = 0x20, 0x15, 0x7FFF0000, 0x06
-    program = b"".join(
-        struct.pack("HBBI", *line)
-        for line in ((load, 0, 0, 0), (equal, 0, 1, number), (ret, 0, 0, 0x00050000 | action), (ret, 0, 0, leave))
-    )
-    buffer = ctypes.create_string_buffer(program)
-    pointer = struct.pack("HxxxxxxQ", 4, ctypes.addressof(buffer))
-    assert LIBC.prctl(38, 1, 0, 0, 0) == 0
-    assert LIBC.prctl(22, 2, ctypes.create_string_buffer(pointer), 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    """Install a seccomp filter: one system call fails with this errno. For 0 it only reports success."""
+    set_filter(number, 0x00050000 | action)

@@ -1,0 +1,319 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""`libreplace verify` on unusual machines: a check is not run if something prevents it; only a wrong build contradicts.
+
+tests/system/test_filters.py tries every call and more filters.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+from support.builds import ROOT, run, tool
+from support.children import change_capabilities, in_child, needs_root
+from support.odd_machine import NUMBERS
+
+import replace
+from replace._cli import chosen_ids, level_checks, obstacles
+
+ODD = [sys.executable, str(ROOT / "tests" / "support" / "odd_machine.py")]
+X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
+LEVELS = [f"level {name}" for name in level_checks.LEVELS] if replace.SCOPE == "thread" else []
+
+
+def verify(*prefix, env=None):
+    """Run the command with these words before it: (exit status, check -> (status, detail)). Nothing may contradict."""
+    needs_root()
+    out = run(*prefix, sys.executable, "-m", "replace", "verify", "--json", cwd="/", env=env)
+    assert out.stdout, out.stderr
+    assert not out.stderr
+    document = json.loads(out.stdout)
+    assert document["exit_status"] == out.returncode
+    return out.returncode, {check["name"]: (check["status"], check["detail"]) for check in document["checks"]}
+
+
+def not_run(*prefix, env=None):
+    """Check -> reason, for the checks that are not run. All others must be proved."""
+    status, checks = verify(*prefix, env=env)
+    found = {name: detail for name, (status, detail) in checks.items() if status == "not run"}
+    assert all(result in ("proved", "not run") for result, _ in checks.values()), checks
+    assert status == (2 if found else 0)
+    return found
+
+
+@cache
+def _needed_to_read():
+    """The capabilities that user 1000 needs to read this interpreter: none if everybody can read it."""
+    user = [tool("setpriv", "becomes a user"), "--reuid=1000", "--clear-groups"]
+    out = run(*user, sys.executable, "-c", "import replace", cwd="/")
+    return [] if out.returncode == 0 else ["dac_read_search"]
+
+
+def server(capabilities):
+    """The words that start a server as user 1000 with ambient capabilities."""
+    needs_root()
+    chosen = ",".join("+" + name for name in [*capabilities, *_needed_to_read()])
+    options = [f"--inh-caps={chosen}", f"--ambient-caps={chosen}"] if chosen else []
+    ids = ["--reuid=1000", "--regid=1000", "--clear-groups"]
+    return [tool("setpriv", "sets capabilities"), *ids, *options]
+
+
+# ---- Capabilities
+
+
+def test_server_with_ambient_capabilities_is_proved():
+    assert not_run(*server(["setuid", "setgid"])) == {}
+
+
+@pytest.mark.parametrize(("has", "lacks"), [("setuid", "CAP_SETGID"), ("setgid", "CAP_SETUID")])
+def test_missing_capability_is_named(has, lacks):
+    found = not_run(*server([has]))
+    assert set(found.values()) == {f"needs {lacks}"}
+    assert {"setuid", "setgroups", "libc", *LEVELS} <= set(found)
+    assert not {"getters", "no privilege"} & set(found)
+
+
+def test_uid_0_with_few_capabilities_is_judged_by_them():
+    needs_root()
+    setpriv = tool("setpriv", "drops capabilities")
+    assert not_run(setpriv, "--bounding-set=-all,+setuid,+setgid,+dac_read_search") == {}
+    found = not_run(setpriv, "--bounding-set=-setuid,-setgid")
+    assert set(found.values()) == {"needs CAP_SETUID and CAP_SETGID"}
+
+
+def test_permitted_but_not_effective_capability_is_named():
+    needs_root()
+
+    def body():
+        change_capabilities(lambda sets: sets.__setitem__(0, sets[0] & ~(1 << 7)))
+        return obstacles.find(-1, "no folder", []).prevents((obstacles.PRIVILEGE,)).reason
+
+    reason = "needs CAP_SETUID, which this process has as permitted, but not as effective capability"
+    assert in_child(body) == reason
+
+
+def test_root_with_inheritable_capabilities_is_proved():
+    needs_root()
+    assert not_run(tool("setpriv", "sets capabilities"), "--inh-caps=+setuid,+chown", "--no-new-privs") == {}
+
+
+def test_securebit_that_keeps_capabilities_is_an_obstacle():
+    needs_root()
+    found = not_run(tool("setpriv", "sets securebits"), "--securebits=+no_setuid_fixup")
+    reason = "a user keeps root's capabilities here: the securebit no_setuid_fixup is set"
+    assert found == dict.fromkeys([*(f"round trip {kind}" for kind in ("uid", "gid", "groups")), *LEVELS], reason)
+
+
+def test_thread_that_cannot_return_to_its_ids_is_an_obstacle():
+    needs_root()
+    found = not_run(tool("setpriv", "sets ids"), "--ruid=1000")
+    assert set(found) == set(LEVELS) & {"level shielded", "level real"}
+    assert all("a thread with the user IDs (1000, 0, 0) cannot return to them" in reason for reason in found.values())
+
+
+# ---- Ids from the map
+
+
+def test_rootless_container_is_proved_but_for_wide_ids():
+    needs_root()
+    found = not_run(*ODD, "maps", "0 0 65536", "0 0 65536")
+    assert found == {"wide ids": "no id above 65535 is mapped in this user namespace"}
+
+
+def test_map_of_one_id_is_an_obstacle():
+    needs_root()
+    found = not_run(*ODD, "maps", "0 0 1", "0 0 1")
+    assert set(found.values()) == {"this user namespace maps too few ids for user, group, other, high"}
+
+
+def test_denied_setgroups_prevents_only_checks_that_set_groups():
+    needs_root()
+    found = not_run(*ODD, "maps", "0 0 4294967295", "0 0 4294967295", "deny")
+    reason = "setgroups is denied in this user namespace"
+    assert found == dict.fromkeys(["round trip groups", "setgroups", "initgroups", *LEVELS], reason)
+
+
+@pytest.mark.parametrize(
+    ("uids", "gids", "own", "chosen", "missing"),
+    [
+        ("", "", {0}, (80001, 80002, 80003, 2**31 + 80001), []),
+        ("0 0 4294967295", "0 0 4294967295", {0}, (80001, 80002, 80003, 2**31 + 80001), []),
+        ("0 100000 65536", "0 100000 65536", {0}, (65533, 65532, 65531, 65530), []),
+        ("0 100000 65536", "0 100000 65536", {65533, 65531}, (65532, 65530, 65529, 65528), []),
+        ("0 0 4294967295", "0 0 4294967295", {80001, 80003}, (2**32 - 4, 80002, 2**32 - 5, 2**31 + 80001), []),
+        ("0 0 1", "0 0 1", {0}, (80001, 80002, 80003, 2**31 + 80001), ["user", "group", "other", "high"]),
+        ("0 0 5", "0 0 5", {0}, (4, 3, 2, 1), []),
+        ("0 0 1\n1000 0 10\n70000 0 3", "0 0 1\n1005 0 9", {0}, (70002, 1013, 1009, 1012), []),
+        ("0 0 65536", "0 0 3", {0}, (65533, 2, 1, 2**31 + 80001), ["high"]),
+        ("0 0 1\n1000 0 10", "0 0 1\n2000 0 10", {0}, (1009, 2009, 80003, 2008), ["other"]),
+    ],
+)
+def test_ids_come_from_the_map(uids, gids, own, chosen, missing, monkeypatch):
+    monkeypatch.setattr(chosen_ids, "text_of", {"/proc/self/uid_map": uids, "/proc/self/gid_map": gids}.get)
+    monkeypatch.setattr(chosen_ids, "_own_ids", lambda: own)
+    assert chosen_ids.choose() == (chosen, missing)
+
+
+def test_wide_ids_and_long_lists_come_from_the_map(monkeypatch):
+    maps = {"/proc/self/uid_map": "0 0 4294967295", "/proc/self/gid_map": "0 0 80002"}
+    monkeypatch.setattr(chosen_ids, "text_of", maps.get)
+    assert chosen_ids.wide() == [65536, 80001]
+    assert chosen_ids.long_list() == list(range(78002, 80002))
+
+
+# ---- Filters, tracers and libraries that fake ids
+
+
+@X86_64
+@pytest.mark.parametrize(
+    ("call", "action", "reason", "among"),
+    [
+        ("setresuid", "EPERM", "setresuid is refused here: libc's own call fails with EPERM", "round trip uid"),
+        ("setgroups", "KILL_THREAD", "setgroups ends the process here: libc's own call, too, gets SIGSYS", "setgroups"),
+        ("setfsuid", "false 0", "setfsuid changes nothing here: libc's own call reports success", "setfsuid"),
+        ("getresuid", "ENOSYS", "getresuid is refused here: libc's own call fails with ENOSYS", "getters"),
+        ("openat2", "EACCES", "openat2 is refused here: libc's own call fails with EACCES", "open_beneath"),
+    ],
+)
+def test_filter_is_an_obstacle(call, action, reason, among):
+    needs_root()
+    found = not_run(*ODD, "filter", call, action)
+    assert found[among].startswith(reason)
+    assert call in NUMBERS
+    assert "setgid" not in found
+
+
+def test_proot_is_an_obstacle():
+    needs_root()
+    found = not_run(tool("proot", "fakes ids"), "-0")
+    assert set(found) >= {"no privilege", "setresuid", "setgroups", *LEVELS}
+    assert "setuid changes nothing here: libc's own call reports success, but /proc shows Uid 0 0 0 0" in found.values()
+
+
+def test_ids_that_proc_does_not_show_are_an_obstacle():
+    needs_root()
+    found = not_run(tool("proot", "fakes ids"), "-i", "4711:4712")
+    reasons = {reason.partition(";")[0] for reason in found.values()}
+    assert reasons == {"needs real ids: libc reports (4711, 4711, 4711), but /proc shows 0 0 0 0"}
+    assert {"getters", "no privilege", "setuid"} <= set(found)
+
+
+def test_uid_wrapper_is_an_obstacle():
+    from test_environments import uid_wrapper
+
+    needs_root()
+    found = not_run(env={"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"})
+    assert all(reason.startswith("needs real ids: uid_wrapper simulates ids") for reason in found.values())
+    assert set(found) >= {"getters", "setuid"}
+
+
+# ---- The temporary folder, and /proc
+
+
+def test_idmapped_folder_is_an_obstacle(tmp_path):
+    needs_root()
+    (tmp_path / "idmapped").mkdir(mode=0o777)
+    found = not_run(*ODD, "idmapped", tmp_path / "idmapped", "0 0 1")
+    owners = {reason for name, reason in found.items() if name != "wide ids"}
+    assert len(owners) == 1
+    assert "cannot make a file in the temporary folder (Value too large for defined data type)" in owners.pop()
+    assert "setuid" in found
+    assert not {"no privilege", "round trip uid"} & set(found)
+
+
+def test_folder_of_another_group_is_proved(tmp_path):
+    needs_root()
+    os.chown(tmp_path, 0, 4711)
+    os.chmod(tmp_path, 0o2777)
+    assert not_run(env={"TMPDIR": str(tmp_path)}) == {}
+
+
+def test_machine_without_a_temporary_folder_is_an_obstacle():
+    needs_root()
+    script = (
+        "mount --make-rprivate / && for folder in / /tmp /var/tmp; do "
+        'mount --bind $folder $folder && mount -o remount,ro,bind $folder; done && cd /proc && exec "$@"'
+    )
+    found = not_run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", script, "sh", env={"TMPDIR": "/proc"})
+    assert all(reason.startswith("no temporary folder can be made: ") for reason in found.values())
+    assert "verdict" not in found
+
+
+@pytest.mark.parametrize("mount", ["-t tmpfs none", "-t proc -o hidepid=2 none"], ids=["no /proc", "hidepid"])
+def test_root_is_proved_without_proc(mount):
+    needs_root()
+    script = f'mount {mount} /proc && exec "$@"'
+    assert not_run(tool("unshare", "namespaces"), "-mpf", "sh", "-c", script, "sh") == {}
+
+
+def test_limit_of_processes_is_an_obstacle():
+    command = ["prlimit", "--nproc=1", *server(["setuid", "setgid"])]
+    tool("prlimit", "limits processes")
+    found = not_run(*command)
+    assert set(found.values()) == {"cannot start a process: Resource temporarily unavailable"}
+
+
+# ---- A wrong build
+
+
+WRONG = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+long syscall(long number, ...)
+{
+	static long (*real)(long, ...);
+	long a[6];
+	va_list list;
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(list, long);
+	va_end(list);
+	if (real == NULL)
+		real = dlsym(RTLD_NEXT, "syscall");
+	WRONG
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+"""
+
+
+@pytest.mark.per_thread
+@pytest.mark.parametrize(
+    ("wrong", "among"),
+    [
+        ("if (number == SYS_setresuid) { errno = EPERM; return -1; }", "seteuid"),
+        ("if (number == SYS_setresgid) return 0;", "setresgid"),
+        ("if (number == SYS_setresuid) return setresuid(a[0], a[1], a[2]);", "level effective"),
+        ("if (number == SYS_setgroups) a[0] = 1;", "setgroups"),
+    ],
+    ids=["refuses", "does nothing", "changes every thread", "wrong argument"],
+)
+def test_wrong_call_is_contradicted(wrong, among, tmp_path):
+    """libreplace calls libc's syscall(), and libc's own setters do not. So only libreplace's calls are wrong here."""
+    needs_root()
+    library = tmp_path / "wrong.so"
+    command = [tool("cc", "compiles the wrong call"), "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"]
+    subprocess.run(command, input=WRONG.replace("\tWRONG", wrong), text=True, check=True)
+    status, checks = verify(env={"LD_PRELOAD": str(library)})
+    assert status == 1
+    assert checks[among][0] == "contradicted"
+    assert "not run" not in {result for result, _ in checks.values()}
+
+
+# ---- What to change
+
+
+def test_each_obstacle_is_explained_once():
+    needs_root()
+    setpriv = [tool("setpriv", "drops capabilities"), "--bounding-set=-setgid"]
+    text = run(*setpriv, sys.executable, "-m", "replace", "verify", "--explain", cwd="/").stdout.split("\n\n")[1]
+    assert text == (
+        "needs CAP_SETGID\n  to change this: run this as root (sudo libreplace verify), start the container with "
+        "--cap-add=SETGID, or, in a systemd unit, set AmbientCapabilities=CAP_SETGID"
+    )
