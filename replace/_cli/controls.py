@@ -85,7 +85,7 @@ def setter(name: str, ids: Ids) -> str:
     shown = dict(zip(("Uid", "Gid", "Groups"), kernel_ids(), strict=True))
     wanted = sorted(after) if field == "Groups" else after
     if shown["Uid"] and shown[field] != " ".join(map(str, wanted)):
-        return f"{name} changes nothing here: libc's own call reports success, but /proc shows {field} {shown[field]}"
+        return f"{name} changes nothing here: libc's own call reports success, but /proc shows {field} {shown[field] or '(none)'}"
     return ""
 
 

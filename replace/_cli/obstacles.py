@@ -32,7 +32,7 @@ OWNERS = "owners"  # the files in it show who made them
 WIDE = "wide ids"
 LOSS = "loss of capabilities"  # by a process that becomes a user
 CAPABILITIES = "capget and capset"
-UNPRIVILEGED = "unprivileged"  # without privilege, other users' ids are refused
+UNPRIVILEGED = "a call without privilege"  # other users' ids are refused
 OPENAT2 = "openat2"
 #: Level -> what entering and leaving it needs.
 ENTRIES = {level: (f"entry at level {level}", f"way back from level {level}") for level in LEVELS}

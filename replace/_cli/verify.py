@@ -32,7 +32,9 @@ HELP = "check the build's decision on this machine"
 DESCRIPTION = """\
 Switch ids in child processes, and compare the results with the build's decision.
 
-Run it as root to run every check. The ids of the command itself never change.
+Run it as root, or with CAP_SETUID and CAP_SETGID, to run every check. The ids of the command itself never change. If
+libc's own calls fail here as well, then something on this machine prevents a check: that check is not run, and
+--explain says what to change. Any other failure shows that the build is wrong here.
 
 With --as USER, it checks instead that USER can read the files that Python needs for an import. An import under USER's
 identity runs with USER's ids. A child process becomes USER and opens every entry of sys.path, the standard library,
@@ -42,7 +44,7 @@ command checks its own sys.path, so run it with the server's Python and PYTHONPA
 EXIT_STATUS = {
     0: "every claim was proved",
     1: "a claim is wrong; with --as, USER cannot read a file, or an entry of sys.path is relative",
-    2: "a check could not run (for example, it needs root), or there is no such USER",
+    2: "a check could not run (for example, it needs root, or a filter refuses a call), or there is no such USER",
 }
 EXAMPLE = "sudo libreplace verify --explain"
 
