@@ -22,8 +22,8 @@ from .chosen_ids import Ids
 from .observe import kernel_fields, kernel_ids, owner_of_new_file, present_ids
 
 
-#: Calls that a process without privilege may not make with these arguments: (name, arguments).
 def forbidden(ids: Ids) -> list[tuple[str, tuple[Any, ...]]]:
+    """Calls that need privilege with these arguments: (name, arguments)."""
     return [
         ("setresuid", (-1, ids.other, -1)),
         ("setresgid", (-1, ids.other, -1)),
@@ -85,7 +85,8 @@ def setter(name: str, ids: Ids) -> str:
     shown = dict(zip(("Uid", "Gid", "Groups"), kernel_ids(), strict=True))
     wanted = sorted(after) if field == "Groups" else after
     if shown["Uid"] and shown[field] != " ".join(map(str, wanted)):
-        return f"{name} changes nothing here: libc's own call reports success, but /proc shows {field} {shown[field] or '(none)'}"
+        line = f"{field} {shown[field] or '(none)'}"
+        return f"{name} changes nothing here: libc's own call reports success, but /proc shows {line}"
     return ""
 
 
@@ -129,41 +130,23 @@ def shown_ids() -> str:
     return ""
 
 
-def owners(folder: int, ids: Ids) -> str:
-    """A new file must show its creator's ids, as root and as the user."""
+def owners(folder: int, creators: list[tuple[int, int]]) -> str:
+    """A new file must show the ids of its creator: a user and a group each."""
     become_root()
-    for uid, gid in ((0, 0), (ids.user, ids.group)):
-        reason = _owner(folder, uid, gid)
-        if reason:
-            return reason
+    for uid, gid in creators:
+        try:
+            if uid:
+                os.setegid(gid)
+                os.seteuid(uid)
+            owner = owner_of_new_file(folder)
+        except OSError as error:
+            return f"user {uid} cannot make a file in the temporary folder ({error.strerror})"
+        if owner != (uid, gid):
+            return f"in the temporary folder, a new file of user {uid}, group {gid} belongs to {owner[0]}, {owner[1]}"
+        if uid:
+            os.seteuid(0)
+            os.setegid(0)
     return ""
-
-
-def wide_owners(folder: int) -> str:
-    become_root()
-    for number in chosen_ids.wide():
-        reason = _owner(folder, number, number)
-        if reason:
-            return reason
-    return ""
-
-
-def _owner(folder: int, uid: int, gid: int) -> str:
-    try:
-        os.setegid(gid)
-        os.seteuid(uid)
-    except OSError:
-        return ""  # the reason is that of another control
-    try:
-        owner = owner_of_new_file(folder)
-    except OSError as error:
-        return f"user {uid} cannot make a file in the temporary folder ({error.strerror})"
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-    if owner == (uid, gid):
-        return ""
-    return f"in the temporary folder, a new file of user {uid}, group {gid} belongs to {owner[0]}, {owner[1]}"
 
 
 def openat2(folder: int) -> str:

@@ -28,7 +28,7 @@ PRIVILEGE = "privilege"
 IDS = "ids"  # that the user namespace maps
 ROOT = "root"  # the process can become root
 FILES = "files"  # there is a temporary folder
-OWNERS = "owners"  # the files in it show who made them
+OWNERS = "making a file"  # the files in it show who made them
 WIDE = "wide ids"
 LOSS = "loss of capabilities"  # by a process that becomes a user
 CAPABILITIES = "capget and capset"
@@ -169,8 +169,11 @@ def _of_switches(
     )
     if not found[FILES]:
         advice = "set TMPDIR to a folder on a file system that stores every owner, and is not an idmapped mount"
-        more[OWNERS] = _ask(OWNERS, partial(controls.owners, folder, ids), advice)
-        more[WIDE] = found[WIDE] or _ask(WIDE, partial(controls.wide_owners, folder), advice)
+        users = [(ids.user, ids.group)] if not (more.get("seteuid") or more.get("setegid")) else []
+        more[OWNERS] = _ask(OWNERS, partial(controls.owners, folder, [(0, 0), *users]), advice)
+        if users and not found[WIDE]:
+            creators = [(number, number) for number in chosen_ids.wide()]
+            more[WIDE] = _ask(WIDE, partial(controls.owners, folder, creators), advice)
     return more
 
 
