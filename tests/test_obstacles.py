@@ -17,6 +17,7 @@ from support.children import change_capabilities, in_child, needs_root
 from support.odd_machine import NUMBERS
 
 import replace
+from replace import _native
 from replace._cli import chosen_ids, level_checks, obstacles
 
 ODD = [sys.executable, str(ROOT / "tests" / "support" / "odd_machine.py")]
@@ -112,6 +113,10 @@ def test_thread_that_cannot_return_to_its_ids_is_an_obstacle():
     found = not_run(tool("setpriv", "sets ids"), "--ruid=1000")
     assert set(found) == set(LEVELS) & {"level shielded", "level real"}
     assert all("a thread with the user IDs (1000, 0, 0) cannot return to them" in reason for reason in found.values())
+
+
+def test_every_level_has_a_check():
+    assert set(level_checks.LEVELS) == set(_native.LEVELS)
 
 
 # ---- Ids from the map
