@@ -16,7 +16,7 @@ import tempfile
 import threading
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, run, tool, uid_wrapper
 from support.children import (
     ALICE,
     LIBC,
@@ -229,13 +229,6 @@ def test_fakeroot_is_detected_by_its_loaded_library(prefix, preloaded, loaded):
     script = "import os; from replace import _native; print('LD_PRELOAD' in os.environ, _native.fakeroot_is_loaded())"
     out = run(*prefix, sys.executable, "-c", script, cwd="/")
     assert out.stdout.split() == [str(preloaded), str(loaded)], out.stderr
-
-
-def uid_wrapper():
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
-        if os.path.exists(f"{folder}/libuid_wrapper.so"):
-            return f"{folder}/libuid_wrapper.so"
-    pytest.skip("needs uid_wrapper (Debian: libuid-wrapper)")
 
 
 def test_uid_wrapper_fakes_raw_calls_in_each_thread():

@@ -12,7 +12,7 @@ import sys
 from functools import cache
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, run, tool, uid_wrapper
 from support.children import change_capabilities, in_child, needs_root
 from support.odd_machine import NUMBERS
 
@@ -182,6 +182,7 @@ def test_wide_ids_and_long_lists_come_from_the_map(monkeypatch):
         ("getresuid", "ENOSYS", "getresuid is refused here: libc's own call fails with ENOSYS", "getters"),
         ("openat2", "EACCES", "openat2 is refused here: libc's own call fails with EACCES", "open_beneath"),
     ],
+    ids=["setresuid", "setgroups ends the thread", "setfsuid does nothing", "getresuid", "openat2"],
 )
 def test_filter_is_an_obstacle(call, action, reason, among):
     needs_root()
@@ -207,8 +208,6 @@ def test_ids_that_proc_does_not_show_are_an_obstacle():
 
 
 def test_uid_wrapper_is_an_obstacle():
-    from test_environments import uid_wrapper
-
     needs_root()
     found = not_run(env={"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"})
     assert all(reason.startswith("needs real ids: uid_wrapper simulates ids") for reason in found.values())

@@ -63,6 +63,14 @@ def tool(name: str, why: str) -> str:
     return str(found)
 
 
+def uid_wrapper() -> str:
+    """Return the path of uid_wrapper's library. If it is missing, skip the test and name the package."""
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
+        if os.path.exists(f"{folder}/libuid_wrapper.so"):
+            return f"{folder}/libuid_wrapper.so"
+    pytest.skip("needs uid_wrapper (Debian: libuid-wrapper)")
+
+
 def needs_package(*names: str) -> None:
     """Skip the test if one of these PyPI packages is missing, and name that package."""
     for name in names:
