@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: MIT
 """Each way to build and install a fresh copy (Meson, pip, editable, wheel, sdist, C only), and the build's errors."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from support.builds import ROOT, needs_package, report_of, run, tool
+from support.schema import valid
 
 import replace
 
@@ -108,6 +111,7 @@ def test_c_library_builds_without_cffi(source, tmp_path):
     ] + [
         "lib/libreplace.a",
         "lib/pkgconfig/libreplace.pc",
+        "share/libreplace/build_report.json",
     ]
     program = tmp_path / "program.c"
     program.write_text(
@@ -125,6 +129,31 @@ def test_c_library_builds_without_cffi(source, tmp_path):
     ).split()
     subprocess.run(["cc", "-o", tmp_path / "program", program, *flags], check=True)
     assert subprocess.check_output([tmp_path / "program"], text=True).strip() in ("syscall", "libc")
+
+
+def test_c_only_install_has_the_report_of_a_python_build(source, tmp_path):
+    """A target may have no Python, so the C library brings its report, and the .pc file says where it is."""
+    for name, python in (("c", "false"), ("p", "true")):
+        out = meson("setup", tmp_path / name, source, f"-Dpython={python}", "--prefix=/usr", "--libdir=lib")
+        assert out.returncode == 0, out.stdout + out.stderr
+    out = meson("install", "-C", tmp_path / "c", env={"DESTDIR": str(tmp_path / "d")})
+    assert out.returncode == 0, out.stdout + out.stderr
+    env = {"PKG_CONFIG_PATH": str(tmp_path / "d/usr/lib/pkgconfig")}
+    place = run(tool("pkg-config", "finds libraries"), "--variable=build_report", "libreplace", env=env).stdout.strip()
+    assert place == "/usr/share/libreplace/build_report.json"
+    installed = Path(f"{tmp_path}/d{place}")
+    assert str(source) not in installed.read_text()
+    assert str(tmp_path) not in installed.read_text()
+    report = valid(json.loads(installed.read_text()))
+    other = json.loads((tmp_path / "p" / "replace" / "installed_report.json").read_text())
+    assert report["verdict"] == other["verdict"]
+    for document in (report, other):
+        del document["options"]  # and the tools that only the Python package needs
+        document["toolchain"] = {name: document["toolchain"].get(name) for name in ("compiler", "meson")}
+    assert report == other
+    out = run(sys.executable, "-m", "replace", "report", installed, cwd="/")
+    assert out.returncode == 0, out.stderr
+    assert report["verdict"]["rule"] in " ".join(out.stdout.split())
 
 
 def test_open_beneath_is_enosys_if_headers_lack_openat2(source, tmp_path):

@@ -77,7 +77,7 @@ def test_each_debian_package_contains_its_files(packages):
         "usr/share/zsh/vendor-completions/_libreplace",
         "usr/share/fish/vendor_completions.d/libreplace.fish",
     } <= names[0]
-    assert {"usr/include/libreplace/replace.h"} <= names[1]
+    assert {"usr/include/libreplace/replace.h", "usr/share/libreplace/build_report.json"} <= names[1]
     assert sorted(name.split("/", 3)[3] for name in names[1] if name.startswith("usr/lib/")) == [
         "libreplace.a",
         "pkgconfig/libreplace.pc",

@@ -361,6 +361,13 @@ def test_config_command_prints_the_pkg_config_flags(development):
     ]
 
 
+def test_pc_file_of_a_wheel_names_the_build_report(development):
+    env = {**required(development), "PKG_CONFIG_PATH": str(development / "replace/lib/pkgconfig")}
+    place = run(tool("pkg-config", "finds libraries"), "--variable=build_report", "libreplace", env=env).stdout.strip()
+    assert os.path.realpath(place) == str(development / "replace/build_report.json")
+    assert os.path.exists(place)
+
+
 def test_config_command_without_options_or_files_is_an_error(development, tmp_path):
     out = config(development)
     assert (out.returncode, out.stdout) == (2, "")
