@@ -33,7 +33,10 @@ class Face(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """How `libreplace verify` tries a setter, as Python text with the ids of replace/_cli/observe.py."""
+    """How `libreplace verify` tries a setter, as Python text with the ids of replace/_cli/observe.py.
+
+    verify_table.py writes the same in C.
+    """
 
     arguments: Tuple[str, ...]
     line: str  # the line of /proc/PID/status that changes

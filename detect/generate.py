@@ -24,6 +24,7 @@ from headers import declarations
 from python_face import cffi_source, native_calls
 from questions import questions
 from verdict import FACTS, Answers, Verdict, decide, yes
+from verify_table import verify_table
 
 
 def _comment(text: str, indent: str = "") -> str:
@@ -190,6 +191,7 @@ PACKAGE: Dict[str, Callable[[Answers], str]] = {
     "build_report.json": lambda answers: build_report(answers, False),
     "installed_report.json": lambda answers: build_report(answers, True),
     "native_calls.h": lambda answers: native_calls(),
+    "verify_table.h": verify_table,
     "_cffi.c": lambda answers: cffi_source(answers["option:package"], declarations(calls_h(answers))),
 }
 

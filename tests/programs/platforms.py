@@ -7,8 +7,8 @@ usage: python tests/programs/platforms.py [--markdown] [PLATFORM...]
 
 For each platform, the program configures with the platform's own headers, compiles and links everything with warnings
 as errors, and compares the generated C with the family's golden file.  If the platform's programs can run, it runs the
-C tests and compares every transition (transitions.c) with the model.  `--markdown` prints the table of
-docs/platforms.md.  Exit status: 1 if a platform fails, 2 if one cannot be tried; the table says why.
+C tests and libreplace-verify, and compares every transition (transitions.c) with the model.  `--markdown` prints the
+table of docs/platforms.md.  Exit status: 1 if a platform fails, 2 if one cannot be tried; the table says why.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def check(platform: Platform, build: Path) -> Result:
     meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
     cross = [] if platform.compiler else ["--cross-file", TESTS / "cross" / f"{platform.name}.ini"]
     environment = {"CC": platform.compiler} if platform.compiler else {}
-    setup = ["setup", build, TESTS.parent, "-Dpython=false", "--werror", *platform.options, *cross]
+    setup = ["setup", build, TESTS.parent, "-Dpython=false", "-Dverify=true", "--werror", *platform.options, *cross]
     _run(*meson, *setup, env=environment)
     _run(*meson, "compile", "-C", build)
     answers = json.loads((build / "detect" / "answers.json").read_text())
@@ -129,6 +129,7 @@ def check(platform: Platform, build: Path) -> Result:
         return Result(platform.name, backend, _answers(answers), "-", COMPILED)
     _run(*meson, "test", "-C", build)
     wrapper = [] if platform.compiler else [platform.needs, "-L", _sysroot(platform)]
+    _run(*wrapper, build / "replace" / "verify" / "libreplace-verify")  # meson test accepts checks that cannot run
     program = [*wrapper, build / "tests" / "c" / "transitions"]
     problems = transitions.wrong(transitions.parse(_run(*program, "ours")))
     libc = transitions.parse(_run(*program, "libc"))

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs" / "packaging.md").read_text()
 OPTIONS = {
     "with Python": ["-Dpython=true"],
     "C alone": ["-Dpython=false"],
-    "C, shared": ["-Dpython=false", "-Ddefault_library=both"],
+    "C, shared": ["-Dpython=false", "-Ddefault_library=both", "-Dverify=true"],
 }
 
 
@@ -60,6 +60,8 @@ def test_install_tags_divide_all_installed_files(build, tmp_path):
     else:
         assert parts["python-runtime"] == []
         assert any(name.endswith("libreplace.a") for name in parts["devel"])
+        assert "usr/share/libreplace/build_report.json" in parts["devel"]
+        assert ("usr/bin/libreplace-verify" in parts["runtime"]) == any("libreplace.so" in n for n in parts["runtime"])
 
 
 def test_staged_files_do_not_contain_the_staging_path(build, tmp_path):

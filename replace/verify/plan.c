@@ -1,0 +1,124 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The list of the checks for this build, in the order of `libreplace verify`, and what each needs.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "verify.h"
+#define VERIFY_CALLS
+#include "verify_table.h"
+
+struct check plan[MOST_CHECKS];
+int planned;
+
+/* What the checks need: the names of obstacles and of calls. */
+#define SWITCH "real ids", "privilege", "ids", "root", "folder"
+#define ROUND_TRIP(kind)                                                                           \
+	SWITCH, "setres" kind, "sete" kind, "setre" kind, "getres" kind, "setresuid", "loss"
+#define ENTRY                                                                                      \
+	"real ids", "privilege", "ids", "folder", "capabilities", "setresuid", "setresgid",        \
+	    "setfsuid", "setfsgid", "setgroups", "getresuid", "getresgid", "getgroups",            \
+	    "getfsuid", "getfsgid", "owners"
+typedef const char *const list[];
+static list nothing = {NULL};
+static list observing = {"folder", NULL};
+static list opening = {"folder", "openat2", NULL};
+static list getters = {"real ids", "folder",   "getresuid", "getresgid", "getgroups",
+                       "getfsuid", "getfsgid", "setfsuid",  "setfsgid",  NULL};
+static list denials = {"real ids", "folder", "unprivileged", NULL};
+static list uid_trip = {ROUND_TRIP("uid"), NULL};
+static list gid_trip = {ROUND_TRIP("gid"), NULL};
+static list groups_trip = {SWITCH, "setgroups", "getgroups", "setresuid", "loss", NULL};
+static list wide = {SWITCH, "setresuid", "setresgid", "owners", "wide ids", NULL};
+static list change = {SWITCH, "owners", NULL};
+static list entry = {ENTRY, NULL};
+static list entry_of_root = {ENTRY, "loss", NULL};
+static list of_libc = {SWITCH, "seteuid", NULL};
+
+static struct check *add(const char *prefix, const char *name, const char *claim,
+                         void (*run)(const void *), const void *argument, const char *const *needs)
+{
+	struct check *check = &plan[planned++];
+
+	snprintf(check->name, sizeof check->name, "%s%s", prefix, name);
+	check->claim = claim;
+	check->run = run;
+	check->argument = argument;
+	check->needs = needs;
+	return check;
+}
+
+/* A platform without a real call for all three ids cannot make the round trip. */
+static int has_real(const char *name)
+{
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		if (strcmp(calls[i].name, name) == 0)
+			return calls[i].exists && !calls[i].emulated;
+	return 0;
+}
+
+static void add_levels(void)
+{
+	static const char *const ways_back[] = {"way back from shielded", "way back from effective",
+	                                        "way back from real", NULL};
+
+	for (int i = 0; i < 4; i++)
+		add("level ", libreplace_level_name(levels[i]),
+		    "a thread enters and leaves; other threads keep their ids", check_level,
+		    &levels[i], geteuid() == 0 ? entry_of_root : entry)
+		    ->call = ways_back[i];
+}
+
+void make_plan(void)
+{
+	static const enum unit units[] = {UID, GID};
+	static const int reaches = 1, reaches_not = 0;
+	static const char round_trip[] =
+	    "set, save, restore, become a user for good, fail to regain root";
+
+	add("", "verdict", "report, C library and this machine agree", check_verdict, NULL,
+	    nothing);
+	add("", "getters", "getters and /proc agree", check_getters, NULL, getters);
+	add("", "refusals", "bad input is refused and changes nothing", check_refusals, NULL,
+	    observing);
+	add("", "no privilege",
+	    "without privilege other users' ids are refused and nothing changes",
+	    check_unprivileged, NULL, denials);
+	add("", "open_beneath",
+	    "stays below the folder, refuses magic links and FIFOs; or fails with ENOSYS",
+	    check_open_beneath, NULL, opening);
+	if (has_real("setresuid"))
+		add("", "round trip uid", round_trip, check_round_trip, &units[0], uid_trip);
+	if (has_real("setresgid"))
+		add("", "round trip gid", round_trip, check_round_trip, &units[1], gid_trip);
+	add("", "round trip groups", "set and read back; a user cannot set them",
+	    check_groups_round_trip, NULL, groups_trip);
+	add("", "wide ids", "ids above 16 and 31 bits are not truncated", check_wide_ids, NULL,
+	    wide);
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+		if (!calls[i].exists)
+			add("", calls[i].name, "fails with ENOSYS on this platform", check_missing,
+			    &calls[i], observing);
+		else
+			add("", calls[i].name,
+			    calls[i].thread ? "changes only the calling thread"
+			                    : "changes every thread of the process",
+			    check_setter, &calls[i], change)
+			    ->call = calls[i].name;
+	}
+	if (LIBREPLACE_THREAD_SCOPE)
+		add_levels();
+	if (strcmp(VERIFY_LIBC, "bionic") == 0)
+		add("", "libc", "libc's own call changes only one thread", check_libc, &reaches_not,
+		    of_libc);
+	else
+		add("", "libc",
+		    LIBREPLACE_THREAD_SCOPE
+		        ? "libc's own call changes every thread, which is the reason for this "
+		          "library"
+			: "libc's own call changes every thread",
+		    check_libc, &reaches, of_libc);
+}
