@@ -152,13 +152,17 @@ def toolchain(document):
     document["version"] = "0.0.9"
 
 
+def question(document, name):
+    (found,) = [q for q in document["questions"] if q["id"] == f"libreplace_{name}"]
+    return found
+
+
 def probe(document):
-    (question,) = [q for q in document["questions"] if q["id"] == "libreplace_have_linux_thread_credentials"]
-    question.update(answer="no", how="ran", evidence="exit status 1")
+    question(document, "have_linux_thread_credentials").update(answer="no", how="ran", evidence="exit status 1")
 
 
 def answer(document):
-    document["questions"][0]["answer"] = "no"
+    question(document, "header_unistd_h")["answer"] = "no"
 
 
 def step(document):
