@@ -84,10 +84,12 @@ static void keeps_errno(int place, int result)
 }
 #define KEEPS_ERRNO(call) keeps_errno(__LINE__, call)
 
+static pthread_mutex_t end = PTHREAD_MUTEX_INITIALIZER;
+
 static void *wait_for_the_end(void *unused)
 {
-	for (;;)
-		pause();
+	pthread_mutex_lock(&end);
+	pthread_mutex_unlock(&end);
 	return unused;
 }
 
@@ -107,6 +109,7 @@ static void successful_calls_keep_errno(void)
 		MUST(waitpid(child, &status, 0) == child && status == 0);
 		return;
 	}
+	MUST(pthread_mutex_lock(&end) == 0);
 	MUST(pthread_create(&other, NULL, wait_for_the_end, NULL) == 0);
 	errno = EDOM;
 	KEEPS_ERRNO(libreplace_getresuid(&r, &e, &s));
@@ -141,6 +144,7 @@ static void successful_calls_keep_errno(void)
 	}
 	KEEPS_ERRNO(libreplace_setgid(group));
 	KEEPS_ERRNO(libreplace_setuid(own));
+	MUST(pthread_mutex_unlock(&end) == 0 && pthread_join(other, NULL) == 0);
 	exit(0);
 }
 
