@@ -94,8 +94,9 @@ static void control_owners(const void *unused)
 		struct stat made;
 		int file;
 
-		if (setegid(groups[i]) != 0 || seteuid(users[i]) != 0 || geteuid() != users[i])
-			return; /* this is the obstacle of another control */
+		if (i == 1 && (obstacle("seteuid") != NULL || obstacle("setegid") != NULL ||
+		               setegid(groups[i]) != 0 || seteuid(users[i]) != 0))
+			return;
 		file = openat(folder(), NEW_FILE, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 		if (file == -1 || fstat(file, &made) != 0)
 			not_here("user %u cannot make a file in the temporary folder: %s",
@@ -147,7 +148,7 @@ void find_obstacles(void)
 	if (has_privilege() && obstacle("root") == NULL) {
 		for (const struct control *c = controls_of_root; c->name != NULL; c++)
 			ask(c);
-		if (folder() != -1 && obstacle("setresuid") == NULL)
+		if (folder() != -1)
 			ask(&owners);
 	}
 	for (const struct control *c = controls_of_all; c->name != NULL; c++)
