@@ -141,7 +141,7 @@ def _plain(chosen: Chosen, verdict: Verdict) -> str:
     """One call of the kernel or of libc's function."""
     call = chosen.call
     if chosen.backend == "syscall":
-        return f"return syscall({', '.join((chosen.symbol, *call.raw[1:]))});"
+        return f"return (int)syscall({', '.join((chosen.symbol, *call.raw[1:]))});"
     arguments = tuple(name for _, name in call.params)
     if call.instead and chosen.symbol == call.instead[0]:
         arguments = call.instead[1:]

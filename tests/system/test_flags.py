@@ -77,7 +77,9 @@ def test_options_lead_to_the_same_verdict_or_an_error(source, tmp_path, plain, c
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("flags", ["-Wpedantic -Werror -O2", "-pedantic-errors", "-Wall -Wextra -Werror -O3 -flto"])
+@pytest.mark.parametrize(
+    "flags", ["-Wpedantic -Wconversion -Werror -O2", "-pedantic-errors", "-Wall -Wextra -Werror -O3 -flto"]
+)
 def test_library_compiles_with_warnings_as_errors(source, tmp_path, compiler, flags):
     env = environment(compiler, "x86_64", (flags, "-flto" if "flto" in flags else ""))
     out = configure(source, tmp_path / "b", env=env)

@@ -61,7 +61,7 @@ int libreplace_setuid(uid_t uid)
 		errno = EINVAL;
 		return -1;
 	}
-	return syscall(SYS_setuid, uid);
+	return (int)syscall(SYS_setuid, uid);
 }
 
 int libreplace_seteuid(uid_t euid)
@@ -70,17 +70,17 @@ int libreplace_seteuid(uid_t euid)
 		errno = EINVAL;
 		return -1;
 	}
-	return syscall(SYS_setresuid, -1, euid, -1);
+	return (int)syscall(SYS_setresuid, -1, euid, -1);
 }
 
 int libreplace_setreuid(uid_t ruid, uid_t euid)
 {
-	return syscall(SYS_setreuid, ruid, euid);
+	return (int)syscall(SYS_setreuid, ruid, euid);
 }
 
 int libreplace_setresuid(uid_t ruid, uid_t euid, uid_t suid)
 {
-	return syscall(SYS_setresuid, ruid, euid, suid);
+	return (int)syscall(SYS_setresuid, ruid, euid, suid);
 }
 
 int libreplace_getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
@@ -133,7 +133,7 @@ int libreplace_setgid(gid_t gid)
 		errno = EINVAL;
 		return -1;
 	}
-	return syscall(SYS_setgid, gid);
+	return (int)syscall(SYS_setgid, gid);
 }
 
 int libreplace_setegid(gid_t egid)
@@ -142,17 +142,17 @@ int libreplace_setegid(gid_t egid)
 		errno = EINVAL;
 		return -1;
 	}
-	return syscall(SYS_setresgid, -1, egid, -1);
+	return (int)syscall(SYS_setresgid, -1, egid, -1);
 }
 
 int libreplace_setregid(gid_t rgid, gid_t egid)
 {
-	return syscall(SYS_setregid, rgid, egid);
+	return (int)syscall(SYS_setregid, rgid, egid);
 }
 
 int libreplace_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
 {
-	return syscall(SYS_setresgid, rgid, egid, sgid);
+	return (int)syscall(SYS_setresgid, rgid, egid, sgid);
 }
 
 int libreplace_getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
@@ -205,7 +205,7 @@ int libreplace_setgroups(size_t size, const gid_t *list)
 		errno = EINVAL;
 		return -1;
 	}
-	return syscall(SYS_setgroups, size, list);
+	return (int)syscall(SYS_setgroups, size, list);
 }
 
 int libreplace_initgroups(const char *user, gid_t group)
