@@ -30,7 +30,7 @@ from verify_table import verify_table
 def _comment(text: str, indent: str = "") -> str:
     import textwrap
 
-    lines = textwrap.wrap(text, 96 - len(indent))
+    lines = textwrap.wrap(text, 96 - len(indent), break_on_hyphens=False)
     return "".join(f"{indent} * {line}\n" for line in lines)
 
 

@@ -72,6 +72,14 @@ def test_headers_are_the_same_bytes_on_32_and_64_bits():
             assert len(texts) == 1, (credentials, name)
 
 
+def test_lines_are_short_and_end_with_whole_words():
+    for platform in golden.platforms():
+        for name, text in golden.generated(platform).items():
+            for line in text.expandtabs(8).splitlines():
+                assert len(line) <= 100, (platform.name, name, line)
+                assert not re.search(r"\w-$", line), (platform.name, name, line)
+
+
 def test_macros_of_the_public_header_have_the_prefix():
     for platform in golden.platforms():
         for macro in re.findall(r"#define (\w+)", (platform / "calls.h").read_text()):

@@ -24,7 +24,8 @@
 #include <libreplace/replace.h>
 
 /*
- * Return libc's result. If libc's function succeeded, restore errno, which the function may have changed.
+ * Return libc's result. If libc's function succeeded, restore errno, which the function may have
+ * changed.
  * Source: POSIX.1-2024 errno.
  */
 static int keep_errno(int before, int result)

@@ -219,11 +219,11 @@ int libreplace_setgroups(size_t size, const gid_t *list);
 /**
  * libreplace_initgroups() - libc, initgroups; scope: process
  *
- * Set the supplementary groups to those of a user in the group database, plus one group. The look-
- * up comes first; one setgroups() call follows. EPERM: the thread lacks CAP_SETGID, or this user
- * namespace denies setgroups. EINVAL: a group is -1 or is not mapped in this user namespace, or
- * there are too many groups. ENOMEM: there is no memory for the list. ENOSYS: this system has no
- * such call.
+ * Set the supplementary groups to those of a user in the group database, plus one group. The
+ * look-up comes first; one setgroups() call follows. EPERM: the thread lacks CAP_SETGID, or this
+ * user namespace denies setgroups. EINVAL: a group is -1 or is not mapped in this user namespace,
+ * or there are too many groups. ENOMEM: there is no memory for the list. ENOSYS: this system has
+ * no such call.
  *
  * Return: 0, or -1 with errno set.
  * Source: initgroups(3), getgrouplist(3).
