@@ -51,6 +51,9 @@ _HINTS = (
     (r"warning: .*statically linked", "Leave out --fatal-warnings, or do not link statically."),
 )
 
+#: What -fdiagnostics-color=always and -fdiagnostics-urls=always add to a message.
+_COLORS = re.compile(r"\x1b(\[[0-9;]*[A-Za-z]|\].*?(\x07|\x1b\\))")
+
 
 class BadAnswer(Exception):
     """An answer cannot be trusted. The text says why, and what to do."""
@@ -113,9 +116,9 @@ def ask(compiler: Compiler, question: Question, answer: str, *mode: str) -> Resu
             )
         except OSError as error:
             raise BadAnswer(f"cannot run {words[0]}: {error.strerror}") from error
-    shown = out.stderr if out.returncode else out.stdout
+    shown = (out.stderr if out.returncode else out.stdout).decode("utf-8", "replace")
     command = " ".join(map(shlex.quote, words))
-    return Result(command, out.returncode, shown.decode("utf-8", "replace").replace(folder + os.sep, ""))
+    return Result(command, out.returncode, _COLORS.sub("", shown).replace(folder + os.sep, ""))
 
 
 def _explain(question: Question, built: bool, result: Result, certain: str) -> str:

@@ -84,6 +84,16 @@ def test_evidence_of_a_no_is_the_command_and_the_first_message(cc):
     assert "sys/id.h" in evidence
 
 
+def test_evidence_has_no_colors(cc):
+    """The report goes into files and web pages."""
+    compiler = f"{cc} -fdiagnostics-color=always"
+    out = ask_again(compiler, "", "libreplace_have_setuidx no compiled")
+    assert "error: sys/id.h" in out.stdout or "error: 'sys/id.h'" in out.stdout, out.stdout + out.stderr
+    out = ask_again(compiler + " -Dsetuid=", "", "libreplace_control_program no compiled")
+    refused(out, "every answer would be no", "error: ")
+    assert "\x1b" not in out.stderr
+
+
 def test_value_of_a_macro_comes_from_the_preprocessor(cc):
     out = ask_again(f"{cc} -D__sun=7", "", "libreplace_define_sun yes compiled")
     assert out.stdout == FIELD.join(["libreplace_define_sun", "7", ""]) + RECORD, out.stderr

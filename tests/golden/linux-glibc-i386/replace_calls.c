@@ -43,7 +43,7 @@ static int stat_new_pipe(struct stat *made)
 	int ends[2] = {-1, -1}, error = 0;
 
 	if (pipe2(ends, O_CLOEXEC) != 0 || fstat(ends[0], made) != 0)
-		error = errno == ENOSYS ? EPERM : errno; /* ENOSYS means that a system has no fs ids */
+		error = errno == ENOSYS ? EPERM : errno; /* ENOSYS is for systems without fs ids */
 	for (int i = 0; i < 2; i++)
 		if (ends[i] >= 0)
 			syscall(SYS_close, ends[i]); /* close() is a cancellation point */
