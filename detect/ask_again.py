@@ -92,7 +92,7 @@ class Result(NamedTuple):
 
     def explain(self) -> str:
         hints = [hint for pattern, hint in _HINTS if re.search(pattern, self.output)]
-        lines = self.output.strip().splitlines()
+        lines = self.output.strip().splitlines() or [f"exit status {self.status}, no message"]
         shown = lines[:12] + (["..."] if len(lines) > 12 else [])
         return "\n".join([f"  {self.command}", *("  " + line for line in shown), *hints, _OPTIONS])
 

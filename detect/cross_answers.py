@@ -22,13 +22,11 @@ from typing import Dict, List, NamedTuple, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
-from overrides import FOR_32_BIT
+from overrides import FOR_32_BIT, NAMES
 from questions import questions, words
 from verdict import Answers, cross_answer, decide, has_32_bit
 
 _VALUES = {"OK": "yes", "YES": "yes", "NO": "no", "FAIL": "no", "UNKNOWN": "unknown"}
-
-_NAMES = {"yes": "OK", "no": "NO"}
 
 _UTF_8, _UTF_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
@@ -116,7 +114,7 @@ def completed(path: str, data: bytes, answers: Answers) -> Tuple[bytes, List[str
         if question.kind != "run" or verdict.moot[question.id]:
             continue
         asked, answer = words(question, wide), str(answers.get(question.id, "unknown"))
-        name = _NAMES.get(answer, "UNKNOWN")
+        name = NAMES.get(answer, "UNKNOWN")
         if name != cross_answer(question.id, answers, verdict):
             name = "UNKNOWN"
         found = known.get(question.id if asked == question.words else question.id + FOR_32_BIT)

@@ -15,7 +15,8 @@ EXPLICIT = ("machine file", "answers file")
 #: The end of an id in `overrides:answers_file`, if the line has Samba's words for headers with 32-bit numbers.
 FOR_32_BIT = ":32"
 
-_NAMES = {"yes": "OK", "no": "NO"}
+#: How an answers file says the answers.
+NAMES = {"yes": "OK", "no": "NO"}
 
 
 class Unused(NamedTuple):
@@ -55,4 +56,4 @@ def not_used(answers: Dict[str, Any], moot: Dict[str, str], backend: str, has_32
             if answer != "unknown" or place != EXPLICIT[0]:
                 counts[question_id] = place, answer
         if why and answer != "unknown":
-            yield Unused(f"{question_id} ({place}: {_NAMES.get(answer, answer)}; {why})", contradicts)
+            yield Unused(f"{question_id} ({place}: {NAMES.get(answer, answer)}; {why})", contradicts)

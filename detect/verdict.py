@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH
 
 from bodies import emulation
 from calls import CALLS, FAMILIES, WIDE, Call
-from overrides import EXPLICIT, Unused, not_used
+from overrides import EXPLICIT, NAMES, Unused, not_used
 from questions import THREAD
 
 Answers = Dict[str, Any]
@@ -168,7 +168,7 @@ def _steps(answers: Answers, system: str, libc: str) -> List[Step]:
         "and 32-bit credential calls would truncate ids. Use complete kernel headers, or -Dcredentials=libc"
     )
     macros = {name: "libreplace_define_" + macro for macro, name in SYSTEMS}
-    says = {"yes": "OK", "no": "NO"}.get(by_hand, "nothing")
+    says = NAMES.get(by_hand, "nothing")
     if by_hand == "no":
         why = f"the {source} says NO to thread-specific credentials"
     elif option == "syscall":

@@ -31,7 +31,7 @@ def cc():
 
 def ask_again(compiler, linker, *items):
     """Run ask_again.py as Meson does."""
-    words = [FIELD.join(word.split()) for word in (compiler, linker)]
+    words = [FIELD.join(str(word).split()) for word in (compiler, linker)]
     return run(sys.executable, DETECT / "ask_again.py", *words, *(item.replace(" ", FIELD) for item in items), cwd="/")
 
 
@@ -134,6 +134,13 @@ def test_two_answers_of_one_compiler_are_an_error(cc):
     )
     out = ask_again(cc, "", "libreplace_control_no_function yes compiled")
     refused(out, "two answers", "second time, it was not built", "libreplace_no_such_function")
+
+
+def test_compiler_without_a_message_is_shown_with_its_exit_status(tmp_path):
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -KILL $$\n")
+    killed.chmod(0o755)
+    refused(ask_again(killed, "", "libreplace_control_macro no compiled"), "exit status -9, no message")
 
 
 def test_probe_that_ran_a_function_that_is_not_found_is_an_error(cc):
