@@ -32,8 +32,8 @@ from questions import Question, questions
 from verdict import decide
 
 _OPTIONS = (
-    "Options come from CFLAGS, CPPFLAGS and LDFLAGS, from -Dc_args and -Dc_link_args, and from the machine file; "
-    "change the one that causes this."
+    "If an option causes this, change it. Options come from CFLAGS, CPPFLAGS and LDFLAGS, from -Dc_args and "
+    "-Dc_link_args, and from the machine file."
 )
 _HINTS = (
     (

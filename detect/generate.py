@@ -85,7 +85,7 @@ def calls_h(answers: Answers) -> str:
     text += f'#define LIBREPLACE_BACKEND "{verdict.backend}"\n\n'
     noexcept = " LIBREPLACE_NOEXCEPT" if verdict.libc in _WITH_THROW else ""
     if noexcept:
-        text += "/* In C++, a call is noexcept if libc's is. With replace_override.h, both declare one function. */\n"
+        text += "/* In C++, a call is noexcept if libc's is: with replace_override.h, both are one function. */\n"
         text += "#ifdef __cplusplus\n#define LIBREPLACE_NOEXCEPT __THROW\n"
         text += "#else\n#define LIBREPLACE_NOEXCEPT\n#endif\n\n"
     text += '#ifdef __cplusplus\nextern "C" {\n#endif\n'

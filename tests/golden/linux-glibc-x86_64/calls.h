@@ -19,7 +19,7 @@
 /* The back end of this build: syscall or libc. */
 #define LIBREPLACE_BACKEND "syscall"
 
-/* In C++, a call is noexcept if libc's is. With replace_override.h, both declare one function. */
+/* In C++, a call is noexcept if libc's is: with replace_override.h, both are one function. */
 #ifdef __cplusplus
 #define LIBREPLACE_NOEXCEPT __THROW
 #else
