@@ -154,6 +154,7 @@ def complete(path: str, answers: Answers, copy: str) -> List[str]:
             said.append(f"cannot write {path} ({error.strerror}); the completed copy is {copy}")
     if still_open:
         said.append(f"What is not answered is decided without it: {decide(answers).rule}")
+        said.append("If you change an answer, configure again with meson setup --reconfigure")
     return said
 
 

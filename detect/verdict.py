@@ -273,7 +273,8 @@ def _moot(answers: Answers, steps: List[Step], backend: str, libc: str, family: 
     found[LIBC_REACHES_THREADS] = "bionic's own calls change one thread" if libc == "bionic" else ""
     for name in FAMILIES:
         later = family and FAMILIES.index(name) > FAMILIES.index(family)
-        found[_USE + name] = f"{family} comes first" if later else ""
+        lacking = "" if yes(answers, "have_" + name) else f"libc has no {name}"
+        found[_USE + name] = f"{family} comes first" if later else lacking
     if backend == "syscall":
         found.update({name: rule for name in found if name != THREAD})
     return found

@@ -290,6 +290,24 @@ def test_completed_file_leads_to_the_same_verdict_again(platform, option, ran):
         assert cross_answers.completed("a.txt", completed, again) == (completed, still_open)
 
 
+def test_function_that_libc_lacks_is_not_asked_about():
+    """macOS has no setresuid. Without setreuid, the next family is seteuid's."""
+    text = f"{SETREUID}: NO\n"
+    found = answers_with("macos-aarch64", text)
+    assert decide(found).family == "USE_SETEUID"
+    after, still_open = cross_answers.completed("a.txt", text.encode(), found)
+    assert still_open == [REACHES, "Checking whether seteuid is available"]
+    assert SETRESUID.encode() not in after
+
+
+def test_packager_is_told_to_configure_again(tmp_path):
+    """Meson does not notice that an answers file changes."""
+    said, _ = complete(tmp_path / "a.txt", platform_answers(AARCH64))
+    assert "meson setup --reconfigure" in said[-1]
+    said, _ = complete(tmp_path / "a.txt", {**platform_answers(AARCH64), THREAD: "yes"})
+    assert said == []
+
+
 FIXTURES = sorted((ROOT / "tests" / "answers").glob("*.txt"))
 
 
