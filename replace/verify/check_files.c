@@ -20,7 +20,7 @@ static int open_safely(int place, const char *path)
 	    1);
 }
 
-static void refused(int place, const char *path, int wanted)
+static void must_refuse(int place, const char *path, int wanted)
 {
 	int file = open_safely(place, path), error = errno;
 
@@ -45,9 +45,9 @@ void check_open_beneath(const void *unused)
 	if (file == -1 && errno == ENOSYS)
 		return; /* the kernel, a seccomp filter or the build's headers lack openat2 */
 	MUST(file != -1, "opening a file failed: %s", strerror(errno));
-	refused(folder(), "out", EXDEV);
-	refused(folder(), "fifo", ENXIO);
+	must_refuse(folder(), "out", EXDEV);
+	must_refuse(folder(), "fifo", ENXIO);
 	proc = open("/proc", O_RDONLY | O_CLOEXEC);
 	if (proc != -1 && faccessat(proc, magic, F_OK, 0) == 0)
-		refused(proc, magic, ELOOP);
+		must_refuse(proc, magic, ELOOP);
 }

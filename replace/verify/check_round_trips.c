@@ -84,13 +84,6 @@ void check_round_trip(const void *unit)
 	step(calls, "fail to regain root", user, user, user);
 }
 
-static int ascending(const void *a, const void *b)
-{
-	gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Set the groups, and read them back. The list must be in ascending order. */
 static void set_groups(const gid_t *list, size_t size)
 {
@@ -105,7 +98,7 @@ static void set_groups(const gid_t *list, size_t size)
 		not_here("there is no memory");
 	count = libreplace_getgroups(count, found);
 	MUST(count == (int)size, "%zu groups were set, but the kernel reports %d", size, count);
-	qsort(found, size, sizeof *found, ascending);
+	sort_groups(found, size);
 	MUST(size == 0 || memcmp(found, list, size * sizeof *found) == 0,
 	     "the kernel reports other groups than the %zu that were set", size);
 	free(found);
@@ -118,7 +111,7 @@ void check_groups_round_trip(const void *unused)
 
 	(void)unused;
 	become_root();
-	qsort(twice, 3, sizeof *twice, ascending);
+	sort_groups(twice, 3);
 	set_groups(NULL, 0);
 	set_groups((gid_t[]){gid(GROUP)}, 1);
 	set_groups(twice, 3);

@@ -63,6 +63,11 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+void sort_groups(gid_t *list, size_t size)
+{
+	qsort(list, size, sizeof *list, ascending);
+}
+
 static void *allocate(size_t size)
 {
 	void *place = malloc(size);
@@ -121,7 +126,7 @@ static void read_calls(struct view *view)
 	MUST(size >= 0, "getgroups failed: %s", strerror(errno));
 	view->has_groups = 1;
 	view->size = (size_t)size;
-	qsort(view->groups, view->size, sizeof(gid_t), ascending);
+	sort_groups(view->groups, view->size);
 }
 
 int read_status(const char *name, char *text, size_t room)
@@ -167,7 +172,7 @@ static void read_proc(struct seen *seen)
 	view->groups = allocate((strlen(text) / 2 + 1) * sizeof(gid_t));
 	for (char *next = text; next[strspn(next, " ")] != '\0'; next = end)
 		view->groups[view->size++] = (gid_t)strtoul(next, &end, 10);
-	qsort(view->groups, view->size, sizeof(gid_t), ascending);
+	sort_groups(view->groups, view->size);
 	for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
 		size_t used = strlen(seen->capabilities);
 

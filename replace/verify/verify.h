@@ -116,6 +116,8 @@ struct seen {
 /* Observe the calling thread. The results are never freed, because the child soon ends. */
 struct seen observe(void);
 
+void sort_groups(gid_t *list, size_t size);
+
 /* Compare. Return: a text that names the first difference, or NULL. */
 const char *difference(const struct seen *seen, const struct seen *wanted);
 

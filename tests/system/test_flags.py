@@ -91,9 +91,12 @@ def test_library_compiles_with_warnings_as_errors(source, tmp_path, compiler, fl
 # ---- Layout
 
 
-def test_flat_layout_builds(source, tmp_path):
-    """With a flat layout, Meson puts the outputs of custom targets into one folder for the whole build."""
-    for command in (["setup", tmp_path / "b", source, "--layout=flat"], ["test", "-C", tmp_path / "b"]):
+@pytest.mark.parametrize(
+    "options", [["--layout=flat"], ["--unity=on", "-Dpython=false", "-Dverify=true"]], ids=" ".join
+)
+def test_layout_builds(source, tmp_path, options):
+    """A flat layout has one folder for the outputs of the whole build, and a unity build one C file for each target."""
+    for command in (["setup", tmp_path / "b", source, *options], ["test", "-C", tmp_path / "b"]):
         out = meson(*command)
         assert out.returncode == 0, out.stdout + out.stderr
 
