@@ -92,7 +92,7 @@ def test_library_compiles_with_warnings_as_errors(source, tmp_path, compiler, fl
 
 
 @pytest.mark.parametrize(
-    "options", [["--layout=flat"], ["--unity=on", "-Dpython=false", "-Dverify=true"]], ids=" ".join
+    "options", [["--layout=flat", "--unity=on"], ["--unity=on", "-Dpython=false", "-Dverify=true"]], ids=" ".join
 )
 def test_layout_builds(source, tmp_path, options):
     """A flat layout has one folder for the outputs of the whole build, and a unity build one C file for each target."""
