@@ -78,7 +78,7 @@ class Compiler(NamedTuple):
 class Result(NamedTuple):
     command: str
     status: int
-    output: str  # of an error: the messages; otherwise standard output
+    output: str  # the preprocessor's text if it succeeded; otherwise the messages
 
     @property
     def first_line(self) -> str:
@@ -116,7 +116,7 @@ def ask(compiler: Compiler, question: Question, answer: str, *mode: str) -> Resu
             )
         except OSError as error:
             raise BadAnswer(f"cannot run {words[0]}: {error.strerror}") from error
-    shown = (out.stderr if out.returncode else out.stdout).decode("utf-8", "replace")
+    shown = (out.stdout if mode and out.returncode == 0 else out.stderr).decode("utf-8", "replace")
     command = " ".join(map(shlex.quote, words))
     return Result(command, out.returncode, _COLORS.sub("", shown).replace(folder + os.sep, ""))
 

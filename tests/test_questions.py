@@ -111,11 +111,17 @@ def test_control_that_fails_stops_with_the_message_and_the_missing_package(cc):
     )
 
 
-def test_control_that_must_fail_and_does_not_stops(cc):
-    """With this option, the linker finds every function."""
-    options = "-Wl,--unresolved-symbols=ignore-all"
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("-Wl,--unresolved-symbols=ignore-all", "exit status 0, no message"),
+        ("-Wl,--warn-unresolved-symbols", "warning: undefined "),
+    ],
+)
+def test_control_that_must_fail_and_does_not_stops(cc, options, message):
+    """With these options, the linker accepts every function."""
     out = ask_again(cc, options, "libreplace_control_no_function yes compiled")
-    refused(out, "every answer would be yes", re.escape(options))
+    refused(out, "every answer would be yes", re.escape(options), message)
 
 
 @pytest.mark.skipif(not GLIBC, reason="glibc's linker warnings")
