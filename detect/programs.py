@@ -65,7 +65,7 @@ def source(question: Question, answer: str) -> str:
 
 
 def command(question: Question) -> str:
-    """The command. Exit status 0 means yes; for a run question, 77 means unknown.
+    """The command. Exit status 0 means yes; for a run question, 1 means no, and every other status unknown.
 
     For a macro, the output has the line `const char *value = "2";` if the value is 2.
     """

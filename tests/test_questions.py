@@ -15,6 +15,7 @@ import pytest
 from programs import FIELD, RECORD, SIZE, source
 from questions import questions
 from support.builds import ROOT, report_of, run, tool
+from support.children import needs_root
 from support.configure import ARCHITECTURES, answers_of, calls_of, configure
 from verdict import decide
 
@@ -159,6 +160,22 @@ def test_probe_that_ran_a_function_that_is_not_found_is_an_error(cc):
 def test_type_without_a_known_size_is_an_error(cc):
     out = ask_again(f"{cc} -Dsizeof(x)=3", "", "libreplace_sizeof_uid_t no compiled")
     refused(out, "size of uid_t: it is not 2, 4 or 8", "negative")
+
+
+# ---- The run probes
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the system call numbers of the filter")
+@pytest.mark.parametrize("call", ["setresuid", "setgroups"])
+def test_probe_that_a_filter_kills_cannot_tell(cc, tmp_path, call):
+    needs_root()
+    probes = DETECT / "probes"
+    out = run(cc, "-D_GNU_SOURCE", "-pthread", "-o", tmp_path / "probe", probes / "thread_credentials.c")
+    assert out.returncode == 0, out.stderr
+    odd = ROOT / "tests" / "support" / "odd_machine.py"
+    out = run(sys.executable, odd, "filter", call, "KILL_PROCESS", tmp_path / "probe")
+    assert "killed by signal 31" in out.stdout
+    assert out.returncode == 77
 
 
 # ---- The whole configuration

@@ -10,6 +10,7 @@
 #define LIBREPLACE_PROBE_H
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ static int run_probe(void (*body)(void))
 	       kernel.machine);
 	if (WIFSIGNALED(status)) {
 		printf("killed by signal %d\n", WTERMSIG(status));
-		return NO;
+		return WTERMSIG(status) == SIGSYS ? CANNOT_TELL : NO; /* SIGSYS: a seccomp filter */
 	}
 	return WEXITSTATUS(status);
 }

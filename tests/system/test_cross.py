@@ -75,6 +75,17 @@ def test_emulator_answers_every_run_question(setup):
     assert answers["libreplace_have_linux_thread_credentials"] == "yes"
 
 
+def test_emulator_that_cannot_run_a_probe_gives_no_answer(setup):
+    """It runs Meson's own program, but not the probes. 126 is the shell's status for a program that it cannot run."""
+    wrapper = """exe_wrapper = ['sh', '-c', 'case $0 in *sanity*) exec "$0";; esac; exit 126']"""
+    out, answers, file = setup(wrapper, "")
+    assert out.returncode == 0, out.stdout
+    assert answers["libreplace_have_linux_thread_credentials"] == "unknown"
+    assert answers["libreplace_have_linux_thread_credentials:evidence"] == "exit status 126"
+    assert "WARNING: raw system calls" not in one_line(out)
+    assert file.read_text() == f"{WORDS}: UNKNOWN\n"
+
+
 def one_line(out):
     return " ".join(out.stdout.split())
 
