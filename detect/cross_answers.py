@@ -142,12 +142,13 @@ def write(path: str, before: bytes, after: bytes) -> None:
 
 def complete(path: str, answers: Answers, copy: str) -> List[str]:
     """Complete the file, or write a completed copy if it cannot be written. Returns what to tell the packager."""
-    before = load(path)
+    before, is_new = load(path), not os.path.exists(path)
     after, still_open = completed(path, before, answers)
     said = [f"{path} has no answer: {asked}" for asked in still_open]
     if after != before:
         try:
             write(path, before, after)
+            said = [f"{path} did not exist and was created", *said] if is_new else said
         except OSError as error:
             with open(copy, "wb") as file:
                 file.write(after)

@@ -308,6 +308,15 @@ def test_packager_is_told_to_configure_again(tmp_path):
     assert said == []
 
 
+def test_packager_is_told_that_a_file_is_new(tmp_path):
+    """A relative path starts in the source folder, so it may name another file than the packager's."""
+    answers = {**platform_answers(AARCH64), THREAD: "yes"}
+    said, _ = complete(tmp_path / "a.txt", answers)
+    assert said == [f"{tmp_path}/a.txt did not exist and was created"]
+    said, _ = complete(tmp_path / "a.txt", answers)
+    assert said == []
+
+
 FIXTURES = sorted((ROOT / "tests" / "answers").glob("*.txt"))
 
 
