@@ -16,6 +16,7 @@ Output: RECORD after each question that was asked again, FIELD between its id, a
 """
 
 import concurrent.futures
+import io
 import os
 import re
 import shlex
@@ -184,6 +185,8 @@ def main() -> int:
     except BadAnswer as error:
         print(error, file=sys.stderr)
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):  # its encoding may lack a character of an option or of a message
+        sys.stdout.reconfigure(errors="backslashreplace")
     for key, (answer, evidence) in found.items():
         print(key, answer, evidence, sep=FIELD, end=RECORD)
     return 0

@@ -95,6 +95,12 @@ def test_evidence_has_no_colors(cc):
     assert "\x1b" not in out.stderr
 
 
+def test_evidence_with_any_character_is_printed(cc):
+    items = (FIELD.join([cc, "-I/\u00fc"]), "", FIELD.join(["libreplace_have_setuidx", "no", "compiled"]))
+    out = run(sys.executable, DETECT / "ask_again.py", *items, env={"PYTHONIOENCODING": "ascii"}, cwd="/")
+    assert r"-I/\xfc" in out.stdout, out.stderr
+
+
 def test_value_of_a_macro_comes_from_the_preprocessor(cc):
     out = ask_again(f"{cc} -D__sun=7", "", "libreplace_define_sun yes compiled")
     assert out.stdout == FIELD.join(["libreplace_define_sun", "7", ""]) + RECORD, out.stderr
