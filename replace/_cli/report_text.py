@@ -25,7 +25,7 @@ def as_text(document: dict[str, Any]) -> str:
     """What was decided, why, and what the build ran."""
     probes = [question for question in document["questions"] if question["kind"] == "run"]
     lines = [*_verdict(document), *_grouped_calls(document), *_decision(document)]
-    lines += ["", "The build ran these probes. Their results are evidence, and decide nothing:"]
+    lines += ["", "Questions that need a run. The result of a run is evidence, and never decides:"]
     for evidence, same in groupby(probes, lambda question: question["evidence"]):
         lines += [line for q in same for line in fold(f"{q['question']}: {answered(q)}", 2)]
         lines += fold(evidence, 6)
