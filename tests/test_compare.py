@@ -112,7 +112,8 @@ def test_markup_in_reports_stays_in_its_cell(tmp_path):
         ("text", "is not a report: "),
         ({"schema_version": 2}, "has schema_version 2; .* can read only 1"),
         ({"schema_version": "1"}, "has schema_version 1; .* can read only 1"),
-        ({"verdict": {}}, "is not a report: it has no backend"),
+        ({"verdict": {}}, "is not a report: it has no verdict.backend"),
+        ({"version": 1}, "is not a report: version is not a string"),
     ],
     ids=str,
 )

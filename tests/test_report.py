@@ -20,7 +20,7 @@ from verdict import Refused, decide, has_32_bit
 
 import replace
 from replace._cli import answers as answers_file
-from replace._cli import markdown
+from replace._cli import documents, markdown
 from replace._cli.report import FORMS
 
 RUN_QUESTIONS = [q.id for q in questions() if q.kind == "run"]
@@ -165,10 +165,14 @@ def test_schema_allows_unknown_fields_and_requires_known_ones():
         ('{"verdict": {}}', "no schema_version"),
         ('{"schema_version": 2, "verdict": {}}', "has schema_version 2; libreplace .* can read only 1"),
         ('{"schema_version": 1, "verdict": {}}', "is not a report: it has no "),
-        ({"questions": 5}, "is not a report: a field has an unexpected type"),
-        ({"questions": [{"id": "x"}]}, "is not a report: it has no question"),
-        ({"machine": None}, "is not a report: a field has an unexpected type"),
-        ({"overrides": {}}, "is not a report: it has no used"),
+        ({"questions": 5}, "is not a report: questions is not an array"),
+        ({"questions": []}, "is not a report: questions is empty"),
+        ({"questions": [{"id": "x"}]}, r"is not a report: it has no questions\[0\].question"),
+        ({"machine": None}, "is not a report: machine is not an object"),
+        ({"toolchain": {"\x1b[2J": 1}}, r"is not a report: toolchain.\\u001b\[2J is not a string"),
+        ({"version": 1}, "is not a report: version is not a string"),
+        ({"left_out": ["x"]}, r"is not a report: left_out\[0\] is none of paths and host names, results of run"),
+        ({"overrides": {}}, "is not a report: it has no overrides.used"),
     ],
     ids=str,
 )
@@ -184,6 +188,49 @@ def test_report_command_refuses_an_invalid_file(tmp_path, option, text, why):
     assert out.stdout == ""
     assert re.search(why, out.stderr), out.stderr
     assert out.stderr.count("\n") == 1
+
+
+def places(value, place=()):
+    """Yield the place of each field, and of the first item of each list."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield (*place, key)
+        yield from places(inner, (*place, key))
+
+
+@pytest.mark.parametrize("value", ["missing", None, 1, True, "x", [], ["x"], {}, {"x": "y"}], ids=str)
+def test_reader_agrees_with_the_schema_about_every_field(tmp_path, value):
+    """The reader refuses a file exactly if jsonschema does. Otherwise, a form could fail in the middle."""
+    path = tmp_path / "file.json"
+    original = replace.report()
+    for *folders, name in places(original):
+        document = parent = json.loads(json.dumps(original))
+        for folder in folders:
+            parent = parent[folder]
+        if value != "missing":
+            parent[name] = value
+        elif isinstance(parent, dict):
+            del parent[name]
+        path.write_text(json.dumps(document))
+        fits = not list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(document))
+        try:
+            documents.load(str(path))
+            assert fits or name in ("id", "schema_version"), (folders, name)  # a pattern; True is 1 in Python
+        except documents.NotAReport:
+            assert not fits, (folders, name)
+
+
+def test_control_characters_in_a_report_do_not_reach_the_terminal(tmp_path):
+    document = replace.report()
+    for question in document["questions"]:
+        question["evidence"] = "\x1b]0;title\x07 \x9b2J \x7f \r"
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(document))
+    for form in ([], *([f"--{name}"] for name in FORMS)):
+        text = command("report", *form, path).stdout
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), form
+        assert r"\u001b]0;title\u0007" in text, form
+    assert json.loads(command("report", "--json", path).stdout) == document
 
 
 def test_report_command_reads_the_report_of_another_build(tmp_path):

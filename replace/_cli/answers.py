@@ -22,8 +22,8 @@ def as_answers(document: dict[str, Any]) -> str:
     ]
     names = {"yes": "OK", "no": "NO"}
     for question in document["questions"]:
-        if question["kind"] != "run":
-            continue
+        if "cross_answer" not in question:
+            continue  # nobody can answer it by hand
         found = " ".join(f"{question['answer']}, {question['how']}. {question['evidence']}".split())
         answer = question["cross_answer"]
         lines.append(f"# {found}")

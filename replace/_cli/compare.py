@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from . import markdown
 from .completion import FILE, complete_as
-from .documents import RUNS, SECTIONS, answered, facts, load, needs_fields
+from .documents import RUNS, SECTIONS, answered, facts, load
 from .text import Failed, fold, say, table
 
 TYPE_CHECKING = False
@@ -226,12 +226,7 @@ def as_json(heads: list[str], found: list[Part], ends: list[str]) -> str:
 def run(arguments: argparse.Namespace) -> int:
     if len(arguments.file) < 2:
         raise Failed("name at least two FILEs")
-    documents = []
-    for path in arguments.file:
-        document = load(path)
-        with needs_fields(path):
-            conclusion([document], parts([document]))
-        documents.append(document)
+    documents = [load(path) for path in arguments.file]
     found = parts(documents)
     form = as_json if arguments.json else as_markdown if arguments.markdown else as_text
     say(form(names(arguments.file), found, conclusion(documents, found)))

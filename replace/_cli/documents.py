@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from typing import NamedTuple
 
-from .._build import report
+from .._build import package_file, report
 from .text import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 #: The version of the schema that this reader knows; docs/report.md says what may change within it.
@@ -35,6 +33,36 @@ class NotAReport(Failed):
     """A file is not a report that this version can read. The text says which file, and why."""
 
 
+#: The types of the schema, as Python reads them from JSON.
+_TYPES = {"object": dict, "array": list, "string": str, "boolean": bool}
+
+
+def _check(value: Any, rule: dict[str, Any], place: str, definitions: dict[str, Any]) -> None:
+    """Raise ValueError, with a sentence, if the value does not fit a rule of the schema. Unknown fields are ignored.
+
+    It knows only the words of JSON Schema that report.schema.json uses, and needs no package for them.
+    """
+    rule = definitions[rule["$ref"].rpartition("/")[2]] if "$ref" in rule else rule
+    kind = rule.get("type")
+    if kind and not isinstance(value, _TYPES[kind]):
+        raise ValueError(f"{place} is not {'an' if kind[0] in 'ao' else 'a'} {kind}")
+    if value not in rule.get("enum", [value]):
+        raise ValueError(f"{place} is none of {', '.join(rule['enum'])}")
+    if isinstance(value, dict):
+        folder = f"{place}." if place else ""
+        for name in rule.get("required", ()):
+            if name not in value:
+                raise ValueError(f"it has no {folder}{name}")
+        known, others = rule.get("properties", {}), rule.get("additionalProperties", {})
+        for name, inner in value.items():
+            _check(inner, known.get(name, others), f"{folder}{name}", definitions)
+    if isinstance(value, list):
+        if len(value) < rule.get("minItems", 0):
+            raise ValueError(f"{place} is empty")
+        for number, inner in enumerate(value):
+            _check(inner, rule.get("items", {}), f"{place}[{number}]", definitions)
+
+
 def load(path: str) -> dict[str, Any]:
     """The report in a file. Raises NotAReport."""
     try:
@@ -51,18 +79,12 @@ def load(path: str) -> dict[str, Any]:
             f"{path} has schema_version {document['schema_version']}; libreplace "
             f"{report()['version']} can read only {SCHEMA_VERSION}; use the version of libreplace that wrote the file"
         )
-    return document
-
-
-@contextmanager
-def needs_fields(path: str) -> Iterator[None]:
-    """Turn a failed look-up of a field into NotAReport. Use it only around code that reads one report."""
+    schema = json.loads(package_file("report.schema.json").read_text(encoding="utf-8"))
     try:
-        yield
-    except (KeyError, IndexError) as error:
-        raise NotAReport(f"{path} is not a report: it has no {error.args[0]}") from error
-    except (TypeError, AttributeError, ValueError) as error:
-        raise NotAReport(f"{path} is not a report: a field has an unexpected type ({error})") from error
+        _check(document, schema, "", schema["$defs"])
+    except ValueError as error:
+        raise NotAReport(f"{path} is not a report: {error}; {_HINT}") from error
+    return document
 
 
 def machine(document: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import json
 from .._build import report
 from .answers import as_answers
 from .completion import FILE, complete_as
-from .documents import load, needs_fields
+from .documents import load
 from .html import as_html
 from .markdown import as_markdown
 from .report_text import as_all, as_text
@@ -65,12 +65,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.file is None:
-        say(arguments.form(report()))
-        return 0
-    document = load(arguments.file)
-    with needs_fields(arguments.file):
-        as_all(document)  # reads every part, so that each form gives the same error for a bad file
-        text = arguments.form(document)
-    say(text)
+    say(arguments.form(report() if arguments.file is None else load(arguments.file)))
     return 0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 
@@ -26,14 +27,23 @@ class CannotWrite(Exception):
     """Standard output cannot be written. The text says why. main() turns this into an exit status of its own."""
 
 
+#: Control characters, except tabs and line ends. A report of somebody else may contain them, and a terminal obeys them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _harmless(text: str) -> str:
+    """The text with an escape sequence, which is also one of JSON, for each control character."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def say(text: str, end: str = "\n") -> None:
     """Print the text and flush it. Raises CannotWrite.
 
-    A character that standard output cannot encode becomes an escape sequence.
+    A character that standard output cannot encode, or that controls a terminal, becomes an escape sequence.
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
+        print(_harmless(text).encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
     except OSError as error:
         _discard(sys.stdout)
         raise CannotWrite(error.strerror) from error
@@ -42,7 +52,7 @@ def say(text: str, end: str = "\n") -> None:
 def complain(text: str) -> None:
     """Print a message on standard error. If that fails, nobody can be told, and the exit status must do."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(_harmless(text), file=sys.stderr, flush=True)
     except OSError:
         _discard(sys.stderr)
 
