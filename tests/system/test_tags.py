@@ -8,7 +8,7 @@ import re
 import sys
 
 import pytest
-from support.builds import ROOT, run
+from support.builds import ROOT, run, tool
 from test_build import meson
 
 PAGE = (ROOT / "docs" / "packaging.md").read_text()
@@ -62,6 +62,20 @@ def test_install_tags_divide_all_installed_files(build, tmp_path):
         assert any(name.endswith("libreplace.a") for name in parts["devel"])
         assert "usr/share/libreplace/build_report.json" in parts["devel"]
         assert ("usr/bin/libreplace-verify" in parts["runtime"]) == any("libreplace.so" in n for n in parts["runtime"])
+
+
+def test_only_the_build_report_is_in_datadir(source, tmp_path):
+    """A distribution moves it to a folder of the architecture, and the .pc file follows (docs/packaging.md)."""
+    folders = re.search(r"`(--libdir=lib/\S+)\s(--datadir=lib/\S+)`", PAGE).groups()
+    assert meson("setup", tmp_path / "b", source, "-Dpython=false", "--prefix=/usr", *folders).returncode == 0
+    assert meson("compile", "-C", tmp_path / "b").returncode == 0
+    target = tmp_path / "root"
+    names = stage(tmp_path / "b", target)
+    place = folders[1].removeprefix("--datadir=")
+    assert [name for name in names if "/include/" not in name and not name.startswith(f"usr/{place}/")] == []
+    env = {"PKG_CONFIG_LIBDIR": str(target / "usr" / place / "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": str(target)}
+    report = run(tool("pkg-config", "finds libraries"), "--variable=build_report", "libreplace", env=env).stdout.strip()
+    assert json.loads((target / report.removeprefix(str(target)).lstrip("/")).read_text())["schema_version"] == 1
 
 
 def test_staged_files_do_not_contain_the_staging_path(build, tmp_path):
