@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BACKENDS = {"syscall": "raw system calls", "libc": "libc's calls", "refused": "an error"}
 GROUPS = {
-    "run": "Probes that were run",
+    "run": "Questions that need a run",
     "link": "Probes that were linked",
     "number": "Numbers of system calls",
     "symbol": "Functions of libc",
