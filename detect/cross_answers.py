@@ -144,7 +144,7 @@ def complete(path: str, answers: Answers, copy: str) -> List[str]:
     """Complete the file, or write a completed copy if it cannot be written. Returns what to tell the packager."""
     before, is_new = load(path), not os.path.exists(path)
     after, still_open = completed(path, before, answers)
-    said = [f"{path} has no answer: {asked}" for asked in still_open]
+    said = [f"{path} does not answer: {asked}" for asked in still_open]
     if after != before:
         try:
             write(path, before, after)
@@ -154,7 +154,7 @@ def complete(path: str, answers: Answers, copy: str) -> List[str]:
                 file.write(after)
             said.append(f"cannot write {path} ({error.strerror}); the completed copy is {copy}")
     if still_open:
-        said.append(f"What is not answered is decided without it: {decide(answers).rule}")
+        said.append(f"Configure decides without these answers: {decide(answers).rule}")
         said.append("If you change an answer, configure again with meson setup --reconfigure")
     return said
 

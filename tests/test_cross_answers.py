@@ -145,7 +145,7 @@ def test_file_without_answers_is_created_or_completed(content, tmp_path):
     out = program("complete", path, [tmp_path / "b.json"])
     assert out.returncode == 0, out.stderr
     assert path.read_bytes() == (content or b"") + f"{WORDS}: UNKNOWN\n".encode()
-    assert f"{path} has no answer: {WORDS}\n" in out.stdout
+    assert f"{path} does not answer: {WORDS}\n" in out.stdout
     assert "This is Linux with glibc" in out.stdout, "it says what the default is"
 
 

@@ -93,7 +93,7 @@ def one_line(out):
 def test_question_without_an_answer_is_added_and_stops_nothing(setup):
     out, found, answers = setup(text=FOREIGN)
     assert out.returncode == 0, out.stdout
-    assert f"-Dcross_answers: {answers} has no answer: {WORDS}" in one_line(out)
+    assert f"-Dcross_answers: {answers} does not answer: {WORDS}" in one_line(out)
     assert "decided without it: This is Linux with glibc" in one_line(out)
     assert answers.read_text() == f"{FOREIGN}{WORDS}: UNKNOWN\n", "only what can still change the verdict"
     assert set(run_questions(found).values()) == {"not run"}
