@@ -108,14 +108,12 @@ _PATH = re.compile(r"(-I|-L|-B|-F|-isystem|-iquote|-idirafter|-include|-imacros|
 def _toolchain(answers: Answers, installed: bool) -> Dict[str, str]:
     """The tools and their arguments. Both copies have the arguments without paths, so that they can be compared."""
     found = _group(answers, "toolchain", not installed)
-    lists = {name: list(filter(None, found.get(name, "").split("\n"))) for name in ("c_args", "c_link_args")}
-    compiling, linking = lists.values()
-    if compiling and linking[-len(compiling) :] == compiling:  # Meson adds $CFLAGS to the linker's arguments
-        del linking[-len(compiling) :]
-    for name, given in lists.items():
+    for name in ("c_args", "c_link_args"):
+        if name not in found:
+            continue
+        given = [argument for argument in found[name].split("\n") if argument]
         shown = [_PATH.sub(r"\1...", argument) for argument in given]
-        if name in found:
-            found[name] = " ".join(map(shlex.quote, shown))
+        found[name] = " ".join(map(shlex.quote, shown))
         if shown != given and not installed:
             found["exact_" + name] = " ".join(map(shlex.quote, given))
     return found

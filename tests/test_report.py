@@ -106,7 +106,7 @@ def test_both_copies_have_the_arguments_without_paths():
     }
     answers = full_answers(golden.GOLDEN / "linux-glibc-x86_64")
     answers["toolchain:c_args"] = "\n".join(given)
-    answers["toolchain:c_link_args"] = "\n".join(["-s", *given, *given])  # Meson adds $CFLAGS to the linker's arguments
+    answers["toolchain:c_link_args"] = "\n".join(["-s", *given])
     installed, full = (valid(build_side.build(answers, copy)) for copy in (True, False))
     assert "secret" not in json.dumps(installed)
     assert installed["toolchain"]["c_args"] == full["toolchain"]["c_args"] == " ".join(given.values())

@@ -22,7 +22,7 @@ def test_report_has_the_flags_and_options_of_a_c_build(source, tmp_path):
     expected = {
         "c_args": "-g -I... '-DWORDS=a b'",
         "exact_c_args": f"-g -I{tmp_path}/include '-DWORDS=a b'",
-        "c_link_args": "-Wl,-z,relro",
+        "c_link_args": "-Wl,-z,relro -g -I... '-DWORDS=a b'",
         "buildtype": "release",
         "optimization": "3",
         "debug": "false",
@@ -30,7 +30,16 @@ def test_report_has_the_flags_and_options_of_a_c_build(source, tmp_path):
         "b_lto": "true",
     }
     assert {name: known[name] for name in expected} == expected
-    assert not {"exact_c_link_args", "python", "cffi", "tag"} & set(known)
+    assert not {"python", "cffi", "tag"} & set(known)
+
+
+def test_arguments_that_are_equal_for_compiler_and_linker_are_both_in_the_report(source, tmp_path):
+    """Meson adds CFLAGS of the environment to the arguments of the linker, but not -Dc_args."""
+    options = ["-Dpython=false", "-Dc_args=-DSAME", "-Dc_link_args=-DSAME"]
+    out = meson("setup", tmp_path / "b", source, *options, env={"CFLAGS": "", "LDFLAGS": ""})
+    assert out.returncode == 0, out.stdout + out.stderr
+    known = report_of(tmp_path / "b")["toolchain"]
+    assert (known["c_args"], known["c_link_args"]) == ("-DSAME", "-DSAME")
 
 
 @pytest.mark.parametrize("limited", ["false", "true"])
