@@ -62,8 +62,8 @@ Every build writes one JSON document: what it found, what it decided, and why. T
 | `libreplace report --json` | programs; the same as `replace.report()` in Python |
 | `libreplace compare A.json B.json ...` | two or more reports side by side; exit status 1 if they differ |
 | the summary of `meson setup` | the verdict, at the end of the configure step |
-| `pkg-config --variable=scope libreplace` | build systems; also `backend`, `system`, `libc` |
-| `dependency('libreplace').get_variable('scope')` | a parent project in Meson; the same names |
+| `pkg-config --variable=scope libreplace` | build systems; also `backend`, `system`, `libc`, `build_report` (a path) |
+| `dependency('libreplace').get_variable('scope')` | a parent project in Meson; also `backend`, `system`, `libc` |
 | `libreplace_build_info("scope")` | C, at run time; the same names and `version`; `NULL` gives all of them |
 
 `libreplace report` also takes a file: `libreplace report --html BUILD/replace/build_report.json`. The HTML page shows
@@ -73,7 +73,7 @@ the steps of the decision, and the program, command and result of each question.
 change the verdict, but the result of a run cannot. So the written answers can differ from the results of this build.
 Comments in the file say what the build found.
 
-If its output cannot be written, each command of `libreplace` prints a message on standard error and exits with 74
+If a command of `libreplace` cannot write its output, it prints a message on standard error and exits with 74
 (`EX_IOERR`). Reasons are a full disk, a closed standard output, or a pipe whose reader is gone. So
 `libreplace verify | head -n 1` can exit with 74: nobody has seen the whole result.
 
@@ -89,7 +89,8 @@ no host names, and an older report has fewer facts.
 The build folder has a copy in `BUILD/replace/build_report.json`, also with `-Dpython=false`. This copy has everything,
 also host names and paths: look at it before you publish it.
 
-The Python package contains another copy. It has no paths and no host names: where an argument such as
+The Python package contains another copy. An installation with `-Dpython=false` has it in
+`share/libreplace/build_report.json`. This copy has no paths and no host names: where an argument such as
 `-ffile-prefix-map=/build/x=.` has a path, it has `-ffile-prefix-map=...`. It has the results of the run probes (small
 programs that the build ran), with the kernel's release and the builder's effective uid. If `SOURCE_DATE_EPOCH` is set,
 it leaves these results out, because such a build must give the same files on every machine. The field `left_out` says
@@ -99,7 +100,9 @@ what a copy leaves out.
 
 A *reader* is a program that reads reports. The schema (JSON Schema 2020-12) is installed as
 `replace/report.schema.json`. `schema_version` is 1. A reader accepts the versions that it knows and refuses all others.
-`libreplace report FILE` and `libreplace compare` refuse such a file, and exit with status 2.
+`libreplace report FILE` and `libreplace compare` refuse such a file, and a file that does not fit the schema, with exit
+status 2. A control character from a file is printed as an escape sequence, so you can show the report of a stranger in
+your terminal.
 
 Within one version:
 
