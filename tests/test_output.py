@@ -5,8 +5,11 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from support.builds import run
@@ -81,6 +84,26 @@ def test_unbuffered_or_closed_output_ends_with_a_message_and_74(words, file):
         assert_says_why(end(words, file, full, unbuffered=True), words, "No space left on device")
     found = end(words, file, None, close=lambda: os.close(1))
     assert_says_why(found, ["--help"], "it is closed")  # noticed before the command line is read
+
+
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_output_that_is_only_partly_written_ends_with_a_message_and_74(file, tmp_path, unbuffered):
+    """The file may not become larger than 100 bytes, or the pipe is full and not blocking."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (100, 100))
+    with open(tmp_path / "out", "w") as out:
+        assert_says_why(end(["report"], file, out, unbuffered=unbuffered, close=limit), ["report"], "File too large")
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while os.write(writer, bytes(4096)):
+                pass
+        os.read(reader, 4096)
+        found = end(["report", "--json"], file, writer, unbuffered=unbuffered)
+        assert_says_why(found, ["report"], "write could not complete without blocking")
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_contradicted_verdict_without_its_output_ends_with_74():

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import re
 import sys
@@ -43,10 +45,24 @@ def say(text: str, end: str = "\n") -> None:
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(_harmless(text).encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
+        _write_all((_harmless(text) + end).encode(encoding, "backslashreplace"), encoding)
     except OSError as error:
         _discard(sys.stdout)
         raise CannotWrite(error.strerror) from error
+
+
+def _write_all(data: bytes, encoding: str) -> None:
+    """Write to standard output. Raises OSError."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        print(data.decode(encoding), end="", flush=True)
+        return
+    rest = memoryview(data)  # PYTHONUNBUFFERED is set; print() would not notice that only a part was written
+    while rest:
+        written = raw.write(rest)
+        if written is None:
+            raise BlockingIOError(errno.EAGAIN, "write could not complete without blocking")
+        rest = rest[written:]
 
 
 def complain(text: str) -> None:
