@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from functools import cache
 
 import pytest
@@ -169,6 +170,12 @@ def test_wide_ids_and_long_lists_come_from_the_map(monkeypatch):
     assert chosen_ids.long_list() == list(range(78002, 80002))
 
 
+def test_limit_of_open_files_is_an_obstacle():
+    needs_root()
+    found = not_run(tool("prlimit", "limits open files"), "--nofile=8")
+    assert set(found.values()) == {"needs 8 more open files"}
+
+
 # ---- Filters, tracers and libraries that fake ids
 
 
@@ -308,6 +315,30 @@ def test_wrong_call_is_contradicted(wrong, among, tmp_path):
     assert status == 1
     assert checks[among][0] == "contradicted"
     assert "not run" not in {result for result, _ in checks.values()}
+
+
+@pytest.mark.per_thread
+def test_missing_call_is_contradicted_without_privilege():
+    """A call that the build has must not fail with ENOSYS, unless libc's own call does."""
+    needs_root()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        command = [
+            tool("cc", "compiles the wrong call"),
+            "-shared",
+            "-fPIC",
+            "-x",
+            "c",
+            "-",
+            "-o",
+            f"{folder}/wrong.so",
+        ]
+        wrong = "if (number == SYS_setresgid) { errno = ENOSYS; return -1; }"
+        subprocess.run([*command, "-ldl"], input=WRONG.replace("\tWRONG", wrong), text=True, check=True)
+        os.chmod(f"{folder}/wrong.so", 0o755)
+        status, checks = verify(*server([]), env={"LD_PRELOAD": f"{folder}/wrong.so"})
+    assert status == 1
+    assert {name for name, (result, _) in checks.items() if result == "contradicted"} == {"no privilege"}
 
 
 # ---- What to change

@@ -21,6 +21,8 @@ from . import chosen_ids
 from .chosen_ids import Ids
 from .observe import kernel_fields, kernel_ids, owner_of_new_file, present_ids
 
+_MOST_FILES = 8  # that a check opens
+
 
 def forbidden(ids: Ids) -> list[tuple[str, tuple[Any, ...]]]:
     """Calls that need privilege with these arguments: (name, arguments)."""
@@ -33,13 +35,14 @@ def forbidden(ids: Ids) -> list[tuple[str, tuple[Any, ...]]]:
     ]
 
 
-def harmless() -> list[tuple[str, tuple[Any, ...]]]:
-    """Calls that change nothing, so that no process needs privilege for them."""
-    return [("setresuid", (-1, -1, -1)), ("setresgid", (-1, -1, -1)), ("setreuid", (-1, os.geteuid()))]
-
-
+#: Calls that change nothing, so that no process needs privilege for them.
+HARMLESS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("setresuid", (-1, -1, -1)),
+    ("setresgid", (-1, -1, -1)),
+    ("setreuid", (-1, -1)),
+)
 #: The errors of a call that needs privilege: EINVAL is for ids that the user namespace does not map.
-REFUSALS = (errno.EPERM, errno.EINVAL, errno.ENOSYS)
+REFUSALS = (errno.EPERM, errno.EINVAL)
 
 
 def libc(name: str) -> Callable[..., Any] | None:
@@ -66,6 +69,8 @@ def root() -> str:
         become_root()
     except OSError as error:
         return f"this process has the capabilities, but cannot become root: {error.strerror}"
+    if kernel_ids()[0] and kernel_ids()[:2] != ("0 0 0 0", "0 0 0 0"):
+        return "becoming root changes nothing here: libc's own calls report success"
     return ""
 
 
@@ -188,6 +193,10 @@ def capabilities(*calls: str) -> str:
     for name in calls:
         if getattr(library, name)(header, sets) != 0:
             return _failed(name, OSError(ctypes.get_errno(), ""))
+        shown = kernel_fields().get("CapEff")
+        if shown is not None and int(shown, 16) != sets[0] | sets[3] << 32:
+            return f"{name} reports success here, but /proc shows the effective capabilities {shown}"
+        sets[0] = sets[3] = 0  # the effective set
     return ""
 
 
@@ -240,21 +249,31 @@ def unprivileged(ids: Ids, become: bool) -> str:
     if reason:
         return reason
     for name, arguments in forbidden(ids):
+        if not hasattr(os, name):
+            continue
         try:
-            getattr(os, name, _no_call)(*arguments)
+            getattr(os, name)(*arguments)
         except OSError as error:
             if error.errno not in REFUSALS:
                 return _failed(name, error)
         else:
             return f"{name}{arguments} succeeds without privilege, by libc's own call, too: a sandbox fakes it"
-    for name, arguments in harmless():
+    for name, arguments in HARMLESS:
         try:
-            getattr(os, name, _no_call)(*arguments)
+            getattr(os, name, _nothing)(*arguments)
         except OSError as error:
-            if error.errno != errno.ENOSYS:
-                return _failed(name, error)
+            return _failed(name, error)
     return ""
 
 
-def _no_call(*arguments: Any) -> None:
-    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+def _nothing(*arguments: int) -> None:
+    """In the place of a function that libc lacks."""
+
+
+def descriptors(folder: int) -> str:
+    try:
+        for _ in range(_MOST_FILES):
+            os.dup(folder)
+    except OSError:
+        return f"needs {_MOST_FILES} more open files"
+    return ""

@@ -21,7 +21,7 @@ from .obstacles import CAPABILITIES, ENTRIES, FILES, IDS, LOSS, OWNERS, PRIVILEG
 LEVELS: tuple[Level, ...] = ("shielded", "effective", "real", "filesystem")
 CLAIM = "a thread enters and leaves; other threads keep their ids"
 
-_CALLS = ("setresuid", "setresgid", "setgroups", "getresuid", "getresgid", "getgroups", "getfsuid", "getfsgid")
+_CALLS = ("setgroups", "getresuid", "getresgid", "getgroups", "getfsuid", "getfsgid")
 #: Capabilities that the kernel clears with the fs uid: CAP_FS_SET of include/linux/capability.h, which is CAP_CHOWN,
 #: DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, LINUX_IMMUTABLE, MKNOD and MAC_OVERRIDE.
 _OF_FILES = sum(1 << bit for bit in (0, 1, 2, 3, 4, 9, 27, 32))
@@ -29,7 +29,7 @@ _OF_FILES = sum(1 << bit for bit in (0, 1, 2, 3, 4, 9, 27, 32))
 
 def requires(level: Level) -> tuple[str, ...]:
     """What the check of a level needs."""
-    own = ("setfsuid", "setfsgid") if level == "filesystem" else ()
+    own = ("setfsuid", "setfsgid") if level == "filesystem" else ("setresuid", "setresgid")
     loss = (LOSS,) if os.geteuid() == 0 else ()
     return (REAL_IDS, PRIVILEGE, IDS, FILES, CAPABILITIES, *_CALLS, *own, *ENTRIES[level], OWNERS, *loss)
 

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import _native
@@ -40,16 +38,6 @@ class Seen(NamedTuple):
 def must(condition: object, message: str) -> None:
     if not condition:  # not `assert`, which python -O removes
         raise AssertionError(message)
-
-
-def or_enosys(call: Callable[[], Any], nothing: Any = None) -> Any:
-    """The call's result; `nothing` if this platform does not have the call."""
-    try:
-        return call()
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-        return nothing
 
 
 def kernel_fields(tid: int | str = "self") -> dict[str, str]:
@@ -89,10 +77,10 @@ def owner_of_new_file(folder: int) -> tuple[int, int]:
 
 
 def observe(machine: Machine) -> Seen:
-    """The credentials of the calling thread. It does not call a getter that something on this machine prevents."""
+    """The credentials of the calling thread. It calls no getter that is missing or prevented here."""
 
     def read(name: str, nothing: Any = None) -> Any:
-        return nothing if name in machine.obstacles else or_enosys(getattr(_native, name), nothing)
+        return nothing if name in machine.obstacles or name in machine.missing else getattr(_native, name)()
 
     groups = read("getgroups")
     return Seen(

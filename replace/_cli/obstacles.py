@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._native import LEVELS, SCOPE, fakeroot_is_loaded
 from . import chosen_ids, controls
@@ -54,6 +54,7 @@ class Machine(NamedTuple):
     ids: Ids
     folder: int  # descriptor of a folder in which everybody may make files
     obstacles: dict[str, Obstacle]  # by requirement
+    missing: frozenset[str] = frozenset()  # calls that the platform lacks: they fail with ENOSYS
 
     def prevents(self, requirements: tuple[str, ...]) -> Obstacle | None:
         """The first obstacle to a check with these requirements."""
@@ -113,9 +114,10 @@ def _ask(name: str, control: Callable[[], str], advice: str = _FILTER) -> Obstac
     return Obstacle(reason, advice) if reason else None
 
 
-def find(folder: int, no_folder: str, setters: list[str]) -> Machine:
-    """Ask for every obstacle to the checks of these setters. `no_folder` says why there is no folder."""
+def find(folder: int, no_folder: str, calls: list[dict[str, Any]]) -> Machine:
+    """Ask for every obstacle to the checks of the report's calls. `no_folder` says why there is no folder."""
     ids, missing = chosen_ids.choose()
+    setters = [call["name"] for call in calls if call["kind"] == "setter"]
     found: dict[str, Obstacle | None] = {
         FILES: Obstacle(no_folder, "set TMPDIR to a folder where every user can make files") if no_folder else None,
         REAL_IDS: _fakes_ids(),
@@ -123,6 +125,8 @@ def find(folder: int, no_folder: str, setters: list[str]) -> Machine:
         IDS: Obstacle(f"this user namespace maps too few ids for {', '.join(missing)}", _MAP) if missing else None,
         WIDE: None if chosen_ids.wide() else Obstacle("no id above 65535 is mapped in this user namespace", _MAP),
     }
+    if not no_folder:
+        found[FILES] = _ask("dup", partial(controls.descriptors, folder), "raise the limit of open files (ulimit -n)")
     for name in ("getresuid", "getresgid", "getgroups"):
         found[name] = found[REAL_IDS] or _ask(name, partial(controls.getter, name))
     for name in ("getfsuid", "getfsgid"):
@@ -135,7 +139,8 @@ def find(folder: int, no_folder: str, setters: list[str]) -> Machine:
             found["get" + name] = found["get" + name] or found.get("set" + name)
     become = not any(found.get(name) for name in (REAL_IDS, PRIVILEGE, IDS, ROOT, "setresuid", "setresgid"))
     found[UNPRIVILEGED] = found[REAL_IDS] or _ask(UNPRIVILEGED, partial(controls.unprivileged, ids, become))
-    return Machine(ids, folder, {name: obstacle for name, obstacle in found.items() if obstacle})
+    lacks = frozenset(call["name"] for call in calls if call["backend"] == "none")
+    return Machine(ids, folder, {name: obstacle for name, obstacle in found.items() if obstacle}, lacks)
 
 
 def _of_switches(

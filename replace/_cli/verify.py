@@ -8,6 +8,7 @@ Each check runs in a child process, so the caller's ids never change.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -88,6 +89,9 @@ def _outcome(check: checks.Check, machine: Machine) -> tuple[str, str]:
         if "can't start new thread" in str(error):
             return NOT_RUN, f"{error}: raise the limit of processes"
         return CONTRADICTED, f"RuntimeError: {error}"
+    except OSError as error:
+        no_space = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return NOT_RUN if no_space else CONTRADICTED, f"{type(error).__name__}: {error}"
     except BaseException as error:
         return CONTRADICTED, f"{type(error).__name__}: {error}"
 
@@ -108,14 +112,32 @@ def _judge(check: checks.Check, machine: Machine) -> tuple[str, str]:
     return status, detail
 
 
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+def _end_with(number: int, folder: tempfile.TemporaryDirectory[str]) -> None:
+    """End the process because of a signal. An exception is no way out: Python ignores it in the functions of a fork."""
+    folder.cleanup()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # the first process of a container survives its own signal
+
+
 @contextmanager
 def _folder() -> Iterator[tuple[int, str]]:
     """A descriptor of a temporary folder where everybody may make files; or -1, and why there is none."""
+    mask, reason = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING), ""
     try:
         made = tempfile.TemporaryDirectory(prefix="libreplace-verify-")
         os.chmod(made.name, 0o777)
+        heard = {number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
+        handlers = {number: signal.signal(number, lambda *got: _end_with(got[0], made)) for number in heard}
     except OSError as error:
-        yield -1, f"no temporary folder can be made: {error.strerror}"
+        reason = f"no temporary folder can be made: {error.strerror}"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if reason:
+        yield -1, reason
         return
     with made as name:
         folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
@@ -123,6 +145,8 @@ def _folder() -> Iterator[tuple[int, str]]:
             yield folder, ""
         finally:
             os.close(folder)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def _exit_status(results: list[Result]) -> int:
@@ -137,6 +161,7 @@ def _line(result: Result) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, a child's status is lost
     form = next((name for name in ("json", "tap", "explain") if getattr(arguments, name)), "text")
     started = time.monotonic()
     document = report()
@@ -156,8 +181,7 @@ def run(arguments: argparse.Namespace) -> int:
     results = []
     with _folder() as (folder, no_folder):
         if user is None:
-            setters = [call["name"] for call in verdict["calls"] if call["kind"] == "setter"]
-            machine = obstacles.find(folder, no_folder, setters)
+            machine = obstacles.find(folder, no_folder, verdict["calls"])
         if form == "explain":
             say("\n".join(explain.explain(machine)) + "\n")
         if people and user is not None:

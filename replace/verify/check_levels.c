@@ -73,8 +73,10 @@ static struct seen expected(struct seen base, int level)
 /* Whether the effective set has a capability that the level forbids. */
 static int keeps_capabilities(const struct seen *seen, int level)
 {
-	/* CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID */
-	const unsigned long long of_files = 0x1f;
+	/* CAP_FS_SET of include/linux/capability.h: CAP_CHOWN, CAP_DAC_OVERRIDE,
+	 * CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_LINUX_IMMUTABLE, CAP_MKNOD and
+	 * CAP_MAC_OVERRIDE */
+	const unsigned long long of_files = 0x1f | 1 << 9 | 1 << 27 | 1ULL << 32;
 	const char *text = seen->capabilities;
 	unsigned long long set;
 

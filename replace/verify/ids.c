@@ -7,14 +7,13 @@
  * user_namespaces(7).
  */
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "verify.h"
 
-enum { ROWS = 340, IDS = 5 }; /* the kernel's limit for the rows of a map */
+enum { ROWS = 340, IDS = 5, MOST = 65536 }; /* the kernel's limits: rows of a map, groups */
 
 struct map {
-	int exists; /* without a map, every id is valid */
 	size_t size;
 	struct {
 		uint32_t first, count;
@@ -23,24 +22,28 @@ struct map {
 
 static struct map maps[2];
 static const uint32_t preferred[IDS] = {0, 80001, 80002, 80003, 2147483648U + 80001U};
-static uint32_t chosen[2][IDS];
+static uint32_t chosen[IDS];
 static int found_all;
+static uint32_t own[MOST + 8]; /* the caller's ids and groups */
+static size_t owned;
 
 const uint32_t wide_ids[WIDE_IDS] = {65536, 80001, 2147483648U + 80001U, 4294967294U};
 
+/* Without a map, every id is valid. */
 static void read_map(struct map *map, const char *path)
 {
 	FILE *file = fopen(path, "r");
 	unsigned first, outside, count;
 
-	if (file == NULL)
-		return;
-	while (map->size < ROWS && fscanf(file, "%u %u %u", &first, &outside, &count) == 3) {
-		map->exists = 1;
+	while (file != NULL && map->size < ROWS &&
+	       fscanf(file, "%u %u %u", &first, &outside, &count) == 3) {
 		map->rows[map->size].first = first;
 		map->rows[map->size++].count = count;
 	}
-	fclose(file);
+	if (file != NULL)
+		fclose(file);
+	if (map->size == 0)
+		map->rows[map->size++].count = UINT32_MAX;
 }
 
 int is_mapped(enum unit unit, uint32_t id)
@@ -50,62 +53,83 @@ int is_mapped(enum unit unit, uint32_t id)
 	for (size_t i = 0; i < map->size; i++)
 		if (id >= map->rows[i].first && id - map->rows[i].first < map->rows[i].count)
 			return 1;
-	return !map->exists;
+	return 0;
+}
+
+static void read_own_ids(void)
+{
+	static const char *const lines[] = {"Uid", "Gid", "Groups"};
+	static char text[MOST * 11];
+	char *next, *end;
+
+	own[owned++] = getuid();
+	own[owned++] = geteuid();
+	own[owned++] = getgid();
+	own[owned++] = getegid();
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		if (read_status(lines[i], text, sizeof text))
+			for (next = text; owned < sizeof own / sizeof *own; next = end) {
+				uint32_t id = (uint32_t)strtoul(next, &end, 10);
+
+				if (end == next)
+					break;
+				own[owned++] = id;
+			}
 }
 
 /* Whether an id must not be chosen: an id of the caller, an id with a meaning, or one that is
  * chosen already. 65534 is shown for every unmapped id, and 65535 is an id of level shielded. */
-static int is_taken(enum unit unit, uint32_t id)
+static int is_taken(uint32_t id)
 {
-	uint32_t real = unit == UID ? getuid() : getgid();
-	uint32_t effective = unit == UID ? geteuid() : getegid();
-
-	for (int i = 0; i < IDS; i++)
-		if (chosen[unit][i] == id)
+	for (size_t i = 0; i < IDS; i++)
+		if (chosen[i] == id)
 			return 1;
-	return id == real || id == effective || id == 65534 || id == 65535 || id >= 4294967293U;
+	for (size_t i = 0; i < owned; i++)
+		if (own[i] == id)
+			return 1;
+	return id == 65534 || id == 65535 || id >= 4294967293U;
 }
 
-/* The highest mapped id that is free and below a limit; 0 if there is none. */
-static uint32_t highest(enum unit unit, uint32_t limit)
+/* The highest id that is free, is below a limit and is in both maps; 0 if there is none. */
+static uint32_t highest(enum unit a, enum unit b, uint32_t limit)
 {
-	const struct map *map = &maps[unit];
 	uint32_t best = 0;
 
-	for (size_t i = 0; i < map->size; i++) {
-		uint32_t id = map->rows[i].first + map->rows[i].count;
+	for (size_t i = 0; i < maps[a].size; i++)
+		for (size_t j = 0; j < maps[b].size; j++) {
+			uint32_t first = maps[a].rows[i].first, other = maps[b].rows[j].first;
+			uint32_t id = first + maps[a].rows[i].count;
+			uint32_t stop = other + maps[b].rows[j].count;
 
-		id = id > limit ? limit : id;
-		while (id > map->rows[i].first && is_taken(unit, id - 1))
-			id--;
-		if (id > map->rows[i].first && id - 1 > best)
-			best = id - 1;
-	}
+			first = first > other ? first : other;
+			id = id < stop ? id : stop;
+			id = id < limit ? id : limit;
+			while (id > first && is_taken(id - 1))
+				id--;
+			if (id > first && id - 1 > best)
+				best = id - 1;
+		}
 	return best;
 }
 
+/* All chosen ids differ, so that a check notices a user ID in the place of a group ID. */
 void choose_ids(void)
 {
-	static const int needed[2][IDS] = {{0, 1, 0, 1, 0}, {0, 0, 1, 1, 1}};
+	static const enum unit units[IDS][2] = {
+	    {UID, GID}, {UID, UID}, {GID, GID}, {UID, GID}, {GID, GID}};
 
 	read_map(&maps[UID], "/proc/self/uid_map");
 	read_map(&maps[GID], "/proc/self/gid_map");
+	read_own_ids();
 	found_all = 1;
-	for (int unit = UID; unit <= GID; unit++)
-		for (int i = USER; i < IDS; i++) {
-			if (!needed[unit][i])
-				continue;
-			if (is_mapped((enum unit)unit, preferred[i]) &&
-			    !is_taken((enum unit)unit, preferred[i]))
-				chosen[unit][i] = preferred[i];
-			else
-				chosen[unit][i] = highest((enum unit)unit, UINT32_MAX);
-			found_all = found_all && chosen[unit][i] != 0;
-		}
-	if (chosen[UID][OTHER] == 0) /* for the check that it is refused */
-		chosen[UID][OTHER] = preferred[OTHER];
-	if (chosen[GID][OTHER] == 0)
-		chosen[GID][OTHER] = preferred[OTHER];
+	for (int i = USER; i < IDS; i++) {
+		uint32_t id = preferred[i];
+
+		if (is_taken(id) || !is_mapped(units[i][0], id) || !is_mapped(units[i][1], id))
+			id = highest(units[i][0], units[i][1], UINT32_MAX);
+		found_all = found_all && id != 0;
+		chosen[i] = id == 0 ? preferred[i] : id; /* for the check that it is refused */
+	}
 }
 
 int have_ids(void)
@@ -115,12 +139,12 @@ int have_ids(void)
 
 uid_t uid(enum test_id name)
 {
-	return chosen[UID][name];
+	return chosen[name];
 }
 
 gid_t gid(enum test_id name)
 {
-	return chosen[GID][name];
+	return chosen[name];
 }
 
 size_t many_groups(gid_t *list, size_t room)
@@ -132,7 +156,8 @@ size_t many_groups(gid_t *list, size_t room)
 			list[size] = 80000 + (gid_t)size;
 		return size;
 	}
-	for (uint32_t id = highest(GID, UINT32_MAX); id > 0 && size < room; id = highest(GID, id))
+	for (uint32_t id = highest(GID, GID, UINT32_MAX); id > 0 && size < room;
+	     id = highest(GID, GID, id))
 		list[size++] = id;
 	for (size_t i = 0; i < size / 2; i++) {
 		gid_t first = list[i];

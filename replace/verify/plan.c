@@ -19,9 +19,8 @@ int planned;
 #define ROUND_TRIP(kind)                                                                           \
 	SWITCH, "setres" kind, "sete" kind, "setre" kind, "getres" kind, "setresuid", "loss"
 #define ENTRY                                                                                      \
-	"real ids", "privilege", "ids", "folder", "capabilities", "setresuid", "setresgid",        \
-	    "setfsuid", "setfsgid", "setgroups", "getresuid", "getresgid", "getgroups",            \
-	    "getfsuid", "getfsgid", "owners"
+	"real ids", "privilege", "ids", "folder", "capabilities", "setfsuid", "setfsgid",          \
+	    "setgroups", "getresuid", "getresgid", "getgroups", "getfsuid", "getfsgid", "owners"
 typedef const char *const list[];
 static list nothing = {NULL};
 static list observing = {"folder", NULL};
@@ -34,8 +33,10 @@ static list gid_trip = {ROUND_TRIP("gid"), NULL};
 static list groups_trip = {SWITCH, "setgroups", "getgroups", "setresuid", "loss", NULL};
 static list wide = {SWITCH, "setresuid", "setresgid", "owners", "wide ids", NULL};
 static list change = {SWITCH, "owners", NULL};
-static list entry = {ENTRY, NULL};
-static list entry_of_root = {ENTRY, "loss", NULL};
+static list entry = {ENTRY, "setresuid", "setresgid", NULL};
+static list entry_of_root = {ENTRY, "setresuid", "setresgid", "loss", NULL};
+static list fs_entry = {ENTRY, NULL}; /* level filesystem */
+static list fs_entry_of_root = {ENTRY, "loss", NULL};
 static list of_libc = {SWITCH, "seteuid", NULL};
 
 static struct check *add(const char *prefix, const char *name, const char *claim,
@@ -49,6 +50,14 @@ static struct check *add(const char *prefix, const char *name, const char *claim
 	check->argument = argument;
 	check->needs = needs;
 	return check;
+}
+
+int has_call(const char *name)
+{
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		if (strcmp(calls[i].name, name) == 0)
+			return calls[i].exists;
+	return 1; /* a getter */
 }
 
 /* A platform without a real call for all three ids cannot make the round trip. */
@@ -65,11 +74,16 @@ static void add_levels(void)
 	static const char *const ways_back[] = {"way back from shielded", "way back from effective",
 	                                        "way back from real", NULL};
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4; i++) {
+		int is_fs = levels[i] == LIBREPLACE_LEVEL_FILESYSTEM, is_root = geteuid() == 0;
+		const char *const *needs = is_root ? (is_fs ? fs_entry_of_root : entry_of_root)
+		                                   : (is_fs ? fs_entry : entry);
+
 		add("level ", libreplace_level_name(levels[i]),
 		    "a thread enters and leaves; other threads keep their ids", check_level,
-		    &levels[i], geteuid() == 0 ? entry_of_root : entry)
+		    &levels[i], needs)
 		    ->call = ways_back[i];
+	}
 }
 
 void make_plan(void)

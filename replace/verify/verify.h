@@ -69,6 +69,9 @@ extern struct check plan[MOST_CHECKS];
 extern int planned;
 void make_plan(void);
 
+/* Whether the platform has a call. If not, it fails with ENOSYS. */
+int has_call(const char *name);
+
 /* ---- ids.c: ids to switch to, which this user namespace maps */
 
 enum unit { UID, GID, GROUPS }; /* the lines of /proc/PID/status, too */
@@ -128,6 +131,9 @@ void expect_line(struct seen *seen, enum unit line, const enum test_id *ids, siz
 int read_status(const char *name, char *text, size_t room);
 
 #define NEW_FILE "new" /* each file is removed at once, so one name is enough */
+
+/* Make a file in the folder. Return: its descriptor. Ends the check if there is no space. */
+int make_file(const char *name);
 
 /* The folder for new files, which every user can write. folder() is its descriptor, or -1. */
 void open_folder(void);

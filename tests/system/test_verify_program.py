@@ -63,10 +63,12 @@ USER = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
 NEED_PRIVILEGE = {*SETTERS, "round trip uid", "round trip gid", "round trip groups", "wide ids", "libc"}
 NEED_PRIVILEGE |= {f"level {name}" for name in LEVELS}
 NEED_SETRESUID = {"no privilege", "round trip uid", "round trip gid", "round trip groups", "wide ids", "seteuid"}
-NEED_SETRESUID |= {"setresuid", "libc", *(f"level {name}" for name in LEVELS)}
+NEED_SETRESUID |= {"setresuid", "libc", *(f"level {name}" for name in LEVELS if name != "filesystem")}
+KILLED = NEED_SETRESUID | {"level filesystem"}  # nothing shows whether a user loses the capabilities
 NEED_SETGROUPS = {"round trip groups", "setgroups", "initgroups", *(f"level {name}" for name in LEVELS)}
 NEED_SETFSUID = {"getters", "setfsuid", *(f"level {name}" for name in LEVELS)}
 ROWS = "0 0 1,1000 1000 1000"
+IN_MOUNT = ["unshare", "-m", "sh", "-c"]
 
 #: name -> (the command in front, the checks that are not run there)
 PLACES = {
@@ -82,15 +84,62 @@ PLACES = {
         [*ODD, "maps", "0 0 65536", "0 0 65536", "deny"],
         {"wide ids", *NEED_SETGROUPS},
     ),
+    "a namespace of few ids": (
+        [*ODD, "maps", "0 0 1,1000 1000 3", "0 0 1,1000 1000 3"],
+        NEED_PRIVILEGE,
+    ),
+    "a process without ids in its namespace": ([*ODD, "maps", "0 100000 65536", "0 100000 65536"], NEED_PRIVILEGE),
+    "a server whose setgid does nothing": (
+        [*ODD, "filter", "setgid", "false 0", *USER, *(word.format(",+setuid,+setgid") for word in READ)],
+        {"setgid"},
+    ),
+    "a server whose setuid is refused": (
+        [*ODD, "filter", "setuid", "EPERM", *USER, *(word.format(",+setuid,+setgid") for word in READ)],
+        {"setuid"},
+    ),
+    "a server whose setresuid is refused": (
+        [*USER, *(word.format(",+setuid,+setgid") for word in READ), *ODD, "filter", "setresuid", "EPERM"],
+        {"no privilege", *NEED_PRIVILEGE} - {"level filesystem"},
+    ),
+    "a server whose capset does nothing": (
+        [*USER, *(word.format(",+setuid,+setgid") for word in READ), *ODD, "filter", "capset", "false 0"],
+        {f"level {name}" for name in LEVELS},
+    ),
+    "a user whose setgroups does nothing": (
+        [*ODD, "filter", "setgroups", "false 0", *USER, *(word.format("") for word in READ)],
+        {"no privilege", *NEED_PRIVILEGE},
+    ),
+    "few open files": (
+        ["prlimit", "--nofile=8"],
+        {"getters", "refusals", "no privilege", "open_beneath", *NEED_PRIVILEGE},
+    ),
+    "a mount without links": (
+        [*IN_MOUNT, 'mount -t tmpfs -o nosymfollow none /var/tmp; export TMPDIR=/var/tmp; exec "$@"', "sh"],
+        set(),
+    ),
+    "a full folder": (
+        [*IN_MOUNT, 'mount -t tmpfs -o nr_inodes=2 none /var/tmp; export TMPDIR=/var/tmp; exec "$@"', "sh"],
+        {
+            "getters",
+            "refusals",
+            "no privilege",
+            "open_beneath",
+            "wide ids",
+            *SETTERS,
+            *(f"level {name}" for name in LEVELS),
+        },
+    ),
+    "ignored signals": (["env", "--ignore-signal"], set()),
+    "blocked signals": (["env", "--block-signal"], set()),
     "kept capabilities": (
         ["setpriv", "--securebits=+no_setuid_fixup"],
         {"round trip uid", "round trip gid", "round trip groups", *(f"level {name}" for name in LEVELS)},
     ),
     "a traced process": (["strace", "-f", "-o", "/dev/null"], set()),
     "setresuid fails with EPERM": ([*ODD, "filter", "setresuid", "EPERM"], NEED_SETRESUID),
-    "setresuid fails with ENOSYS": ([*ODD, "filter", "setresuid", "ENOSYS"], NEED_SETRESUID - {"no privilege"}),
-    "setresuid ends the process": ([*ODD, "filter", "setresuid", "KILL_PROCESS"], NEED_SETRESUID),
-    "setresuid ends the thread": ([*ODD, "filter", "setresuid", "KILL_THREAD"], NEED_SETRESUID),
+    "setresuid fails with ENOSYS": ([*ODD, "filter", "setresuid", "ENOSYS"], NEED_SETRESUID),
+    "setresuid ends the process": ([*ODD, "filter", "setresuid", "KILL_PROCESS"], KILLED),
+    "setresuid ends the thread": ([*ODD, "filter", "setresuid", "KILL_THREAD"], KILLED),
     "setgroups fails with EPERM": ([*ODD, "filter", "setgroups", "EPERM"], NEED_SETGROUPS),
     "setfsuid fails with EPERM": ([*ODD, "filter", "setfsuid", "EPERM"], NEED_SETFSUID),
 }
@@ -235,6 +284,39 @@ def test_no_file_remains_after_the_checks_or_an_interrupt(program, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_first_process_of_a_container_ends_after_a_signal(program):
+    """The kernel ignores a signal that the first process of a PID namespace sends to itself."""
+    needs_root()
+    read, write = os.pipe()
+    command = [tool("unshare", "makes namespaces"), "-pf", "--kill-child", "--mount-proc", program]
+    with open(write, "wb", 0) as end:
+        os.set_blocking(write, False)
+        while end.write(b"x" * 4096):
+            pass
+        os.set_blocking(write, True)
+        child = subprocess.Popen(command, stdout=end, cwd="/")
+    try:
+        task = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+        wait_until(lambda: task.read_text(), "the program")
+        first = int(task.read_text())
+        wait_until(lambda: " S " in Path(f"/proc/{first}/stat").read_text(), "the program to wait")
+        wait_until(
+            lambda: program.encode() in Path(f"/proc/{first}/cmdline").read_bytes()[:200], "the program to start"
+        )
+        os.kill(first, signal.SIGTERM)
+        assert child.wait(60) == 128 + signal.SIGTERM
+    finally:
+        child.kill()
+        child.wait()
+        os.close(read)
+
+
+def test_ignored_signal_stays_ignored(program):
+    needs_root()
+    script = f'trap "" HUP; {program} > /dev/null & kill -HUP $!; wait $!'
+    assert run("sh", "-c", script, cwd="/").returncode == 0
+
+
 # ---- The build
 
 
@@ -330,11 +412,17 @@ WRONG = {
     "level shielded": [
         ("enter", ENTER + "{ return RIGHT(g, i, l == LIBREPLACE_LEVEL_SHIELDED ? LIBREPLACE_LEVEL_REAL : l); }")
     ],
-    "level effective": [("enter", ENTER + "{ int n = RIGHT(g, i, l); raise_all(); return n; }")],
+    "level effective": [("enter", ENTER + "{ int n = RIGHT(g, i, l); raise_effective(-1); return n; }")],
     "level real": [("leave", LEAVE + "{ g->state = LIBREPLACE_STATE_LEFT; return 0; }")],
     "level filesystem": [
         ("leave", LEAVE + "{ int n = RIGHT(g); libreplace_drop_capabilities(); return n; }"),
         ("enter", ENTER + "{ int n = RIGHT(g, i, l); seteuid(i->uid); return n; }"),
+        # CAP_MKNOD
+        (
+            "enter",
+            ENTER
+            + "{ int n = RIGHT(g, i, l); if (l == LIBREPLACE_LEVEL_FILESYSTEM) raise_effective(1 << 27); return n; }",
+        ),
     ],
     "libc": [("libc's seteuid", ONE + "{ return libreplace_seteuid(id); }")],
 }
@@ -347,15 +435,15 @@ HELPERS = """
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <libreplace/replace.h>
-static void raise_all(void)
+static void raise_effective(unsigned mask)
 {
 	struct { unsigned version; int pid; } header = {0x20080522, 0};
 	unsigned sets[6];
 	syscall(SYS_capget, &header, sets);
-	sets[0] = sets[1];
+	sets[0] |= sets[1] & mask;
 	syscall(SYS_capset, &header, sets);
 }
-void *unused = raise_all;
+void *unused = raise_effective;
 """
 
 
@@ -392,6 +480,24 @@ def test_each_check_notices_a_wrong_library(link, check, number):
     assert out.returncode == 1
     block = re.search(rf"^not ok \d+ - {check}: .*\n  ---\n  message: (.*)\n  \.\.\.$", out.stdout, re.M)
     assert json.loads(block[1])
+
+
+@PER_THREAD
+@pytest.mark.parametrize(
+    ("check", "name", "code"),
+    [
+        ("getters", "getresuid", "int WRONG(uid_t *r, uid_t *e, uid_t *s) { errno = ENOSYS; return -1; }"),
+        ("refusals", "setuid", ONE + "{ errno = ENOSYS; return -1; }"),
+        ("no privilege", "setresgid", THREE + "{ errno = ENOSYS; return -1; }"),
+    ],
+)
+def test_missing_call_is_noticed_without_privilege(link, program, check, name, code):
+    """A call that the build has must not fail with ENOSYS, unless the kernel's does."""
+    needs_root()
+    wrong = shutil.copy(link(name, code), Path(program).parent / "wrong")
+    out = run(*USER, wrong, cwd="/")
+    assert out.returncode == 1
+    assert statuses(out.stdout)[check] == "contradicted", out.stdout
 
 
 @PER_THREAD
