@@ -7,12 +7,14 @@ import errno
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
 from support.builds import run, tool
-from support.children import in_child, install_filter, needs_root
+from support.children import in_child, install_filter, needs_root, wait_until
 
 import replace
 from replace._cli import checks
@@ -117,6 +119,28 @@ def test_verify_names_fakeroot():
     assert out.returncode == 2
     assert "needs real root: fakeroot replaces libc's calls" in out.stdout
     assert "0 contradicted" in out.stdout
+
+
+def test_verify_leaves_no_folder_after_a_signal(tmp_path):
+    tmp_path.chmod(0o777)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        command = [sys.executable, "-m", "replace", "verify"]
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        child = subprocess.Popen(command, **streams, env={**os.environ, "TMPDIR": str(tmp_path)}, cwd="/")
+        try:
+            wait_until(lambda: list(tmp_path.iterdir()), "the folder")
+            child.send_signal(number)
+            assert child.wait(60) == -number
+        finally:
+            child.kill()
+            child.wait()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_works_if_sigchld_is_ignored():
+    ignored = run(tool("env", "ignores signals"), "--ignore-signal", sys.executable, "-m", "replace", "verify", cwd="/")
+    assert "cannot start a process" not in ignored.stdout
+    assert ignored.returncode == verify().returncode
 
 
 def test_verify_exits_with_1_on_a_contradiction(monkeypatch, capsys):

@@ -66,10 +66,23 @@ static void print_result(int number, const struct check *check, enum outcome out
 
 static void clean_up(int number)
 {
+	sigset_t signals;
+
 	stop_check();
 	remove_folder();
 	signal(number, SIG_DFL);
 	raise(number);
+	sigemptyset(&signals);
+	sigaddset(&signals, number); /* it is blocked while its handler runs */
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
+	_exit(128 + number); /* the first process of a container survives its own signal */
+}
+
+/* nohup(1) and shells start a program with ignored signals, which must stay so. */
+static void handle(int number)
+{
+	if (signal(number, SIG_IGN) != SIG_IGN)
+		signal(number, clean_up);
 }
 
 /* A file that is opened later must not become standard input, output or error. */
@@ -149,9 +162,9 @@ int main(int size, char **words)
 			return wrong_usage("the status must be 2 to 255:", words[i]);
 	}
 	open_folder();
-	signal(SIGINT, clean_up);
-	signal(SIGTERM, clean_up);
-	signal(SIGHUP, clean_up);
+	handle(SIGINT);
+	handle(SIGTERM);
+	handle(SIGHUP);
 	choose_ids();
 	find_obstacles();
 	make_plan();
