@@ -68,8 +68,11 @@ static int stat_new_pipe(struct stat *made)
 {
 	int ends[2] = {-1, -1}, error = 0;
 
+	made->st_mode = 0; /* a filter can also return 0 without making the call */
 	if (pipe2(ends, O_CLOEXEC) != 0 || fstat(ends[0], made) != 0)
 		error = errno == ENOSYS ? EPERM : errno; /* ENOSYS is for systems without fs ids */
+	else if (!S_ISFIFO(made->st_mode))
+		error = EPERM;
 	for (int i = 0; i < 2; i++)
 		if (ends[i] >= 0)
 			syscall(SYS_close, ends[i]); /* close() is a cancellation point */

@@ -65,6 +65,25 @@ static void refuse_pipes(void)
 #endif
 }
 
+static void refuse_stat(void)
+{
+#ifdef SYS_fstat
+	refuse_call(SYS_fstat);
+#endif
+#ifdef SYS_fstat64
+	refuse_call(SYS_fstat64);
+#endif
+#ifdef SYS_newfstatat
+	refuse_call(SYS_newfstatat);
+#endif
+#ifdef SYS_fstatat64
+	refuse_call(SYS_fstatat64);
+#endif
+#ifdef SYS_statx
+	refuse_call(SYS_statx);
+#endif
+}
+
 /* An id of the calling thread: the fourth one in a line of /proc/thread-self/status */
 static unsigned shown(const char *name)
 {
@@ -198,6 +217,37 @@ static void getters_fail_without_an_answer(void)
 	}
 }
 
+/* Leave the mode of a pipe (S_IFIFO) all over the stack, where the next call has its variables. */
+static void fill_stack(void)
+{
+	volatile unsigned words[2048];
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		words[i] = 0010000;
+}
+
+static void (*volatile not_inlined)(void) = fill_stack;
+
+/* The pipe exists, but the filter hides its owner. */
+static void hidden_owner_is_no_answer(void)
+{
+	uid_t user = 77;
+	int descriptor;
+
+	MUST(libreplace_setresuid((uid_t)-1, ALICE, (uid_t)-1) == 0);
+	refuse_setters();
+	expect_fs_ids(ALICE, 0); /* this also binds the symbols */
+	refuse_stat();
+	descriptor = free_descriptor();
+#ifdef __GLIBC__ /* musl's own fstat() would give the test's values */
+	not_inlined();
+#else
+	(void)not_inlined;
+#endif
+	MUST(libreplace_getfsuid(&user) == -1 && user == 77 && errno != 0 && errno != ENOSYS);
+	MUST(free_descriptor() == descriptor);
+}
+
 static void enter(entry *place, const struct libreplace_identity *user, int level)
 {
 	MUST(libreplace_enter(fresh(place), user, level) == 0);
@@ -289,6 +339,7 @@ int main(void)
 		RUN(id_0_is_read_under_a_filter);
 		RUN(refused_setters_fail);
 		RUN(getters_fail_without_an_answer);
+		RUN(hidden_owner_is_no_answer);
 		if (!LIBREPLACE_THREAD_SCOPE)
 			continue;
 		RUN(other_levels_work_under_a_filter);
