@@ -120,8 +120,10 @@ def steps(document: dict[str, Any]) -> list[Step]:
     for step in document["decision"]:
         answers: dict[str, list[str]] = {}
         for name in step["questions"]:
-            if name in questions:  # a later version may name a question that it does not list
-                answers.setdefault(answered(questions[name]), []).append(questions[name]["subject"])
+            question = questions.get(name)  # a later version may name a question that it does not list
+            # The result of a run decides nothing.
+            if question and (question["kind"] != "run" or name in document["overrides"]["used"]):
+                answers.setdefault(answered(question), []).append(question["subject"])
         if step["answer"]:
             found.append(Step(step["question"], step["answer"], step["detail"], answers))
     return found
