@@ -2,8 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Runs one check in a child process with a time limit. The child writes one letter and a text into
- * a pipe, unless the claim is proved. It may do so from any thread, because _exit(2) ends them all.
+ * Runs one check in a child process with a time limit. The child writes one digit and a text into
+ * a pipe. It may do so from any thread, because _exit(2) ends them all.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,37 +19,20 @@ enum { SECONDS = 30, ENDED = 3 };
 static int pipe_to_parent;
 static volatile pid_t running; /* the child of the present check */
 
-static _Noreturn void end(char letter, const char *text)
+void end_check(enum outcome outcome, const char *format, ...)
 {
-	char message[512];
-	int size = snprintf(message, sizeof message, "%c%s", letter, text);
-	size_t length = size < (int)sizeof message ? (size_t)size : sizeof message - 1;
+	char message[401] = "";
+	size_t length;
+	va_list list;
 
+	message[0] = (char)('0' + outcome);
+	va_start(list, format);
+	vsnprintf(message + 1, sizeof message - 1, format, list);
+	va_end(list);
+	length = strlen(message);
 	if (write(pipe_to_parent, message, length) != (ssize_t)length)
 		_exit(ENDED);
 	_exit(0);
-}
-
-void contradict(const char *format, ...)
-{
-	char text[400];
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(text, sizeof text, format, list);
-	va_end(list);
-	end('c', text);
-}
-
-void not_here(const char *format, ...)
-{
-	char text[400];
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(text, sizeof text, format, list);
-	va_end(list);
-	end('n', text);
 }
 
 static _Noreturn void be_child(const struct check *check)
@@ -64,7 +47,7 @@ static _Noreturn void be_child(const struct check *check)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	alarm(SECONDS);
 	check->run(check->argument);
-	end('p', "");
+	end_check(PROVED, "%s", "");
 }
 
 /* The outcome of a child that wrote nothing. */
@@ -94,7 +77,7 @@ enum outcome run_check(const struct check *check, char *detail, size_t room)
 	int ends[2], status = 0;
 	size_t size = 0;
 	ssize_t count;
-	char letter;
+	char digit;
 	pid_t child;
 
 	detail[0] = '\0';
@@ -119,8 +102,8 @@ enum outcome run_check(const struct check *check, char *detail, size_t room)
 	running = 0;
 	if (size == 0)
 		return explain_end(check->name, status, detail, room);
-	letter = detail[0];
+	digit = detail[0];
 	detail[size] = '\0';
 	memmove(detail, detail + 1, size);
-	return letter == 'p' ? PROVED : letter == 'n' ? NOT_RUN : CONTRADICTED;
+	return (enum outcome)(digit - '0');
 }

@@ -240,18 +240,6 @@ struct setter {
 	int arguments, which;
 };
 
-static const struct setter setters[] = {
-    {"setresuid", NUMBER(setresuid), UID, 3, EFFECTIVE},
-    {"setresgid", NUMBER(setresgid), GID, 3, EFFECTIVE},
-    {"setreuid", NUMBER(setreuid), UID, 2, EFFECTIVE},
-    {"setregid", NUMBER(setregid), GID, 2, EFFECTIVE},
-    {"setuid", NUMBER(setuid), UID, 1, EFFECTIVE},
-    {"setgid", NUMBER(setgid), GID, 1, EFFECTIVE},
-    {"setfsuid", NUMBER(setfsuid), UID, 1, FS},
-    {"setfsgid", NUMBER(setfsgid), GID, 1, FS},
-    {"setgroups", NUMBER(setgroups), GROUPS, 0, 0},
-};
-
 static void control_setter(const void *row)
 {
 	const struct setter *call = row;
@@ -330,6 +318,15 @@ static void control_unprivileged(const void *unused)
 		refused("setreuid");
 }
 
+/* The control of a setter. Its argument is a row of its own. */
+#define SETTER(name, unit, arguments, which)                                                       \
+	{                                                                                          \
+		#name, control_setter, &(const struct setter)                                      \
+		{                                                                                  \
+			#name, NUMBER(name), unit, arguments, which                                \
+		}                                                                                  \
+	}
+
 const struct control controls_of_users[] = {
     {"real ids", control_real_ids, NULL},       {"privilege", control_privilege, NULL},
     {"getresuid", control_getres, &units[UID]}, {"getresgid", control_getres, &units[GID]},
@@ -337,15 +334,15 @@ const struct control controls_of_users[] = {
     {"openat2", control_openat2, NULL},         {NULL, NULL, NULL}};
 const struct control controls_of_servers[] = {
     {"capabilities", control_capabilities, NULL},
-    {"setresuid", control_setter, &setters[0]},
-    {"setresgid", control_setter, &setters[1]},
-    {"setreuid", control_setter, &setters[2]},
-    {"setregid", control_setter, &setters[3]},
-    {"setuid", control_setter, &setters[4]},
-    {"setgid", control_setter, &setters[5]},
-    {"setfsuid", control_setter, &setters[6]},
-    {"setfsgid", control_setter, &setters[7]},
-    {"setgroups", control_setter, &setters[8]},
+    SETTER(setresuid, UID, 3, EFFECTIVE),
+    SETTER(setresgid, GID, 3, EFFECTIVE),
+    SETTER(setreuid, UID, 2, EFFECTIVE),
+    SETTER(setregid, GID, 2, EFFECTIVE),
+    SETTER(setuid, UID, 1, EFFECTIVE),
+    SETTER(setgid, GID, 1, EFFECTIVE),
+    SETTER(setfsuid, UID, 1, FS),
+    SETTER(setfsgid, GID, 1, FS),
+    SETTER(setgroups, GROUPS, 0, 0),
     {"way back from shielded", control_way_back, &levels[0]},
     {"way back from effective", control_way_back, &levels[1]},
     {"way back from real", control_way_back, &levels[2]},

@@ -15,7 +15,7 @@
 #include <libreplace/replace.h>
 
 #ifdef __GNUC__
-#define VERIFY_FORMAT __attribute__((format(printf, 1, 2)))
+#define VERIFY_FORMAT __attribute__((format(printf, 2, 3)))
 #else
 #define VERIFY_FORMAT
 #endif
@@ -46,11 +46,12 @@ enum outcome run_check(const struct check *check, char *detail, size_t room);
 /* End the check that is running. A signal handler may call this and remove_folder(). */
 void stop_check(void);
 
-/* End the check: the claim is wrong. */
-_Noreturn void contradict(const char *format, ...) VERIFY_FORMAT;
+/* End the check in the child process, with the reason for the outcome. */
+_Noreturn void end_check(enum outcome outcome, const char *format, ...) VERIFY_FORMAT;
 
-/* End the check: it cannot run here. */
-_Noreturn void not_here(const char *format, ...) VERIFY_FORMAT;
+/* End the check: the claim is wrong, or it cannot be tried here. */
+#define contradict(...) end_check(CONTRADICTED, __VA_ARGS__)
+#define not_here(...) end_check(NOT_RUN, __VA_ARGS__)
 
 /* The claim holds only if the condition does. The rest is the message for contradict(). */
 #define MUST(condition, ...)                                                                       \
