@@ -264,7 +264,7 @@ def test_commands_in_the_report_give_the_same_answers(tmp_path):
             assert status == question["answer"], f"{question['id']}: {question['command']}\n{out.stderr}"
 
 
-def test_report_text_names_an_answer_only_if_the_step_used_it(tmp_path):
+def test_report_names_an_answer_only_if_the_step_used_it(tmp_path):
     """The result of a run decides nothing; the same answer given by hand does."""
     for how, used in (("ran", ""), ("answers file", "; from thread_credentials.c: yes, answers file")):
         answers = {**full_answers(golden.GOLDEN / "linux-glibc-x86_64"), THREAD: "yes", THREAD + ":how": how}
@@ -273,6 +273,7 @@ def test_report_text_names_an_answer_only_if_the_step_used_it(tmp_path):
         text = words(command("report", path).stdout)
         (step,) = re.findall(r"an answer given by hand say\? \w+ \([^()]*\)(.*?) (?:Is the C library|Questions)", text)
         assert step == used
+        assert (f'href="#{THREAD}"' in command("report", "--html", path).stdout) == bool(used)
 
 
 @pytest.mark.parametrize("run_says", ["yes", "no", "unknown"])

@@ -113,17 +113,21 @@ class Step(NamedTuple):
     answers: dict[str, list[str]]  # the answers that it used -> the subjects of these questions
 
 
+def used_questions(step: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    """The ids of the questions whose answers a step used. The result of a run decides nothing."""
+    runs = {question["id"] for question in document["questions"] if question["kind"] == "run"}
+    return [name for name in step["questions"] if name not in runs or name in document["overrides"]["used"]]
+
+
 def steps(document: dict[str, Any]) -> list[Step]:
     """The steps up to the one that decided."""
     questions = {question["id"]: question for question in document["questions"]}
     found = []
     for step in document["decision"]:
         answers: dict[str, list[str]] = {}
-        for name in step["questions"]:
-            question = questions.get(name)  # a later version may name a question that it does not list
-            # The result of a run decides nothing.
-            if question and (question["kind"] != "run" or name in document["overrides"]["used"]):
-                answers.setdefault(answered(question), []).append(question["subject"])
+        for name in used_questions(step, document):
+            if name in questions:  # a later version may name a question that it does not list
+                answers.setdefault(answered(questions[name]), []).append(questions[name]["subject"])
         if step["answer"]:
             found.append(Step(step["question"], step["answer"], step["detail"], answers))
     return found

@@ -12,7 +12,7 @@ from itertools import groupby
 from string import Template
 
 from .._build import package_file
-from .documents import REACH, SECTIONS, facts, machine
+from .documents import REACH, SECTIONS, facts, machine, used_questions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,10 +71,11 @@ def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
     lines = [f'<ol class="way {backend}">']
     for number, step in enumerate(steps, 1):
         detail = f'<p class="detail">{escape(step["detail"])}</p>' if step["detail"] else ""
-        if step["answer"] and step["questions"]:
-            rows = "".join(_link(question_id, questions) for question_id in step["questions"])
-            many = "s" if len(step["questions"]) > 1 else ""
-            detail += f"<details><summary>from {len(step['questions'])} answer{many}</summary><ul>{rows}</ul></details>"
+        ids = used_questions(step, document)
+        if step["answer"] and ids:
+            rows = "".join(_link(question_id, questions) for question_id in ids)
+            many = "s" if len(ids) > 1 else ""
+            detail += f"<details><summary>from {len(ids)} answer{many}</summary><ul>{rows}</ul></details>"
         state = "asked" if step["answer"] else "skipped"
         if any(e["answer"] == step["answer"] and e["leads_to"] == "libc" for e in step["exits"]):
             state += " decided"  # this step led to libc's calls
