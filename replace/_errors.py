@@ -18,6 +18,7 @@ from ._native import (
     STEP_FOUND,
     STEP_ORDER,
     STEP_REFUSED,
+    STEP_RETURN,
     fakeroot_is_loaded,
     state_name,
     step_name,
@@ -46,6 +47,22 @@ _ADVICE = {
     _errno.EINVAL: "map the ids of the identity in this user namespace",
 }
 
+#: Error number of STEP_RETURN -> the reason and advice.
+_NO_RETURN = {
+    _errno.EPERM: (
+        "the thread could not set its present ids or capabilities again; run as root, with 0 as the real, effective "
+        "and saved uid, or with CAP_SETUID and CAP_SETGID"
+    ),
+    _errno.EACCES: (
+        "the thread could not set its inheritable or ambient capabilities again; clear them, or the securebit "
+        "NO_CAP_AMBIENT_RAISE"
+    ),
+    _errno.EOVERFLOW: (
+        "this user namespace does not map all present ids and groups of the thread, so it could not set them again; "
+        "map them, or drop the groups first (os.setgroups([]))"
+    ),
+}
+
 
 class IdentityError(OSError):
     """A step of entering or leaving an identity failed.
@@ -68,7 +85,7 @@ class IdentityError(OSError):
         now, advice, hint = _NOW.get(state, f"{self._subject} is {state}"), "", self.hint
         if fakeroot_is_loaded():
             hint = "fakeroot replaces libc's calls, not the kernel's; run without it"
-        elif type(self) in (IdentityError, DropFailed) and state != TAINTED:
+        elif not where and type(self) in (IdentityError, DropFailed) and state != TAINTED:
             advice = _ADVICE.get(error, "")
         parts = (f"{step}: {os.strerror(error)}", where, now, advice, hint)
         super().__init__(error, "; ".join(filter(None, parts)))
@@ -81,7 +98,7 @@ class IdentityError(OSError):
 
 
 class CapabilitiesRemain(IdentityError):
-    """Under the identity, the thread had capabilities that let it act as root."""
+    """Under the identity, the thread would have capabilities that let it act as root."""
 
     hint = "clear the securebits before you serve: prctl(PR_SET_SECUREBITS, 0)"
 
@@ -180,7 +197,6 @@ def refused(error: int, identity: object = None) -> IdentityRefused:
 _KINDS: dict[int, type[IdentityError]] = {
     STEP_CAPABILITIES: CapabilitiesRemain,
     STEP_FOUND: IdentityChanged,
-    STEP_ORDER: ThreadTainted,
     STEP_FORKED: ForkedUnderIdentity,
 }
 
@@ -192,17 +208,25 @@ def _name(thread: int) -> str:
     return f"{known.name!r}" if known is not None else f"{thread}"
 
 
-def _where(step: int, entered: int) -> str:
+def _where(step: int, error: int, entered: int) -> str:
     """The reason for the failure, if the name of the step does not say it; otherwise empty."""
+    if step == STEP_RETURN:
+        return _NO_RETURN[error]
     if step == STEP_REFUSED:
-        return "the thread is tainted by an earlier failure, so it cannot enter an identity"
+        return (
+            "the thread is tainted by an earlier failure, or by another thread that tried to leave its identity, so it "
+            "cannot enter an identity"
+        )
     if step == STEP_FORKED:
         return "this process was forked while the thread held an identity"
     if step != STEP_ORDER:
         return ""
     if entered == get_ident():
         return "the thread still holds an identity that was entered inside this one"
-    return f"the identity was entered in thread {_name(entered)}, and this is thread {_name(get_ident())}"
+    return (
+        f"the identity was entered in thread {_name(entered)}, and this is thread {_name(get_ident())}; the thread that "
+        "entered keeps it and is tainted"
+    )
 
 
 def failure(error: int, identity: object, step: int, state: int, thread: int) -> Exception:
@@ -213,4 +237,4 @@ def failure(error: int, identity: object, step: int, state: int, thread: int) ->
     if step == STEP_REFUSED and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == STEP_REFUSED or state == STATE_TAINTED else _KINDS.get(step, IdentityError)
-    return kind(error, identity, step_name(step), state_name(state), _where(step, thread))
+    return kind(error, identity, step_name(step), state_name(state), _where(step, error, thread))

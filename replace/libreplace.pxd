@@ -35,6 +35,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
         LIBREPLACE_STEP_FOUND
         LIBREPLACE_STEP_ORDER
         LIBREPLACE_STEP_FORKED
+        LIBREPLACE_STEP_RETURN
 
     cdef enum libreplace_state:
         LIBREPLACE_STATE_IDLE
@@ -43,6 +44,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
         LIBREPLACE_STATE_TAINTED
         LIBREPLACE_STATE_LEFT
         LIBREPLACE_STATE_FOR_GOOD
+        LIBREPLACE_STATE_ORPHANED
 
     cdef enum libreplace_flag:
         LIBREPLACE_ALLOW_ROOT
@@ -79,10 +81,13 @@ cdef extern from "<libreplace/replace.h>" nogil:
         int state
         int changes
         int level
+        uint64_t initialized
         uint64_t token, outer_token
-        const libreplace_guard *outer
+        libreplace_guard *outer
+        const void *owner
         libreplace_ids before, set
         libreplace_capabilities capabilities
+        uint64_t reserved[8]
         gid_t groups[]
 
     const char *libreplace_build_info(const char *name)
@@ -106,6 +111,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
     const char *libreplace_step_name(int step)
     const char *libreplace_state_name(int state)
     const char *libreplace_level_name(int level)
+    int libreplace_guard_init(libreplace_guard *guard, size_t size)
     int libreplace_enter(libreplace_guard *guard, const libreplace_identity *identity, int level)
     int libreplace_check(libreplace_guard *guard)
     int libreplace_leave(libreplace_guard *guard)

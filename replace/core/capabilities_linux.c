@@ -7,6 +7,7 @@
  * libreplace/guard.h explain the functions. Source: capabilities(7), capget(2),
  * security/commoncap.c.
  */
+#include <errno.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,21 +29,43 @@ struct words {
 /* _LINUX_CAPABILITY_VERSION_3: two words for each set */
 enum { VERSION_3 = 0x20080522 };
 
-/* CAP_FS_SET of include/linux/capability.h: the capabilities that the kernel clears when the fs uid
- * changes from 0 to another id. */
+/* The numbers of capabilities, from <linux/capability.h>. */
 enum {
 	CHOWN = 0,
 	DAC_OVERRIDE = 1,
 	DAC_READ_SEARCH = 2,
 	FOWNER = 3,
 	FSETID = 4,
+	SETGID = 6,
+	SETUID = 7,
 	LINUX_IMMUTABLE = 9,
 	MKNOD = 27,
 	MAC_OVERRIDE = 32
 };
+/* CAP_FS_SET of include/linux/capability.h: the capabilities that the kernel clears when the fs uid
+ * changes from 0 to another id. */
 #define FS_CAPABILITIES                                                                            \
 	(1ULL << CHOWN | 1ULL << DAC_OVERRIDE | 1ULL << DAC_READ_SEARCH | 1ULL << FOWNER |         \
 	 1ULL << FSETID | 1ULL << LINUX_IMMUTABLE | 1ULL << MKNOD | 1ULL << MAC_OVERRIDE)
+
+int libreplace_get_securebits(void)
+{
+	int bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+
+	return bits < 0 && errno == EINVAL ? 0 : bits; /* an emulator that does not know them */
+}
+
+/* Ambient capabilities are inheritable. So if no capability is inheritable, none is ambient. */
+static uint64_t get_ambient(uint64_t inheritable)
+{
+	uint64_t ambient = 0;
+
+	for (int bit = 0; bit < 64 && inheritable >> bit != 0; bit++)
+		if ((inheritable >> bit & 1) != 0 &&
+		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0) == 1)
+			ambient |= 1ULL << bit;
+	return ambient;
+}
 
 int libreplace_get_capabilities(struct libreplace_capabilities *set)
 {
@@ -55,6 +78,7 @@ int libreplace_get_capabilities(struct libreplace_capabilities *set)
 	set->effective = data[0].effective | (uint64_t)data[1].effective << 32;
 	set->permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
 	set->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
+	set->ambient = get_ambient(set->inheritable);
 	return 0;
 }
 
@@ -80,13 +104,8 @@ int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
  * capabilities that are not permitted stay: they cannot be ambient, and without CAP_SETPCAP the
  * thread could not set them again.
  */
-int libreplace_clear_capabilities(struct libreplace_capabilities *held, uint64_t effective)
+int libreplace_clear_capabilities(const struct libreplace_capabilities *held, uint64_t effective)
 {
-	held->ambient = 0;
-	for (int bit = 0; bit < 64 && held->inheritable >> bit != 0; bit++)
-		if ((held->inheritable >> bit & 1) != 0 &&
-		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0) == 1)
-			held->ambient |= 1ULL << bit;
 	return set_capabilities(effective, held->permitted, held->inheritable & ~held->permitted);
 }
 
@@ -109,4 +128,24 @@ int libreplace_drop_capabilities(void)
 uint64_t libreplace_forbidden_capabilities(uint64_t effective, int level)
 {
 	return level == LIBREPLACE_LEVEL_FILESYSTEM ? effective & FS_CAPABILITIES : effective;
+}
+
+int libreplace_may_set_uids(uid_t euid, uint64_t effective)
+{
+	(void)euid;
+	return (effective >> SETUID & 1) != 0;
+}
+
+int libreplace_may_set_gids(uid_t euid, uint64_t effective)
+{
+	(void)euid;
+	return (effective >> SETGID & 1) != 0;
+}
+
+int libreplace_bounded(uint64_t capabilities)
+{
+	for (int bit = 0; bit < 64 && capabilities >> bit != 0; bit++)
+		if ((capabilities >> bit & 1) != 0 && prctl(PR_CAPBSET_READ, bit, 0, 0, 0) != 1)
+			return 0;
+	return 1;
 }

@@ -8,6 +8,11 @@
 #include <string.h>
 #include "internal.h"
 
+int libreplace_get_securebits(void)
+{
+	return 0;
+}
+
 int libreplace_get_capabilities(struct libreplace_capabilities *set)
 {
 	memset(set, 0, sizeof *set);
@@ -20,7 +25,7 @@ int libreplace_raise_capabilities(const struct libreplace_capabilities *held)
 	return 0;
 }
 
-int libreplace_clear_capabilities(struct libreplace_capabilities *held, uint64_t effective)
+int libreplace_clear_capabilities(const struct libreplace_capabilities *held, uint64_t effective)
 {
 	(void)held;
 	(void)effective;
@@ -43,4 +48,22 @@ uint64_t libreplace_forbidden_capabilities(uint64_t effective, int level)
 	(void)effective;
 	(void)level;
 	return 0;
+}
+
+int libreplace_may_set_uids(uid_t euid, uint64_t effective)
+{
+	(void)effective;
+	return euid == 0;
+}
+
+int libreplace_may_set_gids(uid_t euid, uint64_t effective)
+{
+	(void)effective;
+	return euid == 0;
+}
+
+int libreplace_bounded(uint64_t capabilities)
+{
+	(void)capabilities;
+	return 1;
 }

@@ -3,34 +3,78 @@
  * SPDX-License-Identifier: MIT
  *
  * If a thread forks while it holds an identity, the child becomes that user for good. Otherwise the
- * child could return to the server's ids with the saved user ID. The child's signal handlers are
+ * child could return to the server's ids with the saved user ID. The child gets the ids of the
+ * guard, not those that the thread has at that moment: another thread's call of libc may have
+ * changed them, or a signal handler may fork while the ids change. The child's signal handlers are
  * removed. Children of vfork(2) and posix_spawn(3) run no fork handlers, so they do not change.
  * Source: pthread_atfork(3).
  */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "internal.h"
 
-/* Set every id of the child's only thread to the user's, and verify them; abort if this fails. The
- * fs ids are the user's at every level. */
-static void become_for_good(void)
+static void raise_capabilities(void)
+{
+	struct libreplace_capabilities held;
+
+	if (libreplace_get_capabilities(&held) == 0)
+		(void)libreplace_raise_capabilities(&held);
+}
+
+/* Get all privileges that the thread can get. Each call may fail: is_only() decides in the end. */
+static void regain_privilege(void)
+{
+	raise_capabilities();
+	if (libreplace_setresuid((uid_t)-1, libreplace_mine.base.euid, (uid_t)-1) == 0)
+		raise_capabilities();
+}
+
+/* Set the groups. They are set even if the kernel shows the same numbers, because it shows a group
+ * that the user namespace does not map as the overflow id. A thread without privilege cannot set
+ * them, so then they must be the same. Return: whether the groups are right. */
+static int become_member(struct libreplace_guard *guard, const struct libreplace_ids *user)
+{
+	struct libreplace_ids now = *user;
+	gid_t *list = libreplace_scratch(guard);
+	int is_set = libreplace_setgroups(user->size, libreplace_wanted(guard)) == 0;
+
+	return libreplace_read_ids(guard, &now, list) == 0 &&
+	       libreplace_same_groups(&now, list, user, libreplace_wanted(guard)) &&
+	       (is_set || !libreplace_unmapped(&now, list));
+}
+
+/* Whether the child's only thread is this user and nothing else. */
+static int is_only(struct libreplace_guard *guard, const struct libreplace_ids *user)
+{
+	struct libreplace_capabilities left;
+	struct libreplace_ids now;
+
+	if (libreplace_read_all(guard, &now, libreplace_scratch(guard)) != 0 ||
+	    libreplace_get_capabilities(&left) != 0)
+		return 0;
+	return libreplace_same_uids(&now, user) && libreplace_same_gids(&now, user) &&
+	       now.fsuid == user->fsuid && now.fsgid == user->fsgid &&
+	       (user->fsuid == 0 || left.permitted == 0);
+}
+
+/* Make the child's only thread the user of the guard, and verify this; abort if it fails. */
+static void become_for_good(struct libreplace_guard *guard)
 {
 	static const char failed[] =
 	    "libreplace: a child that was forked under an identity cannot become that user for "
 	    "good, so it aborts\n";
-	struct libreplace_capabilities left;
-	uid_t r, e, s, user;
-	gid_t rg, eg, sg, group;
+	struct libreplace_ids user = guard->set;
 
-	if (libreplace_getfsuid(&user) == 0 && libreplace_getfsgid(&group) == 0 &&
-	    libreplace_setresgid(group, group, group) == 0 &&
-	    libreplace_setresuid(user, user, user) == 0 &&
-	    (user == 0 || libreplace_drop_capabilities() == 0) &&
-	    libreplace_get_capabilities(&left) == 0 && (user == 0 || left.permitted == 0) &&
-	    libreplace_getresuid(&r, &e, &s) == 0 && r == user && e == user && s == user &&
-	    libreplace_getresgid(&rg, &eg, &sg) == 0 && rg == group && eg == group && sg == group)
+	user.ruid = user.euid = user.suid = user.fsuid;
+	user.rgid = user.egid = user.sgid = user.fsgid;
+	regain_privilege();
+	if (!libreplace_mine.tainted && become_member(guard, &user) &&
+	    libreplace_setresgid(user.rgid, user.egid, user.sgid) == 0 &&
+	    libreplace_setresuid(user.ruid, user.euid, user.suid) == 0 &&
+	    (user.fsuid == 0 || libreplace_drop_capabilities() == 0) && is_only(guard, &user))
 		return;
 	/* not stdio: another thread may have held a lock of stdio during the fork */
 	if (write(2, failed, sizeof failed - 1) < 0)
@@ -50,16 +94,26 @@ static void reset_handlers(void)
 			sigaction(number, &usual, NULL);
 }
 
-static void forked(void)
+void libreplace_forget(void)
 {
 	libreplace_count_anew();
-	if (libreplace_mine.depth == 0)
-		return;
-	reset_handlers();
-	become_for_good();
 	libreplace_mine.depth = 0;
-	libreplace_mine.top = NULL;
+	libreplace_mine.top = libreplace_mine.walking = NULL;
+}
+
+static void forked(void)
+{
+	struct libreplace_guard *guard = libreplace_mine.walking;
+
+	libreplace_count_anew();
+	if (guard == NULL && libreplace_mine.depth == 0)
+		return;
+	if (guard == NULL)
+		guard = libreplace_mine.top;
+	reset_handlers();
+	become_for_good(guard);
 	libreplace_mine.forked = 1;
+	libreplace_forget();
 }
 
 void libreplace_watch_forks(void)

@@ -6,12 +6,21 @@
  * may enter, which ids it gets, and which capabilities remain; walk.c changes the ids. The ids of
  * the thread are read from the kernel each time. No function here allocates memory or takes a lock.
  * libreplace/guard.h explains the public functions.
+ *
+ * While an entry is made or left, libreplace_mine.walking points to it. A signal handler may fork
+ * at any moment; then fork.c makes the child the user of that entry. The child continues in the
+ * function that was interrupted, and end() notices it.
  */
 #include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "internal.h"
+
+/* The value of guard->initialized, so that storage that was only set to zero is refused. */
+#define INITIALIZED 0x6c69627265706c61ULL
 
 /* Whether capabilities must be cleared explicitly. If the effective uid changes from 0 to another
  * id, the kernel clears the effective capabilities, but not the inheritable ones. If the effective
@@ -21,22 +30,36 @@ static int must_clear(const struct libreplace_guard *guard)
 	return libreplace_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
 }
 
-/* Store in @to the ids that the identity has at @level; see enum libreplace_level. */
-static void choose_ids(const struct libreplace_identity *identity, int level,
-                       struct libreplace_ids *to)
+/* Store the identity. A signal handler can fork from now on, so fork.c must find it; see begin().
+ */
+static void copy_identity(struct libreplace_guard *guard,
+                          const struct libreplace_identity *identity)
 {
-	*to = libreplace_mine.base;
-	to->size = identity->size;
-	to->fsuid = identity->uid;
-	to->fsgid = identity->gid;
-	if (level == LIBREPLACE_LEVEL_FILESYSTEM)
-		return;
-	to->euid = identity->uid;
-	to->rgid = to->egid = identity->gid;
+	guard->set.fsuid = identity->uid;
+	guard->set.fsgid = identity->gid;
+	guard->set.size = identity->size;
+	if (identity->size > 0)
+		memcpy(libreplace_wanted(guard), identity->groups,
+		       identity->size * sizeof *identity->groups);
+}
+
+/* Store the other ids that the identity has at this level; see enum libreplace_level. */
+static void choose_ids(struct libreplace_guard *guard, int level)
+{
+	const struct libreplace_ids *base = &libreplace_mine.base;
+	struct libreplace_ids *set = &guard->set;
+	int fs_only = level == LIBREPLACE_LEVEL_FILESYSTEM;
+
+	set->ruid = base->ruid;
 	if (level == LIBREPLACE_LEVEL_REAL)
-		to->ruid = identity->uid;
+		set->ruid = set->fsuid;
 	else if (level == LIBREPLACE_LEVEL_SHIELDED)
-		to->ruid = LIBREPLACE_SHIELD_UID;
+		set->ruid = LIBREPLACE_SHIELD_UID;
+	set->euid = fs_only ? base->euid : set->fsuid;
+	set->suid = base->suid;
+	set->rgid = fs_only ? base->rgid : set->fsgid;
+	set->egid = fs_only ? base->egid : set->fsgid;
+	set->sgid = base->sgid;
 }
 
 /*
@@ -100,29 +123,56 @@ static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int leve
 	return 0;
 }
 
-/* Restore the capabilities that were found on entry, and verify them. This is not needed if root's
- * effective set was equal to its permitted set, because the kernel has restored it with the uid. */
+static int same_capabilities(const struct libreplace_capabilities *a,
+                             const struct libreplace_capabilities *b)
+{
+	return a->effective == b->effective && a->permitted == b->permitted &&
+	       a->inheritable == b->inheritable && a->ambient == b->ambient;
+}
+
+/* Restore the capabilities that were found on entry, and verify them. */
 static int restore_capabilities(struct libreplace_guard *guard)
 {
 	const struct libreplace_capabilities *held = &guard->capabilities;
 	struct libreplace_capabilities now;
 
-	if (!must_clear(guard) && held->effective == held->permitted)
+	if (libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (same_capabilities(&now, held))
 		return 0;
 	if (libreplace_set_capabilities(held) != 0 || libreplace_get_capabilities(&now) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
-	if (now.effective != held->effective || now.permitted != held->permitted ||
-	    now.inheritable != held->inheritable)
+	if (!same_capabilities(&now, held))
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
 	return 0;
 }
 
-/* Restore the ids from before the entry, and then the capabilities. */
+/*
+ * Restore the ids from before the entry, and then the capabilities. These need no look if they were
+ * root's full set and nothing was cleared: when the effective user ID becomes 0 again, the kernel
+ * makes all permitted capabilities effective.
+ */
 static int restore_once(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
+	const struct libreplace_capabilities *held = &guard->capabilities;
+	int by_kernel = !must_clear(guard) && held->effective == held->permitted &&
+	                now->euid == guard->set.euid && now->euid != 0 && guard->before.euid == 0;
+
 	if (libreplace_walk(guard, now, &guard->before, libreplace_found(guard)) != 0)
 		return -1;
-	return restore_capabilities(guard);
+	return by_kernel ? 0 : restore_capabilities(guard);
+}
+
+/* Read the ids. If they cannot be read, use ids that no thread has, so that each step of restoring
+ * is made. Restoring verifies them in the end. */
+static void read_or_guess(struct libreplace_guard *guard, struct libreplace_ids *now)
+{
+	int step = guard->step, error = guard->error;
+
+	if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
+		memset(now, 0xff, sizeof *now);
+	guard->step = step;
+	guard->error = error;
 }
 
 /* Try twice: EAGAIN and ENOMEM may be temporary. If this succeeds, the guard keeps the failure that
@@ -131,19 +181,50 @@ static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	int step = guard->step, error = guard->error;
 
-	if (restore_once(guard, now) != 0 &&
-	    (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0 ||
-	     restore_once(guard, now) != 0))
-		return -1;
+	if (restore_once(guard, now) != 0) {
+		read_or_guess(guard, now);
+		if (restore_once(guard, now) != 0)
+			return -1;
+	}
 	guard->step = step;
 	guard->error = error;
 	return 0;
 }
 
-/* Store the state and set errno. Return: -1. */
+static int get_state(const struct libreplace_guard *guard)
+{
+	return __atomic_load_n(&guard->state, __ATOMIC_ACQUIRE);
+}
+
+static void set_state(struct libreplace_guard *guard, int state)
+{
+	__atomic_store_n(&guard->state, state, __ATOMIC_RELEASE);
+}
+
+/* Begin to change the ids of the thread for this entry. */
+static void begin(struct libreplace_guard *guard)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	libreplace_mine.walking = guard;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* End what begin() began, if it did, and store the state. Return: 0, or -1 with errno set if a step
+ * is stored. */
 static int end(struct libreplace_guard *guard, int state)
 {
-	guard->state = state;
+	set_state(guard, state);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (libreplace_mine.walking == guard)
+		libreplace_mine.walking = NULL;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (libreplace_mine.forked) { /* maybe just now, by a signal handler; see fork.c */
+		libreplace_forget();
+		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+		set_state(guard, LIBREPLACE_STATE_FOR_GOOD);
+	}
+	if (guard->step == LIBREPLACE_STEP_NONE)
+		return 0;
 	errno = guard->error;
 	return -1;
 }
@@ -154,18 +235,44 @@ static int taint(struct libreplace_guard *guard)
 	return end(guard, LIBREPLACE_STATE_TAINTED);
 }
 
-/* fork.c has made this process the user for good, so the thread can neither enter nor leave. */
-static int fail_for_good(struct libreplace_guard *guard)
-{
-	libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
-	return end(guard, LIBREPLACE_STATE_FOR_GOOD);
-}
-
 static int cannot_restore(struct libreplace_guard *guard)
 {
 	if (guard->flags & LIBREPLACE_ABORT_UNLESS_RESTORED)
 		abort();
 	return taint(guard);
+}
+
+/* Whether the entry is held, by this or another thread. */
+static int is_held(const struct libreplace_guard *guard)
+{
+	int state = get_state(guard);
+
+	return state == LIBREPLACE_STATE_ENTERED || state == LIBREPLACE_STATE_ORPHANED;
+}
+
+int libreplace_tainted(void)
+{
+	if (libreplace_mine.tainted)
+		return 1;
+	for (const struct libreplace_guard *one = libreplace_mine.top; one != NULL;
+	     one = one->outer)
+		if (get_state(one) == LIBREPLACE_STATE_ORPHANED)
+			return 1;
+	return 0;
+}
+
+int libreplace_guard_init(struct libreplace_guard *guard, size_t size)
+{
+	size_t room = size < sizeof *guard ? 0 : (size - sizeof *guard) / (3 * sizeof(gid_t));
+
+	if (size < sizeof *guard) {
+		errno = EINVAL;
+		return -1;
+	}
+	memset(guard, 0, sizeof *guard);
+	guard->room = room > INT_MAX ? INT_MAX : room;
+	guard->initialized = INITIALIZED;
+	return 0;
 }
 
 int libreplace_identity_has_root(const struct libreplace_identity *identity)
@@ -179,8 +286,12 @@ int libreplace_identity_has_root(const struct libreplace_identity *identity)
 static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *identity,
                    int level)
 {
-	if (libreplace_mine.tainted)
+	if (guard->initialized != INITIALIZED)
+		return EINVAL;
+	if (libreplace_tainted())
 		return ENOTRECOVERABLE;
+	if (libreplace_mine.walking != NULL)
+		return EBUSY;
 	if (identity->uid == (uid_t)-1 || identity->gid == (gid_t)-1 ||
 	    level < LIBREPLACE_LEVEL_EFFECTIVE || level > LIBREPLACE_LEVEL_FILESYSTEM ||
 	    !libreplace_ascending(identity->groups, identity->size) ||
@@ -195,118 +306,122 @@ static int refusal(const struct libreplace_guard *guard, const struct libreplace
 	return libreplace_alone() ? 0 : ENOTSUP;
 }
 
-/* Fail an entry that has changed nothing. */
-static int fail_unchanged(struct libreplace_guard *guard, int step, int error)
+/* End an entry that has changed nothing. */
+static int end_unchanged(struct libreplace_guard *guard, int step, int error)
 {
 	libreplace_fail(guard, step, error);
-	if (libreplace_mine.depth == 0 && libreplace_mine.counted)
+	if (libreplace_mine.depth == 0)
 		libreplace_count_out();
 	return end(guard, LIBREPLACE_STATE_IDLE);
 }
 
-static int has_id(const struct libreplace_ids *ids, uid_t uid)
+/* Read what the thread is, and decide whether it may enter. Return: 0, or -1 with the failure
+ * stored in the guard. Changes nothing. */
+static int prepare(struct libreplace_guard *guard, const struct libreplace_identity *identity)
 {
-	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
+	struct libreplace_capabilities *held = &guard->capabilities;
+	int securebits, error;
+
+	if (libreplace_read_all(guard, &guard->before, libreplace_found(guard)) != 0)
+		return -1;
+	if (guard->before.size == LIBREPLACE_NOT_READ)
+		return libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
+	securebits = libreplace_get_securebits();
+	if (securebits < 0 || libreplace_get_capabilities(held) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
+	if (libreplace_imitated(guard) && guard->level == LIBREPLACE_LEVEL_FILESYSTEM)
+		return libreplace_fail(guard, LIBREPLACE_STEP_UID, ENOSYS);
+	if (guard->before.size > 0)
+		memcpy(libreplace_scratch(guard), libreplace_found(guard),
+		       guard->before.size * sizeof(gid_t));
+	/* an inner entry finds ids that the outer one has set and verified */
+	if (libreplace_mine.depth == 0 &&
+	    libreplace_unmapped(&guard->before, libreplace_found(guard)))
+		return libreplace_fail(guard, LIBREPLACE_STEP_RETURN, EOVERFLOW);
+	if (libreplace_mine.depth == 0)
+		libreplace_mine.base = guard->before;
+	choose_ids(guard, guard->level);
+	error = libreplace_cannot_return(guard, securebits);
+	if (error != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_RETURN, error);
+	if ((securebits & LIBREPLACE_NO_SETUID_FIXUP) != 0 && libreplace_mine.base.euid == 0 &&
+	    identity->uid != 0 &&
+	    libreplace_forbidden_capabilities(held->effective, guard->level) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
+	return 0;
 }
 
-/*
- * Whether the thread could return from the ids in @set to those in @before. Under the identity, the
- * thread has no CAP_SETUID. Without it, setresuid(2) accepts only ids that the thread already has:
- *
- * - If @before has the privileged user ID as its effective ID, one call sets all three ids. So @set
- *   must contain all three.
- * - Otherwise libreplace_walk() first sets the effective user ID to the privileged one, which gives
- *   the capability back. So @set must contain that ID.
- *
- * A server without root can always return, because libreplace_walk() raises its capabilities first.
- * Source: setresuid(2).
- */
-static int can_return(const struct libreplace_ids *before, const struct libreplace_ids *set)
+/* Make the guard the innermost entry of the thread. */
+static void push(struct libreplace_guard *guard)
 {
-	uid_t root = libreplace_mine.base.euid;
-
-	if (root != 0 || set->euid == root)
-		return 1;
-	if (!libreplace_outwards(before))
-		return has_id(set, root);
-	return has_id(set, before->ruid) && has_id(set, root) && has_id(set, before->suid);
+	if (libreplace_mine.last == 0)
+		libreplace_mine.last = (uint64_t)(uintptr_t)&libreplace_mine << 16;
+	guard->owner = &libreplace_mine;
+	guard->outer = libreplace_mine.top;
+	guard->outer_token = libreplace_mine.token;
+	libreplace_mine.top = guard;
+	libreplace_mine.token = guard->token = ++libreplace_mine.last;
+	libreplace_mine.depth++;
 }
 
 int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
                      int level)
 {
-	int before = errno, error = refusal(guard, identity, level);
+	int before = errno, error;
 	struct libreplace_ids now;
 
+	if (guard->initialized == INITIALIZED && !libreplace_mine.forked &&
+	    (is_held(guard) || libreplace_mine.walking == guard)) {
+		errno = EBUSY;
+		return -1;
+	}
+	error = refusal(guard, identity, level);
 	guard->step = LIBREPLACE_STEP_NONE;
-	guard->state = LIBREPLACE_STATE_IDLE;
 	guard->error = guard->changes = 0;
 	guard->level = level;
 	if (libreplace_mine.forked)
-		return fail_for_good(guard);
-	if (error == 0 && libreplace_mine.depth == 0)
-		error = libreplace_count_in();
-	if (error != 0) {
+		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+	else if (error != 0)
 		libreplace_fail(guard, LIBREPLACE_STEP_REFUSED, error);
+	else if (identity->size > guard->room)
+		libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
+	if (guard->step != LIBREPLACE_STEP_NONE)
 		return end(guard, LIBREPLACE_STATE_IDLE);
+	copy_identity(guard, identity);
+	begin(guard);
+	if (libreplace_mine.depth == 0) {
+		error = libreplace_count_in();
+		if (error != 0) {
+			libreplace_fail(guard, LIBREPLACE_STEP_REFUSED, error);
+			return end(guard, LIBREPLACE_STATE_IDLE);
+		}
 	}
-	if (identity->size > guard->room)
-		return fail_unchanged(guard, LIBREPLACE_STEP_READ, ENOBUFS);
-	if (libreplace_read_all(guard, &guard->before, libreplace_found(guard)) != 0 ||
-	    libreplace_get_capabilities(&guard->capabilities) != 0)
-		return fail_unchanged(guard, LIBREPLACE_STEP_READ, errno);
-	if (libreplace_mine.depth == 0)
-		libreplace_mine.base = guard->before;
-	choose_ids(identity, level, &guard->set);
-	if (!can_return(&guard->before, &guard->set))
-		return fail_unchanged(guard, LIBREPLACE_STEP_PRIVILEGE, EPERM);
-	if (identity->size > 0)
-		memcpy(libreplace_wanted(guard), identity->groups,
-		       identity->size * sizeof *identity->groups);
+	if (prepare(guard, identity) != 0)
+		return end_unchanged(guard, guard->step, guard->error);
 	now = guard->before;
-	if (now.size > 0)
-		memcpy(libreplace_scratch(guard), libreplace_found(guard),
-		       now.size * sizeof(gid_t));
-	libreplace_mine.depth++;
-	if (walk_in(guard, &now, identity->uid) == 0 &&
+	if (walk_in(guard, &now, identity->uid) == 0 && libreplace_verify_fs_ids(guard) == 0 &&
 	    lose_capabilities(guard, identity->uid, level) == 0) {
-		if (libreplace_mine.last == 0)
-			libreplace_mine.last = (uint64_t)(uintptr_t)&libreplace_mine << 16;
-		guard->outer = libreplace_mine.top;
-		guard->outer_token = libreplace_mine.token;
-		libreplace_mine.top = guard;
-		libreplace_mine.token = guard->token = ++libreplace_mine.last;
-		guard->state = LIBREPLACE_STATE_ENTERED;
+		push(guard);
 		errno = before;
-		return 0;
+		return end(guard, LIBREPLACE_STATE_ENTERED);
 	}
-	if (libreplace_read_all(guard, &now, libreplace_scratch(guard)) != 0 ||
-	    restore(guard, &now) != 0)
+	read_or_guess(guard, &now);
+	if (restore(guard, &now) != 0) {
+		libreplace_mine.depth++;
 		return cannot_restore(guard);
-	if (--libreplace_mine.depth == 0)
+	}
+	if (libreplace_mine.depth == 0)
 		libreplace_count_out();
 	return end(guard, guard->step == LIBREPLACE_STEP_REFUSED ? LIBREPLACE_STATE_IDLE
 	                                                         : LIBREPLACE_STATE_ROLLED_BACK);
 }
 
-/* Read the thread's ids and compare them with the ids that the entry set. To save two system calls,
- * the fs ids are not read if setresuid(2) and setresgid(2) will restore them anyway. Return: 0, or
- * -1 with the failure stored in the guard. */
+/* Read the thread's ids and compare them with the ids that the entry set. Return: 0, or -1 with the
+ * failure stored in the guard. */
 static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
 	const struct libreplace_ids *set = &guard->set;
 
-	if (libreplace_read_ids(guard, now, libreplace_scratch(guard)) != 0)
-		return -1;
-	now->fsuid = now->euid;
-	now->fsgid = now->egid;
-	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
-	    libreplace_same_groups(now, libreplace_scratch(guard), set, libreplace_wanted(guard)) &&
-	    /* the restoring calls will set the fs ids to the effective ids */
-	    set->fsuid == set->euid && set->fsgid == set->egid &&
-	    !libreplace_same_uids(set, &guard->before) &&
-	    !libreplace_same_gids(set, &guard->before))
-		return 0;
 	if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
 		return -1;
 	if (libreplace_same_uids(now, set) && libreplace_same_gids(now, set) &&
@@ -329,13 +444,13 @@ int libreplace_check(struct libreplace_guard *guard)
 	struct libreplace_capabilities caps;
 	struct libreplace_ids now;
 
-	if (guard->state != LIBREPLACE_STATE_ENTERED) {
+	if (!is_held(guard)) {
 		errno = ESRCH;
 		return -1;
 	}
 	if (libreplace_mine.forked) {
 		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
-	} else if (!is_innermost(guard)) {
+	} else if (!is_innermost(guard) || get_state(guard) == LIBREPLACE_STATE_ORPHANED) {
 		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 	} else if (compare(guard, &now) == 0 && guard->set.fsuid != 0) {
 		if (libreplace_get_capabilities(&caps) != 0)
@@ -349,39 +464,66 @@ int libreplace_check(struct libreplace_guard *guard)
 	return guard->step == LIBREPLACE_STEP_NONE ? 0 : -1;
 }
 
-int libreplace_leave(struct libreplace_guard *guard)
+/*
+ * A thread tries to leave an entry that is not its innermost one. If another thread holds the
+ * entry, that thread learns of the attempt from the state; later attempts do nothing. The token of
+ * an entry is unique in its thread only, so look at the owner.
+ */
+static int leave_in_wrong_order(struct libreplace_guard *guard)
 {
-	int before = errno;
-	struct libreplace_ids now;
+	int held = LIBREPLACE_STATE_ENTERED;
 
-	if (guard->state == LIBREPLACE_STATE_TAINTED && !libreplace_mine.tainted &&
-	    is_innermost(guard)) {
-		/* another thread tried to leave this entry; this thread still holds it */
-		guard->state = LIBREPLACE_STATE_ENTERED;
-		guard->step = LIBREPLACE_STEP_NONE;
-	}
-	if (guard->state != LIBREPLACE_STATE_ENTERED)
-		return 0;
-	if (libreplace_mine.forked)
-		return fail_for_good(guard);
-	if (!is_innermost(guard)) {
+	if (guard->owner == &libreplace_mine) {
 		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 		return taint(guard);
 	}
+	if (!__atomic_compare_exchange_n(&guard->state, &held, LIBREPLACE_STATE_ORPHANED, 0,
+	                                 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return 0;
+	libreplace_mine.tainted = 1;
+	errno = EPERM;
+	return -1;
+}
+
+int libreplace_leave(struct libreplace_guard *guard)
+{
+	int before = errno, step, error;
+	struct libreplace_ids now;
+
+	if (!is_held(guard))
+		return 0;
+	if (libreplace_mine.forked) {
+		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+		return end(guard, LIBREPLACE_STATE_FOR_GOOD);
+	}
+	if (libreplace_mine.walking != NULL) { /* in a signal handler */
+		errno = EBUSY;
+		return -1;
+	}
+	if (!is_innermost(guard))
+		return leave_in_wrong_order(guard);
+	begin(guard);
+	step = guard->step; /* what libreplace_check() has found */
+	error = guard->error;
+	guard->step = LIBREPLACE_STEP_NONE;
 	if (compare(guard, &now) != 0 && guard->step == LIBREPLACE_STEP_READ) {
 		guard->step = LIBREPLACE_STEP_NONE;
 		if (compare(guard, &now) != 0 && guard->step == LIBREPLACE_STEP_READ)
-			return cannot_restore(guard);
+			memset(&now, 0xff, sizeof now); /* make each step of restoring */
 	}
+	if (step == LIBREPLACE_STEP_NONE) {
+		step = guard->step;
+		error = guard->error;
+	}
+	guard->step = LIBREPLACE_STEP_NONE;
 	if (restore(guard, &now) != 0)
 		return cannot_restore(guard);
+	guard->step = step;
+	guard->error = error;
 	libreplace_mine.top = guard->outer;
 	libreplace_mine.token = guard->outer_token;
 	if (--libreplace_mine.depth == 0)
 		libreplace_count_out();
-	if (guard->step != LIBREPLACE_STEP_NONE)
-		return end(guard, LIBREPLACE_STATE_LEFT);
-	guard->state = LIBREPLACE_STATE_LEFT;
 	errno = before;
-	return 0;
+	return end(guard, LIBREPLACE_STATE_LEFT);
 }

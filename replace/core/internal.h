@@ -3,9 +3,11 @@
  * SPDX-License-Identifier: MIT
  *
  * Declarations that the files of core/ share; not installed. guard.c enters and leaves, walk.c
- * reads and changes ids, threads.c counts the switched threads, fork.c changes forked children.
- * names.c, private_fs_*.c and open_beneath_*.c define public functions only. Meson compiles one
- * file each of capabilities_*.c, private_fs_*.c and open_beneath_*.c: on Linux *_linux.c, elsewhere
+ * reads and changes ids, can_return.c decides before an entry whether the thread could return,
+ * imitation.c recognizes uid_wrapper, threads.c counts the switched threads, fork.c changes forked
+ * children. names.c, private_fs_*.c and open_beneath_*.c define public functions only. Meson
+ * compiles one file each of capabilities_*.c, ids_*.c, private_fs_*.c and open_beneath_*.c: on
+ * Linux *_linux.c, elsewhere
  * *_none.c. open_beneath_linux.c also needs headers with SYS_openat2.
  */
 #ifndef LIBREPLACE_INTERNAL_H
@@ -17,7 +19,9 @@
 
 /**
  * struct libreplace_thread - the state that the library keeps for one thread
- * @top:	innermost entry, or NULL. Only compare the pointer: its memory may be freed
+ * @top:	innermost entry, or NULL. If the thread is tainted, its memory may be freed
+ * @walking:	the entry that libreplace_enter() or libreplace_leave() works on at this moment, or
+ *	NULL. A signal handler sees it: the ids are then neither the old nor the new ones
  * @token:	token of the innermost entry; another guard may have the same address as @top
  * @last:	last token that was used: an address in this thread's storage, plus a counter
  * @depth:	number of entries that the thread holds
@@ -30,7 +34,8 @@
  * The present ids are not stored. They are read from the kernel each time.
  */
 struct libreplace_thread {
-	const struct libreplace_guard *top;
+	struct libreplace_guard *top;
+	struct libreplace_guard *walking;
 	uint64_t token;
 	uint64_t last;
 	unsigned depth;
@@ -47,7 +52,7 @@ extern LIBREPLACE_HIDDEN _Thread_local struct libreplace_thread libreplace_mine;
 
 /* Count the calling thread as switched. Return: 0, or EBUSY during a drop; errno is not set. */
 LIBREPLACE_HIDDEN int libreplace_count_in(void);
-/* Stop counting the calling thread. */
+/* Stop counting the calling thread, if it is counted. */
 LIBREPLACE_HIDDEN void libreplace_count_out(void);
 /* Reset the count and the drop, in a forked child. */
 LIBREPLACE_HIDDEN void libreplace_count_anew(void);
@@ -56,6 +61,9 @@ LIBREPLACE_HIDDEN void libreplace_count_anew(void);
 LIBREPLACE_HIDDEN int libreplace_alone(void);
 
 /* ---- fork.c: makes a forked child the user for good */
+
+/* Forget all entries, in a child that has become a user for good. */
+LIBREPLACE_HIDDEN void libreplace_forget(void);
 
 /* Install the fork handler. threads.c calls this when the library is loaded. */
 LIBREPLACE_HIDDEN void libreplace_watch_forks(void);
@@ -71,9 +79,13 @@ LIBREPLACE_HIDDEN gid_t *libreplace_scratch(struct libreplace_guard *guard);
 /* Store a failure in the guard, unless one is stored already. Return: -1. */
 LIBREPLACE_HIDDEN int libreplace_fail(struct libreplace_guard *guard, int step, int error);
 
+/* The size of a list of groups that is longer than the guard has room for, and was not read. */
+#define LIBREPLACE_NOT_READ ((size_t)-1)
+
 /*
- * Read the real, effective and saved ids and the groups; libreplace_read_all() also reads the fs
- * ids. Return: 0, or -1 with the failure stored in the guard.
+ * Read the ids and the groups; libreplace_read_ids() does not read the fs ids. If the groups do not
+ * fit, @ids->size becomes LIBREPLACE_NOT_READ. Return: 0, or -1 with the failure stored in the
+ * guard.
  */
 LIBREPLACE_HIDDEN int libreplace_read_ids(struct libreplace_guard *guard,
                                           struct libreplace_ids *ids, gid_t *groups);
@@ -107,20 +119,66 @@ LIBREPLACE_HIDDEN int libreplace_outwards(const struct libreplace_ids *to);
 LIBREPLACE_HIDDEN int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                                       const struct libreplace_ids *to, const gid_t *groups);
 
+/* ---- imitation.c: recognizes layers that imitate ids, such as uid_wrapper */
+
+/* Whether a layer imitates the ids of this process. Then there are no file system ids. */
+LIBREPLACE_HIDDEN int libreplace_ids_are_imitated(void);
+/* Find out, before the entry of @guard changes anything, and set the fs ids of @guard->before to
+ * the effective ids if so. Return: 1 or 0. */
+LIBREPLACE_HIDDEN int libreplace_imitated(struct libreplace_guard *guard);
+/* After libreplace_walk(), verify that the file system ids have followed the effective ids. Return:
+ * 0, or -1 with the failure stored in the guard. */
+LIBREPLACE_HIDDEN int libreplace_verify_fs_ids(struct libreplace_guard *guard);
+
+/* ---- can_return.c */
+
+/*
+ * Look for a reason why the thread could not return from the ids in @guard->set to those in
+ * @guard->before, with the capabilities of @guard. Changes nothing. Return: 0, or the errno of the
+ * reason; see LIBREPLACE_STEP_RETURN.
+ */
+LIBREPLACE_HIDDEN int libreplace_cannot_return(struct libreplace_guard *guard, int securebits);
+
+/* ---- ids_*.c */
+
+/* Read the fs ids; @ids has the other ids already. On a system without fs ids, they are the
+ * effective ids. Return: 0, or -1 with errno set. */
+LIBREPLACE_HIDDEN int libreplace_read_fs_ids(struct libreplace_ids *ids);
+/* Whether /proc shows other real, effective and saved user IDs for the calling thread than @ids. 0
+ * if /proc cannot be read. */
+LIBREPLACE_HIDDEN int libreplace_differs_in_proc(const struct libreplace_ids *ids);
+/* Whether one of these ids or groups may stand for an id that the user namespace does not map. */
+LIBREPLACE_HIDDEN int libreplace_unmapped(const struct libreplace_ids *ids, const gid_t *groups);
+
 /* ---- capabilities_*.c: on a kernel without capabilities, these succeed and do nothing */
 
-/* Read the effective, permitted and inheritable set. Return: 0, or -1 with errno set; the same is
- * true for the next three functions. */
+/* The securebits of the calling thread that matter here. Source: capabilities(7). */
+enum {
+	LIBREPLACE_NO_SETUID_FIXUP = 1 << 2,
+	LIBREPLACE_KEEP_CAPS = 1 << 4,
+	LIBREPLACE_NO_CAP_AMBIENT_RAISE = 1 << 6
+};
+/* Read the securebits. Return: the bits, or -1 with errno set. */
+LIBREPLACE_HIDDEN int libreplace_get_securebits(void);
+
+/* Read the effective, permitted and inheritable set, and the ambient set. Return: 0, or -1 with
+ * errno set; the same is true for the next three functions. */
 LIBREPLACE_HIDDEN int libreplace_get_capabilities(struct libreplace_capabilities *set);
 /* Make all permitted capabilities effective, so that the thread can change its ids. */
 LIBREPLACE_HIDDEN int libreplace_raise_capabilities(const struct libreplace_capabilities *held);
-/* Store the ambient set in @held. Then make @effective the effective set, and clear the permitted
- * capabilities in the inheritable set, which clears the ambient set, too. */
-LIBREPLACE_HIDDEN int libreplace_clear_capabilities(struct libreplace_capabilities *held,
+/* Make @effective the effective set, and clear the permitted capabilities of @held in the
+ * inheritable set, which clears the ambient set, too. */
+LIBREPLACE_HIDDEN int libreplace_clear_capabilities(const struct libreplace_capabilities *held,
                                                     uint64_t effective);
 /* Set the effective, permitted, inheritable and ambient set to those in @held. */
 LIBREPLACE_HIDDEN int libreplace_set_capabilities(const struct libreplace_capabilities *held);
 /* The effective capabilities that a thread must not have at @level (enum libreplace_level). */
 LIBREPLACE_HIDDEN uint64_t libreplace_forbidden_capabilities(uint64_t effective, int level);
+/* Whether a thread with this effective uid and these effective capabilities may set any user ID, or
+ * any group ID and groups. */
+LIBREPLACE_HIDDEN int libreplace_may_set_uids(uid_t euid, uint64_t effective);
+LIBREPLACE_HIDDEN int libreplace_may_set_gids(uid_t euid, uint64_t effective);
+/* Whether all of these capabilities are in the bounding set. */
+LIBREPLACE_HIDDEN int libreplace_bounded(uint64_t capabilities);
 
 #endif

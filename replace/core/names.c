@@ -49,6 +49,8 @@ const char *libreplace_step_name(int step)
 		return "leaving in the wrong order";
 	case LIBREPLACE_STEP_FORKED:
 		return "leaving after a fork";
+	case LIBREPLACE_STEP_RETURN:
+		return "checking that the thread could return";
 	default:
 		return "unknown";
 	}
@@ -69,6 +71,8 @@ const char *libreplace_state_name(int state)
 		return "restored";
 	case LIBREPLACE_STATE_FOR_GOOD:
 		return "the user for good";
+	case LIBREPLACE_STATE_ORPHANED:
+		return "orphaned";
 	default:
 		return "unknown";
 	}

@@ -37,8 +37,9 @@ int libreplace_count_in(void)
 
 void libreplace_count_out(void)
 {
+	if (libreplace_mine.counted)
+		atomic_fetch_sub(&active, 1);
 	libreplace_mine.counted = 0;
-	atomic_fetch_sub(&active, 1);
 }
 
 /* Stop counting a thread that ends while it is switched. */
@@ -103,9 +104,4 @@ unsigned libreplace_active(void)
 unsigned libreplace_depth(void)
 {
 	return libreplace_mine.depth;
-}
-
-int libreplace_tainted(void)
-{
-	return libreplace_mine.tainted;
 }

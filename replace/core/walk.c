@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * Reads, compares and changes the ids of a thread. guard.c uses libreplace_walk() to enter, to
- * leave and to roll back. internal.h explains the functions.
+ * leave and to roll back. internal.h explains the functions. If you change the order of the calls,
+ * change can_return.c, too.
  */
 #include <errno.h>
 #include <string.h>
@@ -47,25 +48,28 @@ int libreplace_read_ids(struct libreplace_guard *guard, struct libreplace_ids *i
 
 	/* getgroups(2): EINVAL if the list is too short; size 0 returns only the number */
 	if ((size < 0 && errno == EINVAL) || size > (int)guard->room)
-		return libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
-	if (size < 0 || libreplace_getresuid(&ids->ruid, &ids->euid, &ids->suid) != 0 ||
+		ids->size = LIBREPLACE_NOT_READ;
+	else if (size < 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
+	else
+		ids->size = (size_t)size;
+	if (libreplace_getresuid(&ids->ruid, &ids->euid, &ids->suid) != 0 ||
 	    libreplace_getresgid(&ids->rgid, &ids->egid, &ids->sgid) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
-	ids->size = (size_t)size;
 	return 0;
 }
 
-/* On a system without fs ids (ENOSYS), use the effective ids. Source: credentials(7). */
 int libreplace_read_all(struct libreplace_guard *guard, struct libreplace_ids *ids, gid_t *groups)
 {
 	if (libreplace_read_ids(guard, ids, groups) != 0)
 		return -1;
-	if (libreplace_getfsuid(&ids->fsuid) != 0 || libreplace_getfsgid(&ids->fsgid) != 0) {
-		if (errno != ENOSYS)
-			return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
+	if (libreplace_ids_are_imitated()) {
 		ids->fsuid = ids->euid;
 		ids->fsgid = ids->egid;
+		return 0;
 	}
+	if (libreplace_read_fs_ids(ids) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
 	return 0;
 }
 

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * The type Guard: one entry as a context manager. It is in C because an interrupt can stop a Python
- * __enter__ or __exit__ half-way. A guard that is freed while it is held restores the ids; if
- * another thread frees it, core/guard.c changes no ids. _impersonate.py makes the guards,
- * _errors.py the exceptions.
+ * __enter__ or __exit__ half-way. A guard that its thread frees while it is held restores the ids.
+ * If another thread frees it, the thread that entered keeps the identity, and is tainted.
+ * _impersonate.py makes the guards, _errors.py the exceptions.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -59,33 +59,48 @@ static void raise_made(PyObject *error)
 	}
 }
 
-/* Raise the exception for the failure that is stored in the guard. */
-static void raise_failure(Guard *self)
+/* Raise the exception for a failure. @now: what the calling thread is, enum libreplace_state. */
+static void raise_error(Guard *self, int error, int step, int now)
 {
 	struct native_state *state = state_of(self);
 
 	if (state == NULL || state->failure == NULL) { /* the interpreter is shutting down */
-		errno = self->guard->error;
+		errno = error;
 		PyErr_SetFromErrno(PyExc_OSError);
 		return;
 	}
-	raise_made(PyObject_CallFunction(state->failure, "iOiik", self->guard->error,
-	                                 self->identity, self->guard->step, self->guard->state,
+	raise_made(PyObject_CallFunction(state->failure, "iOiik", error, self->identity, step, now,
 	                                 self->thread));
+}
+
+/* Whether another thread tried to leave the entry, or freed the guard. */
+static int is_orphaned(const Guard *self)
+{
+	return __atomic_load_n(&self->guard->state, __ATOMIC_ACQUIRE) == LIBREPLACE_STATE_ORPHANED;
+}
+
+/* Raise the exception for the failure that is stored in the guard. The guard of another thread
+ * stores none. */
+static void raise_failure(Guard *self)
+{
+	if (is_orphaned(self))
+		raise_error(self, EPERM, LIBREPLACE_STEP_ORDER, LIBREPLACE_STATE_TAINTED);
+	else
+		raise_error(self, self->guard->error, self->guard->step, self->guard->state);
 }
 
 /* Replace the guard, which must not be entered, by a larger one. Return: 0, or -1 with an exception
  * set. */
 static int make_room(Guard *self, size_t room)
 {
-	struct libreplace_guard *larger =
-	    PyMem_Calloc(1, sizeof(struct libreplace_guard) + 3 * room * sizeof(gid_t));
+	size_t size = sizeof(struct libreplace_guard) + 3 * room * sizeof(gid_t);
+	struct libreplace_guard *larger = PyMem_Malloc(size);
 
 	if (larger == NULL) {
 		PyErr_NoMemory();
 		return -1;
 	}
-	larger->room = room;
+	libreplace_guard_init(larger, size);
 	larger->flags = self->guard->flags;
 	if (self->guard != &self->inside.guard)
 		PyMem_Free(self->guard);
@@ -214,18 +229,17 @@ static int enter(Guard *self, int plain)
 	return -1;
 }
 
-/* Whether the thread may still hold the identity. It may in the state TAINTED: if another thread
- * set that state, libreplace_leave() still restores the ids. */
-static int may_be_held(const Guard *self)
+/* Whether a thread holds the identity. */
+static int is_held(const Guard *self)
 {
-	return self->guard->state == LIBREPLACE_STATE_ENTERED ||
-	       self->guard->state == LIBREPLACE_STATE_TAINTED;
+	return is_orphaned(self) ||
+	       __atomic_load_n(&self->guard->state, __ATOMIC_ACQUIRE) == LIBREPLACE_STATE_ENTERED;
 }
 
 /* Leave. Return: 0, or -1 with an exception set. */
 static int leave(Guard *self)
 {
-	int held = may_be_held(self);
+	int held = is_held(self);
 	struct native_state *state = state_of(self);
 
 	if (switch_out(self) != 0) {
@@ -263,7 +277,7 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	self->identity = args[0];
 	self->groups = args[3];
 	self->guard = &self->inside.guard;
-	self->guard->room = ROOM;
+	libreplace_guard_init(self->guard, sizeof self->inside);
 	self->level = (int)PyLong_AsLong(args[4]);
 	self->guard->flags = (int)PyLong_AsLong(args[5]);
 	self->across_yield = PyObject_IsTrue(args[6]);
@@ -312,12 +326,42 @@ static PyObject *guard_await(PyObject *object, PyObject *arguments)
 	return NULL;
 }
 
+/*
+ * Leave after the function raised an exception. As in an except block, that exception is the one
+ * being handled. So the interpreter makes it the context of an exception that leaving raises, and
+ * makes no cycle if an audit hook raises the function's own exception again.
+ */
+static void leave_after_error(Guard *self)
+{
+	PyObject *kind, *value, *trace, *outer_kind, *outer, *outer_trace;
+	int left;
+
+	PyErr_Fetch(&kind, &value, &trace);
+	PyErr_NormalizeException(&kind, &value, &trace);
+	if (trace != NULL)
+		PyException_SetTraceback(value, trace);
+	PyErr_GetExcInfo(&outer_kind, &outer, &outer_trace);
+	Py_INCREF(kind);
+	Py_INCREF(value);
+	Py_XINCREF(trace);
+	PyErr_SetExcInfo(kind, value, trace);
+	left = leave(self);
+	PyErr_SetExcInfo(outer_kind, outer, outer_trace);
+	if (left == 0) {
+		PyErr_Restore(kind, value, trace);
+		return;
+	}
+	Py_DECREF(kind);
+	Py_DECREF(value);
+	Py_XDECREF(trace);
+}
+
 /* Enter, call and leave. No bytecode runs in between, so an interrupt comes either before the entry
  * or inside the function. */
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	struct native_state *state = PyModule_GetState(module);
-	PyObject *result, *kind, *value, *trace;
+	PyObject *result;
 	Guard *self;
 
 	if (count != 4 || Py_TYPE(args[0]) != state->guard) {
@@ -328,40 +372,46 @@ PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	if (enter(self, 1) != 0)
 		return NULL;
 	result = PyObject_Call(args[1], args[2], args[3] == Py_None ? NULL : args[3]);
-	PyErr_Fetch(&kind, &value, &trace);
-	if (leave(self) == 0) {
-		PyErr_Restore(kind, value, trace);
-		return result;
-	}
-	Py_XDECREF(result);
-	if (kind != NULL) { /* the function's own exception becomes the context of this one */
-		PyObject *outer_kind, *outer, *outer_trace;
+	if (result == NULL)
+		leave_after_error(self);
+	else if (leave(self) != 0)
+		Py_CLEAR(result);
+	return result;
+}
 
-		PyErr_NormalizeException(&kind, &value, &trace);
-		if (trace != NULL)
-			PyException_SetTraceback(value, trace);
-		PyErr_Fetch(&outer_kind, &outer, &outer_trace);
-		PyErr_NormalizeException(&outer_kind, &outer, &outer_trace);
-		PyException_SetContext(outer, value); /* takes the reference */
-		Py_DECREF(kind);
-		Py_XDECREF(trace);
-		PyErr_Restore(outer_kind, outer, outer_trace);
+/*
+ * Free a guard that is held. Its own thread restores the ids. Another thread cannot, so it leaves
+ * the guard to the thread that entered, which then refuses further entries. The same happens if
+ * another thread has tried to leave the guard, so that the outcome does not depend on the thread in
+ * which Python frees it: a build without the GIL may choose the thread that entered. Return:
+ * whether the memory is not needed any more.
+ */
+static int free_held(Guard *self)
+{
+	int held = LIBREPLACE_STATE_ENTERED, own = self->thread == PyThread_get_thread_ident();
+	PyObject *kind, *value, *trace;
+
+	PyErr_Fetch(&kind, &value, &trace);
+	if (own && !is_orphaned(self)) {
+		if (leave(self) != 0)
+			PyErr_WriteUnraisable(self->identity);
+	} else if (__atomic_compare_exchange_n(&self->guard->state, &held,
+	                                       LIBREPLACE_STATE_ORPHANED, 0, __ATOMIC_ACQ_REL,
+	                                       __ATOMIC_ACQUIRE)) {
+		raise_error(self, EPERM, LIBREPLACE_STEP_ORDER, LIBREPLACE_STATE_IDLE);
+		PyErr_WriteUnraisable(self->identity);
 	}
-	return NULL;
+	PyErr_Restore(kind, value, trace);
+	return !is_orphaned(self);
 }
 
 static void guard_dealloc(PyObject *object)
 {
 	Guard *self = (Guard *)object;
 	PyTypeObject *type = Py_TYPE(object);
-	PyObject *kind, *value, *trace;
 
-	if (self->guard != NULL && may_be_held(self)) {
-		PyErr_Fetch(&kind, &value, &trace);
-		if (leave(self) != 0)
-			PyErr_WriteUnraisable(self->identity);
-		PyErr_Restore(kind, value, trace);
-	}
+	if (self->guard != NULL && is_held(self) && !free_held(self))
+		return; /* the thread that entered reads the guard */
 	if (self->guard != NULL && self->guard != &self->inside.guard)
 		PyMem_Free(self->guard);
 	Py_XDECREF(self->identity);
@@ -386,6 +436,8 @@ static void describe_state(Guard *self, char *text, size_t size)
 		PyOS_snprintf(text, size, "held by %s", thread);
 	else if (state == LIBREPLACE_STATE_TAINTED)
 		PyOS_snprintf(text, size, "tainted, entered by %s", thread);
+	else if (state == LIBREPLACE_STATE_ORPHANED)
+		PyOS_snprintf(text, size, "held by %s, which is tainted", thread);
 	else if (state == LIBREPLACE_STATE_ROLLED_BACK)
 		PyOS_snprintf(text, size, "rolled back");
 	else

@@ -35,11 +35,10 @@ static const struct libreplace_identity bob = {BOB, 80012, 1, groups_of_bob};
 
 typedef LIBREPLACE_GUARD(entry, ROOM);
 
-/* Set an entry to zero. Return: its guard. */
+/* Prepare an entry. Return: its guard. */
 static inline struct libreplace_guard *fresh(entry *place)
 {
-	memset(place, 0, sizeof *place);
-	place->guard.room = ROOM;
+	MUST(libreplace_guard_init(&place->guard, sizeof *place) == 0);
 	return &place->guard;
 }
 

@@ -134,7 +134,7 @@ static void successful_calls_keep_errno(void)
 		KEEPS_ERRNO(libreplace_getgroups(64, list));
 	}
 	if (root && LIBREPLACE_THREAD_SCOPE && !faked) {
-		held.guard.room = 64;
+		libreplace_guard_init(&held.guard, sizeof held);
 		KEEPS_ERRNO(libreplace_enter(&held.guard, &user, LIBREPLACE_LEVEL_SHIELDED));
 		KEEPS_ERRNO(libreplace_check(&held.guard));
 		KEEPS_ERRNO(libreplace_leave(&held.guard));

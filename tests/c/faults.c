@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 	static LIBREPLACE_GUARD(held, 64);
 	int level = argc > 1 ? atoi(argv[1]) : LIBREPLACE_LEVEL_EFFECTIVE;
 
-	held.guard.room = 64;
+	libreplace_guard_init(&held.guard, sizeof held);
 	if (argc > 2 && (setgroups(0, NULL) != 0 || become_server_without_root() != 0))
 		return 1;
 	print_step("before", 0, &held.guard);

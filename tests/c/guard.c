@@ -165,15 +165,14 @@ static void *leave_elsewhere(void *guard)
 	entry own;
 
 	MUST(libreplace_enter(fresh(&own), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
-	MUST(libreplace_leave(guard) == -1 &&
-	     ((struct libreplace_guard *)guard)->step == LIBREPLACE_STEP_ORDER);
+	MUST(libreplace_leave(guard) == -1 && errno == EPERM);
 	MUST(geteuid() == BOB && libreplace_tainted());
 	return NULL;
 }
 
-static void leaving_in_another_thread_taints(void)
+static void leaving_in_another_thread_taints_both(void)
 {
-	entry held;
+	entry held, other;
 	pthread_t thread;
 
 	/* a new thread inherits the ids of this one, so set the effective ids to root's first */
@@ -182,8 +181,11 @@ static void leaving_in_another_thread_taints(void)
 	     libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(syscall(SYS_setresuid, -1, 0, -1) == 0 && syscall(SYS_setresgid, -1, 0, -1) == 0);
 	MUST(pthread_create(&thread, NULL, leave_elsewhere, &held.guard) == 0);
-	MUST(pthread_join(thread, NULL) == 0 && held.guard.state == LIBREPLACE_STATE_TAINTED);
-	MUST(!libreplace_tainted());
+	MUST(pthread_join(thread, NULL) == 0 && held.guard.state == LIBREPLACE_STATE_ORPHANED);
+	MUST(libreplace_check(&held.guard) == -1 && held.guard.step == LIBREPLACE_STEP_ORDER);
+	MUST(libreplace_tainted() && libreplace_depth() == 1);
+	MUST(libreplace_enter(fresh(&other), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(errno == ENOTRECOVERABLE && other.guard.step == LIBREPLACE_STEP_REFUSED);
 }
 
 static void ids_changed_inside_are_reported(void)
@@ -239,14 +241,14 @@ static void check_finds_changes(void)
 	     libreplace_leave(&held.guard) == -1);
 }
 
-static void kept_capabilities_are_rolled_back(void)
+static void kept_capabilities_are_refused(void)
 {
 	entry held;
 
 	MUST(prctl(PR_SET_SECUREBITS, 1 << 2) == 0); /* SECBIT_NO_SETUID_FIXUP */
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
-	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES &&
-	     held.guard.state == LIBREPLACE_STATE_ROLLED_BACK);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES && held.guard.changes == 0);
+	MUST(held.guard.state == LIBREPLACE_STATE_IDLE);
 	expect_ids(0, 0, 0, 0, 0, 0);
 	MUST(!libreplace_tainted() && libreplace_active() == 0);
 }
@@ -295,7 +297,7 @@ static void root_with_inheritable_capabilities(void)
 	}
 }
 
-static void entry_without_privilege_is_rolled_back(void)
+static void entry_without_privilege_is_refused(void)
 {
 	entry held;
 
@@ -303,8 +305,8 @@ static void entry_without_privilege_is_rolled_back(void)
 	     libreplace_setresuid(ALICE, ALICE, ALICE) == 0);
 	MUST(libreplace_enter(fresh(&held), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1 &&
 	     errno == EPERM);
-	MUST(held.guard.step == LIBREPLACE_STEP_GROUPS &&
-	     held.guard.state == LIBREPLACE_STATE_ROLLED_BACK);
+	MUST(held.guard.step == LIBREPLACE_STEP_RETURN && held.guard.changes == 0);
+	MUST(held.guard.state == LIBREPLACE_STATE_IDLE);
 	expect_ids(ALICE, ALICE, ALICE, ALICE, ALICE, 0);
 }
 
@@ -357,13 +359,13 @@ int main(void)
 	RUN(only_the_uid_differs);
 	RUN(nested_and_in_every_pair_of_levels);
 	RUN(leaving_out_of_order_taints);
-	RUN(leaving_in_another_thread_taints);
+	RUN(leaving_in_another_thread_taints_both);
 	RUN(ids_changed_inside_are_reported);
 	RUN(check_finds_changes);
-	RUN(kept_capabilities_are_rolled_back);
+	RUN(kept_capabilities_are_refused);
 	RUN(root_with_inheritable_capabilities);
 	RUN(server_without_root);
-	RUN(entry_without_privilege_is_rolled_back);
+	RUN(entry_without_privilege_is_refused);
 	RUN(too_little_room_is_refused);
 	return failed != 0;
 }

@@ -36,9 +36,8 @@ static void *work(void *number)
 	LIBREPLACE_GUARD(inner, ROOM);
 	uid_t fs;
 
-	memset(&outer, 0, sizeof outer);
-	memset(&inner, 0, sizeof inner);
-	outer.guard.room = inner.guard.room = ROOM;
+	libreplace_guard_init(&outer.guard, sizeof outer);
+	libreplace_guard_init(&inner.guard, sizeof inner);
 	pthread_barrier_wait(&together);
 	for (int i = 0; i < rounds; i++) {
 		must(libreplace_enter(&outer.guard, &own, i % 4) == 0, "enter");

@@ -9,9 +9,13 @@
  * with ENOSYS unless the guard's flags have LIBREPLACE_ALLOW_PROCESS.
  *
  * Entering does not drop privileges: the saved user ID stays, and the thread uses it to return. A
- * child that is forked under an identity becomes that user for good, and signals that had handlers
- * get their default action in it. A child of vfork(2) or posix_spawn(3) does not become the user,
- * because these functions run no fork handlers.
+ * child that is forked under an identity becomes that user for good: it gets the user ID, group ID
+ * and groups of the innermost entry, whatever ids the thread has at that moment, and no
+ * capabilities. Signals that had handlers get their default action in it. If the child cannot
+ * become the user, or if the thread that forks is tainted, the child aborts. This is true also for
+ * a fork in a signal handler that interrupts libreplace_enter() or libreplace_leave(). A child of
+ * vfork(2) or posix_spawn(3) does not become the user, because these functions run no fork
+ * handlers.
  */
 #ifndef LIBREPLACE_GUARD_H
 #define LIBREPLACE_GUARD_H
@@ -60,8 +64,7 @@ enum libreplace_level {
  * @LIBREPLACE_STEP_NONE:	nothing failed
  * @LIBREPLACE_STEP_REFUSED:	the entry was refused; libreplace_enter() lists the reasons
  * @LIBREPLACE_STEP_READ:	reading the ids, the groups or the capabilities
- * @LIBREPLACE_STEP_PRIVILEGE:	returning to the privileged user ID, or raising capabilities. Also:
- *	the thread could not return from the new ids, so nothing was changed
+ * @LIBREPLACE_STEP_PRIVILEGE:	returning to the privileged user ID, or raising capabilities
  * @LIBREPLACE_STEP_GROUPS:	setgroups
  * @LIBREPLACE_STEP_GID:	setresgid or setfsgid
  * @LIBREPLACE_STEP_UID:	setresuid or setfsuid
@@ -71,6 +74,8 @@ enum libreplace_level {
  * @LIBREPLACE_STEP_FOUND:	the ids or groups were not those that the entry had set
  * @LIBREPLACE_STEP_ORDER:	the call came from another thread, or an inner entry is still held
  * @LIBREPLACE_STEP_FORKED:	this is a child that was forked under an identity
+ * @LIBREPLACE_STEP_RETURN:	the thread could not return from the identity, so nothing was
+ * changed; libreplace_enter() lists the reasons
  */
 enum libreplace_step {
 	LIBREPLACE_STEP_NONE = 0,
@@ -84,7 +89,8 @@ enum libreplace_step {
 	LIBREPLACE_STEP_CAPABILITIES = 8,
 	LIBREPLACE_STEP_FOUND = 9,
 	LIBREPLACE_STEP_ORDER = 10,
-	LIBREPLACE_STEP_FORKED = 11
+	LIBREPLACE_STEP_FORKED = 11,
+	LIBREPLACE_STEP_RETURN = 12
 };
 
 /**
@@ -96,6 +102,8 @@ enum libreplace_step {
  * @LIBREPLACE_STATE_LEFT:	the thread has its old ids, verified
  * @LIBREPLACE_STATE_FOR_GOOD:	this is a child that was forked under an identity. It has become
  *	that user for good
+ * @LIBREPLACE_STATE_ORPHANED:	another thread tried to leave the entry. The thread that entered
+ *	still holds the identity. Until it leaves the entry, it is tainted
  */
 enum libreplace_state {
 	LIBREPLACE_STATE_IDLE = 0,
@@ -103,7 +111,8 @@ enum libreplace_state {
 	LIBREPLACE_STATE_ROLLED_BACK = 2,
 	LIBREPLACE_STATE_TAINTED = 3,
 	LIBREPLACE_STATE_LEFT = 4,
-	LIBREPLACE_STATE_FOR_GOOD = 5
+	LIBREPLACE_STATE_FOR_GOOD = 5,
+	LIBREPLACE_STATE_ORPHANED = 6
 };
 
 /**
@@ -172,7 +181,7 @@ struct libreplace_capabilities {
 
 /**
  * struct libreplace_guard - one entry
- * @room:	number of groups that fit: at least as many as the thread has and the identity has
+ * @room:	number of groups that fit, set by libreplace_guard_init()
  * @flags:	enum libreplace_flag
  * @step:	result: enum libreplace_step, the first step that failed
  * @error:	result: errno of that step
@@ -180,9 +189,9 @@ struct libreplace_capabilities {
  * @changes:	result: number of credential-changing system calls that this entry has made so far
  * @level:	result: enum libreplace_level of the entry
  *
- * Declare it with LIBREPLACE_GUARD(). Set all of it to zero, then set @room and @flags. The library
- * sets the other members. Do not move the guard before you leave it. You can use a guard again
- * after you left it.
+ * Declare it with LIBREPLACE_GUARD(), call libreplace_guard_init(), then set @flags if you need
+ * them. The library sets the other members. Until you have left the guard, do not move it and do
+ * not free it. You can use a guard again after you left it.
  */
 struct libreplace_guard {
 	size_t room;
@@ -193,10 +202,13 @@ struct libreplace_guard {
 	int changes;
 	int level;
 	/* private: only the library uses them */
+	uint64_t initialized;
 	uint64_t token, outer_token;
-	const struct libreplace_guard *outer;
+	struct libreplace_guard *outer;
+	const void *owner;
 	struct libreplace_ids before, set;
 	struct libreplace_capabilities capabilities;
+	uint64_t reserved[8];
 #ifndef __cplusplus /* C++ has no flexible array members; the size is the same without it */
 	__extension__ gid_t
 	    groups[]; /* 3 * room: the groups found on entry, those set, and a scratch list */
@@ -206,16 +218,28 @@ struct libreplace_guard {
 /**
  * LIBREPLACE_GUARD() - declare a guard with room for groups
  * @name:	name of the variable, a union; its member guard is the struct libreplace_guard
- * @room_:	number of groups that fit; a constant
+ * @room:	number of groups that fit; a constant: at least as many as the thread has and the
+ *		identity has
  *
- * Set name.guard.room to the same number.
+ * Then call libreplace_guard_init(&name.guard, sizeof name).
  */
-#define LIBREPLACE_GUARD(name, room_)                                                              \
+#define LIBREPLACE_GUARD(name, room)                                                               \
 	union {                                                                                    \
 		struct libreplace_guard guard;                                                     \
-		unsigned char                                                                      \
-		    space[sizeof(struct libreplace_guard) + 3 * (room_) * sizeof(gid_t)];          \
+		unsigned char space[sizeof(struct libreplace_guard) + 3 * (room) * sizeof(gid_t)]; \
 	} name
+
+/**
+ * libreplace_guard_init() - prepare a guard for its first entry
+ * @guard:	the storage
+ * @size:	size of the storage in bytes, such as sizeof of the variable that LIBREPLACE_GUARD()
+ *		declares; the room for groups follows from it
+ *
+ * Do not call it while the guard is held.
+ *
+ * Return: 0, or -1 with errno EINVAL if @size is too small for a guard.
+ */
+int libreplace_guard_init(struct libreplace_guard *guard, size_t size);
 
 /**
  * libreplace_enter() - act as another user in the calling thread
@@ -231,8 +255,11 @@ struct libreplace_guard {
  * LIBREPLACE_STEP_REFUSED, nothing was changed and errno says why:
  *
  * - ENOTRECOVERABLE: the thread is tainted
- * - EBUSY: the process is between libreplace_drop_begin() and libreplace_drop_end()
- * - EINVAL: an id is -1, the groups are not in ascending order, or the level does not exist
+ * - EBUSY: the process is between libreplace_drop_begin() and libreplace_drop_end(); or a signal
+ *   handler interrupted libreplace_enter() or libreplace_leave(); or @guard is held already, which
+ *   leaves the guard as it is
+ * - EINVAL: an id is -1, the groups are not in ascending order, the level does not exist, or @guard
+ *   was not prepared by libreplace_guard_init()
  * - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
  * - ENOSYS: a switch changes every thread, and LIBREPLACE_ALLOW_PROCESS is not set
  * - ENOTSUP: LIBREPLACE_ALLOW_PROCESS is set, but the process has more than one thread, or the
@@ -240,7 +267,21 @@ struct libreplace_guard {
  * - EOVERFLOW: LIBREPLACE_LEVEL_SHIELDED needs an id that no user has, and the user namespace maps
  *   no such id; choose another level
  *
- * LIBREPLACE_STEP_READ with ENOBUFS means that @guard->room is too small.
+ * If the step is LIBREPLACE_STEP_RETURN, the thread could not return, nothing was changed, and
+ * errno says why:
+ *
+ * - EPERM: from the new ids, the kernel would not let the thread set its present ids or groups
+ *   again, or it would clear the thread's permitted capabilities
+ * - EACCES: the thread could not set its present inheritable or ambient capabilities again, because
+ *   the bounding set lacks one of them, or because of the securebit SECBIT_NO_CAP_AMBIENT_RAISE
+ * - EOVERFLOW: the user namespace does not map one of the thread's present ids or groups
+ *
+ * LIBREPLACE_STEP_CAPABILITIES with LIBREPLACE_STATE_IDLE means that the thread would keep root's
+ * capabilities, because of the securebit SECBIT_NO_SETUID_FIXUP. LIBREPLACE_STEP_READ with ENOBUFS
+ * means that @guard->room is too small.
+ *
+ * LIBREPLACE_LEVEL_FILESYSTEM fails with ENOSYS on systems without file system ids, and under
+ * uid_wrapper(1), which does not imitate them.
  *
  * Source: credentials(7), capabilities(7), kernel/sys.c.
  */
@@ -258,9 +299,10 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
  * Return: 0, or -1 with errno, @guard->step and @guard->error set. If nothing is entered, errno is
  * ESRCH and the guard is not changed. The step is one of:
  *
- * - LIBREPLACE_STEP_FOUND: the thread has other ids or groups
+ * - LIBREPLACE_STEP_FOUND: the thread has other ids (file system ids included) or other groups
  * - LIBREPLACE_STEP_CAPABILITIES: the thread has other capabilities
- * - LIBREPLACE_STEP_ORDER: another thread entered, or an inner entry is still held
+ * - LIBREPLACE_STEP_ORDER: another thread entered, or tried to leave the entry, or an inner entry
+ * is still held
  * - LIBREPLACE_STEP_READ: reading failed
  * - LIBREPLACE_STEP_FORKED: this is a child that was forked under the identity
  */
@@ -271,10 +313,13 @@ int libreplace_check(struct libreplace_guard *guard);
  * @guard:	the entry
  *
  * Does nothing if nothing is entered. If another thread entered, or if an inner entry is still
- * held, it changes no id and taints the calling thread.
+ * held, it changes no id and taints the calling thread. If another thread entered, errno is EPERM,
+ * and nothing in @guard changes but the state, which becomes LIBREPLACE_STATE_ORPHANED.
  *
  * Return: 0, or -1 with errno, @guard->step, @guard->error and @guard->state set. If the state is
- * LIBREPLACE_STATE_LEFT, the ids are restored, and the step says what was wrong before.
+ * LIBREPLACE_STATE_LEFT, the ids are restored, and the step says what was wrong before, as
+ * libreplace_check() does. If the state is LIBREPLACE_STATE_TAINTED, they are not restored, and the
+ * step says which step of restoring failed.
  */
 int libreplace_leave(struct libreplace_guard *guard);
 
@@ -310,7 +355,8 @@ unsigned libreplace_depth(void);
  *
  * A thread is tainted after its ids could not be restored. It is also tainted after it tried to
  * leave an entry of another thread, or an entry with an inner entry that was still held. It refuses
- * every further entry until it ends.
+ * every further entry until it ends. A thread is also tainted while one of its entries has
+ * LIBREPLACE_STATE_ORPHANED; it can still leave the entry.
  *
  * Return: 1 or 0.
  */

@@ -1,0 +1,70 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Recognizes a layer such as uid_wrapper(1), which imitates ids for tests: it stores the ids that a
+ * program sets, and reports them, but the kernel's ids stay the same. It does not imitate file
+ * system ids and /proc. The library accepts such a layer only in a thread without capabilities:
+ * another thread would keep its rights. Source: uid_wrapper.c; setfsuid(2).
+ */
+#include <errno.h>
+#include "internal.h"
+
+/* What is known. A layer is loaded when the program starts, so an answer stays true. */
+enum { UNKNOWN, KERNEL, IMITATION };
+static int answer;
+
+static int known(void)
+{
+	return __atomic_load_n(&answer, __ATOMIC_RELAXED);
+}
+
+int libreplace_ids_are_imitated(void)
+{
+	return known() == IMITATION;
+}
+
+int libreplace_imitated(struct libreplace_guard *guard)
+{
+	if (known() == IMITATION)
+		return 1;
+	if (known() == KERNEL || guard->capabilities.permitted != 0 ||
+	    !libreplace_differs_in_proc(&guard->before))
+		return 0;
+	guard->before.fsuid = guard->before.euid;
+	guard->before.fsgid = guard->before.egid;
+	__atomic_store_n(&answer, IMITATION, __ATOMIC_RELAXED);
+	return 1;
+}
+
+/* At level filesystem, the effective user ID does not change. But when a thread sets it to its
+ * present value, the kernel sets the fs uid to that value, too. So do this, and then set the fs uid
+ * again. */
+static int set_present_id(struct libreplace_guard *guard, struct libreplace_ids *now)
+{
+	guard->changes += 2;
+	if (libreplace_setresuid((uid_t)-1, now->euid, (uid_t)-1) != 0 ||
+	    libreplace_read_fs_ids(now) != 0 || libreplace_setfsuid(guard->set.fsuid) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_UID, errno);
+	return 0;
+}
+
+/* No kernel leaves the fs uid behind when it sets the effective user ID. So if the fs uid has
+ * another value, a layer imitates the ids, and the thread has capabilities. */
+int libreplace_verify_fs_ids(struct libreplace_guard *guard)
+{
+	struct libreplace_ids now = guard->set;
+	int fs_only = guard->level == LIBREPLACE_LEVEL_FILESYSTEM;
+	uid_t left_behind = fs_only ? now.fsuid : guard->before.fsuid;
+
+	if (known() != UNKNOWN || left_behind == now.euid)
+		return 0;
+	if (fs_only && set_present_id(guard, &now) != 0)
+		return -1;
+	if (!fs_only && libreplace_read_fs_ids(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
+	if (now.fsuid != now.euid)
+		return libreplace_fail(guard, LIBREPLACE_STEP_VERIFY, EPERM);
+	__atomic_store_n(&answer, KERNEL, __ATOMIC_RELAXED);
+	return 0;
+}
