@@ -208,7 +208,7 @@ def _name(thread: int) -> str:
     return f"{known.name!r}" if known is not None else f"{thread}"
 
 
-def _where(step: int, error: int, entered: int) -> str:
+def _where(step: int, error: int, state: int, entered: int) -> str:
     """The reason for the failure, if the name of the step does not say it; otherwise empty."""
     if step == STEP_RETURN:
         return _NO_RETURN[error]
@@ -222,11 +222,11 @@ def _where(step: int, error: int, entered: int) -> str:
     if step != STEP_ORDER:
         return ""
     if entered == get_ident():
+        if state != STATE_TAINTED:
+            return "another thread tried to leave the identity"
         return "the thread still holds an identity that was entered inside this one"
-    return (
-        f"the identity was entered in thread {_name(entered)}, and this is thread {_name(get_ident())}; the thread that "
-        "entered keeps it and is tainted"
-    )
+    owner, this = _name(entered), _name(get_ident())
+    return f"the identity was entered in thread {owner}, and this is thread {this}; {owner} keeps it and is tainted"
 
 
 def failure(error: int, identity: object, step: int, state: int, thread: int) -> Exception:
@@ -237,4 +237,4 @@ def failure(error: int, identity: object, step: int, state: int, thread: int) ->
     if step == STEP_REFUSED and error != _errno.ENOTRECOVERABLE:
         return refused(error, identity)
     kind = ThreadTainted if step == STEP_REFUSED or state == STATE_TAINTED else _KINDS.get(step, IdentityError)
-    return kind(error, identity, step_name(step), state_name(state), _where(step, error, thread))
+    return kind(error, identity, step_name(step), state_name(state), _where(step, error, state, thread))

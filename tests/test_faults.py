@@ -17,7 +17,7 @@ from support.children import needs_root
 import replace
 
 IDLE, ENTERED, ROLLED_BACK, TAINTED, LEFT = 0, 1, 2, 3, 4
-REFUSED, READ, VERIFY, CAPABILITIES = 1, 2, 7, 8
+REFUSED, READ, VERIFY, CAPABILITIES, FOUND, RETURN = 1, 2, 7, 8, 9, 12
 ERRORS = ["EPERM", "EAGAIN", "EINVAL", "ENOMEM"]
 EFFECTIVE, FILESYSTEM = 0, 3
 
@@ -81,8 +81,8 @@ ON_ENTER = [
 def test_failed_entry_leaves_the_ids_unchanged(faults, level, call, when, step, error):
     seen = inject(faults, level, f"{call}:error={error}:when={when}")
     number = getattr(errno, error)
-    if call == "getgroups" and error == "EINVAL":
-        number = errno.ENOBUFS  # getgroups(2): the list is longer than the buffer
+    if call == "getgroups" and error == "EINVAL":  # getgroups(2): the list is longer than the buffer
+        step, number = (READ, errno.ENOBUFS) if when == 1 else (VERIFY, errno.EPERM)
     state = IDLE if step == READ and when == 1 else ROLLED_BACK
     assert seen["enter"] == (-1, number, step, state, seen["before"].ids)
     assert seen["tainted"] == (False, 0)
@@ -124,7 +124,10 @@ def test_leave_succeeds_after_one_failed_call(faults, call, fault):
 @pytest.mark.parametrize("call", ["getgroups", "getresuid", "getresgid"])
 def test_leave_succeeds_after_one_failed_read(faults, call, when, error):
     seen = inject(faults, EFFECTIVE, f"{call}:error={error}:when={when}")
-    assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
+    if (call, when, error) == ("getgroups", 3, "EINVAL"):  # as if another thread had set more groups than fit
+        assert seen["leave"] == (-1, errno.EPERM, FOUND, LEFT, seen["before"].ids)
+    else:
+        assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
 
 
 @pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
@@ -170,9 +173,26 @@ def test_false_success_of_capset_is_detected(faults):
     assert seen["enter"] == (-1, errno.EPERM, CAPABILITIES, ROLLED_BACK, seen["before"].ids)
 
 
+#: A server without root. The program makes the first two prctl calls. Enter reads the securebits (3), the ambient set
+#: (4, 5), the bounding set (6, 7) and the ambient set again (8, 9). Leave reads that set (10, 11) and raises a
+#: capability (12), and then reads the set again (13, 14).
+@pytest.mark.parametrize("error", ["EPERM", "ENOMEM"])
+@pytest.mark.parametrize(
+    ("when", "step", "state"),
+    [(3, READ, IDLE), (4, READ, IDLE), (5, READ, IDLE), (6, RETURN, IDLE), (7, RETURN, IDLE)]
+    + [(8, CAPABILITIES, ROLLED_BACK), (9, CAPABILITIES, ROLLED_BACK)],
+)
+def test_failed_prctl_fails_the_entry_without_root(faults, when, step, state, error):
+    seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when={when}", mode=["capabilities"])
+    number = errno.EACCES if step == RETURN else getattr(errno, error)
+    assert seen["enter"] == (-1, number, step, state, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
 @pytest.mark.parametrize("error", ERRORS)
-def test_leave_succeeds_after_one_failed_prctl(faults, error):
-    seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when=5", mode=["capabilities"])
+@pytest.mark.parametrize("when", [10, 11, 12, 13, 14])
+def test_leave_succeeds_after_one_failed_prctl(faults, when, error):
+    seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when={when}", mode=["capabilities"])
     assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
 
 
@@ -183,9 +203,10 @@ def test_enter_and_leave_make_only_the_tested_system_calls(faults, tmp_path):
     run(tool("strace", "lists system calls"), "-o", log, "-e", f"trace={calls}", faults, "0", cwd="/")
     seen = [line.split("(")[0] for line in log.read_text().splitlines() if "(" in line and "= " in line]
     read = ["getgroups", "getresuid", "getresgid"]
+    fs = ["setfsuid", "setfsgid"]
     assert seen == [
-        *read, "setfsuid", "setfsgid", "capget", "setgroups", "setresgid", "setresuid", *read, "capget",
-        *read, "setresuid", "setresgid", "setgroups", *read,
+        *read, *fs, "prctl", "capget", "setgroups", "setresgid", "setresuid", *read, *fs, "capget",
+        *read, *fs, "setresuid", "setresgid", "setgroups", *read,
     ]  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def test_ffi_has_every_struct_with_its_fields_and_every_enum():
     structs = re.findall(r"struct (\w+) \{(.*?)\n\};", text, re.S)
     assert {"libreplace_guard", "libreplace_identity"} <= {name for name, _ in structs}
     for name, body in structs:
-        fields = re.findall(r"(\w+)(?:\[\])?(?=[,;])", body)
+        fields = re.findall(r"(\w+)(?:\[\d*\])?(?=[,;])", body)
         assert [field for field, _ in ffi.typeof("struct " + name).fields] == fields
     for name, body in re.findall(r"enum (\w+) \{(.*?)\};", text, re.S):
         values = {member: int(value) for member, value in re.findall(r"(\w+)\s*=\s*(\d+)", body)}
@@ -79,7 +79,8 @@ def new_entry(identity=ALICE, room=ROOM):
     """Return a guard, an identity and its groups; the caller must keep all three."""
     groups = ffi.new("gid_t[]", sorted(identity.groups))
     fields = {"uid": identity.uid, "gid": identity.gid, "size": len(groups), "groups": groups}
-    guard = ffi.new("struct libreplace_guard *", {"room": room, "groups": 3 * room})
+    guard = ffi.new("struct libreplace_guard *", {"groups": 3 * room})
+    assert lib.libreplace_guard_init(guard, ffi.sizeof("struct libreplace_guard") + 3 * room * ffi.sizeof("gid_t")) == 0
     return guard, ffi.new("struct libreplace_identity *", fields), groups
 
 
@@ -155,8 +156,10 @@ def test_lib_and_the_package_count_the_same_switched_threads():
         entered, leave = threading.Event(), threading.Event()
 
         def work():
-            assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == 0
-            entered.set()
+            try:
+                assert lib.libreplace_enter(guard, identity, lib.LIBREPLACE_LEVEL_SHIELDED) == 0
+            finally:
+                entered.set()
             leave.wait()
             assert lib.libreplace_leave(guard) == 0
 

@@ -437,11 +437,11 @@ def test_end_of_a_switched_thread_does_not_change_other_threads():
         worker.start()
         worker.join()
         wait_until(lambda: not _native.active(), "the end of the thread (join() does not wait)")
-        kept.clear()  # another thread deletes the guard: that raises an error and changes no ids
+        kept.clear()  # another thread deletes the guard: that reports an error and changes nothing
         gc.collect()
-        assert ids() == ROOT_IDS
+        assert (ids(), _native.tainted()) == (ROOT_IDS, False)
         (error,) = errors
-        assert isinstance(error, replace.ThreadTainted)
+        assert (type(error), error.state) == (replace.IdentityError, "unchanged")
 
     as_root(body)
 
@@ -503,14 +503,18 @@ def test_identity_of_a_deleted_user_still_works(tmp_path):
     assert out.stdout == "80077 80078\n\"no user has the name 'eve'\"\n", out.stderr
 
 
-def test_setfsuid_inside_raises_at_level_filesystem():
+@pytest.mark.parametrize("level", LEVELS)
+def test_setfsuid_inside_is_found_by_check_and_by_leaving(level):
     def body():
-        with pytest.raises(replace.IdentityChanged), impersonate(ALICE, level="filesystem"):
+        for checks in (False, True):
+            guard = impersonate(ALICE, level=level)
+            guard.__enter__()
+            assert guard.check()
             replace.setfsuid(0)
-        assert ids() == ROOT_IDS
-        with impersonate(ALICE):
-            replace.setfsuid(0)
-        assert ids() == ROOT_IDS
+            assert not checks or not guard.check()
+            with pytest.raises(replace.IdentityChanged) as caught:
+                guard.__exit__(None, None, None)
+            assert (ids(), caught.value.state) == (ROOT_IDS, "restored")
 
     as_root(body)
 
@@ -527,16 +531,72 @@ def test_thread_can_leave_its_guard_after_another_thread_tried():
         with pytest.raises(replace.ThreadTainted):
             in_thread(guard.__exit__, None, None, None)
         assert ids()[0] == (SHIELD, ALICE.uid, 0), "another thread cannot leave the guard"
+        assert _native.tainted()
         guard.__exit__(None, None, None)
         assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
+        assert len(events) == 1, "each leave by the guard's thread raises one audit event"
 
+    as_root(body)
+
+
+def test_check_finds_that_another_thread_tried_to_leave():
+    def body():
         guard = impersonate(ALICE)
         guard.__enter__()
         with pytest.raises(replace.ThreadTainted):
             in_thread(guard.__exit__, None, None, None)
-        del guard
-        assert (ids(), _native.depth(), _native.tainted()) == (ROOT_IDS, 0, False)
-        assert len(events) == 2, "each leave by the guard's thread raises one audit event"
+        assert not guard.check()
+        with pytest.raises(replace.IdentityError, match="another thread tried to leave") as caught:
+            guard.__exit__(None, None, None)
+        assert (caught.value.state, ids(), _native.tainted()) == ("restored", ROOT_IDS, False)
+
+    as_root(body)
+
+
+def orphan_by_exit(guard):
+    with pytest.raises(replace.ThreadTainted):
+        in_thread(guard.pop().__exit__, None, None, None)
+
+
+def orphan_by_deletion(guard):
+    in_thread(guard.clear)
+
+
+def orphan_by_closed_generator(guard):
+    guard.clear()
+
+    def generator():
+        with impersonate(ALICE, across_yield=True):
+            yield
+
+    running = generator()
+    next(running)
+    with pytest.raises(replace.ThreadTainted):
+        in_thread(running.close)
+
+
+@pytest.mark.parametrize("orphan", [orphan_by_exit, orphan_by_deletion, orphan_by_closed_generator])
+def test_thread_whose_guard_another_thread_left_is_tainted(orphan):
+    """Nobody can leave the guard any more. The thread keeps the identity, and learns of it when it enters or checks."""
+
+    def body():
+        sys.unraisablehook = lambda problem: None
+        guard = [impersonate(ALICE)]
+        if orphan is not orphan_by_closed_generator:
+            guard[0].__enter__()
+        orphan(guard)
+        gc.collect()
+        assert ids()[0] == (SHIELD, ALICE.uid, 0)
+        assert (_native.tainted(), _native.depth(), _native.active()) == (True, 1, 1)
+        with pytest.raises(replace.ThreadTainted, match="another thread"):
+            impersonate(BOB).__enter__()
+        with pytest.raises(replace.IdentityRefused):
+            replace.drop_privileges(BOB)
+        assert in_thread(_native.tainted) is False
+        child = os.fork()
+        if child == 0:  # the memory of the guard is still there
+            os._exit(ids() != ((ALICE.uid,) * 3, (ALICE.gid,) * 3, list(ALICE.groups), ALICE.uid, ALICE.gid))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     as_root(body)
 
@@ -554,7 +614,7 @@ def test_entry_is_refused_if_the_thread_could_not_restore_root(base, level):
                 assert ids() != before
         except replace.IdentityError as problem:
             refusal = (problem.state, problem.step)
-        assert refusal in (None, ("unchanged", "regaining privilege"))
+        assert refusal in (None, ("unchanged", "checking that the thread could return"))
         assert (ids(), _native.tainted()) == (before, False)
 
     as_root(body)

@@ -55,16 +55,23 @@ int libreplace_get_securebits(void)
 	return bits < 0 && errno == EINVAL ? 0 : bits; /* an emulator that does not know them */
 }
 
-/* Ambient capabilities are inheritable. So if no capability is inheritable, none is ambient. */
-static uint64_t get_ambient(uint64_t inheritable)
+/* Read the ambient set. It is part of the inheritable set. A kernel before 4.3 has no such set and
+ * fails with EINVAL. Return: 0, or -1 with errno set. */
+static int get_ambient(struct libreplace_capabilities *set)
 {
-	uint64_t ambient = 0;
+	set->ambient = 0;
+	for (int bit = 0; bit < 64 && set->inheritable >> bit != 0; bit++) {
+		int is_set;
 
-	for (int bit = 0; bit < 64 && inheritable >> bit != 0; bit++)
-		if ((inheritable >> bit & 1) != 0 &&
-		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0) == 1)
-			ambient |= 1ULL << bit;
-	return ambient;
+		if ((set->inheritable >> bit & 1) == 0)
+			continue;
+		is_set = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0);
+		if (is_set < 0 && errno != EINVAL)
+			return -1;
+		if (is_set == 1)
+			set->ambient |= 1ULL << bit;
+	}
+	return 0;
 }
 
 int libreplace_get_capabilities(struct libreplace_capabilities *set)
@@ -78,8 +85,7 @@ int libreplace_get_capabilities(struct libreplace_capabilities *set)
 	set->effective = data[0].effective | (uint64_t)data[1].effective << 32;
 	set->permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
 	set->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
-	set->ambient = get_ambient(set->inheritable);
-	return 0;
+	return get_ambient(set);
 }
 
 static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable)
