@@ -39,12 +39,15 @@ int libreplace_imitated(struct libreplace_guard *guard)
 
 /* At level filesystem, the effective user ID does not change. But when a thread sets it to its
  * present value, the kernel sets the fs uid to that value, too. So do this, and then set the fs uid
- * again. */
+ * again. If a filter refuses the call, no layer imitates it. */
 static int set_present_id(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
+	if (libreplace_setresuid((uid_t)-1, now->euid, (uid_t)-1) != 0) {
+		now->fsuid = now->euid;
+		return 0;
+	}
 	guard->changes += 2;
-	if (libreplace_setresuid((uid_t)-1, now->euid, (uid_t)-1) != 0 ||
-	    libreplace_read_fs_ids(now) != 0 || libreplace_setfsuid(guard->set.fsuid) != 0)
+	if (libreplace_read_fs_ids(now) != 0 || libreplace_setfsuid(guard->set.fsuid) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_UID, errno);
 	return 0;
 }
