@@ -189,6 +189,10 @@ def impersonate(
 
     Source: credentials(7), setresuid(2).
     """
-    check_identity(identity, allow_root)
-    number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
+    # In the usual case, do not call the functions that check. Each call would add 1 % to the time of an entry.
+    if type(identity) is not Identity or identity.has_root:
+        check_identity(identity, allow_root)
+    number, flags = LEVELS.get(level) if type(level) is str else None, 0
+    if number is None or allow_root or allow_process or on_restore_failure != "taint" or SCOPE != "thread":
+        number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
     return _native.make(identity, identity.uid, identity.gid, identity._groups, number, flags, across_yield)

@@ -3,11 +3,13 @@
 """acting_as() and run_as(): functions that run as another user."""
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import multiprocessing
 import os
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,6 +56,77 @@ def test_acting_as_is_picklable_and_runs_in_another_process():
             return pool.apply(job)
 
     assert as_root(body) in (80001, None)
+
+
+def chain_of_contexts(error):
+    """Return an exception and its contexts. Fail if they form a cycle."""
+    chain = []
+    while error is not None:
+        assert error not in chain, "a cycle"
+        chain.append(error)
+        error = error.__context__
+    return chain
+
+
+def raise_own(own, other):
+    raise own
+
+
+def raise_own_in_a_handler_of_the_other(own, other):
+    try:
+        raise other
+    except ValueError:
+        raise own  # noqa: B904
+
+
+def raise_other_in_a_handler_of_own(own, other):
+    try:
+        raise own
+    except ValueError:
+        raise other  # noqa: B904
+
+
+@pytest.mark.parametrize("function", [raise_own, raise_own_in_a_handler_of_the_other, raise_other_in_a_handler_of_own])
+@pytest.mark.parametrize("way", ["acting_as", "with"])
+def test_exceptions_of_audit_hooks_at_leave_never_form_a_cycle(function, way):
+    def body():
+        own, other = ValueError("own"), ValueError("other")
+
+        def hook(event, arguments):
+            if event == "replace.leave":
+                raise own
+
+        def attempt():
+            with contextlib.ExitStack() as stack:  # it follows __context__ until that ends
+                if way == "with":
+                    stack.enter_context(impersonate(ALICE))
+                    function(own, other)
+                acting_as(ALICE, function)(own, other)
+
+        sys.addaudithook(hook)
+        with pytest.raises(ValueError, match="own") as caught:
+            attempt()
+        assert caught.value is own
+        assert set(chain_of_contexts(own)) <= {own, other}
+        assert (function is raise_own) == (own.__context__ is None)
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+def test_exception_of_the_function_is_the_context_of_one_from_leaving():
+    def body():
+        def change_ids_and_fail():
+            replace.setresuid(-1, 0, -1)
+            raise KeyError("own")
+
+        with pytest.raises(replace.IdentityChanged) as caught:
+            acting_as(ALICE, change_ids_and_fail)()
+        assert isinstance(caught.value.__context__, KeyError)
+        assert caught.value.__context__.__traceback__ is not None
+        assert sys.exc_info() == (None, None, None)
+
+    as_root(body)
 
 
 def test_acting_as_can_be_nested_and_reused():

@@ -37,35 +37,65 @@ static int in_contextlib(struct native_state *state, PyObject *frame)
 	return result;
 }
 
-/* Return the co_flags of a frame's code, or -1 with an exception set. */
-static long flags_of(struct native_state *state, PyObject *frame)
+/* Return the co_flags of a code object, or -1 with an exception set. */
+static long flags_of(struct native_state *state, PyObject *code)
 {
-	PyObject *code = code_of(frame), *number;
-	long flags;
+	PyObject *number = PyObject_GetAttr(code, state->co_flags);
+	long flags = number == NULL ? -1 : PyLong_AsLong(number);
 
-	if (code == NULL)
-		return -1;
-	number = PyObject_GetAttr(code, state->co_flags);
-	flags = number == NULL ? -1 : PyLong_AsLong(number);
 	Py_XDECREF(number);
-	Py_DECREF(code);
 	return flags;
+}
+
+/* Whether the last caller had this code. Without the GIL, other threads change state->plain. */
+static int is_plain(const struct native_state *state, const PyObject *code)
+{
+#ifdef Py_GIL_DISABLED
+	return 0;
+#else
+	return code != NULL && code == state->plain;
+#endif
+}
+
+/* Store the code of a plain function that is not in contextlib. Takes the reference. */
+static void set_plain(struct native_state *state, PyObject *code)
+{
+#ifdef Py_GIL_DISABLED
+	Py_DECREF(code);
+#else
+	PyObject *before = state->plain;
+
+	state->plain = code;
+	Py_XDECREF(before);
+#endif
 }
 
 long native_flags_of_caller(struct native_state *state)
 {
-	PyObject *frame = (PyObject *)PyEval_GetFrame(), *back;
+	PyObject *frame = (PyObject *)PyEval_GetFrame(), *back, *code;
 	long flags = 0;
 	int inside;
 
 	Py_XINCREF(frame);
 	while (frame != NULL && frame != Py_None) {
-		flags = flags_of(state, frame);
-		if (flags < 0 || (flags & NATIVE_LAZY_CODE) != 0)
+		code = code_of(frame);
+		if (is_plain(state, code)) {
+			Py_DECREF(code);
 			break;
+		}
+		flags = code == NULL ? -1 : flags_of(state, code);
+		if (flags < 0 || (flags & NATIVE_LAZY_CODE) != 0) {
+			Py_XDECREF(code);
+			break;
+		}
 		inside = in_contextlib(state, frame);
-		if (inside <= 0) {
-			flags = inside < 0 ? -1 : flags;
+		if (inside == 0) {
+			set_plain(state, code);
+			break;
+		}
+		Py_DECREF(code);
+		if (inside < 0) {
+			flags = -1;
 			break;
 		}
 		back = PyObject_GetAttr(frame, state->f_back);

@@ -350,6 +350,7 @@ static int native_exec(PyObject *module)
 		macro((state)->f_globals);                                                         \
 		macro((state)->f_back);                                                            \
 		macro((state)->name);                                                              \
+		macro((state)->plain);                                                             \
 	} while (0)
 
 static int native_traverse(PyObject *module, visitproc visit, void *arg)

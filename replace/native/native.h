@@ -33,12 +33,14 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
  *	coroutine
  * @failure: failure(errno, identity, step, state, thread that entered) -> the exception to raise
  * @audit: sys.audit, called with the events @entering and @leaving
+ * @plain: the code of the last caller that was a plain function, which need not be looked at again
  */
 struct native_state {
 	PyTypeObject *guard;
 	PyObject *before, *before_call, *loops, *lazy_frame, *failure, *audit;
 	PyObject *entering, *leaving;
 	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */
+	PyObject *plain;
 };
 
 /*
