@@ -6,9 +6,9 @@
  * reads and changes ids, can_return.c decides before an entry whether the thread could return,
  * imitation.c recognizes uid_wrapper, threads.c counts the switched threads, fork.c changes forked
  * children. names.c, private_fs_*.c and open_beneath_*.c define public functions only. Meson
- * compiles one file each of capabilities_*.c, ids_*.c, private_fs_*.c and open_beneath_*.c: on
- * Linux *_linux.c, elsewhere
- * *_none.c. open_beneath_linux.c also needs headers with SYS_openat2.
+ * compiles one file each of capabilities_*.c, ids_*.c, threads_*.c, private_fs_*.c and
+ * open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c also needs headers
+ * with SYS_openat2.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
@@ -26,8 +26,8 @@
  * @last:	last token that was used: an address in this thread's storage, plus a counter
  * @depth:	number of entries that the thread holds
  * @tainted:	see libreplace_tainted()
- * @counted:	this thread is counted in libreplace_active()
- * @noted:	thread_ended() will run when this thread ends
+ * @counted:	0, or 1 plus the thread's place in the table of threads.c
+ * @id:		libreplace_thread_id(), or 0 if it was not read yet
  * @forked:	this is a forked child that has become the user for good
  * @base:	ids found on the outermost entry; its euid is the privileged user ID
  *
@@ -40,8 +40,8 @@ struct libreplace_thread {
 	uint64_t last;
 	unsigned depth;
 	int tainted;
-	int counted;
-	int noted;
+	unsigned counted;
+	int id;
 	int forked;
 	struct libreplace_ids base;
 };
@@ -59,6 +59,15 @@ LIBREPLACE_HIDDEN void libreplace_count_anew(void);
 
 /* Whether the calling thread is the only thread of its process; 0 if this cannot be determined. */
 LIBREPLACE_HIDDEN int libreplace_alone(void);
+
+/* ---- threads_*.c: asks the kernel about threads */
+
+/* The kernel's id of the calling thread. It is greater than 0. */
+LIBREPLACE_HIDDEN int libreplace_thread_id(void);
+
+/* Whether no code of the program can run any more in this thread of the process; 0 if this cannot
+ * be determined. */
+LIBREPLACE_HIDDEN int libreplace_has_ended(int id);
 
 /* ---- fork.c: makes a forked child the user for good */
 

@@ -2,61 +2,121 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Counts the switched threads, and keeps threads from entering during a drop of privileges. Threads
- * share only the variables active and dropping; fork.c resets both in a forked child. All other
- * state of the core is thread-local or is set once, when the library is loaded.
+ * Keeps a table of the switched threads, and keeps threads from entering during a drop of
+ * privileges. Threads share only the static variables of this file; fork.c resets them in a forked
+ * child. All other state of the core is thread-local or is set once, when the library is loaded.
+ *
+ * The table holds thread ids, and libreplace_drop_begin() asks the kernel which of these threads
+ * have ended. A thread-specific destructor (pthread_key_create(3)) could not tell that: the
+ * destructors of the program may run before and after it, several times, and may enter and leave.
+ *
+ * So nothing of the library runs when a thread ends, and a plugin that contains the library, or
+ * needs the shared one, can be unloaded with dlclose(3) at any time when no thread is switched.
+ * There is no key to delete, and the libc removes the fork handler of fork.c with the object that
+ * installed it. (musl never unloads an object.) Therefore the library is not linked with
+ * `-z nodelete`, which each plugin with the static library would have to repeat.
+ * Source: __cxa_finalize() in glibc's stdlib/cxa_finalize.c.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "internal.h"
 
 _Thread_local struct libreplace_thread libreplace_mine;
 
-static atomic_uint active;
+enum { PLACES = 1024 };
+
+static atomic_int places[PLACES]; /* the ids of switched threads; 0: free */
+static atomic_uint without_place; /* further switched threads, if the table is full */
 static atomic_int dropping;
-static pthread_key_t at_end; /* its destructor is thread_ended() */
-static int have_at_end;
+static pid_t process;
+
+/* Write the thread into the first free place. Threads that enter at the same time have different
+ * ids, so they begin at different places. Return: the number of the place. */
+static unsigned take_place(void)
+{
+	if (libreplace_mine.id == 0)
+		libreplace_mine.id = libreplace_thread_id();
+	for (unsigned i = 0; i < PLACES; i++) {
+		unsigned place = ((unsigned)libreplace_mine.id + i) % PLACES;
+		int nobody = 0;
+
+		if (atomic_compare_exchange_strong(&places[place], &nobody, libreplace_mine.id))
+			return place;
+	}
+	atomic_fetch_add(&without_place, 1);
+	return PLACES;
+}
+
+static void free_place(unsigned place)
+{
+	if (place < PLACES)
+		atomic_store(&places[place], 0);
+	else
+		atomic_fetch_sub(&without_place, 1);
+}
 
 int libreplace_count_in(void)
 {
 	/* First count this thread, then look for a drop. libreplace_drop_begin() does the reverse:
-	 * it first announces the drop, then looks at the count. So if one thread enters while
+	 * it first announces the drop, then looks at the table. So if one thread enters while
 	 * another drops, at least one of them sees the other. */
-	atomic_fetch_add(&active, 1);
+	unsigned place = take_place();
+
 	if (atomic_load(&dropping)) {
-		atomic_fetch_sub(&active, 1);
+		free_place(place);
 		return EBUSY;
 	}
-	libreplace_mine.counted = 1;
-	if (have_at_end && !libreplace_mine.noted)
-		libreplace_mine.noted = pthread_setspecific(at_end, &libreplace_mine) == 0;
+	libreplace_mine.counted = place + 1;
 	return 0;
 }
 
 void libreplace_count_out(void)
 {
-	if (libreplace_mine.counted)
-		atomic_fetch_sub(&active, 1);
+	unsigned counted = libreplace_mine.counted;
+
 	libreplace_mine.counted = 0;
-}
-
-/* Stop counting a thread that ends while it is switched. */
-static void thread_ended(void *value)
-{
-	struct libreplace_thread *thread = value;
-
-	if (thread->counted)
-		atomic_fetch_sub(&active, 1);
-	thread->counted = 0;
+	if (counted != 0)
+		free_place(counted - 1);
 }
 
 void libreplace_count_anew(void)
 {
+	for (unsigned i = 0; i < PLACES; i++)
+		if (atomic_load(&places[i]) !=
+		    0) /* do not copy a page of the parent's for nothing */
+			atomic_store(&places[i], 0);
+	atomic_store(&without_place, 0);
 	atomic_store(&dropping, 0);
-	atomic_store(&active, 0);
+	process = getpid();
 	libreplace_mine.counted = 0;
+	libreplace_mine.id = 0;
+}
+
+/*
+ * Count the switched threads that have not ended. With @forget, free the places of those that have:
+ * another thread may get the same id later. Only one thread at a time may do this.
+ *
+ * In a child of _Fork(3) or clone(2), no fork handler has run. The table then has the parent's ids,
+ * about which the kernel says nothing useful, so all of them count.
+ */
+static unsigned count_switched(int forget)
+{
+	unsigned count = atomic_load(&without_place);
+	int can_tell = getpid() == process;
+
+	for (unsigned i = 0; i < PLACES; i++) {
+		int id = atomic_load(&places[i]);
+
+		if (id == 0)
+			continue;
+		if (!can_tell || !libreplace_has_ended(id))
+			count++;
+		else if (forget)
+			atomic_compare_exchange_strong(&places[i], &id, 0);
+	}
+	return count;
 }
 
 int libreplace_alone(void)
@@ -72,7 +132,7 @@ int libreplace_alone(void)
  * this file, so this function is in it. */
 __attribute__((constructor)) static void start(void)
 {
-	have_at_end = pthread_key_create(&at_end, thread_ended) == 0;
+	process = getpid();
 	libreplace_watch_forks(); /* the reference that links fork.c */
 }
 
@@ -84,7 +144,7 @@ int libreplace_drop_begin(void)
 		errno = EBUSY;
 		return -1;
 	}
-	if (atomic_load(&active) == 0)
+	if (count_switched(1) == 0)
 		return 0;
 	atomic_store(&dropping, 0);
 	errno = EBUSY;
@@ -98,7 +158,7 @@ void libreplace_drop_end(void)
 
 unsigned libreplace_active(void)
 {
-	return atomic_load(&active);
+	return count_switched(0);
 }
 
 unsigned libreplace_depth(void)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sched.h>
 #include "cases.h"
 #include "raw_capabilities.h"
 
@@ -111,7 +112,9 @@ static void ended_thread_is_not_counted(void)
 	pthread_t thread;
 
 	MUST(pthread_create(&thread, NULL, end_while_switched, &held) == 0);
-	MUST(pthread_join(thread, NULL) == 0 && libreplace_active() == 0);
+	MUST(pthread_join(thread, NULL) == 0);
+	while (libreplace_active() != 0) /* only in an emulator, see thread_ends.c */
+		sched_yield();
 	expect_ids(0, 0, 0, 0, 0, 0);
 }
 

@@ -7,10 +7,10 @@ usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as
 A mutant has one change in a function of replace/core/ or in a generated body, by a rule of tests/support/mutations.py:
 a condition is always or never true; an operand, a call or an assignment is left out; a function does or returns
 nothing; two steps or arguments change places; users and groups are confused. The tests are conformance.c, guard.c,
-edges.c, threads.c, filter.c and open_beneath.c of tests/c/, faults.c under strace, and every transition against the
-model. If no test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1. EQUIVALENT
-lists mutants that do no harm, with the reason. --share N tries one of N mutants, always the same ones. --only tries the
-mutants whose name contains the text. --list only prints the names.
+edges.c, threads.c, thread_ends.c, filter.c and open_beneath.c of tests/c/, faults.c under strace, and every transition
+against the model. If no test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1.
+EQUIVALENT lists mutants that do no harm, with the reason. --share N tries one of N mutants, always the same ones.
+--only tries the mutants whose name contains the text. --list only prints the names.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ from support.mutations import mutants  # noqa: E402
 CORE = TESTS.parent / "replace" / "core"
 SOURCES = (
     *("guard.c", "walk.c", "threads.c", "fork.c", "names.c"),
-    *("capabilities_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
+    *("capabilities_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
 )
-C_TESTS = ("conformance", "guard", "edges", "transitions", "faults", "threads", "open_beneath", "filter")
+C_TESTS = ("conformance", "guard", "edges", "transitions", "faults", "threads", "thread_ends", "open_beneath", "filter")
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
     "replace_calls.c": ("conformance", "guard", "transitions", "filter"),
     "open_beneath_linux.c": ("open_beneath",),
+    "threads.c": ("guard", "edges", "threads", "thread_ends"),
+    "threads_linux.c": ("thread_ends",),
 }
 _OF_CORE = ("guard", "edges", "faults", "threads")
 #: Files without mutants: texts for people, and a file that only tests/test_executor.py tests.
@@ -65,6 +67,7 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_alone", "nothing is done"): ((1,), "only builds whose calls change the process call it"),
     ("libreplace_alone", "operand is left out"): ((1,), "only builds whose calls change the process call it"),
     ("libreplace_check", "call is left out"): ((3,), "capget() does not fail"),
+    ("libreplace_count_anew", "condition is true"): ((1,), "a short cut: the place is free already"),
     ("libreplace_enter", "assignment is left out"): ((2, 3), _SET_TO_ZERO),
     ("libreplace_enter", "target is left out"): ((1, 2), _SET_TO_ZERO),
     ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no test measures that"),
@@ -86,7 +89,6 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("set_uids", "assignment is left out"): ((1, 3, 4), _READ_AGAIN),
     ("set_uids", "target is left out"): ((1,), _READ_AGAIN),
     ("restore_capabilities", "condition is false"): ((1,), "a short cut: setting the present value changes nothing"),
-    ("thread_ended", "assignment is left out"): ((1,), "the thread has ended"),
     ("walk_in", "arguments change places"): ((1,), "either id shows whether it is mapped, and the walk sets both"),
     ("walk_in", "condition is false"): ((3,), "getters do not fail"),
 }  # fmt: skip
@@ -151,6 +153,7 @@ class Build:
             "transitions": lambda: self._transitions(call),
             "faults": self._faults,
             "threads": lambda: self._fails("threads"),
+            "thread_ends": lambda: self._fails("thread_ends"),
             "open_beneath": lambda: self._fails("open_beneath"),
             "filter": lambda: self._fails("filter"),
         }

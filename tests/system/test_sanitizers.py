@@ -9,7 +9,7 @@ from support.builds import run, tool
 from support.children import needs_root
 from test_build import meson
 
-PROGRAMS = ["conformance", "guard", "edges", "threads", "open_beneath", "filter"]
+PROGRAMS = ["conformance", "guard", "edges", "threads", "thread_ends", "open_beneath", "filter"]
 
 
 def build(source, folder, *options, compiler="clang"):
@@ -37,7 +37,7 @@ def test_c_tests_pass_under_sanitizers(source, tmp_path, sanitizers):
     tests = build(source, tmp_path / "b", *options)
     for program in PROGRAMS:
         # TSan does not support forks with threads, and it delays the signal that breaks a lease.
-        if program not in ("guard", "edges", "open_beneath", "filter") or sanitizers != "thread":
+        if program not in ("guard", "edges", "thread_ends", "open_beneath", "filter") or sanitizers != "thread":
             assert_clean(tests / program)
 
 
@@ -55,7 +55,7 @@ def test_c_tests_pass_under_valgrind(source, tmp_path):
     needs_root()
     valgrind = tool("valgrind", "finds leaks")
     tests = build(source, tmp_path / "b", compiler="gcc")
-    for program, *arguments in (["conformance"], ["guard"], ["edges"], ["threads", "5"]):
+    for program, *arguments in (["conformance"], ["guard"], ["edges"], ["threads", "5"], ["thread_ends", "5"]):
         assert_clean(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", tests / program, *arguments)
 
 

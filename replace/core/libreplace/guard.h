@@ -339,6 +339,9 @@ int libreplace_private_fs(void);
 /**
  * libreplace_active() - count the switched threads of this process
  *
+ * A thread that ends while it is switched is counted until none of the program's code can run in
+ * it. The kernel is asked about each switched thread.
+ *
  * Return: the number of threads that hold at least one entry.
  */
 unsigned libreplace_active(void);
