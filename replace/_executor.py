@@ -21,7 +21,7 @@ from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
 from ._native import is_itself
 from ._pool import Home, Pool, Task, TaskFuture, broken_pool, exiting, supervisors
-from ._threads import difference_from_main
+from ._threads import difference_from_main, unknown_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,7 +58,7 @@ class IdentityExecutor(Executor):
         ValueError: ``max_workers`` or ``level`` is wrong.
         TypeError: ``initializer`` is not callable.
         IdentityRefused: The calls of this build change the whole process; or this thread holds an identity; or its ids
-            differ from the main thread's.
+            differ from the main thread's, or cannot be compared because /proc cannot be read.
         OSError: ``private_fs`` is not possible on this system.
     """
 
@@ -85,7 +85,10 @@ class IdentityExecutor(Executor):
                 "this thread holds an identity or is tainted, and the workers would inherit its ids; create the "
                 "executor in another thread"
             )
-        difference = difference_from_main()
+        try:
+            difference = difference_from_main()
+        except OSError as error:
+            raise unknown_ids(error) from None
         if difference:
             raise IdentityRefused(
                 f"this thread's ids differ from the main thread's ({difference}), and the workers would inherit them; "

@@ -151,8 +151,8 @@ class Identity:
             ProcessLookupError: There is no such process, or it has ended (a zombie).
             IdentityRefused: The ids cannot be known, and the message says why: the number is 0, which FUSE gives for a
                 process outside of the pid namespace; the thread belongs to the kernel and works for other processes;
-                its ids change at this moment; /proc cannot be read; or an id is the overflow id, in a user namespace
-                that does not map all ids.
+                its ids change at this moment; /proc cannot be read, or has the numbers of another PID namespace; or an
+                id is the overflow id, in a user namespace that does not map all ids.
             TypeError: The argument is not an integer. A bool is refused, too.
             ValueError: The number is negative or too large.
 

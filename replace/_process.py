@@ -13,6 +13,7 @@ import os
 
 from ._errors import IdentityRefused
 from ._ids import whole_number
+from ._proc import FOREIGN, shows_own_numbers, stat_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def file_system_ids(process: SupportsIndex) -> tuple[int, int, list[int]]:
     if not 0 < number < 2**31:
         raise ValueError(f"process id {number} is not in 1..{2**31 - 1}")
     try:
+        if not shows_own_numbers():
+            raise IdentityRefused(FOREIGN)
         folder = os.open(f"/proc/{number}", os.O_RDONLY | os.O_DIRECTORY)
         try:
             return _read_twice(number, folder)
@@ -75,7 +78,7 @@ def _read(file: int) -> bytes:
 
 
 def _start_time(number: int, text: bytes) -> int:
-    fields = text[text.rindex(b")") + 1 :].split()  # the name before may contain spaces and parentheses
+    fields = stat_fields(text)
     state, flags, started = fields[0], int(fields[6]), int(fields[19])
     if state in (b"Z", b"X", b"x"):
         raise ProcessLookupError

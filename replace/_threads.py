@@ -4,17 +4,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
 from ._errors import IdentityRefused, ThreadsDiffer
+from ._proc import (
+    FOREIGN,
+    main_status,
+    numbers,
+    own_number,
+    own_status,
+    read_status,
+    shows_own_numbers,
+    thread_number,
+)
 
 
 class ThreadCredentials:
     """The credentials of one thread, as the kernel reports them.
 
     Attributes:
-        tid: The number of the thread.
+        tid: The number of the thread. For a thread of this process, in the PID namespace of this process.
         name: Its name.
         uids: Its real, effective, saved and file system user ID.
         gids: Its real, effective, saved and file system group ID.
@@ -28,9 +39,10 @@ class ThreadCredentials:
     __slots__ = ("effective", "gids", "groups", "name", "permitted", "tid", "uids")
 
     def __init__(self, tid: int, fields: dict[str, str]) -> None:
-        self.tid, self.name = tid, fields["Name"]
-        self.uids, self.gids, self.groups = (tuple(map(int, fields[name].split())) for name in ("Uid", "Gid", "Groups"))
-        self.effective, self.permitted = int(fields["CapEff"], 16), int(fields["CapPrm"], 16)
+        self.tid, self.name = tid, fields.get("Name", "")
+        self.uids, self.gids = numbers(fields, "Uid", count=4), numbers(fields, "Gid", count=4)
+        self.groups = numbers(fields, "Groups")
+        (self.effective,), (self.permitted,) = (numbers(fields, name, 16, 1) for name in ("CapEff", "CapPrm"))
 
     @property
     def ids(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -50,23 +62,11 @@ class ThreadCredentials:
         return f"<thread {self.tid} ({self.name}{kernel}): uids {self.uids}, gids {self.gids}, groups {self.groups}>"
 
 
-def status_fields(tid: int | str = "self", pid: int | str = "self") -> dict[str, str]:
-    """The fields of /proc/PID/task/TID/status. Empty without /proc, or without such a thread."""
-    path = "/proc/thread-self/status" if tid == "self" else f"/proc/{pid}/task/{tid}/status"
-    try:
-        with open(path, "rb") as file:  # text mode would import a codec, maybe as a user who cannot read it
-            text = file.read().decode("utf-8", "replace")
-        return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-
-
 def difference_from_main() -> str:
-    """How the calling thread's ids differ from the main thread's. Empty if they do not, or if this cannot be known."""
-    mine, main = status_fields(), status_fields(os.getpid())
-    if not (mine and main):
+    """How the calling thread's ids differ from the main thread's. Empty if they do not. Raises OSError if unknown."""
+    if sys.platform != "linux" or thread_number() == os.getpid():
         return ""
-    own, other = ThreadCredentials(0, mine), ThreadCredentials(0, main)
+    own, other = ThreadCredentials(0, own_status()), ThreadCredentials(0, main_status())
     found = [f"uids {own.uids} and {other.uids}"] if own.uids != other.uids else []
     found += [f"gids {own.gids} and {other.gids}"] if own.gids != other.gids else []
     found += ["different groups"] if own.groups != other.groups else []
@@ -80,23 +80,41 @@ def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
         pid: The number of the process, or of any of its threads. None is this process.
 
     Returns:
-        A list of :class:`ThreadCredentials`, the main thread first. It includes the kernel's io_uring workers.
+        A list of :class:`ThreadCredentials`, the main thread first. It includes the kernel's io_uring workers, and
+        threads that are just ending.
 
     Raises:
-        OSError: There is no such process; or there is no permission, because /proc is mounted with hidepid; or there
+        OSError: There is no such process; or there is no permission, because /proc is mounted with hidepid; or /proc
+            lacks a field; or ``pid`` is another process, and /proc has the numbers of another PID namespace; or there
             is no /proc, which only Linux has.
 
-    Source: proc_pid_status(5).
+    Source: proc_pid_status(5), pid_namespaces(7).
     """
-    owner = os.getpid() if pid is None else pid
+    own = pid is None or pid == os.getpid()
+    if not own and not shows_own_numbers():
+        raise OSError(errno.EOPNOTSUPP, FOREIGN)
+    folder = f"/proc/{'self' if own else pid}/task"
     found = []
-    for tid in map(int, os.listdir(f"/proc/{owner}/task")):
-        fields = status_fields(tid, owner)
-        if fields:  # otherwise the thread has just ended
-            found.append((fields["Tgid"] != fields["Pid"], tid, fields))
-    if not found:
-        raise ProcessLookupError(3, os.strerror(3))  # ESRCH
+    for name in os.listdir(folder):
+        try:
+            fields = read_status(f"{folder}/{name}")
+        except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
+            continue
+        tid = own_number(fields) if own else int(name)
+        if tid:
+            found.append((numbers(fields, "Tgid") != numbers(fields, "Pid"), tid, fields))
+    if not found or (own and thread_number() not in {tid for _, tid, _ in found}):
+        reason = f"{folder} does not show this process" if own else os.strerror(errno.ESRCH)
+        raise ProcessLookupError(errno.ESRCH, reason)
     return [ThreadCredentials(tid, fields) for _, tid, fields in sorted(found, key=lambda one: one[:2])]
+
+
+def unknown_ids(error: OSError) -> IdentityRefused:
+    """The exception for a failure to read the ids of threads."""
+    return IdentityRefused(
+        f"/proc cannot be read ({error.strerror}), so the ids of the threads are unknown; mount the /proc of this "
+        "PID namespace"
+    )
 
 
 def assert_clean() -> None:
@@ -115,9 +133,7 @@ def assert_clean() -> None:
     try:
         main, *others = thread_credentials()
     except OSError as error:
-        raise IdentityRefused(
-            f"/proc cannot be read ({error.strerror}), so the ids of the threads are unknown; mount /proc"
-        ) from None
+        raise unknown_ids(error) from None
     differ = tuple(thread for thread in others if thread.ids != main.ids)
     if differ:
         raise ThreadsDiffer(

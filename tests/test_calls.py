@@ -19,7 +19,7 @@ import replace
 from replace._cli import checks, switch_checks
 from replace._cli.chosen_ids import choose, expected
 from replace._cli.obstacles import Machine
-from replace._threads import status_fields
+from replace._proc import own_status
 
 CHECKS = checks.all_checks(replace.report())
 IDS, _ = choose()
@@ -208,5 +208,5 @@ def test_vfork_in_another_thread_does_not_delay_a_switch(tmp_path):
     assert in_child(body) == (replace.SCOPE != "thread", True)
 
 
-def test_status_fields_belong_to_the_calling_thread():
-    assert status_fields(threading.get_native_id())["Pid"] == str(threading.get_native_id())
+def test_status_belongs_to_the_calling_thread():
+    assert own_status()["Pid"] == str(threading.get_native_id())

@@ -16,7 +16,7 @@ from support.children import ALICE, as_root, in_child, needs_root
 
 import replace
 from replace import ffi, lib
-from replace._threads import status_fields
+from replace._proc import own_status
 
 
 def test_import_loads_no_cffi():
@@ -86,7 +86,7 @@ def new_entry(identity=ALICE, room=ROOM):
 
 def ids_from_proc():
     """Return the ids of the calling thread from /proc."""
-    found = status_fields(threading.get_native_id())
+    found = own_status()
     return [tuple(map(int, found[line].split())) for line in ("Uid", "Gid", "Groups")]
 
 

@@ -22,6 +22,7 @@ ORDER = [
         "_preload",
         "_ids",
         "_users",
+        "_proc",
         "_process",
         "_identity",
     ),

@@ -33,7 +33,7 @@ from support.children import (
 
 import replace
 from replace import ThreadCredentials, impersonate
-from replace._threads import status_fields
+from replace._proc import own_status
 
 ALL_EQUAL = "no thread differs from the main thread"
 
@@ -269,7 +269,7 @@ def test_io_uring_worker_keeps_the_identity_and_is_marked():
             ring = set_up_ring()
         if ring < 0:
             assert ctypes.get_errno() in (errno.EPERM, errno.ENOSYS, errno.EACCES)
-            worker = ThreadCredentials(7, {**status_fields(), "Name": "iou-sqp-6"})
+            worker = ThreadCredentials(7, {**own_status(), "Name": "iou-sqp-6"})
             assert worker.of_io_uring
             assert repr(worker).startswith("<thread 7 (iou-sqp-6, of io_uring): uids")
             return "refused"
@@ -295,7 +295,7 @@ def test_io_uring_worker_keeps_the_identity_and_is_marked():
     ("name", "kernel"), [("iou-sqp-1", True), ("iou-wrk-1", True), ("iou-other", False), ("python", False)]
 )
 def test_io_uring_workers_are_recognized_by_name(name, kernel):
-    thread = ThreadCredentials(7, {**status_fields(), "Name": name})
+    thread = ThreadCredentials(7, {**own_status(), "Name": name})
     assert thread.of_io_uring is kernel
     assert ("of io_uring" in repr(thread)) is kernel
 

@@ -8,7 +8,6 @@ A second thread enters an identity and leaves it. It starts from the ids of this
 from __future__ import annotations
 
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from .._identity import Identity
@@ -52,7 +51,7 @@ def _wanted(level: Level, base: Seen, now: Seen, machine: Machine) -> Seen:
 
 def _capabilities() -> dict[str, str]:
     """The capability sets of the calling thread, as hexadecimal digits. Empty without /proc."""
-    fields = kernel_fields(threading.get_native_id())
+    fields = kernel_fields()
     return {name: fields[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb") if name in fields}
 
 

@@ -9,7 +9,7 @@ import threading
 from typing import Any, NamedTuple
 
 from .. import _native
-from .._threads import status_fields
+from .._proc import own_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,17 +40,18 @@ def must(condition: object, message: str) -> None:
         raise AssertionError(message)
 
 
-def kernel_fields(tid: int | str = "self") -> dict[str, str]:
-    """The fields of /proc/self/task/TID/status. Empty if they cannot be read."""
+def kernel_fields() -> dict[str, str]:
+    """The calling thread's fields of /proc/thread-self/status. Empty if they cannot be read."""
     try:
-        return status_fields(tid)
+        return own_status()
     except OSError:
         return {}
 
 
-def kernel_ids(tid: int | str = "self") -> tuple[str, str, str]:
-    """The user IDs, group IDs and groups (in ascending order) of a thread, from /proc. Empty if they cannot be read."""
-    fields = kernel_fields(tid)
+def kernel_ids() -> tuple[str, str, str]:
+    """The user IDs, group IDs and groups (in ascending order) of the calling thread, from /proc. Empty if they cannot
+    be read."""
+    fields = kernel_fields()
     uids, gids, groups = (list(map(int, fields.get(name, "").split())) for name in ("Uid", "Gid", "Groups"))
     return " ".join(map(str, uids)), " ".join(map(str, gids)), " ".join(map(str, sorted(groups)))
 
@@ -89,6 +90,6 @@ def observe(machine: Machine) -> Seen:
         None if groups is None else tuple(sorted(groups)),
         read("getfsuid"),
         read("getfsgid"),
-        kernel_ids(threading.get_native_id()),
+        kernel_ids(),
         owner_of_new_file(machine.folder),
     )

@@ -55,7 +55,8 @@ def _reason(pid: int, error: OSError) -> str:
         return "this system has no /proc with the threads' ids; only Linux has it"
     if isinstance(error, (FileNotFoundError, ProcessLookupError)):
         return f"there is no process {pid}, or it has just ended"
-    return f"cannot read process {pid}: {error.strerror}; run this as root or as the process's user"
+    advice = "; run this as root or as the process's user" if isinstance(error, PermissionError) else ""
+    return f"cannot read process {pid}: {error.strerror}{advice}"
 
 
 def _row(thread: ThreadCredentials, main: ThreadCredentials) -> dict[str, Any]:
