@@ -7,8 +7,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
+from itertools import count
 
 from ._errors import IdentityRefused, ThreadsDiffer
+from ._native import tainted
 from ._proc import (
     FOREIGN,
     main_status,
@@ -17,8 +20,16 @@ from ._proc import (
     own_status,
     read_status,
     shows_own_numbers,
+    stat_fields,
     thread_number,
 )
+
+#: PF_EXITING of linux/sched.h. Such a thread never returns to user space. The kernel sets this flag before it reports
+#: the end of the thread, but lists the thread a little longer (do_exit() in kernel/exit.c).
+_EXITING = 0x4
+#: Seconds for a thread to reach the kernel's do_exit(). Thread.join() before Python 3.13 can return earlier, and so can
+#: musl's pthread_join(3).
+_LONGEST_END = 1.0
 
 
 class ThreadCredentials:
@@ -36,10 +47,10 @@ class ThreadCredentials:
     Source: proc_pid_status(5), capabilities(7).
     """
 
-    __slots__ = ("effective", "gids", "groups", "name", "permitted", "tid", "uids")
+    __slots__ = ("_listed", "effective", "gids", "groups", "name", "permitted", "tid", "uids")
 
     def __init__(self, tid: int, fields: dict[str, str]) -> None:
-        self.tid, self.name = tid, fields.get("Name", "")
+        self.tid, self.name, self._listed = tid, fields.get("Name", ""), fields.get("Pid", "")
         self.uids, self.gids = numbers(fields, "Uid", count=4), numbers(fields, "Gid", count=4)
         self.groups = numbers(fields, "Groups")
         (self.effective,), (self.permitted,) = (numbers(fields, name, 16, 1) for name in ("CapEff", "CapPrm"))
@@ -56,6 +67,14 @@ class ThreadCredentials:
         The thread's name says so (io_uring/io-wq.c, sqpoll.c). A program can give its own threads such a name.
         """
         return self.name.startswith(("iou-sqp-", "iou-wrk-"))
+
+    def _is_ending(self) -> bool:
+        """Whether this thread of this process has ended, or is about to end in the kernel."""
+        try:
+            with open(f"/proc/self/task/{self._listed}/stat", "rb") as file:
+                return bool(int(stat_fields(file.read())[6]) & _EXITING)
+        except (FileNotFoundError, ProcessLookupError):
+            return True
 
     def __repr__(self) -> str:
         kernel = ", of io_uring" if self.of_io_uring else ""
@@ -109,6 +128,42 @@ def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
     return [ThreadCredentials(tid, fields) for _, tid, fields in sorted(found, key=lambda one: one[:2])]
 
 
+def _calling_thread() -> tuple[ThreadCredentials, ...]:
+    """The calling thread, or nothing if it cannot be read."""
+    try:
+        return (ThreadCredentials(thread_number(), own_status()),)
+    except OSError:
+        return ()
+
+
+def _differing() -> list[ThreadCredentials]:
+    """The main thread, and all threads that differ from it. Raises OSError."""
+    threads = thread_credentials()
+    if len({thread.ids for thread in threads}) > 1:
+        # If the main thread has ended before the others, the next one takes its place here.
+        threads = [thread for thread in threads if not thread._is_ending()]
+    return [thread for thread in threads if thread is threads[0] or thread.ids != threads[0].ids]
+
+
+def _will_stay(threads: list[ThreadCredentials]) -> bool:
+    """Whether one of these threads runs in the kernel, or is one that Python could still join."""
+    threading = sys.modules.get("threading")
+    known = {thread.native_id for thread in threading.enumerate()} if threading is not None else set()
+    return any(thread.of_io_uring or thread.tid in known for thread in threads)
+
+
+def _differing_at_last() -> list[ThreadCredentials]:
+    """As _differing(), but without threads that end within _LONGEST_END."""
+    deadline = time.monotonic() + _LONGEST_END
+    for attempt in count():
+        main, *others = _differing()
+        # Let the other threads run several times, even if this process stood still for a second.
+        if not others or _will_stay(others) or (attempt > 20 and time.monotonic() > deadline):
+            break
+        time.sleep(0.001)
+    return [main, *others]
+
+
 def unknown_ids(error: OSError) -> IdentityRefused:
     """The exception for a failure to read the ids of threads."""
     return IdentityRefused(
@@ -121,23 +176,29 @@ def assert_clean() -> None:
     """Check that all threads of this process have the ids and groups of the main thread.
 
     Threads that hold an identity differ. So do threads that such a thread started, and the kernel's io_uring workers
-    that it set up. The check may miss a thread that switches at the same time. On systems other than Linux, threads
+    that it set up. The check may miss a thread that switches at the same time. It ignores threads that are ending; if
+    a thread of a C library differs, the check first waits a second for its end. On systems other than Linux, threads
     cannot differ.
 
     Raises:
-        ThreadsDiffer: Some threads differ. ``threads`` lists them.
+        ThreadsDiffer: Some threads differ, or the calling thread is tainted. ``threads`` lists them.
         IdentityRefused: /proc cannot be read (Linux only).
     """
+    if tainted():
+        raise ThreadsDiffer(
+            "the calling thread is tainted: it may not have its own ids; let it leave its identities, or end it and "
+            "start a new one",
+            _calling_thread(),
+        )
     if sys.platform != "linux":
         return
     try:
-        main, *others = thread_credentials()
+        main, *differ = _differing_at_last()
     except OSError as error:
         raise unknown_ids(error) from None
-    differ = tuple(thread for thread in others if thread.ids != main.ids)
     if differ:
         raise ThreadsDiffer(
             f"these threads differ from the main thread: {', '.join(map(repr, differ))}; the main thread is {main!r}; "
             "let them leave their identities, or end, before this call",
-            differ,
+            tuple(differ),
         )
