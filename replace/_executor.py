@@ -19,7 +19,7 @@ from ._acting_as import refuse_lazy_function
 from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
-from ._native import is_itself
+from ._native import is_itself, main_is_switched
 from ._pool import Home, Pool, Task, TaskFuture, broken_pool, exiting, supervisors
 from ._threads import difference_from_main, unknown_ids
 
@@ -57,8 +57,9 @@ class IdentityExecutor(Executor):
     Raises:
         ValueError: ``max_workers`` or ``level`` is wrong.
         TypeError: ``initializer`` is not callable.
-        IdentityRefused: The calls of this build change the whole process; or this thread holds an identity; or its ids
-            differ from the main thread's, or cannot be compared because /proc cannot be read.
+        IdentityRefused: The calls of this build change the whole process; or this thread or the main thread holds an
+            identity; or this thread's ids differ from the main thread's, or cannot be compared because /proc cannot be
+            read.
         OSError: ``private_fs`` is not possible on this system.
     """
 
@@ -85,6 +86,11 @@ class IdentityExecutor(Executor):
                 "this thread holds an identity or is tainted, and the workers would inherit its ids; create the "
                 "executor in another thread"
             )
+        if main_is_switched():
+            raise IdentityRefused(
+                "the main thread holds an identity, which this thread may have inherited; create the executor when the "
+                "main thread has left it"
+            )
         try:
             difference = difference_from_main()
         except OSError as error:
@@ -92,7 +98,7 @@ class IdentityExecutor(Executor):
         if difference:
             raise IdentityRefused(
                 f"this thread's ids differ from the main thread's ({difference}), and the workers would inherit them; "
-                "create the executor in a thread that is not switched, while the main thread is not switched either"
+                "create the executor in a thread that is not switched"
             )
         options = {"level": level, "allow_root": allow_root}
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"

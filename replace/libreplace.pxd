@@ -117,6 +117,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
     int libreplace_leave(libreplace_guard *guard)
     int libreplace_private_fs()
     unsigned libreplace_active()
+    int libreplace_main_is_switched()
     unsigned libreplace_depth()
     int libreplace_tainted()
     int libreplace_identity_has_root(const libreplace_identity *identity)

@@ -3,6 +3,7 @@
 """IdentityExecutor: the identities of its workers, how often they switch, and when a worker is replaced."""
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import gc
@@ -16,7 +17,7 @@ import threading
 import time
 import traceback
 import weakref
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures.thread import BrokenThreadPool
 
 import pytest
@@ -321,6 +322,46 @@ def test_thread_started_under_an_identity_cannot_create_a_pool():
         go.set()
         thread.join()
         assert "this thread's ids differ from the main thread's (uids (" in outcome[0]
+
+    as_root(body)
+
+
+def test_thread_that_the_main_thread_started_under_an_identity_cannot_create_a_pool():
+    """While the main thread holds the identity, the ids of the two threads do not differ."""
+
+    def body():
+        outcome = []
+
+        def make():
+            try:
+                with IdentityExecutor(1) as pool:
+                    outcome.append(pool.submit(BOB, ids).result())
+            except replace.IdentityRefused as problem:
+                outcome.append(str(problem))
+
+        for level in LEVELS:
+            for inside in (contextlib.nullcontext(), impersonate(ALICE, level=level)):
+                with inside:
+                    thread = threading.Thread(target=make)
+                    thread.start()
+                    thread.join()
+            free, refused = outcome[-2:]
+            assert free[0][1] == BOB.uid
+            assert refused.startswith("the main thread holds an identity")
+        assert len(outcome) == 2 * len(LEVELS)
+
+    as_root(body)
+
+
+def test_pool_can_be_created_while_another_pool_holds_identities():
+    def body():
+        def make():
+            with IdentityExecutor(1) as pool:
+                return pool.submit(BOB, replace.getfsuid).result()
+
+        with IdentityExecutor(1) as other, ThreadPoolExecutor(1) as threads:
+            other.submit(ALICE, ids).result()
+            assert (make(), threads.submit(make).result()) == (BOB.uid, BOB.uid)
 
     as_root(body)
 

@@ -25,10 +25,10 @@
 
 _Thread_local struct libreplace_thread libreplace_mine;
 
-enum { PLACES = 1024 };
+enum { PLACES = 1024, OF_MAIN = PLACES, NO_PLACE };
 
-static atomic_int places[PLACES]; /* the ids of switched threads; 0: free */
-static atomic_uint without_place; /* further switched threads, if the table is full */
+static atomic_int places[NO_PLACE]; /* the ids of switched threads; 0: free */
+static atomic_uint without_place;   /* further switched threads, if the table is full */
 static atomic_int dropping;
 static pid_t process;
 
@@ -38,6 +38,10 @@ static unsigned take_place(void)
 {
 	if (libreplace_mine.id == 0)
 		libreplace_mine.id = libreplace_thread_id();
+	if (libreplace_mine.id == process) {
+		atomic_store(&places[OF_MAIN], libreplace_mine.id);
+		return OF_MAIN;
+	}
 	for (unsigned i = 0; i < PLACES; i++) {
 		unsigned place = ((unsigned)libreplace_mine.id + i) % PLACES;
 		int nobody = 0;
@@ -46,12 +50,12 @@ static unsigned take_place(void)
 			return place;
 	}
 	atomic_fetch_add(&without_place, 1);
-	return PLACES;
+	return NO_PLACE;
 }
 
 static void free_place(unsigned place)
 {
-	if (place < PLACES)
+	if (place < NO_PLACE)
 		atomic_store(&places[place], 0);
 	else
 		atomic_fetch_sub(&without_place, 1);
@@ -83,7 +87,7 @@ void libreplace_count_out(void)
 
 void libreplace_count_anew(void)
 {
-	for (unsigned i = 0; i < PLACES; i++)
+	for (unsigned i = 0; i < NO_PLACE; i++)
 		if (atomic_load(&places[i]) !=
 		    0) /* do not copy a page of the parent's for nothing */
 			atomic_store(&places[i], 0);
@@ -106,7 +110,7 @@ static unsigned count_switched(int forget)
 	unsigned count = atomic_load(&without_place);
 	int can_tell = getpid() == process;
 
-	for (unsigned i = 0; i < PLACES; i++) {
+	for (unsigned i = 0; i < NO_PLACE; i++) {
 		int id = atomic_load(&places[i]);
 
 		if (id == 0)
@@ -159,6 +163,11 @@ void libreplace_drop_end(void)
 unsigned libreplace_active(void)
 {
 	return count_switched(0);
+}
+
+int libreplace_main_is_switched(void)
+{
+	return atomic_load(&places[OF_MAIN]) != 0;
 }
 
 unsigned libreplace_depth(void)

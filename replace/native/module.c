@@ -128,6 +128,13 @@ static PyObject *native_active(PyObject *module, PyObject *unused)
 	return PyLong_FromUnsignedLong(libreplace_active());
 }
 
+static PyObject *native_main_is_switched(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return PyBool_FromLong(libreplace_main_is_switched());
+}
+
 static PyObject *native_depth(PyObject *module, PyObject *unused)
 {
 	(void)module;
@@ -226,6 +233,8 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 
 static PyMethodDef methods[] = {
     NATIVE_CALLS{"active", native_active, METH_NOARGS, "How many threads are switched."},
+    {"main_is_switched", native_main_is_switched, METH_NOARGS,
+     "Whether the main thread holds an entry."},
     {"depth", native_depth, METH_NOARGS, "How many entries the calling thread holds."},
     {"tainted", native_tainted, METH_NOARGS, "Whether the calling thread is tainted."},
     {"is_itself", native_is_itself, METH_NOARGS,

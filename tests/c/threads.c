@@ -49,9 +49,36 @@ static void *work(void *number)
 		must(libreplace_leave(&inner.guard) == 0 && libreplace_leave(&outer.guard) == 0,
 		     "leave");
 		must(libreplace_enter(&outer.guard, &own, 7) == -1, "no such level");
-		must(geteuid() == 0, "root again");
+		must(geteuid() == 0 && !libreplace_main_is_switched(), "root again");
 	}
 	return NULL;
+}
+
+static void *look(void *unused)
+{
+	(void)unused;
+	return (void *)(uintptr_t)libreplace_main_is_switched();
+}
+
+/* The main thread is told from other switched threads. */
+static void check_main(void)
+{
+	struct libreplace_identity own = {81000, 81000, 0, NULL};
+	LIBREPLACE_GUARD(held, ROOM);
+
+	libreplace_guard_init(&held.guard, sizeof held);
+	must(!libreplace_main_is_switched(), "other threads were switched");
+	for (int i = 0; i < 2; i++) {
+		pthread_t thread;
+		void *found;
+
+		must(pthread_create(&thread, NULL, look, NULL) == 0, "pthread_create");
+		pthread_join(thread, &found);
+		must((uintptr_t)found == (uintptr_t)i, "the main thread is switched");
+		if (i == 0)
+			must(libreplace_enter(&held.guard, &own, 0) == 0, "enter");
+	}
+	must(libreplace_leave(&held.guard) == 0 && !libreplace_main_is_switched(), "leave");
 }
 
 int main(int argc, char **argv)
@@ -69,5 +96,6 @@ int main(int argc, char **argv)
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	must(libreplace_active() == 0, "no thread is switched");
+	check_main();
 	return 0;
 }

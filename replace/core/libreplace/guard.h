@@ -347,6 +347,16 @@ int libreplace_private_fs(void);
 unsigned libreplace_active(void);
 
 /**
+ * libreplace_main_is_switched() - tell whether the main thread holds an entry
+ *
+ * A thread that the main thread starts meanwhile inherits the identity, but holds no entry. Its ids
+ * are those of the main thread, so they do not show this. A pool should start no workers then.
+ *
+ * Return: 1 or 0. On kernels other than Linux, 0.
+ */
+int libreplace_main_is_switched(void);
+
+/**
  * libreplace_depth() - count the entries that the calling thread holds
  *
  * Return: the number of entries; 0 if the thread is not switched.
