@@ -18,10 +18,14 @@ FOREIGN = (
 )
 
 
+def _read(folder: str) -> bytes:
+    with open(f"{folder}/status", "rb") as file:  # text mode would import a codec, maybe as a user who cannot read it
+        return file.read()
+
+
 def read_status(folder: str) -> dict[str, str]:
     """The fields of the status file in this folder. Raises OSError."""
-    with open(f"{folder}/status", "rb") as file:  # text mode would import a codec, maybe as a user who cannot read it
-        text = file.read().decode("utf-8", "replace")
+    text = _read(folder).decode("utf-8", "replace")
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.split("\n"))}
 
 
@@ -36,15 +40,10 @@ def numbers(fields: dict[str, str], name: str, base: int = 10, count: int | None
     return found
 
 
-def _in_each_namespace(fields: dict[str, str]) -> tuple[int, ...]:
-    """The numbers of a thread: first in the namespace of /proc, last in its own."""
-    found = numbers(fields, "NSpid" if "NSpid" in fields else "Pid")  # Linux 4.1 added NSpid
-    return found or (0,)
-
-
 def own_number(fields: dict[str, str]) -> int:
     """The number of a thread in its own PID namespace. 0 if the thread has just ended."""
-    return _in_each_namespace(fields)[-1]
+    # Linux 4.1 added NSpid: the numbers from the namespace of /proc to that of the thread.
+    return (numbers(fields, "NSpid" if "NSpid" in fields else "Pid") or (0,))[-1]
 
 
 def thread_number() -> int:
@@ -79,7 +78,11 @@ def _status_of(number: int, *folders: str) -> dict[str, str]:
 
 def shows_own_numbers() -> bool:
     """Whether /proc has the numbers of this process's PID namespace. Raises OSError."""
-    return _in_each_namespace(read_status("/proc/self")) == (os.getpid(),)
+    text = _read("/proc/self")
+    _, found, rest = text.partition(b"\nNSpid:")
+    if not found:
+        _, found, rest = text.partition(b"\nPid:")
+    return rest.partition(b"\n")[0].split() == [b"%d" % os.getpid()]
 
 
 def stat_fields(text: bytes) -> list[bytes]:
