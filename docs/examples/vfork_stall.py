@@ -10,16 +10,18 @@ disk or network file system has the same effect. Each way runs in a separate pro
 """
 
 import ctypes
-import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import replace
+
+#: The writer to the FIFO. It is another process, because os.setresuid keeps the GIL: no thread here could write.
+WRITER = 'read go; sleep "$1"; : > "$2"'
 
 
 def spawn_reading(fifo):
@@ -44,13 +46,17 @@ def switch(way, seconds):
     """The seconds that one switch takes while another thread waits in vfork for `seconds`."""
     setresuid = {"os.setresuid": os.setresuid, "replace.setresuid": replace.setresuid}[way]
     with tempfile.TemporaryDirectory() as folder:
-        os.mkfifo(f"{folder}/fifo")
-        stuck = threading.Thread(target=spawn_reading, args=(f"{folder}/fifo",))
-        stuck.start()
-        while state(stuck) != "D":
-            time.sleep(0.001)
-        # Another process writes to the FIFO: os.setresuid keeps the GIL, so no thread here could do it.
-        with subprocess.Popen(["sh", "-c", f"sleep {seconds}; : > {folder}/fifo"]):
+        fifo = f"{folder}/fifo"
+        os.mkfifo(fifo)
+        # Start the writer before the thread calls posix_spawn(). During that call, glibc 2.41 and musl hold a lock of
+        # abort(3). A child that Popen starts then waits for this lock when it resets its signal handlers.
+        with subprocess.Popen(["sh", "-c", WRITER, "sh", str(seconds), fifo], stdin=subprocess.PIPE) as writer:
+            stuck = threading.Thread(target=spawn_reading, args=(fifo,))
+            stuck.start()
+            while state(stuck) != "D":
+                time.sleep(0.001)
+            writer.stdin.write(b"go\n")
+            writer.stdin.flush()
             started = time.monotonic()
             setresuid(-1, 80001, -1)
             elapsed = time.monotonic() - started
@@ -59,15 +65,30 @@ def switch(way, seconds):
     return elapsed
 
 
+def measure(way, seconds):
+    """Print the result of switch() in a new process. If this takes too long, end the process and its children."""
+    words = [sys.executable, __file__, str(seconds), way]
+    with subprocess.Popen(words, start_new_session=True) as process:  # a new session is a new process group, too
+        try:
+            status = process.wait(seconds + 60)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if status != 0:
+        raise SystemExit(f"{way}: failed")
+
+
 def main():
     """Print one line for each way, and the conclusion."""
     if os.geteuid() != 0 or replace.SCOPE != "thread":
         raise SystemExit("this program needs root and a build whose calls change one thread; see `libreplace report`")
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
-    print(f"one switch while another thread is in vfork for {seconds:g} s")
+    if len(sys.argv) > 2:  # started by measure()
+        print(f"{sys.argv[2]:20}{switch(sys.argv[2], seconds):10.6f} s")
+        return
+    print(f"one switch while another thread is in vfork for {seconds:g} s", flush=True)
     for way in ("os.setresuid", "replace.setresuid"):
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            print(f"{way:20}{process.submit(switch, way, seconds).result():10.6f} s", flush=True)
+        measure(way, seconds)
     print("libc's call waits until every thread has made the call, too. Ours involves no other thread.")
 
 
