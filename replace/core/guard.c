@@ -275,12 +275,6 @@ int libreplace_guard_init(struct libreplace_guard *guard, size_t size)
 	return 0;
 }
 
-int libreplace_identity_has_root(const struct libreplace_identity *identity)
-{
-	return identity->uid == 0 || identity->gid == 0 ||
-	       (identity->size > 0 && identity->groups[0] == 0);
-}
-
 /* Look for a reason to refuse the entry before the ids are read. Return: the errno of that reason,
  * or 0. */
 static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *identity,

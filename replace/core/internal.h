@@ -5,10 +5,11 @@
  * Declarations that the files of core/ share; not installed. guard.c enters and leaves, walk.c
  * reads and changes ids, can_return.c decides before an entry whether the thread could return,
  * imitation.c recognizes uid_wrapper, threads.c counts the switched threads, fork.c changes forked
- * children. names.c, private_fs_*.c and open_beneath_*.c define public functions only. Meson
- * compiles one file each of capabilities_*.c, ids_*.c, threads_*.c, private_fs_*.c and
- * open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c also needs headers
- * with SYS_openat2.
+ * children. identity.c, users_*.c, names.c, private_fs_*.c and open_beneath_*.c define public
+ * functions only. Meson compiles one file each of capabilities_*.c, ids_*.c, threads_*.c,
+ * private_fs_*.c and open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c
+ * also needs headers with SYS_openat2. Meson compiles users_libc.c if libc has getgrouplist(3), else
+ * users_none.c.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H

@@ -91,20 +91,6 @@ int libreplace_ascending(const gid_t *list, size_t size)
 	return 1;
 }
 
-/* Shell sort, because qsort(3) may allocate memory. */
-static void sort(gid_t *list, size_t size)
-{
-	for (size_t gap = size / 2; gap > 0; gap /= 2)
-		for (size_t i = gap; i < size; i++) {
-			gid_t moved = list[i];
-			size_t j = i;
-
-			for (; j >= gap && list[j - gap] > moved; j -= gap)
-				list[j] = list[j - gap];
-			list[j] = moved;
-		}
-}
-
 /*
  * The kernel sorts groups by its internal ids. In a user namespace that maps several ranges, it may
  * therefore report them in another order than ascending. If @set is ascending and @read is not,
@@ -121,8 +107,7 @@ int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
 		return 1;
 	if (libreplace_ascending(read, a->size) || !libreplace_ascending(set, b->size))
 		return 0;
-	sort(read, a->size);
-	return memcmp(read, set, bytes) == 0;
+	return libreplace_sort_groups(read, a->size) == a->size && memcmp(read, set, bytes) == 0;
 }
 
 /* Set the real, effective and saved user ID with one call, if one of them differs. That call also

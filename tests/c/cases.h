@@ -2,8 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Shared by guard.c, edges.c and open_beneath.c: two users, an assertion that prints its place, a
- * check of the thread's ids, and a function that runs each case in its own child process.
+ * Shared by guard.c, edges.c, identity.c and open_beneath.c: two users, an assertion that prints
+ * its place, a check of the thread's ids, and a function that runs each case in its own child
+ * process.
  */
 #ifndef CASES_H
 #define CASES_H
@@ -60,7 +61,7 @@ static inline void expect_ids(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int 
 }
 
 /* Run a case in a child process that is root without groups. Return: 1 if it failed. */
-static int run(const char *name, void (*body)(void))
+static inline int run(const char *name, void (*body)(void))
 {
 	int status = 0;
 	pid_t child = fork();

@@ -35,20 +35,24 @@ from support.mutations import mutants  # noqa: E402
 
 CORE = TESTS.parent / "replace" / "core"
 SOURCES = (
-    *("guard.c", "walk.c", "threads.c", "fork.c", "names.c"),
+    *("guard.c", "walk.c", "threads.c", "fork.c", "identity.c", "users_libc.c", "names.c"),
     *("capabilities_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
 )
-C_TESTS = ("conformance", "guard", "edges", "transitions", "faults", "threads", "thread_ends", "open_beneath", "filter")
+C_TESTS = (
+    *("conformance", "guard", "edges", "transitions", "faults", "threads", "thread_ends"),
+    *("open_beneath", "filter", "identity"),
+)
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
     "replace_calls.c": ("conformance", "guard", "transitions", "filter"),
     "open_beneath_linux.c": ("open_beneath",),
     "threads.c": ("guard", "edges", "threads", "thread_ends"),
     "threads_linux.c": ("thread_ends",),
+    "identity.c": ("identity",),
 }
 _OF_CORE = ("guard", "edges", "faults", "threads")
-#: Files without mutants: texts for people, and a file that only tests/test_executor.py tests.
-APART = ("names.c", "private_fs_linux.c")
+#: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py).
+APART = ("names.c", "private_fs_linux.c", "users_libc.c")
 HANG = 60  # seconds; a hang counts as detected
 
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
@@ -73,10 +77,9 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no test measures that"),
     ("libreplace_clear_capabilities", "assignment is left out"): ((1,), _SET_TO_ZERO),
     ("libreplace_read_all", "assignment is left out"): ((1, 2), "runs only on kernels without fs ids"),
-    ("libreplace_same_groups", "call is left out"): ((1,), _ORDER_OF_SHOWN_IDS),
     ("libreplace_same_groups", "condition is false"): ((2,), _ORDER_OF_SHOWN_IDS),
     ("libreplace_same_groups", "condition is true"): ((2,), _ORDER_OF_SHOWN_IDS),
-    ("libreplace_same_groups", "operand is left out"): ((2, 3), _ORDER_OF_SHOWN_IDS),
+    ("libreplace_same_groups", "operand is left out"): ((2, 3, 4, 5), _ORDER_OF_SHOWN_IDS),
     ("libreplace_walk", "assignment is left out"): ((1,), _READ_AGAIN),
     ("libreplace_walk", "condition is false"): ((1,), "a short cut: each step skips ids that are right already"),
     ("libreplace_walk", "operand is left out"): ((1, 2), "the fs id differs as well"),
@@ -156,6 +159,7 @@ class Build:
             "thread_ends": lambda: self._fails("thread_ends"),
             "open_beneath": lambda: self._fails("open_beneath"),
             "filter": lambda: self._fails("filter"),
+            "identity": lambda: self._fails("identity"),
         }
         chosen = _OF_FILE.get(file, _OF_CORE) if file else C_TESTS
         return next((name for name in chosen if self._detects(tests[name])), "")

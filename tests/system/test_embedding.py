@@ -211,7 +211,8 @@ def test_extension_module_exports_only_its_init_functions():
     assert symbols("-D", _native.__file__) == {"PyInit__native", "PyInit__cffi"}
 
 
-HEADERS = ["build_info.h", "calls.h", "guard.h", "open_beneath.h", "replace.h", "replace_override.h", "samba_config.h"]
+HEADERS = ["build_info.h", "calls.h", "guard.h", "identity.h", "open_beneath.h", "replace.h"]
+HEADERS += ["replace_override.h", "samba_config.h"]
 
 
 @pytest.mark.parametrize(

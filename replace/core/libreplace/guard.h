@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <libreplace/identity.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -151,20 +152,6 @@ enum libreplace_flag {
 	LIBREPLACE_ALLOW_ROOT = 1,
 	LIBREPLACE_ALLOW_PROCESS = 2,
 	LIBREPLACE_ABORT_UNLESS_RESTORED = 4
-};
-
-/**
- * struct libreplace_identity - the user that a thread acts as
- * @uid:	user ID; not -1
- * @gid:	group ID; not -1
- * @size:	number of supplementary groups, 0 to NGROUPS_MAX
- * @groups:	the supplementary groups, ascending and without duplicates; not read if @size is 0
- */
-struct libreplace_identity {
-	uid_t uid;
-	gid_t gid;
-	size_t size;
-	const gid_t *groups;
 };
 
 /* The real, effective, saved and file system ids of a thread, and the number of its groups. */
@@ -374,14 +361,6 @@ unsigned libreplace_depth(void);
  * Return: 1 or 0.
  */
 int libreplace_tainted(void);
-
-/**
- * libreplace_identity_has_root() - tell whether an identity has user ID 0, group ID 0 or group 0
- * @identity:	its groups must be in ascending order
- *
- * Return: 1 or 0.
- */
-int libreplace_identity_has_root(const struct libreplace_identity *identity);
 
 /**
  * libreplace_drop_begin() - keep every thread from entering

@@ -17,6 +17,7 @@
 #include <libreplace/build_info.h>
 #include <libreplace/calls.h>
 #include <libreplace/guard.h>
+#include <libreplace/identity.h>
 #include <libreplace/open_beneath.h>
 
 #endif
