@@ -3,8 +3,8 @@
 #
 # libreplace for Cython: `from replace.libreplace cimport libreplace_setresuid`. The C compiler needs the flags from
 # `libreplace config --cflags --libs` or pkg-config. The header files explain every name. No function needs the GIL. For
-# a libreplace_guard, allocate sizeof(libreplace_guard) + 3 * room * sizeof(gid_t) bytes, and set them to zero. Then set
-# room and flags. detect/sources.py writes the declarations.
+# a libreplace_guard, allocate sizeof(libreplace_guard) + 3 * room * sizeof(gid_t) bytes, and pass their number to
+# libreplace_guard_init(). Then you may set flags. detect/sources.py writes the declarations.
 
 from libc.stdint cimport uint64_t
 from posix.types cimport gid_t, mode_t, uid_t

@@ -90,8 +90,8 @@ void check_level(const void *argument)
 {
 	const int level = *(const int *)argument;
 	gid_t groups[] = {gid(GROUP), gid(HIGH)}, before[] = {gid(OTHER)};
-	struct entry entry = {NULL, {uid(USER), gid(GROUP), 2, groups}, level};
-	const size_t room = 2;
+	LIBREPLACE_GUARD(held, 2);
+	struct entry entry = {&held.guard, {uid(USER), gid(GROUP), 2, groups}, level};
 	struct worker *worker;
 	struct seen base, inside, outside, main_thread, wanted;
 	const char *text;
@@ -100,10 +100,7 @@ void check_level(const void *argument)
 		groups[0] = gid(HIGH);
 		groups[1] = gid(GROUP);
 	}
-	entry.guard = calloc(1, sizeof *entry.guard + 3 * room * sizeof(gid_t));
-	if (entry.guard == NULL)
-		not_here("there is no memory");
-	entry.guard->room = room;
+	MUST(libreplace_guard_init(&held.guard, sizeof held) == 0, "libreplace_guard_init failed");
 	/* groups that this user namespace does not map could not be restored */
 	DO(libreplace_setgroups(1, before));
 	base = observe();

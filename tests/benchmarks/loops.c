@@ -15,6 +15,7 @@
 
 static const gid_t groups[] = {80011, 80021};
 static const struct libreplace_identity alice = {80001, 80011, 2, groups};
+static LIBREPLACE_GUARD(held, 64);
 
 static int six(void)
 {
@@ -25,9 +26,6 @@ static int six(void)
 
 static int enter_and_leave(void)
 {
-	static LIBREPLACE_GUARD(held, 64);
-
-	held.guard.room = 64;
 	return libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) ||
 	       libreplace_leave(&held.guard);
 }
@@ -63,5 +61,6 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit_loops(void)
 {
+	libreplace_guard_init(&held.guard, sizeof held);
 	return PyModule_Create(&definition);
 }

@@ -11,7 +11,7 @@
 
 static PyObject *who(PyObject *module, PyObject *args)
 {
-	LIBREPLACE_GUARD(held, 64) = {.guard = {.room = 64}};
+	LIBREPLACE_GUARD(held, 64);
 	struct libreplace_identity user = {0, 80011, 0, NULL};
 	unsigned inside;
 	PyObject *call, *result;
@@ -19,6 +19,7 @@ static PyObject *who(PyObject *module, PyObject *args)
 	(void)module;
 	if (!PyArg_ParseTuple(args, "IO", &user.uid, &call))
 		return NULL;
+	libreplace_guard_init(&held.guard, sizeof held);
 	if (libreplace_enter(&held.guard, &user, LIBREPLACE_LEVEL_EFFECTIVE) != 0)
 		return PyErr_SetFromErrno(PyExc_OSError);
 	inside = geteuid();

@@ -16,10 +16,10 @@ static void *work(void *unused)
 {
 	static const gid_t groups[] = {80011};
 	const struct libreplace_identity alice = {80001, 80011, 1, groups};
-	static LIBREPLACE_GUARD(held, 64); /* room for 64 groups; the rest is zero */
+	LIBREPLACE_GUARD(held, 64); /* room for 64 groups */
 
 	(void)unused;
-	held.guard.room = 64;
+	libreplace_guard_init(&held.guard, sizeof held);
 	if (libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) != 0)
 		perror("libreplace_enter");
 	printf("the thread is %u", (unsigned)geteuid());

@@ -15,13 +15,13 @@
 
 class Impersonation
 {
-	LIBREPLACE_GUARD(held, 64) = {};
+	LIBREPLACE_GUARD(held, 64);
 
       public:
 	Impersonation(uid_t uid, gid_t gid, const std::vector<gid_t> &groups)
 	{
 		const libreplace_identity who = {uid, gid, groups.size(), groups.data()};
-		held.guard.room = 64;
+		libreplace_guard_init(&held.guard, sizeof held);
 		if (libreplace_enter(&held.guard, &who, LIBREPLACE_LEVEL_SHIELDED) != 0)
 			throw std::system_error(errno, std::generic_category(), "libreplace_enter");
 	}
