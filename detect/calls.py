@@ -65,6 +65,7 @@ class Call(NamedTuple):
     may_throw: bool = False  # glibc declares it without noexcept, because it is a cancellation point
     refuse: Tuple[str, ...] = ()  # parameters where -1 is EINVAL, not "unchanged"
     override: str = "always"  # when replace_override.h maps libc's name: always, if_all (on request), never
+    drops: bool = False  # libreplace_drop_privileges() needs libc's form, which changes every thread
     family: int = 0  # its place in Samba's order of the ways to set an effective id; 0 if it is none
     face: Optional[Face] = None  # its Python function, if that takes or returns more than single ids
     proof: Optional[Proof] = None  # setters have one
@@ -174,6 +175,7 @@ def _family(x: str, t: str) -> List[Call]:
             raw=("setres" + x, "r" + x, "e" + x, "s" + x),
             essential=True,
             emulation="setres",
+            drops=True,
             family=setres_rank,
             proof=Proof(("OTHER", some, "0"), line, ("OTHER", some, "0", some)),
         ),
@@ -245,6 +247,7 @@ CALLS: Tuple[Call, ...] = tuple(
             raw=("setgroups", "size", "list"),
             essential=True,
             types_vary=True,
+            drops=True,
             face=Face(
                 (
                     (

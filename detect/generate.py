@@ -50,9 +50,30 @@ def _indent(text: str) -> str:
     return "".join((line if not line or line == "out:" else "\t" + line) + "\n" for line in lines)
 
 
+#: The comment before the process-wide functions.
+_PROCESS_WIDE = (
+    "libreplace_drop_privileges() calls the functions below. They change every thread: they are libc's calls, whatever "
+    "the back end."
+)
+
+
+def _process_wide(verdict: Verdict) -> str:
+    """The functions that core/internal.h declares for core/drop.c."""
+    text = f"\n/*\n{_comment(_PROCESS_WIDE)} */\n"
+    for chosen in verdict.process_wide:
+        call = chosen.call
+        code = body(chosen, verdict)
+        if chosen in verdict.calls:
+            code = f"return {call.symbol}({', '.join(name for _, name in call.params)});"
+        prototype = call.prototype.replace("libreplace_", "libreplace_process_")
+        text += f'__attribute__((visibility("hidden")))\n{prototype}\n{{\n{_indent(code)}}}\n\n'
+    return text[:-1]
+
+
 def c_module(answers: Answers) -> str:
     verdict = decide(answers)
     code = "".join(f"\n{c.call.prototype}\n{{\n{_indent(body(c, verdict))}}}\n" for c in verdict.calls)
+    code += _process_wide(verdict)
     helpers = [helper for name, helper in HELPERS.items() if name + "(" in code]
     includes = {"errno.h", "grp.h", "limits.h", "stddef.h", "stdlib.h", "sys/types.h", "unistd.h"}
     includes |= {c.call.header for c in verdict.calls if c.call.header and c.backend == "libc"}
@@ -113,7 +134,8 @@ _OVERRIDE_WARNING = (
     "WARNING: If LIBREPLACE_THREAD_SCOPE is 1, a mapped call changes one thread. If the program drops its privileges "
     "through a mapped call, every other thread stays root. This is true for setresuid(u, u, u), setreuid(u, u), the "
     "same calls for group ids, setgroups() and initgroups().",
-    "A program that drops its privileges for good needs libc's calls, which change every thread. There are three ways:",
+    "A program that drops its privileges for good can call libreplace_drop_privileges(), which this header does not "
+    "change. Otherwise it needs libc's calls, which change every thread. There are three ways:",
     "1. Put the drop into a file that is compiled without this header.",
     "2. In a file with this header, undo the mapping of each call: #undef setresuid. Then declare the call yourself, "
     'in C++ with extern "C": int setresuid(uid_t, uid_t, uid_t); This is necessary, because the system\'s headers have '

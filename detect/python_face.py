@@ -133,7 +133,7 @@ def native_calls() -> str:
 
 def cdef(declared: Declarations) -> str:
     """The cffi declarations. The compiler finds the sizes of types and structs, and the values of constants."""
-    text = "".join(f"typedef int... {name};\n" for name in ("uid_t", "gid_t", "mode_t"))
+    text = "".join(f"typedef int... {name};\n" for name in ("uid_t", "gid_t", "mode_t", "pid_t"))
     for name, value in declared.constants.items():
         text += f"static char *const {name};\n" if value.startswith('"') else f"#define {name} ...\n"
     for enum in declared.enums:

@@ -78,6 +78,7 @@ class Verdict(NamedTuple):
     size_t_groups: bool  # setgroups() takes a size_t
     family: str  # Samba's macro for effective ids
     calls: Tuple[Chosen, ...]
+    process_wide: Tuple[Chosen, ...]  # libc's forms of the calls with which the whole process drops its privileges
     warnings: Tuple[str, ...]
     steps: Tuple[Step, ...]  # all steps, including those after the one that decided
     moot: Dict[str, str]  # each run question -> why its answer does not matter here, or ""
@@ -325,6 +326,7 @@ def decide(answers: Answers) -> Verdict:
         size_t_groups=yes(answers, "setgroups_size_t"),
         family="USE_LINUX_THREAD_CREDENTIALS" if backend == "syscall" else "USE_" + family.upper() if family else "",
         calls=chosen,
+        process_wide=tuple(_choose(answers, call, "libc", system, libc, wide) for call in CALLS if call.drops),
         warnings=tuple(_warnings(answers, backend, libc)),
         steps=tuple(steps),
         moot=moot,

@@ -341,7 +341,12 @@ def getgroups() -> list[int]:
 ALLOW_ROOT: int
 ALLOW_PROCESS: int
 ABORT_UNLESS_RESTORED: int
+ALLOW_IO_URING: int
 STEP_REFUSED: int
+STEP_READ: int
+STEP_VERIFY: int
+STEP_THREADS: int
+STEP_IO_URING: int
 STEP_CAPABILITIES: int
 STEP_FOUND: int
 STEP_ORDER: int
@@ -362,6 +367,7 @@ def tainted() -> bool: ...
 def is_itself() -> bool: ...  # the thread holds no identity and is not tainted
 def fakeroot_is_loaded() -> bool: ...
 def drop_capabilities() -> None: ...
+def drop_privileges(uid: int, gid: int, groups: bytes, flags: int, /) -> tuple[int, int, int, int]: ...
 def private_fs() -> None: ...
 def alone(function: Callable[..., Any], args: tuple[Any, ...], /) -> Any: ...  # or NotImplemented
 

@@ -27,6 +27,9 @@ class _Lib:
     LIBREPLACE_STEP_ORDER: int
     LIBREPLACE_STEP_FORKED: int
     LIBREPLACE_STEP_RETURN: int
+    LIBREPLACE_STEP_THREADS: int
+    LIBREPLACE_STEP_IO_URING: int
+    LIBREPLACE_STEP_ROOT_AGAIN: int
     LIBREPLACE_STATE_IDLE: int
     LIBREPLACE_STATE_ENTERED: int
     LIBREPLACE_STATE_ROLLED_BACK: int
@@ -37,6 +40,7 @@ class _Lib:
     LIBREPLACE_ALLOW_ROOT: int
     LIBREPLACE_ALLOW_PROCESS: int
     LIBREPLACE_ABORT_UNLESS_RESTORED: int
+    LIBREPLACE_ALLOW_IO_URING: int
     LIBREPLACE_RESOLVE_NO_XDEV: int
     LIBREPLACE_RESOLVE_NO_MAGICLINKS: int
     LIBREPLACE_RESOLVE_NO_SYMLINKS: int
@@ -76,6 +80,7 @@ class _Lib:
     def libreplace_main_is_switched(self) -> int: ...
     def libreplace_depth(self) -> int: ...
     def libreplace_tainted(self) -> int: ...
+    def libreplace_drop_privileges(self, identity: _Data, flags: int, result: _Data, /) -> int: ...
     def libreplace_drop_begin(self) -> int: ...
     def libreplace_drop_end(self) -> None: ...
     def libreplace_drop_capabilities(self) -> int: ...

@@ -36,6 +36,9 @@ cdef extern from "<libreplace/replace.h>" nogil:
         LIBREPLACE_STEP_ORDER
         LIBREPLACE_STEP_FORKED
         LIBREPLACE_STEP_RETURN
+        LIBREPLACE_STEP_THREADS
+        LIBREPLACE_STEP_IO_URING
+        LIBREPLACE_STEP_ROOT_AGAIN
 
     cdef enum libreplace_state:
         LIBREPLACE_STATE_IDLE
@@ -50,6 +53,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
         LIBREPLACE_ALLOW_ROOT
         LIBREPLACE_ALLOW_PROCESS
         LIBREPLACE_ABORT_UNLESS_RESTORED
+        LIBREPLACE_ALLOW_IO_URING
 
     cdef enum libreplace_resolve:
         LIBREPLACE_RESOLVE_NO_XDEV
@@ -90,6 +94,13 @@ cdef extern from "<libreplace/replace.h>" nogil:
         uint64_t reserved[8]
         gid_t groups[]
 
+    cdef struct libreplace_drop:
+        int step
+        int error
+        int state
+        pid_t thread
+        uint64_t reserved[8]
+
     const char *libreplace_build_info(const char *name)
     int libreplace_setuid(uid_t uid)
     int libreplace_seteuid(uid_t euid)
@@ -123,6 +134,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
     int libreplace_main_is_switched()
     unsigned libreplace_depth()
     int libreplace_tainted()
+    int libreplace_drop_privileges(const libreplace_identity *identity, int flags, libreplace_drop *result)
     int libreplace_drop_begin()
     void libreplace_drop_end()
     int libreplace_drop_capabilities()

@@ -1,13 +1,17 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""drop_privileges() changes every thread permanently, or no thread."""
+"""drop_privileges() changes every thread permanently, or no thread. tests/c/drop_privileges.c has the cases in C."""
 
+import ast
+import contextlib
 import errno
 import os
 import sys
+import tempfile
 import threading
 
 import pytest
+from support import odd_machine
 from support.builds import run, tool
 from support.children import (
     ALICE,
@@ -17,11 +21,14 @@ from support.children import (
     as_plain_root,
     as_root,
     change_capabilities,
+    held_elsewhere,
     ids,
     in_child,
+    install_filter,
     needs_root,
     switched_elsewhere,
 )
+from support.rings import ASYNC, NOP, OPENAT, SQPOLL, Ring
 
 import replace
 from replace import Identity, drop_privileges, impersonate
@@ -105,30 +112,6 @@ def test_drop_is_refused_if_the_ids_of_threads_differ():
     as_root(body)
 
 
-def test_entry_is_refused_during_a_drop():
-    def body():
-        refused = []
-
-        def work():
-            try:
-                impersonate(BOB).__enter__()
-            except replace.IdentityRefused as error:
-                refused.append(str(error))
-
-        def hook(event, arguments):
-            if event == "replace.drop":
-                worker = threading.Thread(target=work)
-                worker.start()
-                worker.join()
-
-        sys.addaudithook(hook)
-        drop_privileges(ALICE)
-        assert len(refused) == 1
-        assert "try again when it is done" in refused[0]
-
-    as_root(body)
-
-
 def test_drop_refuses_root_and_wrong_types():
     with pytest.raises(replace.IdentityRefused, match="allow_root"):
         drop_privileges(Identity(0, 1))
@@ -175,6 +158,268 @@ def test_drop_of_a_server_with_only_capabilities_needs_one_thread():
     as_plain_root(body)
 
 
+@contextlib.contextmanager
+def prepared(prepare):
+    """Call a function when the block begins."""
+    prepare()
+    yield
+
+
+def change_own_id_capabilities(sets):
+    sets[0] &= ~(1 << 7)  # CAP_SETUID, effective
+
+
+def test_drop_is_refused_if_only_some_threads_may_change_ids():
+    """libc's call would succeed in one thread and fail in the other, and libc would abort the process."""
+
+    def body():
+        with (
+            held_elsewhere(prepared(lambda: change_capabilities(change_own_id_capabilities))) as worker,
+            pytest.raises(replace.ThreadsDiffer, match="capabilities") as caught,
+        ):
+            drop_privileges(ALICE)
+        assert [thread.tid for thread in caught.value.threads] == [worker.native_id]
+        drop_privileges(ALICE)
+        assert ids() == IDS_OF_ALICE
+
+    as_plain_root(body)
+
+
+@pytest.mark.parametrize("bit", [2, 4], ids=["NO_SETUID_FIXUP", "KEEP_CAPS"])
+def test_drop_with_securebits_that_keep_capabilities_needs_one_thread(bit):
+    """Otherwise the other threads would stay capable, and nobody could change that."""
+
+    def body():
+        assert LIBC.prctl(28, 1 << bit, 0, 0, 0) == 0  # PR_SET_SECUREBITS
+        with (
+            held_elsewhere(contextlib.nullcontext()),
+            pytest.raises(replace.IdentityRefused, match="capabilities, which only it can drop"),
+        ):
+            drop_privileges(ALICE)
+        assert os.getresuid() == (0, 0, 0)
+        drop_privileges(ALICE)
+        assert ids() == IDS_OF_ALICE
+        assert replace.thread_credentials()[0].permitted == 0
+
+    as_plain_root(body)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of setresuid(2) is that of x86_64")
+def test_thread_that_did_not_change_is_found():
+    """A filter answers the thread's setresuid() with success. Nobody but the kernel knows that it is still root."""
+
+    def body():
+        with held_elsewhere(prepared(lambda: install_filter(117, 0))) as worker:
+            with pytest.raises(replace.DropFailed, match="has not become the user") as caught:
+                drop_privileges(ALICE)
+            assert (caught.value.step, caught.value.state) == ("verifying", "tainted")
+            assert f"<thread {worker.native_id} " in str(caught.value)
+
+    as_plain_root(body)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of setresgid(2) is that of x86_64")
+def test_call_that_only_reports_success_is_found():
+    def body():
+        install_filter(119, 0)  # setresgid
+        with pytest.raises(replace.DropFailed, match="the calling thread has not become the user") as caught:
+            drop_privileges(ALICE)
+        assert caught.value.state == "tainted"
+
+    as_plain_root(body)
+
+
+def test_threads_that_have_just_ended_do_not_matter():
+    """The kernel still lists some of them, with the ids of BOB."""
+
+    def body():
+        def work():
+            replace.setresuid(80002, 80002, 80002)
+
+        threads = [threading.Thread(target=work) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        drop_privileges(ALICE)
+        return ids()
+
+    if replace.SCOPE == "thread":
+        assert [as_root(body) for _ in range(30)] == [IDS_OF_ALICE] * 30 or os.geteuid() != 0
+
+
+# ---- io_uring
+
+
+def refused_for_io_uring():
+    with pytest.raises(replace.IdentityRefused, match="io_uring") as caught:
+        drop_privileges(ALICE)
+    assert os.getresuid() == (0, 0, 0)
+    return str(caught.value)
+
+
+def test_drop_is_refused_while_a_ring_can_act_as_root():
+    def body():
+        ring = Ring()
+        root = ring.register_personality()
+        refused_for_io_uring()
+        drop_privileges(ALICE, allow_io_uring=True)
+        assert ids() == IDS_OF_ALICE
+        with pytest.raises(PermissionError):
+            os.stat("/root/x")
+        assert ring.do(OPENAT, path=b"/etc/shadow") == -errno.EACCES
+        return ring.do(OPENAT, path=b"/etc/shadow", personality=root)  # the reason
+
+    assert as_plain_root(body) >= 0
+
+
+def test_drop_is_refused_while_an_idle_worker_of_io_uring_lives():
+    """The ring is only mapped. Its worker keeps the ids of root, and waits for work."""
+
+    def body():
+        ring = Ring()
+        assert ring.do(NOP, ASYNC) == 0
+        ring.close_descriptors()
+        assert "iou-wrk-" in refused_for_io_uring()
+        drop_privileges(ALICE, allow_io_uring=True)
+        assert ids() == IDS_OF_ALICE
+        return [thread.uids[0] for thread in replace.thread_credentials() if thread.of_io_uring]
+
+    assert as_plain_root(body) == [0]
+
+
+def test_drop_is_refused_while_a_submitting_thread_of_io_uring_lives():
+    def body():
+        ring = Ring(SQPOLL)
+        ring.close_descriptors()
+        assert "iou-sqp-" in refused_for_io_uring()
+
+    as_plain_root(body)
+
+
+def test_drop_is_refused_if_one_thread_alone_has_the_ring():
+    def body():
+        def prepare():
+            assert LIBC.unshare(0x400) == 0  # CLONE_FILES: its own table of descriptors
+            rings.append(Ring())
+
+        rings = []
+        with held_elsewhere(prepared(prepare)) as worker:
+            assert not [fd for fd in os.listdir("/proc/self/fd") if fd == rings[0].fd]
+            assert f"<thread {worker.native_id} " in refused_for_io_uring()
+
+    as_plain_root(body)
+
+
+@pytest.mark.parametrize("flags", [0, SQPOLL])
+def test_closed_ring_does_not_matter(flags):
+    """The kernel ends the threads of a closed ring a little later."""
+
+    def body():
+        ring = Ring(flags)
+        ring.register_personality()
+        if not flags:
+            assert ring.do(NOP, ASYNC) == 0
+        ring.close()
+        drop_privileges(ALICE)
+        return ids()
+
+    assert as_plain_root(body) == IDS_OF_ALICE
+
+
+# ---- User namespaces
+
+#: A container's usual map, and a group outside of it
+MAP, HIDDEN = "0 100000 65536", 7777
+
+
+def in_container(body, groups):
+    """Run body() as uid 0 in a user namespace, and return its result. It has groups that may not be mapped there."""
+    needs_root()
+
+    def child(writer):
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        os.write(writer, repr(body()).encode())
+        os._exit(0)
+
+    def outside():
+        os.setgroups(groups)
+        reader, writer = os.pipe()
+        odd_machine._in_new_user_namespace(lambda: child(writer), lambda pid: odd_machine._write_maps(pid, MAP, MAP))
+        return os.read(reader, 4096).decode()
+
+    return ast.literal_eval(in_child(outside))
+
+
+def drop_to_nobody(gid=65534):
+    try:
+        replace.drop_privileges(Identity(65534, gid, [65534]))
+    except replace.DropFailed as error:
+        return error.step, error.state
+    return os.getresuid()
+
+
+def test_hidden_group_does_not_survive_a_drop():
+    """The kernel shows the hidden group as 65534, so it looks as if the groups were right already."""
+    with tempfile.NamedTemporaryFile() as file:
+        os.chown(file.name, 0, HIDDEN)
+        os.chmod(file.name, 0o640)
+
+        def seen():
+            return os.getgroups(), os.access(file.name, os.R_OK)
+
+        def body():
+            return seen(), drop_to_nobody(), seen()
+
+        assert in_container(body, [HIDDEN]) == (([65534], True), (65534,) * 3, ([65534], False))
+
+
+@pytest.mark.parametrize(("groups", "state"), [([100005], "rolled back"), ([HIDDEN], "tainted")])
+def test_roll_back_that_loses_a_hidden_group_taints(groups, state):
+    """gid 70000 is not mapped, so the drop fails after setgroups()."""
+    assert in_container(lambda: drop_to_nobody(70000), groups) == ("setting the gid", state)
+
+
+def test_user_with_a_hidden_group_has_not_dropped_yet():
+    """A process without privileges that has the right numbers may still have a group that is hidden."""
+
+    def body():
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        return drop_to_nobody()
+
+    assert in_container(body, [HIDDEN]) == ("setgroups", "unchanged")
+
+
+# ---- /proc
+
+
+DROP = """
+import os, threading, replace
+def drop():
+    try:
+        replace.drop_privileges(replace.Identity(80001, 80011))
+        print("dropped", os.getresuid())
+    except (replace.IdentityRefused, replace.ThreadsDiffer) as error:
+        print(type(error).__name__, os.getresuid(), error)
+"""
+
+
+def unshared(flags, command, script):
+    needs_root()
+    words = [
+        tool("unshare", "namespaces"),
+        *flags,
+        "sh",
+        "-c",
+        command.format(f'exec {sys.executable} -c "$0"'),
+        script,
+    ]
+    out = run(*words, cwd="/")
+    return out.stdout + out.stderr
+
+
 def test_drop_without_proc_is_refused():
     needs_root()
     script = (
@@ -184,3 +429,35 @@ def test_drop_without_proc_is_refused():
     command = f'mount -t tmpfs none /proc && exec {sys.executable} -c "$0"'
     out = run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", command, script, cwd="/")
     assert "/proc cannot be read" in out.stdout, out.stderr
+
+
+def test_drop_in_another_pid_namespace_than_that_of_proc():
+    """/proc/self is this process, under other numbers than its own. Its threads are found by them."""
+    out = unshared(["--pid", "--fork"], "{}; true", DROP + "drop()")
+    assert out == "dropped (80001, 80001, 80001)\n"
+
+
+def test_thread_that_differs_is_found_in_another_pid_namespace():
+    script = """
+worker = threading.Thread(target=lambda: (replace.setresuid(5, 5, 5), met.wait(), met.wait()))
+met = threading.Barrier(2)
+worker.start()
+met.wait()
+drop()
+met.wait()
+"""
+    if replace.SCOPE == "thread":
+        out = unshared(["--pid", "--fork"], "{}; true", DROP + script)
+        assert out.startswith("ThreadsDiffer (0, 0, 0)"), out
+
+
+def test_drop_is_refused_if_proc_does_not_know_the_process():
+    """A /proc of an inner pid namespace has no /proc/self for a process outside."""
+    out = unshared(["-m"], "unshare --pid --fork mount -t proc none /proc && {}", DROP + "drop()")
+    assert out.startswith("IdentityRefused (0, 0, 0) /proc cannot be read (No such file or directory)"), out
+
+
+def test_drop_is_refused_if_proc_is_not_the_kernels():
+    fake = "mount -t tmpfs none /mnt && mkdir -p /mnt/self/task/1 && cp /proc/self/st* /mnt/self/task/1/"
+    out = unshared(["-m"], fake + " && mount --bind /mnt /proc && {}", DROP + "drop()")
+    assert out.startswith("IdentityRefused (0, 0, 0) /proc cannot be read (No such device)"), out

@@ -280,19 +280,19 @@ int libreplace_guard_init(struct libreplace_guard *guard, size_t size)
 static int refusal(const struct libreplace_guard *guard, const struct libreplace_identity *identity,
                    int level)
 {
+	int error;
+
 	if (guard->initialized != INITIALIZED)
 		return EINVAL;
 	if (libreplace_tainted())
 		return ENOTRECOVERABLE;
 	if (libreplace_mine.walking != NULL)
 		return EBUSY;
-	if (identity->uid == (uid_t)-1 || identity->gid == (gid_t)-1 ||
-	    level < LIBREPLACE_LEVEL_EFFECTIVE || level > LIBREPLACE_LEVEL_FILESYSTEM ||
-	    !libreplace_ascending(identity->groups, identity->size) ||
-	    (identity->size > 0 && identity->groups[identity->size - 1] == (gid_t)-1))
+	if (level < LIBREPLACE_LEVEL_EFFECTIVE || level > LIBREPLACE_LEVEL_FILESYSTEM)
 		return EINVAL;
-	if (libreplace_identity_has_root(identity) && !(guard->flags & LIBREPLACE_ALLOW_ROOT))
-		return EPERM;
+	error = libreplace_unacceptable(identity, guard->flags);
+	if (error != 0)
+		return error;
 	if (LIBREPLACE_THREAD_SCOPE)
 		return 0;
 	if (!(guard->flags & LIBREPLACE_ALLOW_PROCESS))

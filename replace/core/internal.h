@@ -5,11 +5,11 @@
  * Declarations that the files of core/ share; not installed. guard.c enters and leaves, walk.c
  * reads and changes ids, can_return.c decides before an entry whether the thread could return,
  * imitation.c recognizes uid_wrapper, threads.c counts the switched threads, fork.c changes forked
- * children. identity.c, users_*.c, names.c, private_fs_*.c and open_beneath_*.c define public
- * functions only. Meson compiles one file each of capabilities_*.c, ids_*.c, threads_*.c,
- * private_fs_*.c and open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c
- * also needs headers with SYS_openat2. Meson compiles users_libc.c if libc has getgrouplist(3), else
- * users_none.c.
+ * children. drop.c changes the whole process, and drop_*.c looks at all of its threads. identity.c,
+ * users_*.c, names.c, private_fs_*.c and open_beneath_*.c define public functions only. Meson
+ * compiles one file each of capabilities_*.c, drop_*.c, ids_*.c, threads_*.c, private_fs_*.c and
+ * open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c also needs headers
+ * with SYS_openat2. Meson compiles users_libc.c if libc has getgrouplist(3), else users_none.c.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
@@ -113,6 +113,11 @@ LIBREPLACE_HIDDEN int libreplace_same_groups(const struct libreplace_ids *a, gid
 /* Whether a list is in ascending order, without duplicates. */
 LIBREPLACE_HIDDEN int libreplace_ascending(const gid_t *list, size_t size);
 
+/* Why nobody may become this identity: EINVAL if its ids or groups are wrong, EPERM if it has root
+ * and @flags lack LIBREPLACE_ALLOW_ROOT. Return: 0, or the errno. */
+LIBREPLACE_HIDDEN int libreplace_unacceptable(const struct libreplace_identity *identity,
+                                              int flags);
+
 /* Whether the effective and the fs uid of @to are the privileged user ID. */
 LIBREPLACE_HIDDEN int libreplace_outwards(const struct libreplace_ids *to);
 
@@ -190,5 +195,33 @@ LIBREPLACE_HIDDEN int libreplace_may_set_uids(uid_t euid, uint64_t effective);
 LIBREPLACE_HIDDEN int libreplace_may_set_gids(uid_t euid, uint64_t effective);
 /* Whether all of these capabilities are in the bounding set. */
 LIBREPLACE_HIDDEN int libreplace_bounded(uint64_t capabilities);
+
+/* ---- replace_calls.c: libc's calls, which change every thread; see libreplace/calls.h */
+
+LIBREPLACE_HIDDEN int libreplace_process_setresuid(uid_t ruid, uid_t euid, uid_t suid);
+LIBREPLACE_HIDDEN int libreplace_process_setresgid(gid_t rgid, gid_t egid, gid_t sgid);
+LIBREPLACE_HIDDEN int libreplace_process_setgroups(size_t size, const gid_t *list);
+
+/* ---- drop.c: changes the whole process */
+
+/* Store a failure, and the thread that it is about or 0. Return: -1. */
+LIBREPLACE_HIDDEN int libreplace_drop_failed(struct libreplace_drop *result, int step, int error,
+                                             pid_t thread);
+
+/* ---- drop_*.c: every thread of the process. Elsewhere than on Linux, all threads have the same
+ * ids */
+
+/* What libreplace_look_at_threads() looks for: what forbids a drop, whether all threads have
+ * dropped, or whether all threads have the same ids. */
+enum libreplace_look { LIBREPLACE_MAY_DROP, LIBREPLACE_HAVE_DROPPED, LIBREPLACE_ARE_ALIKE };
+
+/* Read the credentials of all threads from the kernel. Return: 0, or -1 with the failure and its
+ * thread stored in @result. */
+LIBREPLACE_HIDDEN int libreplace_look_at_threads(enum libreplace_look look,
+                                                 const struct libreplace_identity *identity,
+                                                 int flags, struct libreplace_drop *result);
+/* Set the supplementary groups of all threads to those of the identity. Return: 0, or -1 with errno
+ * set. */
+LIBREPLACE_HIDDEN int libreplace_set_process_groups(const struct libreplace_identity *identity);
 
 #endif

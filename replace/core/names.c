@@ -51,6 +51,12 @@ const char *libreplace_step_name(int step)
 		return "leaving after a fork";
 	case LIBREPLACE_STEP_RETURN:
 		return "checking that the thread could return";
+	case LIBREPLACE_STEP_THREADS:
+		return "comparing the threads";
+	case LIBREPLACE_STEP_IO_URING:
+		return "looking for io_uring";
+	case LIBREPLACE_STEP_ROOT_AGAIN:
+		return "trying to become root again";
 	default:
 		return "unknown";
 	}

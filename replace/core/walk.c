@@ -83,6 +83,17 @@ int libreplace_same_gids(const struct libreplace_ids *a, const struct libreplace
 	return a->rgid == b->rgid && a->egid == b->egid && a->sgid == b->sgid;
 }
 
+int libreplace_unacceptable(const struct libreplace_identity *identity, int flags)
+{
+	if (identity->uid == (uid_t)-1 || identity->gid == (gid_t)-1 ||
+	    !libreplace_ascending(identity->groups, identity->size) ||
+	    (identity->size > 0 && identity->groups[identity->size - 1] == (gid_t)-1))
+		return EINVAL;
+	if (libreplace_identity_has_root(identity) && !(flags & LIBREPLACE_ALLOW_ROOT))
+		return EPERM;
+	return 0;
+}
+
 int libreplace_ascending(const gid_t *list, size_t size)
 {
 	for (size_t i = 1; i < size; i++)

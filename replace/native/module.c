@@ -186,6 +186,29 @@ static PyObject *native_drop_capabilities(PyObject *module, PyObject *unused)
 	return native_nothing(libreplace_drop_capabilities());
 }
 
+/* Keeps the GIL, so that no Python code runs while only some threads have changed. */
+static PyObject *native_drop_privileges(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	struct libreplace_identity user;
+	struct libreplace_drop result;
+	Py_ssize_t size;
+	char *groups;
+	int flags;
+
+	(void)module;
+	if (!native_arity("drop_privileges", count, 4) ||
+	    !native_to_id(args[0], &user.uid, "uid") || !native_to_id(args[1], &user.gid, "gid") ||
+	    PyBytes_AsStringAndSize(args[2], &groups, &size) != 0)
+		return NULL;
+	flags = (int)PyLong_AsLong(args[3]);
+	if (PyErr_Occurred())
+		return NULL;
+	user.size = (size_t)size / sizeof(gid_t);
+	user.groups = (const gid_t *)(const void *)groups;
+	libreplace_drop_privileges(&user, flags, &result);
+	return Py_BuildValue("iiil", result.step, result.error, result.state, (long)result.thread);
+}
+
 static PyObject *native_private_fs(PyObject *module, PyObject *unused)
 {
 	(void)module;
@@ -245,6 +268,9 @@ static PyMethodDef methods[] = {
      "Whether fakeroot's library replaces libc's calls."},
     {"drop_capabilities", native_drop_capabilities, METH_NOARGS,
      "Drop all capabilities of the calling thread for good."},
+    {"drop_privileges", FAST(native_drop_privileges),
+     "drop_privileges(uid, gid, groups, flags): (step, error, state, thread); step is 0 after "
+     "success."},
     {"private_fs", native_private_fs, METH_NOARGS,
      "Give the calling thread its own working directory and umask."},
     {"alone", FAST(native_alone),
@@ -272,7 +298,12 @@ static const struct {
     {"ALLOW_ROOT", LIBREPLACE_ALLOW_ROOT},
     {"ALLOW_PROCESS", LIBREPLACE_ALLOW_PROCESS},
     {"ABORT_UNLESS_RESTORED", LIBREPLACE_ABORT_UNLESS_RESTORED},
+    {"ALLOW_IO_URING", LIBREPLACE_ALLOW_IO_URING},
     {"STEP_REFUSED", LIBREPLACE_STEP_REFUSED},
+    {"STEP_READ", LIBREPLACE_STEP_READ},
+    {"STEP_VERIFY", LIBREPLACE_STEP_VERIFY},
+    {"STEP_THREADS", LIBREPLACE_STEP_THREADS},
+    {"STEP_IO_URING", LIBREPLACE_STEP_IO_URING},
     {"STEP_CAPABILITIES", LIBREPLACE_STEP_CAPABILITIES},
     {"STEP_FOUND", LIBREPLACE_STEP_FOUND},
     {"STEP_ORDER", LIBREPLACE_STEP_ORDER},

@@ -35,24 +35,25 @@ from support.mutations import mutants  # noqa: E402
 
 CORE = TESTS.parent / "replace" / "core"
 SOURCES = (
-    *("guard.c", "walk.c", "threads.c", "fork.c", "identity.c", "users_libc.c", "names.c"),
+    *("guard.c", "walk.c", "threads.c", "fork.c", "identity.c", "users_libc.c", "names.c", "drop.c", "drop_linux.c"),
     *("capabilities_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
 )
 C_TESTS = (
     *("conformance", "guard", "edges", "transitions", "faults", "threads", "thread_ends"),
-    *("open_beneath", "filter", "identity"),
+    *("open_beneath", "filter", "identity", "drop_privileges"),
 )
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
-    "replace_calls.c": ("conformance", "guard", "transitions", "filter"),
+    "replace_calls.c": ("conformance", "guard", "transitions", "filter", "drop_privileges"),
     "open_beneath_linux.c": ("open_beneath",),
     "threads.c": ("guard", "edges", "threads", "thread_ends"),
     "threads_linux.c": ("thread_ends",),
     "identity.c": ("identity",),
 }
 _OF_CORE = ("guard", "edges", "faults", "threads")
-#: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py).
-APART = ("names.c", "private_fs_linux.c", "users_libc.c")
+#: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
+#: test_drop_privileges.py).
+APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c")
 HANG = 60  # seconds; a hang counts as detected
 
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.

@@ -211,7 +211,7 @@ def test_extension_module_exports_only_its_init_functions():
     assert symbols("-D", _native.__file__) == {"PyInit__native", "PyInit__cffi"}
 
 
-HEADERS = ["build_info.h", "calls.h", "guard.h", "identity.h", "open_beneath.h", "replace.h"]
+HEADERS = ["build_info.h", "calls.h", "drop.h", "guard.h", "identity.h", "open_beneath.h", "replace.h"]
 HEADERS += ["replace_override.h", "samba_config.h"]
 
 

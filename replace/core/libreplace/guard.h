@@ -77,6 +77,10 @@ enum libreplace_level {
  * @LIBREPLACE_STEP_FORKED:	this is a child that was forked under an identity
  * @LIBREPLACE_STEP_RETURN:	the thread could not return from the identity, so nothing was
  * changed; libreplace_enter() lists the reasons
+ * @LIBREPLACE_STEP_THREADS:	a thread has other ids than the others; see libreplace/drop.h, also
+ * for the next two steps
+ * @LIBREPLACE_STEP_IO_URING:	the process uses io_uring
+ * @LIBREPLACE_STEP_ROOT_AGAIN:	the process dropped its privileges, but could become root again
  */
 enum libreplace_step {
 	LIBREPLACE_STEP_NONE = 0,
@@ -91,7 +95,10 @@ enum libreplace_step {
 	LIBREPLACE_STEP_FOUND = 9,
 	LIBREPLACE_STEP_ORDER = 10,
 	LIBREPLACE_STEP_FORKED = 11,
-	LIBREPLACE_STEP_RETURN = 12
+	LIBREPLACE_STEP_RETURN = 12,
+	LIBREPLACE_STEP_THREADS = 13,
+	LIBREPLACE_STEP_IO_URING = 14,
+	LIBREPLACE_STEP_ROOT_AGAIN = 15
 };
 
 /**
@@ -101,8 +108,8 @@ enum libreplace_step {
  * @LIBREPLACE_STATE_ROLLED_BACK: a step failed; the thread has its old ids, verified
  * @LIBREPLACE_STATE_TAINTED:	the ids are not known to be right. The thread refuses more entries
  * @LIBREPLACE_STATE_LEFT:	the thread has its old ids, verified
- * @LIBREPLACE_STATE_FOR_GOOD:	this is a child that was forked under an identity. It has become
- *	that user for good
+ * @LIBREPLACE_STATE_FOR_GOOD:	the process has become the user for good: it is a child that was
+ *	forked under an identity, or it has dropped its privileges
  * @LIBREPLACE_STATE_ORPHANED:	another thread tried to leave the entry. The thread that entered
  *	still holds the identity. Until it leaves the entry, it is tainted
  */
@@ -147,11 +154,14 @@ const char *libreplace_level_name(int level);
  *	has only one thread
  * @LIBREPLACE_ABORT_UNLESS_RESTORED: if the ids cannot be restored, call abort(3) instead of
  *	tainting the thread
+ * @LIBREPLACE_ALLOW_IO_URING:	only for libreplace_drop_privileges(): accept a process that uses
+ *	io_uring
  */
 enum libreplace_flag {
 	LIBREPLACE_ALLOW_ROOT = 1,
 	LIBREPLACE_ALLOW_PROCESS = 2,
-	LIBREPLACE_ABORT_UNLESS_RESTORED = 4
+	LIBREPLACE_ABORT_UNLESS_RESTORED = 4,
+	LIBREPLACE_ALLOW_IO_URING = 8
 };
 
 /* The real, effective, saved and file system ids of a thread, and the number of its groups. */
@@ -361,34 +371,6 @@ unsigned libreplace_depth(void);
  * Return: 1 or 0.
  */
 int libreplace_tainted(void);
-
-/**
- * libreplace_drop_begin() - keep every thread from entering
- *
- * Call it before you call a process-wide function of libc, such as setresuid(2), and call
- * libreplace_drop_end() after it. If a thread were switched during such a call, libc would abort
- * the process or make that thread root again.
- *
- * Return: 0, or -1 with errno EBUSY: a thread is switched, or another drop is under way.
- */
-int libreplace_drop_begin(void);
-
-/**
- * libreplace_drop_end() - let threads enter again
- */
-void libreplace_drop_end(void);
-
-/**
- * libreplace_drop_capabilities() - drop all capabilities of the calling thread for good
- *
- * Empties the effective, permitted and inheritable sets. This empties the ambient set, too. Does
- * nothing on a system without capabilities.
- *
- * Return: 0, or -1 with errno set.
- *
- * Source: capset(2), capabilities(7).
- */
-int libreplace_drop_capabilities(void);
 
 #ifdef __cplusplus
 }

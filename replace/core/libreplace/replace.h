@@ -16,6 +16,7 @@
 
 #include <libreplace/build_info.h>
 #include <libreplace/calls.h>
+#include <libreplace/drop.h>
 #include <libreplace/guard.h>
 #include <libreplace/identity.h>
 #include <libreplace/open_beneath.h>

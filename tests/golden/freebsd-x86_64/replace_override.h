@@ -17,8 +17,9 @@
  * its privileges through a mapped call, every other thread stays root. This is true for
  * setresuid(u, u, u), setreuid(u, u), the same calls for group ids, setgroups() and initgroups().
  *
- * A program that drops its privileges for good needs libc's calls, which change every thread.
- * There are three ways:
+ * A program that drops its privileges for good can call libreplace_drop_privileges(), which this
+ * header does not change. Otherwise it needs libc's calls, which change every thread. There are
+ * three ways:
  *
  * 1. Put the drop into a file that is compiled without this header.
  *

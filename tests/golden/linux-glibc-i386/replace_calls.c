@@ -240,3 +240,35 @@ int libreplace_getgroups(int size, gid_t *list)
 
 	return keep_errno(before, getgroups(size, list));
 }
+
+/*
+ * libreplace_drop_privileges() calls the functions below. They change every thread: they are
+ * libc's calls, whatever the back end.
+ */
+__attribute__((visibility("hidden")))
+int libreplace_process_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+{
+	int before = errno;
+
+	return keep_errno(before, setresuid(ruid, euid, suid));
+}
+
+__attribute__((visibility("hidden")))
+int libreplace_process_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+{
+	int before = errno;
+
+	return keep_errno(before, setresgid(rgid, egid, sgid));
+}
+
+__attribute__((visibility("hidden")))
+int libreplace_process_setgroups(size_t size, const gid_t *list)
+{
+	int before = errno;
+
+	if (size > INT_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	return keep_errno(before, setgroups(size, list));
+}

@@ -244,3 +244,25 @@ int libreplace_getgroups(int size, gid_t *list)
 
 	return keep_errno(before, getgroups(size, list));
 }
+
+/*
+ * libreplace_drop_privileges() calls the functions below. They change every thread: they are
+ * libc's calls, whatever the back end.
+ */
+__attribute__((visibility("hidden")))
+int libreplace_process_setresuid(uid_t ruid, uid_t euid, uid_t suid)
+{
+	return libreplace_setresuid(ruid, euid, suid);
+}
+
+__attribute__((visibility("hidden")))
+int libreplace_process_setresgid(gid_t rgid, gid_t egid, gid_t sgid)
+{
+	return libreplace_setresgid(rgid, egid, sgid);
+}
+
+__attribute__((visibility("hidden")))
+int libreplace_process_setgroups(size_t size, const gid_t *list)
+{
+	return libreplace_setgroups(size, list);
+}

@@ -1,0 +1,210 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * libreplace_drop_privileges() changes every thread for good, or no thread, and says which thread
+ * is in the way. tests/test_drop_privileges.py has the cases that need other tools: io_uring, user
+ * namespaces and /proc.
+ */
+#include <sched.h>
+#include <sys/syscall.h>
+#include "cases.h"
+
+static struct libreplace_drop result;
+static pthread_barrier_t meeting;
+static pid_t other;
+
+/* Whether a drop failed without a change, in this step and with this errno. */
+static int refused(const struct libreplace_identity *user, int flags, int step, int error)
+{
+	uid_t own = geteuid();
+
+	return libreplace_drop_privileges(user, flags, &result) == -1 && errno == error &&
+	       result.step == step && result.error == error &&
+	       result.state == LIBREPLACE_STATE_IDLE && geteuid() == own;
+}
+
+static void *expect_alice(void *unused)
+{
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);
+	expect_ids(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
+	return unused;
+}
+
+static void every_thread_becomes_the_user(void)
+{
+	pthread_t worker;
+
+	MUST(pthread_barrier_init(&meeting, NULL, 2) == 0 &&
+	     pthread_create(&worker, NULL, expect_alice, NULL) == 0);
+	pthread_barrier_wait(&meeting);
+	memset(&result, 1, sizeof result);
+	errno = EDOM;
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0 && errno == EDOM);
+	MUST(result.state == LIBREPLACE_STATE_FOR_GOOD && result.step == LIBREPLACE_STEP_NONE &&
+	     result.error == 0 && result.thread == 0 && result.reserved[7] == 0);
+	expect_ids(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
+	pthread_barrier_wait(&meeting);
+	MUST(pthread_join(worker, NULL) == 0);
+	/* who certainly is the user already needs no privilege */
+	MUST(libreplace_drop_privileges(&alice, 0, NULL) == 0);
+	MUST(refused(&bob, 0, LIBREPLACE_STEP_GROUPS, EPERM));
+}
+
+static void wrong_arguments_are_refused(void)
+{
+	static const gid_t descending[] = {2, 1}, too_high[] = {1, (gid_t)-1}, root[] = {0, 1};
+	static const struct libreplace_identity wrong[] = {{(uid_t)-1, 1, 0, NULL},
+	                                                   {1, (gid_t)-1, 0, NULL},
+	                                                   {1, 1, 2, descending},
+	                                                   {1, 1, 2, too_high}},
+	                                        roots[] = {{0, 1, 0, NULL},
+						           {1, 0, 0, NULL},
+						           {1, 1, 2, root}};
+
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		MUST(refused(&wrong[i], LIBREPLACE_ALLOW_ROOT, LIBREPLACE_STEP_REFUSED, EINVAL));
+	MUST(refused(&alice, LIBREPLACE_ALLOW_PROCESS, LIBREPLACE_STEP_REFUSED, EINVAL));
+	MUST(refused(&alice, 1 << 30, LIBREPLACE_STEP_REFUSED, EINVAL));
+	for (size_t i = 0; i < sizeof roots / sizeof *roots; i++)
+		MUST(refused(&roots[i], 0, LIBREPLACE_STEP_REFUSED, EPERM));
+	MUST(libreplace_drop_begin() == 0 && refused(&alice, 0, LIBREPLACE_STEP_REFUSED, EBUSY));
+	libreplace_drop_end();
+	MUST(libreplace_drop_privileges(&roots[2], LIBREPLACE_ALLOW_ROOT, &result) == 0);
+	MUST(getuid() == 1 && getgroups(0, NULL) == 2);
+}
+
+static void root_itself_may_stay_root(void)
+{
+	static const struct libreplace_identity root = {0, 0, 0, NULL};
+
+	MUST(libreplace_drop_privileges(&root, LIBREPLACE_ALLOW_ROOT, &result) == 0);
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
+}
+
+/* A cancelled thread must not stop half-way, while no thread can enter. */
+static void cancelling_waits(void)
+{
+	int old;
+
+	MUST(pthread_cancel(pthread_self()) == 0);
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
+	MUST(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old) == 0 &&
+	     old == PTHREAD_CANCEL_ENABLE);
+	expect_ids(ALICE, ALICE, ALICE, ALICE, STAFF, 2);
+	MUST(libreplace_drop_begin() == 0);
+}
+
+static int idle(void *unused)
+{
+	(void)unused;
+	return (int)syscall(SYS_ppoll, NULL, 0, NULL, NULL, 8); /* for ever */
+}
+
+/* libc cannot change a thread that it did not start. The kernel's list has it. */
+static void thread_that_libc_does_not_know_is_found(void)
+{
+	static _Alignas(16) char stack[1 << 16];
+
+	other = clone(
+	    idle, stack + sizeof stack,
+	    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, NULL);
+	if (other < 0 && errno == EINVAL)
+		return; /* musl's clone() starts no threads */
+	MUST(other > 0);
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == -1 && errno == EPERM);
+	MUST(result.step == LIBREPLACE_STEP_VERIFY && result.state == LIBREPLACE_STATE_TAINTED &&
+	     result.thread == other);
+	_exit(0);
+}
+
+#if LIBREPLACE_THREAD_SCOPE
+
+static void *differ(void *unused)
+{
+	other = (pid_t)syscall(SYS_gettid);
+	MUST(libreplace_setresuid(BOB, BOB, BOB) == 0);
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);
+	return unused;
+}
+
+static void thread_with_other_ids_is_named(void)
+{
+	pthread_t worker;
+
+	MUST(pthread_barrier_init(&meeting, NULL, 2) == 0 &&
+	     pthread_create(&worker, NULL, differ, NULL) == 0);
+	pthread_barrier_wait(&meeting);
+	MUST(refused(&alice, 0, LIBREPLACE_STEP_THREADS, EPERM) && result.thread == other);
+	pthread_barrier_wait(&meeting);
+	MUST(pthread_join(worker, NULL) == 0);
+	/* the thread has ended; that the kernel may still list it does not matter */
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
+}
+
+static void switched_thread_is_refused(void)
+{
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(refused(&alice, 0, LIBREPLACE_STEP_REFUSED, EBUSY));
+	MUST(libreplace_leave(&held.guard) == 0);
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
+}
+
+/*
+ * libc's calls wait until each thread has handled libc's own signal (33 or 34). This thread blocks
+ * it, which only the bare system call can do. When the signal is pending, the drop has begun.
+ */
+static void *enter_during_the_drop(void *unused)
+{
+	uint64_t libcs = 3ULL << 32, pending = 0;
+	entry held;
+
+	MUST(syscall(SYS_rt_sigprocmask, SIG_BLOCK, &libcs, NULL, sizeof libcs) == 0);
+	pthread_barrier_wait(&meeting);
+	while ((pending & libcs) == 0)
+		MUST(syscall(SYS_rt_sigpending, &pending, sizeof pending) == 0);
+	MUST(libreplace_enter(fresh(&held), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(errno == EBUSY && held.guard.step == LIBREPLACE_STEP_REFUSED);
+	MUST(libreplace_drop_begin() == -1 && errno == EBUSY);
+	MUST(syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &libcs, NULL, sizeof libcs) == 0);
+	return unused;
+}
+
+static void nobody_can_enter_during_a_drop(void)
+{
+	pthread_t worker;
+
+	MUST(pthread_barrier_init(&meeting, NULL, 2) == 0 &&
+	     pthread_create(&worker, NULL, enter_during_the_drop, NULL) == 0);
+	pthread_barrier_wait(&meeting);
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
+	MUST(pthread_join(worker, NULL) == 0 && libreplace_drop_begin() == 0);
+}
+
+#endif
+
+int main(void)
+{
+	int failed = 0;
+
+	if (geteuid() != 0) {
+		MUST(libreplace_drop_privileges(&alice, 0, &result) == -1);
+		MUST(result.state == LIBREPLACE_STATE_IDLE);
+		return 0;
+	}
+	RUN(every_thread_becomes_the_user);
+	RUN(wrong_arguments_are_refused);
+	RUN(root_itself_may_stay_root);
+	RUN(cancelling_waits);
+	RUN(thread_that_libc_does_not_know_is_found);
+#if LIBREPLACE_THREAD_SCOPE
+	RUN(thread_with_other_ids_is_named);
+	RUN(switched_thread_is_refused);
+	RUN(nobody_can_enter_during_a_drop);
+#endif
+	return failed != 0;
+}
