@@ -84,14 +84,9 @@ def _failure(identity: Identity, step: int, error: int, state: str, tid: int) ->
     thread, reason = _described(tid), ""
     if state == UNCHANGED and step == _native.STEP_REFUSED:
         return _busy("dropping privileges") if error == errno.EBUSY else refused(error, identity)
-    if state == UNCHANGED and step == _native.STEP_THREADS:
-        return _threads_differ(tid, thread)
-    if step == _native.STEP_READ:
-        reason = (
-            f"/proc cannot be read ({os.strerror(error)}), so the ids of the threads are unknown; mount the /proc of "
-            "this pid namespace"
-        )
-    elif step == _native.STEP_IO_URING:
+    if state == UNCHANGED and step in (_native.STEP_READ, _native.STEP_THREADS):
+        return _told_by_python(step, error, tid, thread)
+    if step == _native.STEP_IO_URING:
         reason = (
             f"the process uses io_uring (found in {thread}), and a ring can keep the credentials of root after the "
             "drop; drop privileges before you create a ring, or pass allow_io_uring=True if no ring has other "
@@ -115,14 +110,19 @@ def _described(tid: int) -> str:
         return f"thread {tid}"
 
 
-def _threads_differ(tid: int, thread: str) -> Exception:
+def _told_by_python(step: int, error: int, tid: int, thread: str) -> Exception:
+    """The exception for something that assert_clean() says in more words, and for all threads."""
+    found = []
     try:
-        assert_clean()  # names all threads with other ids
-        found = tuple(one for one in thread_credentials() if one.tid == tid)
-    except (OSError, IdentityRefused):
-        found = ()
-    except ThreadsDiffer as error:
-        return error
+        assert_clean()
+        found = [one for one in thread_credentials() if one.tid == tid]
+    except (ThreadsDiffer, IdentityRefused) as exception:
+        return exception
+    except OSError:
+        pass
+    if step == _native.STEP_READ:
+        reason = f"/proc cannot be read ({os.strerror(error)}), so the ids of the threads are unknown; mount /proc"
+        return IdentityRefused(reason, error=error)
     return ThreadsDiffer(
-        f"{thread} has other ids or capabilities than the other threads; let it end before this call", found
+        f"{thread} has other ids or capabilities than the other threads; let it end before this call", tuple(found)
     )

@@ -2,10 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Reads the credentials of every thread from /proc/self/task, before and after a drop. The kernel
- * itself resolves /proc/self, in the PID namespace of the mount. So this folder always belongs to
- * the calling process, or it does not exist. The numbers of the threads may be those of another PID
- * namespace: they are never compared with gettid(2). drop_none.c is for other systems. internal.h
+ * Reads the credentials of every thread from /proc/self/task, before and after a drop. If /proc
+ * belongs to another PID namespace than the process, the numbers in its names are those of that
+ * namespace. So they are compared with nothing. The line NSpid of a status ends with the number in
+ * the thread's own namespace, which gettid(2) returns. drop_none.c is for other systems. internal.h
  * explains the functions. Source: proc_pid_status(5), proc_pid_stat(5), fs/proc/self.c.
  */
 #include <dirent.h>
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,8 +30,8 @@ enum { PF_EXITING = 0x4, PF_IO_WORKER = 0x10 };
 /* linux/capability.h */
 #define SETGID_AND_SETUID (1ULL << 6 | 1ULL << 7)
 
-/* The longest wait for threads that are ending, in milliseconds. */
-enum { WAIT_BEFORE = 200, WAIT_AFTER = 2000 };
+/* The longest wait for threads that are ending, in milliseconds, and the fewest looks. */
+enum { WAIT_BEFORE = 500, WAIT_AFTER = 2000, LOOKS = 20 };
 
 /* A file of /proc, and a 0 behind it. */
 struct text {
@@ -39,7 +40,7 @@ struct text {
 };
 
 struct thread {
-	pid_t number; /* in the PID namespace of /proc */
+	pid_t number; /* as gettid(2) returns it in the thread */
 	struct text status;
 };
 
@@ -48,9 +49,11 @@ struct look {
 	enum libreplace_look kind;
 	const struct libreplace_identity *identity;
 	int flags;
-	pid_t own;         /* the calling thread's number, 0 if it is unknown; only for messages */
+	pid_t own;         /* the calling thread's number */
+	int own_found;     /* the list has the calling thread */
 	uint64_t own_caps; /* the calling thread's permitted capabilities */
 	int capable;       /* number of threads that keep capabilities */
+	int has_ring;      /* a thread has the descriptor of a ring */
 	struct thread first;
 };
 
@@ -107,6 +110,24 @@ static uint64_t capabilities(const struct thread *thread, const char *name)
 	return strtoull(value_of(&thread->status, name), NULL, 16);
 }
 
+/* The number of a thread in its own PID namespace. Kernels before 4.1 do not show it; then it is
+ * the number in the namespace of /proc. */
+static pid_t number_of(const struct text *status, const char *name)
+{
+	const char *last = value_of(status, "\nNSpid:");
+	char *end;
+	long number = atol(name);
+
+	for (; last != NULL; last = end) {
+		long next = strtol(last, &end, 10);
+
+		if (end == last || memchr(last, '\n', (size_t)(end - last)) != NULL)
+			break;
+		number = next;
+	}
+	return (pid_t)number;
+}
+
 /* Read the flags and the status of a thread. Return: 0, or errno: ENOENT or ESRCH if it has ended.
  */
 static int read_thread(int task, const char *number, struct thread *thread, unsigned long *flags)
@@ -118,7 +139,6 @@ static int read_thread(int task, const char *number, struct thread *thread, unsi
 	const char *end;
 	int error;
 
-	thread->number = (pid_t)atol(number);
 	snprintf(name, sizeof name, "%s/stat", number);
 	error = read_whole(task, name, text);
 	if (error != 0)
@@ -131,6 +151,8 @@ static int read_thread(int task, const char *number, struct thread *thread, unsi
 	for (size_t i = 0; error == 0 && i < sizeof lines / sizeof *lines; i++)
 		if (value_of(text, lines[i]) == NULL)
 			error = ENODATA;
+	if (error == 0)
+		thread->number = number_of(text, number);
 	return error;
 }
 
@@ -192,6 +214,7 @@ static int may_drop(struct look *look, int task, const char *number, const struc
 
 	if (!(look->flags & LIBREPLACE_ALLOW_IO_URING)) {
 		error = look_for_rings(task, number);
+		look->has_ring = error == EBUSY;
 		if (error != 0 && error != ENOENT && error != ESRCH)
 			return libreplace_drop_failed(result,
 			                              error == EBUSY ? LIBREPLACE_STEP_IO_URING
@@ -266,7 +289,7 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
 	}
 	look->first.number = 0;
-	look->capable = 0;
+	look->capable = look->own_found = 0;
 	while (!failed && error == 0 && (errno = 0, entry = readdir(list)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
@@ -284,8 +307,10 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 			spare = look->first;
 			look->first = thread;
 			thread = spare;
+			look->own_found = look->first.number == look->own;
 			failed = judge(look, task, entry->d_name, &look->first, result);
 		} else {
+			look->own_found |= thread.number == look->own;
 			failed = judge(look, task, entry->d_name, &thread, result);
 		}
 	}
@@ -293,25 +318,16 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 		error = errno != 0 ? errno : fstat(task, &folder) != 0 ? errno : 0;
 	/* The kernel may end a list early if a thread ends. The link count of the folder is the
 	 * number of threads plus 2. Source: proc_task_readdir(), proc_task_getattr(). */
-	if (!failed && error == 0 && (listed + 2 < folder.st_nlink || look->first.number == 0))
+	if (!failed && error == 0 && listed + 2 < folder.st_nlink)
 		error = EAGAIN;
+	/* a mount or a link may have put the folder of another process in this place */
+	if (!failed && error == 0 && !look->own_found)
+		error = ESRCH;
 	closedir(list);
 	free(thread.status.bytes);
 	if (!failed && error != 0)
 		failed = libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
 	return failed;
-}
-
-/* The calling thread's number, by its link /proc/thread-self; 0 if a kernel has none. */
-static pid_t own_number(void)
-{
-	char target[64];
-	ssize_t size = readlink("/proc/thread-self", target, sizeof target - 1);
-	const char *last;
-
-	target[size > 0 ? size : 0] = '\0';
-	last = strrchr(target, '/');
-	return last == NULL ? 0 : (pid_t)atol(last + 1);
 }
 
 static long long milliseconds(void)
@@ -334,16 +350,17 @@ int libreplace_look_at_threads(enum libreplace_look kind,
 {
 	static const struct timespec pause = {0, 1000000};
 	struct look look = {
-	    .kind = kind, .identity = identity, .flags = flags, .own = own_number()};
+	    .kind = kind, .identity = identity, .flags = flags, .own = (pid_t)syscall(SYS_gettid)};
 	long long end = milliseconds() + (kind == LIBREPLACE_MAY_DROP ? WAIT_BEFORE : WAIT_AFTER);
 	struct libreplace_capabilities held;
-	int failed;
+	int failed, looks = 0;
 
 	if (libreplace_get_capabilities(&held) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, errno, 0);
 	look.own_caps = held.permitted;
 	while ((failed = look_once(&look, result)) != 0 &&
-	       (result->thread != 0 || result->error == EAGAIN) && milliseconds() < end)
+	       (result->error == EAGAIN || (result->thread != 0 && !look.has_ring)) &&
+	       (++looks < LOOKS || milliseconds() < end))
 		nanosleep(&pause, NULL);
 	free(look.first.status.bytes);
 	if (!failed)

@@ -27,8 +27,8 @@ extern "C" {
  *	changed. LIBREPLACE_STATE_ROLLED_BACK: every thread has its old ids, verified.
  *	LIBREPLACE_STATE_TAINTED: some ids may have changed; end the process.
  *	LIBREPLACE_STATE_FOR_GOOD: every thread has become the user, verified
- * @thread:	the thread that the failure is about, by its number in /proc/self/task; 0 if it is
- *	not about one thread
+ * @thread:	the thread that the failure is about, as gettid(2) returns its number in it; 0 if it
+ *	is not about one thread
  * @reserved:	0
  */
 struct libreplace_drop {
@@ -69,7 +69,8 @@ struct libreplace_drop {
  * differ, so the other systems need no /proc.
  *
  * A ring is not found if it has neither a descriptor in this process nor a thread of its own:
- * a ring that is only registered or mapped, or whose descriptor another process has.
+ * a ring that is only registered or mapped, or whose descriptor another process has. Other threads
+ * must not create a ring during the call.
  *
  * Source: credentials(7), capabilities(7), setresuid(2), io_uring_register(2).
  */
