@@ -30,8 +30,8 @@ enum { PF_EXITING = 0x4, PF_IO_WORKER = 0x10 };
 /* linux/capability.h */
 #define SETGID_AND_SETUID (1ULL << 6 | 1ULL << 7)
 
-/* The longest wait for threads that are ending, in milliseconds, and the fewest looks. */
-enum { WAIT_BEFORE = 500, WAIT_AFTER = 2000, LOOKS = 20 };
+/* The longest wait for threads that are ending, in milliseconds. */
+enum { WAIT_BEFORE = 500, WAIT_AFTER = 2000 };
 
 /* A file of /proc, and a 0 behind it. */
 struct text {
@@ -49,12 +49,12 @@ struct look {
 	enum libreplace_look kind;
 	const struct libreplace_identity *identity;
 	int flags;
-	pid_t own;         /* the calling thread's number */
-	int own_found;     /* the list has the calling thread */
-	uint64_t own_caps; /* the calling thread's permitted capabilities */
-	int capable;       /* number of threads that keep capabilities */
-	int has_ring;      /* a thread has the descriptor of a ring */
-	struct thread first;
+	pid_t own;          /* the calling thread's number */
+	int own_found;      /* the list has the calling thread */
+	uint64_t own_caps;  /* the calling thread's permitted capabilities */
+	int capable;        /* number of threads that keep capabilities */
+	int has_ring;       /* a thread has the descriptor of a ring */
+	struct thread with; /* the thread that all others are compared with */
 };
 
 /* Read a file of /proc whole. Return: 0, or errno. */
@@ -222,7 +222,7 @@ static int may_drop(struct look *look, int task, const char *number, const struc
 			                              error, error == EBUSY ? thread->number : 0);
 	}
 	/* if libc's call fails in some threads only, libc aborts the process */
-	if (((capabilities(thread, "\nCapEff:") ^ capabilities(&look->first, "\nCapEff:")) &
+	if (((capabilities(thread, "\nCapEff:") ^ capabilities(&look->with, "\nCapEff:")) &
 	     SETGID_AND_SETUID) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_THREADS, EPERM,
 		                              thread->number);
@@ -241,11 +241,11 @@ static int judge(struct look *look, int task, const char *number, const struct t
                  struct libreplace_drop *result)
 {
 	static const char *const lines[] = {"\nUid:", "\nGid:", "\nGroups:"};
-	const struct thread *first = &look->first;
-	pid_t other = thread->number == look->own ? first->number : thread->number;
+	const struct thread *with = &look->with;
+	pid_t other = thread->number == look->own ? with->number : thread->number;
 
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-		if (!same_line(&thread->status, &first->status, lines[i]))
+		if (!same_line(&thread->status, &with->status, lines[i]))
 			return libreplace_drop_failed(result, LIBREPLACE_STEP_THREADS, EPERM,
 			                              other);
 	if (look->kind == LIBREPLACE_MAY_DROP)
@@ -277,7 +277,7 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 {
 	int task = open_task(), failed = 0, error = 0;
 	DIR *list = task < 0 ? NULL : fdopendir(task);
-	struct thread thread = {0, {NULL, 0, 0}}, spare;
+	struct thread thread = {0, {NULL, 0, 0}}, spare, *one;
 	struct stat folder;
 	struct dirent *entry;
 	unsigned long flags, listed = 0;
@@ -288,8 +288,11 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 			close(task);
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
 	}
-	look->first.number = 0;
 	look->capable = look->own_found = 0;
+	/* the calling thread; kernels before 4.1 do not show that it is this one */
+	if (read_thread(task, "/proc/thread-self", &look->with, &flags) != 0 ||
+	    look->with.number != look->own)
+		look->with.number = 0;
 	while (!failed && error == 0 && (errno = 0, entry = readdir(list)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
@@ -303,15 +306,16 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 			failed = (look->flags & LIBREPLACE_ALLOW_IO_URING) == 0 &&
 			         libreplace_drop_failed(result, LIBREPLACE_STEP_IO_URING, EBUSY,
 			                                thread.number) != 0;
-		else if (look->first.number == 0) {
-			spare = look->first;
-			look->first = thread;
-			thread = spare;
-			look->own_found = look->first.number == look->own;
-			failed = judge(look, task, entry->d_name, &look->first, result);
-		} else {
+		else {
 			look->own_found |= thread.number == look->own;
-			failed = judge(look, task, entry->d_name, &thread, result);
+			one = &thread;
+			if (look->with.number == 0) {
+				spare = look->with;
+				look->with = thread;
+				thread = spare;
+				one = &look->with;
+			}
+			failed = judge(look, task, entry->d_name, one, result);
 		}
 	}
 	if (!failed && error == 0)
@@ -353,16 +357,16 @@ int libreplace_look_at_threads(enum libreplace_look kind,
 	    .kind = kind, .identity = identity, .flags = flags, .own = (pid_t)syscall(SYS_gettid)};
 	long long end = milliseconds() + (kind == LIBREPLACE_MAY_DROP ? WAIT_BEFORE : WAIT_AFTER);
 	struct libreplace_capabilities held;
-	int failed, looks = 0;
+	int failed;
 
 	if (libreplace_get_capabilities(&held) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, errno, 0);
 	look.own_caps = held.permitted;
 	while ((failed = look_once(&look, result)) != 0 &&
 	       (result->error == EAGAIN || (result->thread != 0 && !look.has_ring)) &&
-	       (++looks < LOOKS || milliseconds() < end))
+	       milliseconds() < end)
 		nanosleep(&pause, NULL);
-	free(look.first.status.bytes);
+	free(look.with.status.bytes);
 	if (!failed)
 		result->step = result->error = result->thread = 0;
 	else if (kind == LIBREPLACE_HAVE_DROPPED)

@@ -121,13 +121,18 @@ static void thread_that_libc_does_not_know_is_found(void)
 
 #if LIBREPLACE_THREAD_SCOPE
 
+static void *wait_twice(void *unused)
+{
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);
+	return unused;
+}
+
 static void *differ(void *unused)
 {
 	other = (pid_t)syscall(SYS_gettid);
 	MUST(libreplace_setresuid(BOB, BOB, BOB) == 0);
-	pthread_barrier_wait(&meeting);
-	pthread_barrier_wait(&meeting);
-	return unused;
+	return wait_twice(unused);
 }
 
 static void thread_with_other_ids_is_named(void)
@@ -142,6 +147,29 @@ static void thread_with_other_ids_is_named(void)
 	MUST(pthread_join(worker, NULL) == 0);
 	/* the thread has ended; that the kernel may still list it does not matter */
 	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
+}
+
+static void *drop_is_refused_because_of_the_main_thread(void *unused)
+{
+	pthread_barrier_wait(&meeting);
+	MUST(refused(&alice, 0, LIBREPLACE_STEP_THREADS, EPERM) && result.thread == getpid());
+	pthread_barrier_wait(&meeting);
+	return unused;
+}
+
+/* The thread that is named differs from the calling thread, whatever the order of the list is. */
+static void main_thread_with_other_ids_is_named(void)
+{
+	pthread_t equal, dropping;
+
+	MUST(pthread_barrier_init(&meeting, NULL, 3) == 0 &&
+	     pthread_create(&equal, NULL, wait_twice, NULL) == 0 &&
+	     pthread_create(&dropping, NULL, drop_is_refused_because_of_the_main_thread, NULL) ==
+	         0);
+	MUST(libreplace_setresuid((uid_t)-1, BOB, (uid_t)-1) == 0);
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);
+	MUST(pthread_join(equal, NULL) == 0 && pthread_join(dropping, NULL) == 0);
 }
 
 static void switched_thread_is_refused(void)
@@ -203,6 +231,7 @@ int main(void)
 	RUN(thread_that_libc_does_not_know_is_found);
 #if LIBREPLACE_THREAD_SCOPE
 	RUN(thread_with_other_ids_is_named);
+	RUN(main_thread_with_other_ids_is_named);
 	RUN(switched_thread_is_refused);
 	RUN(nobody_can_enter_during_a_drop);
 #endif

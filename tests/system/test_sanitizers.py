@@ -9,7 +9,9 @@ from support.builds import run, tool
 from support.children import needs_root
 from test_build import meson
 
-PROGRAMS = ["conformance", "guard", "edges", "threads", "thread_ends", "open_beneath", "filter"]
+PROGRAMS = ("conformance", "guard", "edges", "threads", "thread_ends", "open_beneath", "filter", "drop_privileges")
+#: TSan does not support forks with threads, and it delays the signal that breaks a lease.
+NOT_TSAN = ("guard", "edges", "thread_ends", "open_beneath", "filter", "drop_privileges")
 
 
 def build(source, folder, *options, compiler="clang"):
@@ -36,8 +38,7 @@ def test_c_tests_pass_under_sanitizers(source, tmp_path, sanitizers):
     options = [f"-Db_sanitize={sanitizers}", "-Db_lundef=false", "-Doptimization=1"]
     tests = build(source, tmp_path / "b", *options)
     for program in PROGRAMS:
-        # TSan does not support forks with threads, and it delays the signal that breaks a lease.
-        if program not in ("guard", "edges", "thread_ends", "open_beneath", "filter") or sanitizers != "thread":
+        if program not in NOT_TSAN or sanitizers != "thread":
             assert_clean(tests / program)
 
 
