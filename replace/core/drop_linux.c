@@ -49,11 +49,14 @@ struct look {
 	enum libreplace_look kind;
 	const struct libreplace_identity *identity;
 	int flags;
-	pid_t own;          /* the calling thread's number */
-	int own_found;      /* the list has the calling thread */
-	uint64_t own_caps;  /* the calling thread's permitted capabilities */
-	int capable;        /* number of threads that keep capabilities */
-	int has_ring;       /* a thread has the descriptor of a ring */
+	pid_t own;         /* the calling thread's number */
+	int own_found;     /* the list has the calling thread */
+	uint64_t own_caps; /* the calling thread's permitted capabilities */
+	int capable;       /* number of threads that keep capabilities */
+	int has_ring;      /* a thread has the descriptor of a ring */
+	int shared_seen;   /* the descriptors of the calling thread have been looked at */
+	int mark;          /* a descriptor that only threads with the same table have */
+	struct stat marked;
 	struct thread with; /* the thread that all others are compared with */
 };
 
@@ -189,6 +192,30 @@ static int look_for_rings(int task, const char *number)
 	return error;
 }
 
+/* Make a descriptor of a new pipe, whose inode nobody else has. Return: 0, or errno. */
+static int make_mark(struct look *look)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return errno;
+	close(ends[1]);
+	look->mark = ends[0];
+	return fstat(look->mark, &look->marked) == 0 ? 0 : errno;
+}
+
+/* Whether a thread has the same table of descriptors as the calling thread. Almost all threads do,
+ * and reading one table for each of them takes long. */
+static int shares_descriptors(const struct look *look, int task, const char *number)
+{
+	char name[NAME_MAX + 32];
+	struct stat there;
+
+	snprintf(name, sizeof name, "%s/fd/%d", number, look->mark);
+	return fstatat(task, name, &there, 0) == 0 && there.st_dev == look->marked.st_dev &&
+	       there.st_ino == look->marked.st_ino;
+}
+
 /*
  * Whether other threads keep their permitted capabilities in a change to the identity. The kernel
  * clears them if the thread was root, unless these bits are set. The bits of other threads cannot
@@ -210,10 +237,12 @@ static int keeps_capabilities(const struct thread *thread, const struct librepla
 static int may_drop(struct look *look, int task, const char *number, const struct thread *thread,
                     struct libreplace_drop *result)
 {
-	int error;
+	int error, shared;
 
 	if (!(look->flags & LIBREPLACE_ALLOW_IO_URING)) {
-		error = look_for_rings(task, number);
+		shared = shares_descriptors(look, task, number);
+		error = shared && look->shared_seen ? 0 : look_for_rings(task, number);
+		look->shared_seen |= shared;
 		look->has_ring = error == EBUSY;
 		if (error != 0 && error != ENOENT && error != ESRCH)
 			return libreplace_drop_failed(result,
@@ -288,7 +317,7 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 			close(task);
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
 	}
-	look->capable = look->own_found = 0;
+	look->capable = look->own_found = look->shared_seen = 0;
 	/* the calling thread; kernels before 4.1 do not show that it is this one */
 	if (read_thread(task, "/proc/thread-self", &look->with, &flags) != 0 ||
 	    look->with.number != look->own)
@@ -353,20 +382,24 @@ int libreplace_look_at_threads(enum libreplace_look kind,
                                struct libreplace_drop *result)
 {
 	static const struct timespec pause = {0, 1000000};
-	struct look look = {
-	    .kind = kind, .identity = identity, .flags = flags, .own = (pid_t)syscall(SYS_gettid)};
+	struct look look = {.kind = kind, .identity = identity, .flags = flags, .mark = -1};
 	long long end = milliseconds() + (kind == LIBREPLACE_MAY_DROP ? WAIT_BEFORE : WAIT_AFTER);
 	struct libreplace_capabilities held;
-	int failed;
+	int failed, error;
 
 	if (libreplace_get_capabilities(&held) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, errno, 0);
+	look.own = (pid_t)syscall(SYS_gettid);
 	look.own_caps = held.permitted;
+	if (kind == LIBREPLACE_MAY_DROP && (error = make_mark(&look)) != 0)
+		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
 	while ((failed = look_once(&look, result)) != 0 &&
 	       (result->error == EAGAIN || (result->thread != 0 && !look.has_ring)) &&
 	       milliseconds() < end)
 		nanosleep(&pause, NULL);
 	free(look.with.status.bytes);
+	if (look.mark >= 0)
+		close(look.mark);
 	if (!failed)
 		result->step = result->error = result->thread = 0;
 	else if (kind == LIBREPLACE_HAVE_DROPPED)
