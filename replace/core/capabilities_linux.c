@@ -115,12 +115,17 @@ int libreplace_clear_capabilities(const struct libreplace_capabilities *held, ui
 	return set_capabilities(effective, held->permitted, held->inheritable & ~held->permitted);
 }
 
+/* An ambient capability that is still there is not raised again, because
+ * SECBIT_NO_CAP_AMBIENT_RAISE would refuse that. */
 int libreplace_set_capabilities(const struct libreplace_capabilities *held)
 {
+	uint64_t missing;
+
 	if (set_capabilities(held->effective, held->permitted, held->inheritable) != 0)
 		return -1;
-	for (int bit = 0; bit < 64 && held->ambient >> bit != 0; bit++)
-		if ((held->ambient >> bit & 1) != 0 &&
+	missing = held->ambient & ~get_ambient(held->ambient);
+	for (int bit = 0; bit < 64 && missing >> bit != 0; bit++)
+		if ((missing >> bit & 1) != 0 &&
 		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) != 0)
 			return -1;
 	return 0;
