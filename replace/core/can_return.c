@@ -34,16 +34,24 @@ static int reaches_gids(const struct libreplace_ids *from, const struct librepla
 }
 
 /*
- * The effective capabilities that the thread has when it has returned to the privileged user ID. A
- * server without root raises all that are permitted. For root, the kernel does the same when the
- * effective user ID becomes 0. If the entry does not change that ID, root keeps what it has.
+ * The effective capabilities that the thread has when it has returned to the privileged user ID.
+ * The library raises all that are permitted, or the kernel does it when the effective user ID
+ * becomes 0. If the entry does not change that ID, the kernel leaves root what it has.
  */
 static uint64_t regained(const struct libreplace_guard *guard)
 {
 	const struct libreplace_capabilities *held = &guard->capabilities;
 	int stays = guard->before.euid == 0 && guard->set.euid == 0;
 
-	return libreplace_mine.base.euid == 0 && stays ? held->effective : held->permitted;
+	return !libreplace_mine.explicit && stays ? held->effective : held->permitted;
+}
+
+/* Whether the thread could set any user ID while this is its effective one. Root that acts as a
+ * user has no effective capability. */
+static int may_set_uids(const struct libreplace_guard *guard, uid_t euid)
+{
+	return libreplace_may_set_uids(euid,
+	                               libreplace_mine.explicit || euid == 0 ? regained(guard) : 0);
 }
 
 /* Whether the thread could set the user IDs of @before again: the calls of libreplace_walk(). */
@@ -51,23 +59,19 @@ static int returns_to_uids(const struct libreplace_guard *guard)
 {
 	const struct libreplace_ids *before = &guard->before;
 	struct libreplace_ids now = guard->set;
-	uid_t privileged = libreplace_mine.base.euid;
-	/* at first, root that acts as a user has no effective capability */
-	uint64_t effective = privileged != 0 || now.euid == 0 ? regained(guard) : 0;
-	int may = libreplace_may_set_uids(now.euid, effective);
+	int may = may_set_uids(guard, now.euid);
 
-	if (!libreplace_outwards(before) && now.euid != privileged) {
-		if (!may && !has_uid(&now, privileged))
+	if (libreplace_steps_back(guard, &now, before)) {
+		now.euid = now.fsuid = libreplace_mine.base.euid;
+		if (!may && !has_uid(&guard->set, now.euid))
 			return 0;
-		now.euid = now.fsuid = privileged;
-		may = libreplace_may_set_uids(privileged, regained(guard));
+		may = may_set_uids(guard, now.euid);
 	}
 	if (!libreplace_same_uids(&now, before)) {
 		if (!may && !reaches_uids(&now, before))
 			return 0;
 		now.fsuid = before->euid;
-		if (privileged == 0 && before->euid != 0)
-			may = 0;
+		may = may_set_uids(guard, before->euid);
 	}
 	return may || now.fsuid == before->fsuid || has_uid(before, before->fsuid);
 }
@@ -85,35 +89,55 @@ static int returns_to_gids(struct libreplace_guard *guard)
 	                              libreplace_wanted(guard));
 }
 
+/* Whether one of the three user IDs is 0 after the first step from @from to @to. */
+static int has_zero_midway(const struct libreplace_guard *guard, const struct libreplace_ids *from,
+                           const struct libreplace_ids *to)
+{
+	struct libreplace_ids now = *from;
+
+	if (libreplace_steps_back(guard, from, to))
+		now.euid = libreplace_mine.base.euid;
+	return has_uid(&now, 0);
+}
+
 /*
- * Whether the kernel would take capabilities away for good. If the last of the three user IDs that
- * is 0 becomes another id, the kernel clears the permitted set. If the effective user ID changes
- * from 0 to another id, it clears the effective set, and a server without root needs that set for
- * its next call.
+ * Whether the last of the three user IDs that is 0 becomes another id somewhere on the way there
+ * and back. The kernel then clears the ambient capabilities, and the permitted ones unless
+ * SECBIT_KEEP_CAPS is set.
  */
-static int would_be_cleared(const struct libreplace_guard *guard, int securebits)
+static int loses_last_zero(const struct libreplace_guard *guard, int securebits)
 {
 	const struct libreplace_ids *before = &guard->before, *set = &guard->set;
+	int zeros = has_uid(before, 0) + has_zero_midway(guard, before, set) + has_uid(set, 0) +
+	            has_zero_midway(guard, set, before);
 
-	if (guard->capabilities.permitted == 0 || (securebits & LIBREPLACE_NO_SETUID_FIXUP) != 0)
+	return zeros != 0 && zeros != 4 && (securebits & LIBREPLACE_NO_SETUID_FIXUP) == 0;
+}
+
+/* Whether the thread could set its inheritable and ambient capabilities again. An entry with uid 0
+ * does not clear them, but the kernel may clear the ambient ones. */
+static int returns_to_capabilities(const struct libreplace_guard *guard, int loses_zero,
+                                   int securebits)
+{
+	const struct libreplace_capabilities *held = &guard->capabilities;
+	int cleared = guard->set.fsuid != 0;
+
+	if (held->ambient != 0 && (cleared || loses_zero) &&
+	    (securebits & LIBREPLACE_NO_CAP_AMBIENT_RAISE) != 0)
 		return 0;
-	if (libreplace_mine.base.euid != 0 && (before->euid == 0 || set->euid == 0))
-		return 1;
-	return has_uid(before, 0) != has_uid(set, 0) && (securebits & LIBREPLACE_KEEP_CAPS) == 0;
+	return !cleared || libreplace_bounded(held->inheritable & held->permitted);
 }
 
 int libreplace_cannot_return(struct libreplace_guard *guard, int securebits)
 {
-	const struct libreplace_capabilities *held = &guard->capabilities;
+	int loses_zero = loses_last_zero(guard, securebits);
 
 	if (libreplace_ids_are_imitated())
 		return 0;
-	if (!returns_to_uids(guard) || !returns_to_gids(guard) ||
-	    would_be_cleared(guard, securebits))
+	if (!returns_to_uids(guard) || !returns_to_gids(guard))
 		return EPERM;
-	if (held->inheritable != 0 &&
-	    ((held->ambient != 0 && (securebits & LIBREPLACE_NO_CAP_AMBIENT_RAISE) != 0) ||
-	     !libreplace_bounded(held->inheritable & held->permitted)))
-		return EACCES;
-	return 0;
+	if (loses_zero && guard->capabilities.permitted != 0 &&
+	    (securebits & LIBREPLACE_KEEP_CAPS) == 0)
+		return EPERM;
+	return returns_to_capabilities(guard, loses_zero, securebits) ? 0 : EACCES;
 }

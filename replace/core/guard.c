@@ -22,12 +22,29 @@
 /* The value of guard->initialized, so that storage that was only set to zero is refused. */
 #define INITIALIZED 0x6c69627265706c61ULL
 
-/* Whether capabilities must be cleared explicitly. If the effective uid changes from 0 to another
- * id, the kernel clears the effective capabilities, but not the inheritable ones. If the effective
- * uid was not 0, the kernel clears none. */
+/* Whether the library must clear capabilities. If the effective user ID changes from 0 to another
+ * id, the kernel clears the effective capabilities, but not the inheritable ones. */
 static int must_clear(const struct libreplace_guard *guard)
 {
-	return libreplace_mine.base.euid != 0 || guard->capabilities.inheritable != 0;
+	return libreplace_mine.explicit || guard->capabilities.inheritable != 0;
+}
+
+/*
+ * Decide whether the library raises and clears the capabilities. The kernel does it for ordinary
+ * root: with no other user ID, with all permitted capabilities effective, and without a securebit
+ * that changes the kernel's rules.
+ */
+static void choose_explicit(const struct libreplace_guard *guard, int securebits)
+{
+	const struct libreplace_ids *before = &guard->before;
+	const struct libreplace_capabilities *held = &guard->capabilities;
+
+	if (libreplace_mine.depth == 0)
+		libreplace_mine.explicit = before->ruid != 0 || before->euid != 0 ||
+		                           before->suid != 0 || before->fsuid != 0 ||
+		                           held->effective != held->permitted;
+	if ((securebits & (LIBREPLACE_NO_SETUID_FIXUP | LIBREPLACE_KEEP_CAPS)) != 0)
+		libreplace_mine.explicit = 1;
 }
 
 /* Store the identity. A signal handler can fork from now on, so fork.c must find it; see begin().
@@ -96,33 +113,6 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
 	return -1;
 }
 
-/*
- * Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps the
- * capabilities of root.
- *
- * If the thread was root, its effective set stays as the kernel has left it: at level filesystem,
- * the thread keeps the effective user ID 0, so the kernel would not give CAP_SETGID back on
- * leaving.
- */
-static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int level)
-{
-	struct libreplace_capabilities now;
-
-	if (uid == 0)
-		return 0;
-	if (libreplace_get_capabilities(&now) != 0)
-		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
-	if (libreplace_mine.base.euid != 0)
-		now.effective = 0;
-	if (must_clear(guard) &&
-	    (libreplace_clear_capabilities(&guard->capabilities, now.effective) != 0 ||
-	     libreplace_get_capabilities(&now) != 0))
-		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
-	if (libreplace_forbidden_capabilities(now.effective, level) != 0)
-		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
-	return 0;
-}
-
 static int same_capabilities(const struct libreplace_capabilities *a,
                              const struct libreplace_capabilities *b)
 {
@@ -143,6 +133,38 @@ static int restore_capabilities(struct libreplace_guard *guard)
 	if (libreplace_set_capabilities(held) != 0 || libreplace_get_capabilities(&now) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (!same_capabilities(&now, held))
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
+	return 0;
+}
+
+/*
+ * Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps the
+ * capabilities of root.
+ *
+ * If the kernel raises the capabilities, the effective set stays as the kernel has left it: at
+ * level filesystem, the thread keeps the effective user ID 0, so the kernel would not give
+ * CAP_SETGID back on leaving.
+ */
+static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int level)
+{
+	const struct libreplace_capabilities *held = &guard->capabilities;
+	struct libreplace_capabilities now;
+
+	if (uid == 0 && libreplace_mine.explicit && guard->before.euid == 0)
+		return restore_capabilities(guard);
+	if (uid == 0)
+		return 0;
+	if (libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (libreplace_mine.explicit && libreplace_mine.base.euid != 0)
+		now.effective = 0;
+	else if (libreplace_mine.explicit) /* root: what the kernel would leave */
+		now.effective =
+		    held->effective & ~libreplace_forbidden_capabilities(held->effective, level);
+	if (must_clear(guard) && (libreplace_clear_capabilities(held, now.effective) != 0 ||
+	                          libreplace_get_capabilities(&now) != 0))
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (libreplace_forbidden_capabilities(now.effective, level) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
 	return 0;
 }
@@ -183,6 +205,7 @@ static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
 
 	if (restore_once(guard, now) != 0) {
 		read_or_guess(guard, now);
+		libreplace_mine.explicit = 1; /* whatever the kernel did not do */
 		if (restore_once(guard, now) != 0)
 			return -1;
 	}
@@ -334,6 +357,7 @@ static int prepare(struct libreplace_guard *guard, const struct libreplace_ident
 		return libreplace_fail(guard, LIBREPLACE_STEP_RETURN, EOVERFLOW);
 	if (libreplace_mine.depth == 0)
 		libreplace_mine.base = guard->before;
+	choose_explicit(guard, securebits);
 	choose_ids(guard, guard->level);
 	error = libreplace_cannot_return(guard, securebits);
 	if (error != 0)

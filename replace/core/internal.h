@@ -29,6 +29,8 @@
  * @tainted:	see libreplace_tainted()
  * @counted:	0, or 1 plus the thread's place in the table of threads.c
  * @id:		libreplace_thread_id(), or 0 if it was not read yet
+ * @explicit:	the library raises and clears the capabilities of this thread; if 0, the kernel does
+ * it when the effective user ID becomes 0 or another id. Set when an entry begins
  * @forked:	this is a forked child that has become the user for good
  * @base:	ids found on the outermost entry; its euid is the privileged user ID
  *
@@ -43,6 +45,7 @@ struct libreplace_thread {
 	int tainted;
 	unsigned counted;
 	int id;
+	int explicit;
 	int forked;
 	struct libreplace_ids base;
 };
@@ -118,8 +121,14 @@ LIBREPLACE_HIDDEN int libreplace_ascending(const gid_t *list, size_t size);
 LIBREPLACE_HIDDEN int libreplace_unacceptable(const struct libreplace_identity *identity,
                                               int flags);
 
-/* Whether the effective and the fs uid of @to are the privileged user ID. */
-LIBREPLACE_HIDDEN int libreplace_outwards(const struct libreplace_ids *to);
+/* Make all permitted capabilities effective, if the kernel does not do it. Return: 0, or -1 with
+ * the failure stored in the guard. */
+LIBREPLACE_HIDDEN int libreplace_raise(struct libreplace_guard *guard);
+
+/* Whether the first step of libreplace_walk() makes the privileged user ID the effective one. */
+LIBREPLACE_HIDDEN int libreplace_steps_back(const struct libreplace_guard *guard,
+                                            const struct libreplace_ids *from,
+                                            const struct libreplace_ids *to);
 
 /**
  * libreplace_walk() - change the calling thread's ids and verify them

@@ -121,17 +121,38 @@ int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
 	return libreplace_sort_groups(read, a->size) == a->size && memcmp(read, set, bytes) == 0;
 }
 
+int libreplace_raise(struct libreplace_guard *guard)
+{
+	if (!libreplace_mine.explicit || libreplace_raise_capabilities(&guard->capabilities) == 0)
+		return 0;
+	return libreplace_fail(guard, LIBREPLACE_STEP_PRIVILEGE, errno);
+}
+
+/*
+ * Set the real, effective and saved user ID. @now has the effective user ID from before, and gets
+ * the new one. If that ID changes from 0 to another id, the kernel clears the effective
+ * capabilities, which the next calls may need.
+ */
+static int set_resuid(struct libreplace_guard *guard, int step, struct libreplace_ids *now,
+                      uid_t real, uid_t effective, uid_t saved)
+{
+	uid_t before = now->euid;
+
+	if (changed(guard, step, libreplace_setresuid(real, effective, saved)) != 0)
+		return -1;
+	now->euid = now->fsuid = effective;
+	return before == 0 && effective != 0 ? libreplace_raise(guard) : 0;
+}
+
 /* Set the real, effective and saved user ID with one call, if one of them differs. That call also
  * sets the fs uid to the effective user ID. Then set the fs uid, if it still differs. */
 static int set_uids(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to)
 {
 	if (!libreplace_same_uids(now, to)) {
-		if (changed(guard, LIBREPLACE_STEP_UID,
-		            libreplace_setresuid(to->ruid, to->euid, to->suid)) != 0)
+		if (set_resuid(guard, LIBREPLACE_STEP_UID, now, to->ruid, to->euid, to->suid) != 0)
 			return -1;
 		now->ruid = to->ruid;
-		now->euid = now->fsuid = to->euid;
 		now->suid = to->suid;
 	}
 	if (now->fsuid != to->fsuid) {
@@ -157,39 +178,48 @@ static int set_gids(struct libreplace_guard *guard, struct libreplace_ids *now,
 	return 0;
 }
 
-int libreplace_outwards(const struct libreplace_ids *to)
+/* Whether the effective and the fs uid of @to are the privileged user ID. */
+static int is_outwards(const struct libreplace_ids *to)
 {
 	return to->euid == libreplace_mine.base.euid && to->fsuid == libreplace_mine.base.euid;
+}
+
+int libreplace_steps_back(const struct libreplace_guard *guard, const struct libreplace_ids *from,
+                          const struct libreplace_ids *to)
+{
+	uint64_t raised = libreplace_mine.explicit ? guard->capabilities.permitted : 0;
+
+	return from->euid != libreplace_mine.base.euid && !is_outwards(to) &&
+	       !(libreplace_may_set_uids(from->euid, raised) &&
+	         libreplace_may_set_gids(from->euid, raised));
 }
 
 /*
  * The order of the calls gives the thread the privilege for each of them:
  *
  * - outwards, to the privileged user ID: the uids first, then the gids, then the groups
- * - inwards, to another user ID: first the privileged user ID as the effective one; then the
- *   groups, then the gids, and last the uids
+ * - inwards, to another user ID: first the privileged user ID as the effective one, unless the
+ *   raised capabilities suffice; then the groups, then the gids, and last the uids
  */
 int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to, const gid_t *groups)
 {
 	gid_t *list = libreplace_scratch(guard);
-	uid_t privileged = libreplace_mine.base.euid;
-	int outwards = libreplace_outwards(to);
+	int outwards = is_outwards(to);
 	int groups_differ = !libreplace_same_groups(now, list, to, groups);
 
 	if (!groups_differ && libreplace_same_gids(now, to) && libreplace_same_uids(now, to) &&
 	    now->fsuid == to->fsuid && now->fsgid == to->fsgid)
 		return 0;
-	if (privileged != 0 && libreplace_raise_capabilities(&guard->capabilities) != 0)
-		return libreplace_fail(guard, LIBREPLACE_STEP_PRIVILEGE, errno);
+	if (libreplace_raise(guard) != 0)
+		return -1;
 	if (outwards) {
 		if (set_uids(guard, now, to) != 0 || set_gids(guard, now, to) != 0)
 			return -1;
-	} else if (now->euid != privileged) {
-		if (changed(guard, LIBREPLACE_STEP_PRIVILEGE,
-		            libreplace_setresuid((uid_t)-1, privileged, (uid_t)-1)) != 0)
-			return -1;
-		now->euid = now->fsuid = privileged;
+	} else if (libreplace_steps_back(guard, now, to) &&
+	           set_resuid(guard, LIBREPLACE_STEP_PRIVILEGE, now, (uid_t)-1,
+	                      libreplace_mine.base.euid, (uid_t)-1) != 0) {
+		return -1;
 	}
 	if (groups_differ &&
 	    changed(guard, LIBREPLACE_STEP_GROUPS, libreplace_setgroups(to->size, groups)) != 0)
