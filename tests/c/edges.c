@@ -7,14 +7,10 @@
  * tests/programs/mutants.py survived without them. Each case runs in a forked child, as root, on
  * builds whose calls change one thread.
  */
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "cases.h"
 #include "raw_capabilities.h"
-
-static const gid_t groups_of_the_namespace[] = {1002};
-static const struct libreplace_identity mapped_user = {1001, 1001, 1, groups_of_the_namespace};
 
 /* Enter and leave as a thread that starts with these ids. Return: the step that refuses the entry,
  * or LIBREPLACE_STEP_NONE. */
@@ -341,101 +337,6 @@ static void all_capabilities_are_dropped(void)
 	MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0 && sets[1] == 0 && sets[2] == 0);
 }
 
-/* Run @body as root of a user namespace that maps the user IDs below @size and the group IDs below
- * 60000 to themselves. Do nothing where such namespaces are forbidden. */
-static void run_in_namespace(const char *size, void (*body)(void))
-{
-	int ready[2], mapped[2], status = 0;
-	char byte = 0, path[64];
-	pid_t child;
-
-	MUST(pipe(ready) == 0 && pipe(mapped) == 0 && (child = fork()) >= 0);
-	if (child == 0) {
-		if (unshare(CLONE_NEWUSER) != 0) {
-			printf("# no user namespaces here\n");
-			exit(0);
-		}
-		MUST(write(ready[1], &byte, 1) == 1 && read(mapped[0], &byte, 1) == 1);
-		MUST(libreplace_setgroups(0, NULL) == 0 && libreplace_setresgid(0, 0, 0) == 0);
-		MUST(libreplace_setresuid(0, 0, 0) == 0);
-		body();
-		exit(0);
-	}
-	close(ready[1]);
-	if (read(ready[0], &byte, 1) == 1) {
-		const char *const maps[][2] = {{"uid_map", size}, {"gid_map", "60000"}};
-
-		for (int i = 0; i < 2; i++) {
-			FILE *map;
-
-			snprintf(path, sizeof path, "/proc/%d/%s", (int)child, maps[i][0]);
-			MUST((map = fopen(path, "w")) != NULL);
-			MUST(fprintf(map, "0 0 %s", maps[i][1]) > 0 && fclose(map) == 0);
-		}
-	}
-	MUST(write(mapped[1], &byte, 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
-}
-
-/* Return the real user ID of user @uid at level shielded. */
-static uid_t shield_of(uid_t uid)
-{
-	struct libreplace_identity user = mapped_user;
-	uid_t r, e, s;
-	entry held;
-
-	user.uid = uid;
-	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_SHIELDED) == 0);
-	MUST(libreplace_getresuid(&r, &e, &s) == 0 && e == uid && s == 0);
-	MUST(getegid() == 1001 && getgroups(0, NULL) == 1);
-	MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
-	expect_ids(0, 0, 0, 0, 0, 0);
-	return r;
-}
-
-/* Return the step that refuses user @uid at level shielded. The thread must be unchanged. */
-static int refused_shield(uid_t uid, int error, int state)
-{
-	struct libreplace_identity user = mapped_user;
-	entry held;
-
-	user.uid = uid;
-	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_SHIELDED) == -1);
-	MUST(errno == error && held.guard.error == error && held.guard.state == state);
-	expect_ids(0, 0, 0, 0, 0, 0);
-	MUST(libreplace_depth() == 0 && libreplace_active() == 0 && !libreplace_tainted());
-	return held.guard.step;
-}
-
-static void with_all_ids_mapped(void)
-{
-	MUST(shield_of(1001) == LIBREPLACE_SHIELD_UID);
-	MUST(shield_of(70000) == LIBREPLACE_SHIELD_UID);
-}
-
-static void with_65536_ids_mapped(void)
-{
-	MUST(shield_of(1001) == 65535);
-	MUST(refused_shield(65535, EOVERFLOW, LIBREPLACE_STATE_IDLE) == LIBREPLACE_STEP_REFUSED);
-	MUST(refused_shield(70000, EINVAL, LIBREPLACE_STATE_ROLLED_BACK) == LIBREPLACE_STEP_UID);
-	MUST(shield_of(1001) == 65535);
-}
-
-static void with_65535_ids_mapped(void)
-{
-	entry held;
-
-	MUST(refused_shield(1001, EOVERFLOW, LIBREPLACE_STATE_IDLE) == LIBREPLACE_STEP_REFUSED);
-	MUST(libreplace_enter(fresh(&held), &mapped_user, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
-	MUST(geteuid() == 1001 && libreplace_leave(&held.guard) == 0);
-}
-
-static void shield_id_depends_on_the_namespace(void)
-{
-	run_in_namespace("4294967295", with_all_ids_mapped);
-	run_in_namespace("65536", with_65536_ids_mapped);
-	run_in_namespace("65535", with_65535_ids_mapped);
-}
-
 int main(void)
 {
 	int failed = 0;
@@ -456,6 +357,5 @@ int main(void)
 	RUN(abort_flag_aborts_if_restoring_fails);
 	RUN(thread_is_tainted_if_restoring_fails);
 	RUN(all_capabilities_are_dropped);
-	RUN(shield_id_depends_on_the_namespace);
 	return failed != 0;
 }
