@@ -33,85 +33,46 @@ static int reaches_gids(const struct libreplace_ids *from, const struct librepla
 	return has_gid(from, to->rgid) && has_gid(from, to->egid) && has_gid(from, to->sgid);
 }
 
-/*
- * The effective capabilities that the thread has when it has returned to the privileged user ID.
- * The library raises all that are permitted, or the kernel does it when the effective user ID
- * becomes 0. If the entry does not change that ID, the kernel leaves root what it has.
- */
-static uint64_t regained(const struct libreplace_guard *guard)
-{
-	const struct libreplace_capabilities *held = &guard->capabilities;
-	int stays = guard->before.euid == 0 && guard->set.euid == 0;
-
-	return !libreplace_mine.explicit && stays ? held->effective : held->permitted;
-}
-
-/* Whether the thread could set any user ID while this is its effective one. Root that acts as a
- * user has no effective capability. */
-static int may_set_uids(const struct libreplace_guard *guard, uid_t euid)
-{
-	return libreplace_may_set_uids(euid,
-	                               libreplace_mine.explicit || euid == 0 ? regained(guard) : 0);
-}
-
 /* Whether the thread could set the user IDs of @before again: the calls of libreplace_walk(). */
 static int returns_to_uids(const struct libreplace_guard *guard)
 {
 	const struct libreplace_ids *before = &guard->before;
 	struct libreplace_ids now = guard->set;
-	int may = may_set_uids(guard, now.euid);
+	uid_t privileged = libreplace_mine.base.euid;
+	int regains = libreplace_mine.explicit || has_uid(&now, privileged);
 
-	if (libreplace_steps_back(guard, &now, before)) {
-		now.euid = now.fsuid = libreplace_mine.base.euid;
-		if (!may && !has_uid(&guard->set, now.euid))
+	if (regains && libreplace_may_set_uids(privileged, guard->capabilities.permitted))
+		return 1;
+	if (libreplace_steps_back(&now, before)) {
+		if (!regains)
 			return 0;
-		may = may_set_uids(guard, now.euid);
+		now.euid = privileged;
 	}
-	if (!libreplace_same_uids(&now, before)) {
-		if (!may && !reaches_uids(&now, before))
-			return 0;
-		now.fsuid = before->euid;
-		may = may_set_uids(guard, before->euid);
-	}
-	return may || now.fsuid == before->fsuid || has_uid(before, before->fsuid);
+	return reaches_uids(&now, before) && has_uid(before, before->fsuid);
 }
 
-/* Whether the thread could set the group IDs and the groups of @before again. It does this with the
- * privileged user ID. */
+/* Whether the thread could set the group IDs and the groups of @before again. It has then regained
+ * its permitted capabilities and the privileged user ID. */
 static int returns_to_gids(struct libreplace_guard *guard)
 {
 	const struct libreplace_ids *before = &guard->before, *set = &guard->set;
 
-	if (libreplace_may_set_gids(libreplace_mine.base.euid, regained(guard)))
+	if (libreplace_may_set_gids(libreplace_mine.base.euid, guard->capabilities.permitted))
 		return 1;
 	return reaches_gids(set, before) && has_gid(before, before->fsgid) &&
 	       libreplace_same_groups(before, libreplace_scratch(guard), set,
 	                              libreplace_wanted(guard));
 }
 
-/* Whether one of the three user IDs is 0 after the first step from @from to @to. */
-static int has_zero_midway(const struct libreplace_guard *guard, const struct libreplace_ids *from,
-                           const struct libreplace_ids *to)
-{
-	struct libreplace_ids now = *from;
-
-	if (libreplace_steps_back(guard, from, to))
-		now.euid = libreplace_mine.base.euid;
-	return has_uid(&now, 0);
-}
-
 /*
- * Whether the last of the three user IDs that is 0 becomes another id somewhere on the way there
- * and back. The kernel then clears the ambient capabilities, and the permitted ones unless
- * SECBIT_KEEP_CAPS is set.
+ * Whether the last of the three user IDs that is 0 becomes another id, there or on the way back.
+ * The kernel then clears the ambient capabilities, and the permitted ones unless SECBIT_KEEP_CAPS
+ * is set.
  */
 static int loses_last_zero(const struct libreplace_guard *guard, int securebits)
 {
-	const struct libreplace_ids *before = &guard->before, *set = &guard->set;
-	int zeros = has_uid(before, 0) + has_zero_midway(guard, before, set) + has_uid(set, 0) +
-	            has_zero_midway(guard, set, before);
-
-	return zeros != 0 && zeros != 4 && (securebits & LIBREPLACE_NO_SETUID_FIXUP) == 0;
+	return has_uid(&guard->before, 0) != has_uid(&guard->set, 0) &&
+	       (securebits & LIBREPLACE_NO_SETUID_FIXUP) == 0;
 }
 
 /* Whether the thread could set its inheritable and ambient capabilities again. An entry with uid 0

@@ -36,15 +36,20 @@ static int must_clear(const struct libreplace_guard *guard)
  */
 static void choose_explicit(const struct libreplace_guard *guard, int securebits)
 {
+	static const int changing = LIBREPLACE_NO_SETUID_FIXUP | LIBREPLACE_KEEP_CAPS;
 	const struct libreplace_ids *before = &guard->before;
 	const struct libreplace_capabilities *held = &guard->capabilities;
 
 	if (libreplace_mine.depth == 0)
+		libreplace_mine.explicit = 0;
+	if (held->permitted == 0) /* also on a system without capabilities */
+		return;
+	if ((securebits & changing) != 0)
+		libreplace_mine.explicit = 1;
+	else if (libreplace_mine.depth == 0)
 		libreplace_mine.explicit = before->ruid != 0 || before->euid != 0 ||
 		                           before->suid != 0 || before->fsuid != 0 ||
 		                           held->effective != held->permitted;
-	if ((securebits & (LIBREPLACE_NO_SETUID_FIXUP | LIBREPLACE_KEEP_CAPS)) != 0)
-		libreplace_mine.explicit = 1;
 }
 
 /* Store the identity. A signal handler can fork from now on, so fork.c must find it; see begin().

@@ -126,8 +126,7 @@ LIBREPLACE_HIDDEN int libreplace_unacceptable(const struct libreplace_identity *
 LIBREPLACE_HIDDEN int libreplace_raise(struct libreplace_guard *guard);
 
 /* Whether the first step of libreplace_walk() makes the privileged user ID the effective one. */
-LIBREPLACE_HIDDEN int libreplace_steps_back(const struct libreplace_guard *guard,
-                                            const struct libreplace_ids *from,
+LIBREPLACE_HIDDEN int libreplace_steps_back(const struct libreplace_ids *from,
                                             const struct libreplace_ids *to);
 
 /**

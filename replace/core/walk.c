@@ -184,14 +184,10 @@ static int is_outwards(const struct libreplace_ids *to)
 	return to->euid == libreplace_mine.base.euid && to->fsuid == libreplace_mine.base.euid;
 }
 
-int libreplace_steps_back(const struct libreplace_guard *guard, const struct libreplace_ids *from,
-                          const struct libreplace_ids *to)
+int libreplace_steps_back(const struct libreplace_ids *from, const struct libreplace_ids *to)
 {
-	uint64_t raised = libreplace_mine.explicit ? guard->capabilities.permitted : 0;
-
-	return from->euid != libreplace_mine.base.euid && !is_outwards(to) &&
-	       !(libreplace_may_set_uids(from->euid, raised) &&
-	         libreplace_may_set_gids(from->euid, raised));
+	return !libreplace_mine.explicit && from->euid != libreplace_mine.base.euid &&
+	       !is_outwards(to);
 }
 
 /*
@@ -199,7 +195,7 @@ int libreplace_steps_back(const struct libreplace_guard *guard, const struct lib
  *
  * - outwards, to the privileged user ID: the uids first, then the gids, then the groups
  * - inwards, to another user ID: first the privileged user ID as the effective one, unless the
- *   raised capabilities suffice; then the groups, then the gids, and last the uids
+ *   library raises the capabilities; then the groups, then the gids, and last the uids
  */
 int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to, const gid_t *groups)
@@ -216,7 +212,7 @@ int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
 	if (outwards) {
 		if (set_uids(guard, now, to) != 0 || set_gids(guard, now, to) != 0)
 			return -1;
-	} else if (libreplace_steps_back(guard, now, to) &&
+	} else if (libreplace_steps_back(now, to) &&
 	           set_resuid(guard, LIBREPLACE_STEP_PRIVILEGE, now, (uid_t)-1,
 	                      libreplace_mine.base.euid, (uid_t)-1) != 0) {
 		return -1;

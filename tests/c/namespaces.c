@@ -154,14 +154,18 @@ static int reads_the_secret(void)
 	return file >= 0;
 }
 
+/* The file has no name any more, so that none is left behind. Opening it checks the rights again.
+ */
 static void make_secret(void)
 {
-	static char path[] = "/tmp/libreplace-namespaces-XXXXXX";
+	char path[] = "/tmp/libreplace-namespaces-XXXXXX";
+	static char link[32];
 	int file = mkstemp(path);
 
-	MUST(file >= 0 && fchown(file, 0, HIDDEN) == 0 && fchmod(file, 0640) == 0);
-	MUST(close(file) == 0);
-	secret = path;
+	MUST(file >= 0 && unlink(path) == 0);
+	MUST(fchown(file, 0, HIDDEN) == 0 && fchmod(file, 0640) == 0);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+	secret = link;
 }
 
 /* The ids that the kernel shows: six, the fs ids, and the groups. */
@@ -188,8 +192,10 @@ static void must_be_refused(void)
 {
 	const struct libreplace_identity *const all[] = {&nobody, &user};
 	struct shown before = look(), now;
+	int unused = dup(0); /* the lowest number: no entry may leave a file open */
 	entry held;
 
+	MUST(unused >= 0 && close(unused) == 0);
 	for (int level = 0; level <= LIBREPLACE_LEVEL_FILESYSTEM; level++)
 		for (int i = 0; i < 2; i++) {
 			MUST(libreplace_enter(fresh(&held), all[i], level) == -1);
@@ -199,6 +205,7 @@ static void must_be_refused(void)
 			MUST(libreplace_active() == 0 && libreplace_depth() == 0);
 			now = look();
 			MUST(memcmp(&before, &now, sizeof now) == 0);
+			MUST(dup(0) == unused && close(unused) == 0);
 		}
 }
 
@@ -252,7 +259,6 @@ static void hidden_groups_are_not_lost_and_not_given_away(void)
 	MUST(libreplace_setgroups(1, hidden) == 0);
 	run_in_namespace(USUAL, USUAL, "allow", with_hidden_groups);
 	run_in_namespace(SHORT, SHORT, "allow", with_hidden_groups);
-	MUST(unlink(secret) == 0);
 }
 
 /* The kernel IDs outside are 0, which the map does not contain. Each case leaves one of them. */
@@ -271,6 +277,7 @@ static void with_one_hidden_id(void)
 
 				MUST(libreplace_setresgid(g[0], g[1], g[2]) == 0);
 				MUST(libreplace_setresuid(u[0], u[1], u[2]) == 0);
+				MUST(libreplace_setfsgid(0) == 0 && libreplace_setfsuid(0) == 0);
 				if (i == 3 && j == 3)
 					must_return_from(&user);
 				else
@@ -309,7 +316,12 @@ static void as_nobody(void)
 	}
 	MUST(waitpid(child, &status, 0) == child && status == 0);
 	MUST(libreplace_leave(&held.guard) == 0);
-	/* nobody can tell this group from a hidden one */
+	/* nobody can tell these from hidden ones */
+	MUST(libreplace_setfsgid(OVERFLOW) == 0);
+	must_be_refused();
+	MUST(libreplace_setfsgid(0) == 0 && libreplace_setfsuid(OVERFLOW) == 0);
+	must_be_refused();
+	MUST(libreplace_setfsuid(0) == 0);
 	MUST(libreplace_setgroups(1, the_overflow_group) == 0 && !reads_the_secret());
 	must_be_refused();
 }
@@ -326,7 +338,6 @@ static void nobody_is_an_ordinary_user_if_mapped(void)
 	make_secret();
 	run_in_namespace(USUAL, USUAL, "allow", as_nobody);
 	run_in_namespace(SHORT, SHORT, "allow", without_nobody);
-	MUST(unlink(secret) == 0);
 }
 
 /* ---- maps that hide nothing, and maps that cannot be read */
@@ -346,11 +357,16 @@ static void complete_maps_hide_nothing(void)
 	run_in_namespace(ALL_IN_TWO, ALL_IN_TWO, "allow", in_the_overflow_group);
 }
 
+/* Let other processes not see what is mounted. */
+static int have_own_mounts(void)
+{
+	return unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
 static void without_proc(void)
 {
 	be_root();
-	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-	    mount("none", "/proc", "tmpfs", 0, NULL) != 0) {
+	if (have_own_mounts() != 0 || mount("none", "/proc", "tmpfs", 0, NULL) != 0) {
 		printf("# no mounts here\n");
 		return;
 	}
@@ -358,6 +374,44 @@ static void without_proc(void)
 	must_return_from(&user);
 	MUST(libreplace_setgroups(1, the_overflow_group) == 0);
 	must_be_refused();
+}
+
+/* A system may have other overflow ids. The library reads them when it is loaded. */
+static void with_other_overflow_ids(void)
+{
+	static const char *const files[] = {"overflowuid", "overflowgid"};
+	static const char folder[] = "/proc/sys/kernel";
+	FILE *file;
+
+	be_root();
+	if (have_own_mounts() != 0 || mount("none", folder, "tmpfs", 0, NULL) != 0) {
+		printf("# no mounts here\n");
+		return;
+	}
+	MUST(chdir(folder) == 0);
+	for (int i = 0; i < 2; i++) {
+		MUST((file = fopen(files[i], "w")) != NULL);
+		MUST(fputs("1002\n", file) >= 0 && fclose(file) == 0);
+	}
+	execl("/proc/self/exe", "namespaces", "again", NULL);
+	MUST(!"executed");
+}
+
+/* The second run: 1002 is the overflow id now. */
+static int run_again(void)
+{
+	MUST(libreplace_setgroups(1, the_overflow_group) == 0);
+	must_return_from(&user);
+	MUST(libreplace_setgroups(1, of_user) == 0);
+	must_be_refused();
+	MUST(libreplace_setgroups(0, NULL) == 0 && libreplace_setfsuid(1002) == 0);
+	must_be_refused();
+	return 0;
+}
+
+static void other_overflow_ids_are_noticed(void)
+{
+	run_in_namespace(USUAL, USUAL, "allow", with_other_overflow_ids);
 }
 
 static void map_that_cannot_be_read_counts_as_incomplete(void)
@@ -409,10 +463,13 @@ static void forbidden_setgroups_is_rolled_back(void)
 	run_in_namespace(USUAL, USUAL, "deny", with_fixed_groups);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
 	int failed = 0;
 
+	(void)arguments;
+	if (count > 1)
+		return run_again();
 	if (geteuid() != 0)
 		return 77;
 	RUN(shield_id_depends_on_the_namespace);
@@ -420,6 +477,7 @@ int main(void)
 	RUN(hidden_ids_are_not_lost);
 	RUN(nobody_is_an_ordinary_user_if_mapped);
 	RUN(complete_maps_hide_nothing);
+	RUN(other_overflow_ids_are_noticed);
 	RUN(map_that_cannot_be_read_counts_as_incomplete);
 	RUN(groups_may_be_shown_in_another_order);
 	RUN(forbidden_setgroups_is_rolled_back);
