@@ -55,21 +55,21 @@ int libreplace_get_securebits(void)
 	return bits < 0 && errno == EINVAL ? 0 : bits; /* an emulator that does not know them */
 }
 
-/* Read the ambient set. It is part of the inheritable set. A kernel before 4.3 has no such set and
- * fails with EINVAL. Return: 0, or -1 with errno set. */
-static int get_ambient(struct libreplace_capabilities *set)
+/* Read which of these inheritable capabilities are ambient, too. A kernel before 4.3 has no ambient
+ * set and fails with EINVAL. Return: 0, or -1 with errno set. */
+static int get_ambient(uint64_t inheritable, uint64_t *ambient)
 {
-	set->ambient = 0;
-	for (int bit = 0; bit < 64 && set->inheritable >> bit != 0; bit++) {
+	*ambient = 0;
+	for (int bit = 0; bit < 64 && inheritable >> bit != 0; bit++) {
 		int is_set;
 
-		if ((set->inheritable >> bit & 1) == 0)
+		if ((inheritable >> bit & 1) == 0)
 			continue;
 		is_set = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0);
 		if (is_set < 0 && errno != EINVAL)
 			return -1;
 		if (is_set == 1)
-			set->ambient |= 1ULL << bit;
+			*ambient |= 1ULL << bit;
 	}
 	return 0;
 }
@@ -85,7 +85,7 @@ int libreplace_get_capabilities(struct libreplace_capabilities *set)
 	set->effective = data[0].effective | (uint64_t)data[1].effective << 32;
 	set->permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
 	set->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
-	return get_ambient(set);
+	return get_ambient(set->inheritable, &set->ambient);
 }
 
 static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable)
@@ -119,11 +119,12 @@ int libreplace_clear_capabilities(const struct libreplace_capabilities *held, ui
  * SECBIT_NO_CAP_AMBIENT_RAISE would refuse that. */
 int libreplace_set_capabilities(const struct libreplace_capabilities *held)
 {
-	uint64_t missing;
+	uint64_t missing, left;
 
-	if (set_capabilities(held->effective, held->permitted, held->inheritable) != 0)
+	if (set_capabilities(held->effective, held->permitted, held->inheritable) != 0 ||
+	    get_ambient(held->ambient, &left) != 0)
 		return -1;
-	missing = held->ambient & ~get_ambient(held->ambient);
+	missing = held->ambient & ~left;
 	for (int bit = 0; bit < 64 && missing >> bit != 0; bit++)
 		if ((missing >> bit & 1) != 0 &&
 		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0) != 0)

@@ -159,13 +159,13 @@ static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int leve
 		return restore_capabilities(guard);
 	if (uid == 0)
 		return 0;
-	if (libreplace_get_capabilities(&now) != 0)
-		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (libreplace_mine.explicit && libreplace_mine.base.euid != 0)
 		now.effective = 0;
 	else if (libreplace_mine.explicit) /* root: what the kernel would leave */
 		now.effective =
 		    held->effective & ~libreplace_forbidden_capabilities(held->effective, level);
+	else if (libreplace_get_capabilities(&now) != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
 	if (must_clear(guard) && (libreplace_clear_capabilities(held, now.effective) != 0 ||
 	                          libreplace_get_capabilities(&now) != 0))
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);

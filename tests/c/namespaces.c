@@ -377,13 +377,12 @@ static void without_proc(void)
 }
 
 /* A system may have other overflow ids. The library reads them when it is loaded. */
-static void with_other_overflow_ids(void)
+static void other_overflow_ids_are_noticed(void)
 {
 	static const char *const files[] = {"overflowuid", "overflowgid"};
 	static const char folder[] = "/proc/sys/kernel";
 	FILE *file;
 
-	be_root();
 	if (have_own_mounts() != 0 || mount("none", folder, "tmpfs", 0, NULL) != 0) {
 		printf("# no mounts here\n");
 		return;
@@ -398,20 +397,15 @@ static void with_other_overflow_ids(void)
 }
 
 /* The second run: 1002 is the overflow id now. */
-static int run_again(void)
+static void with_another_overflow_id(void)
 {
+	be_root();
 	MUST(libreplace_setgroups(1, the_overflow_group) == 0);
 	must_return_from(&user);
 	MUST(libreplace_setgroups(1, of_user) == 0);
 	must_be_refused();
 	MUST(libreplace_setgroups(0, NULL) == 0 && libreplace_setfsuid(1002) == 0);
 	must_be_refused();
-	return 0;
-}
-
-static void other_overflow_ids_are_noticed(void)
-{
-	run_in_namespace(USUAL, USUAL, "allow", with_other_overflow_ids);
 }
 
 static void map_that_cannot_be_read_counts_as_incomplete(void)
@@ -468,8 +462,10 @@ int main(int count, char **arguments)
 	int failed = 0;
 
 	(void)arguments;
-	if (count > 1)
-		return run_again();
+	if (count > 1) {
+		run_in_namespace(USUAL, USUAL, "allow", with_another_overflow_id);
+		return 0;
+	}
 	if (geteuid() != 0)
 		return 77;
 	RUN(shield_id_depends_on_the_namespace);

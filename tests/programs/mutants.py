@@ -7,10 +7,11 @@ usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as
 A mutant has one change in a function of replace/core/ or in a generated body, by a rule of tests/support/mutations.py:
 a condition is always or never true; an operand, a call or an assignment is left out; a function does or returns
 nothing; two steps or arguments change places; users and groups are confused. The tests are conformance.c, guard.c,
-edges.c, threads.c, thread_ends.c, filter.c and open_beneath.c of tests/c/, faults.c under strace, and every transition
-against the model. If no test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1.
-EQUIVALENT lists mutants that do no harm, with the reason. --share N tries one of N mutants, always the same ones.
---only tries the mutants whose name contains the text. --list only prints the names.
+edges.c, threads.c, thread_ends.c, filter.c, open_beneath.c, namespaces.c, returns.c, identity.c and drop_privileges.c
+of tests/c/, faults.c under strace, and every transition against the model. If no test detects a mutant, the mutant
+survives: the tests have a gap, and the exit status is 1. EQUIVALENT lists mutants that do no harm, with the reason.
+--share N tries one of N mutants, always the same ones. --only tries the mutants whose name contains the text. --list
+only prints the names.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ from support.mutations import mutants  # noqa: E402
 
 CORE = TESTS.parent / "replace" / "core"
 SOURCES = (
-    *("guard.c", "walk.c", "threads.c", "fork.c", "identity.c", "users_libc.c", "names.c", "drop.c", "drop_linux.c"),
-    *("capabilities_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
+    *("guard.c", "walk.c", "can_return.c", "imitation.c", "threads.c", "fork.c", "names.c", "identity.c", "users_libc.c"),
+    *("capabilities_linux.c", "ids_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
+    *("drop.c", "drop_linux.c"),
 )
 C_TESTS = (
     *("conformance", "guard", "edges", "transitions", "faults", "threads", "thread_ends"),
-    *("open_beneath", "filter", "identity", "drop_privileges"),
+    *("open_beneath", "filter", "identity", "drop_privileges", "namespaces", "returns"),
 )
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
@@ -49,8 +51,10 @@ _OF_FILE = {
     "threads.c": ("guard", "edges", "threads", "thread_ends"),
     "threads_linux.c": ("thread_ends",),
     "identity.c": ("identity",),
+    "can_return.c": ("edges", "returns"),
+    "ids_linux.c": ("namespaces", "edges", "filter"),
 }
-_OF_CORE = ("guard", "edges", "faults", "threads")
+_OF_CORE = ("guard", "edges", "faults", "threads", "namespaces", "returns")
 #: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
 #: test_drop_privileges.py).
 APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c")
@@ -161,6 +165,8 @@ class Build:
             "open_beneath": lambda: self._fails("open_beneath"),
             "filter": lambda: self._fails("filter"),
             "identity": lambda: self._fails("identity"),
+            "namespaces": lambda: self._fails("namespaces"),
+            "returns": lambda: self._fails("returns"),
         }
         chosen = _OF_FILE.get(file, _OF_CORE) if file else C_TESTS
         return next((name for name in chosen if self._detects(tests[name])), "")
