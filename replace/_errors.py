@@ -51,7 +51,8 @@ _ADVICE = {
 _NO_RETURN = {
     _errno.EPERM: (
         "the thread could not set its present ids or capabilities again; run as root, with 0 as the real, effective "
-        "and saved uid, or with CAP_SETUID and CAP_SETGID"
+        "and saved uid, or with CAP_SETUID and CAP_SETGID; a server without root that acts as uid 0 also needs the "
+        "securebit KEEP_CAPS"
     ),
     _errno.EACCES: (
         "the thread could not set its inheritable or ambient capabilities again; clear them, or the securebit "
@@ -183,8 +184,9 @@ REFUSALS = {
     ),
     _errno.EINVAL: "an id is -1, or the groups are not in ascending order; pass ids of a replace.Identity",
     _errno.EOVERFLOW: (
-        "level shielded needs an id that no user has, and this user namespace maps neither 4294967293 nor 65535; map "
-        "one of them, or use level effective, real or filesystem, each of which protects less"
+        "level shielded needs an id that no user has, and this user namespace must map it: 4294967293, or 65535 if the "
+        "identity has another uid; map one of them, or use level effective, real or filesystem, each of which protects "
+        "less"
     ),
 }
 

@@ -22,12 +22,6 @@ static int has_gid(const struct libreplace_ids *ids, gid_t gid)
 	return ids->rgid == gid || ids->egid == gid || ids->sgid == gid;
 }
 
-/* Whether a thread without privilege could set the real, effective and saved user ID of @to. */
-static int reaches_uids(const struct libreplace_ids *from, const struct libreplace_ids *to)
-{
-	return has_uid(from, to->ruid) && has_uid(from, to->euid) && has_uid(from, to->suid);
-}
-
 static int reaches_gids(const struct libreplace_ids *from, const struct libreplace_ids *to)
 {
 	return has_gid(from, to->rgid) && has_gid(from, to->egid) && has_gid(from, to->sgid);
@@ -37,18 +31,12 @@ static int reaches_gids(const struct libreplace_ids *from, const struct librepla
 static int returns_to_uids(const struct libreplace_guard *guard)
 {
 	const struct libreplace_ids *before = &guard->before;
-	struct libreplace_ids now = guard->set;
 	uid_t privileged = libreplace_mine.base.euid;
-	int regains = libreplace_mine.explicit || has_uid(&now, privileged);
+	int regains = libreplace_mine.explicit || has_uid(&guard->set, privileged);
 
 	if (regains && libreplace_may_set_uids(privileged, guard->capabilities.permitted))
 		return 1;
-	if (libreplace_steps_back(&now, before)) {
-		if (!regains)
-			return 0;
-		now.euid = privileged;
-	}
-	return reaches_uids(&now, before) && has_uid(before, before->fsuid);
+	return libreplace_reaches_uids(&guard->set, before) && has_uid(before, before->fsuid);
 }
 
 /* Whether the thread could set the group IDs and the groups of @before again. It has then regained

@@ -121,13 +121,13 @@ LIBREPLACE_HIDDEN int libreplace_ascending(const gid_t *list, size_t size);
 LIBREPLACE_HIDDEN int libreplace_unacceptable(const struct libreplace_identity *identity,
                                               int flags);
 
+/* Whether a thread without privilege could set the real, effective and saved user ID of @to. */
+LIBREPLACE_HIDDEN int libreplace_reaches_uids(const struct libreplace_ids *from,
+                                              const struct libreplace_ids *to);
+
 /* Make all permitted capabilities effective, if the kernel does not do it. Return: 0, or -1 with
  * the failure stored in the guard. */
 LIBREPLACE_HIDDEN int libreplace_raise(struct libreplace_guard *guard);
-
-/* Whether the first step of libreplace_walk() makes the privileged user ID the effective one. */
-LIBREPLACE_HIDDEN int libreplace_steps_back(const struct libreplace_ids *from,
-                                            const struct libreplace_ids *to);
 
 /**
  * libreplace_walk() - change the calling thread's ids and verify them

@@ -178,30 +178,38 @@ static int set_gids(struct libreplace_guard *guard, struct libreplace_ids *now,
 	return 0;
 }
 
-/* Whether the effective and the fs uid of @to are the privileged user ID. */
-static int is_outwards(const struct libreplace_ids *to)
+static int has_uid(const struct libreplace_ids *ids, uid_t uid)
 {
-	return to->euid == libreplace_mine.base.euid && to->fsuid == libreplace_mine.base.euid;
+	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
 }
 
-int libreplace_steps_back(const struct libreplace_ids *from, const struct libreplace_ids *to)
+int libreplace_reaches_uids(const struct libreplace_ids *from, const struct libreplace_ids *to)
 {
-	return !libreplace_mine.explicit && from->euid != libreplace_mine.base.euid &&
-	       !is_outwards(to);
+	return has_uid(from, to->ruid) && has_uid(from, to->euid) && has_uid(from, to->suid);
+}
+
+/* Whether the way leads to the privileged user ID, with one call for the user IDs. */
+static int is_outwards(const struct libreplace_ids *from, const struct libreplace_ids *to)
+{
+	uid_t privileged = libreplace_mine.base.euid;
+
+	return to->euid == privileged && to->fsuid == privileged &&
+	       (libreplace_mine.explicit || from->euid == privileged ||
+	        libreplace_reaches_uids(from, to));
 }
 
 /*
  * The order of the calls gives the thread the privilege for each of them:
  *
  * - outwards, to the privileged user ID: the uids first, then the gids, then the groups
- * - inwards, to another user ID: first the privileged user ID as the effective one, unless the
+ * - inwards, to other user IDs: first the privileged user ID as the effective one, unless the
  *   library raises the capabilities; then the groups, then the gids, and last the uids
  */
 int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
                     const struct libreplace_ids *to, const gid_t *groups)
 {
 	gid_t *list = libreplace_scratch(guard);
-	int outwards = is_outwards(to);
+	int outwards = is_outwards(now, to);
 	int groups_differ = !libreplace_same_groups(now, list, to, groups);
 
 	if (!groups_differ && libreplace_same_gids(now, to) && libreplace_same_uids(now, to) &&
@@ -212,7 +220,7 @@ int libreplace_walk(struct libreplace_guard *guard, struct libreplace_ids *now,
 	if (outwards) {
 		if (set_uids(guard, now, to) != 0 || set_gids(guard, now, to) != 0)
 			return -1;
-	} else if (libreplace_steps_back(now, to) &&
+	} else if (!libreplace_mine.explicit && now->euid != libreplace_mine.base.euid &&
 	           set_resuid(guard, LIBREPLACE_STEP_PRIVILEGE, now, (uid_t)-1,
 	                      libreplace_mine.base.euid, (uid_t)-1) != 0) {
 		return -1;

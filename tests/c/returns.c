@@ -294,39 +294,45 @@ static int leave(const struct thread *mine, entry *held, const struct attempt *o
 	return 0;
 }
 
-/* All entries of one starting state, and a share of the nested ones. */
+/* Enter one identity inside another one. Return: 0, or -1 if something is wrong. */
+static int try_nested(struct thread *mine, entry *outer, const struct attempt *one, int number)
+{
+	struct attempt two = attempt(number, one->base);
+	struct snapshot inside = look();
+	entry inner;
+	int holds = enter(mine, &inner, one, &two, &inside);
+
+	if (holds < 0 || (holds > 0 && leave(mine, &inner, one, &two, &inside) != 0))
+		return -1;
+	if (holds == 0 && mine->results[number] == LIBREPLACE_STEP_NONE)
+		complain_of(&needless, mine, one, &two, libreplace_step_name(inner.guard.step));
+	if (libreplace_check(&outer->guard) != 0)
+		return complain(mine, one, &two, "the outer entry's check fails");
+	return 0;
+}
+
+/* All entries of one starting state; then a share of all nested ones. */
 static void *try_state(void *argument)
 {
 	struct thread *mine = argument;
 	const struct snapshot *start = &mine->start.is;
-	struct snapshot inside;
-	entry outer, inner;
+	struct snapshot now;
+	entry held;
 
 	become(&mine->start);
-	inside = look();
-	MUST(same(&inside, start));
-	for (int i = 0; i < CASES; i++) {
-		struct attempt one = attempt(i, start);
-		int holds = enter(mine, &outer, &one, NULL, start);
+	now = look();
+	MUST(same(&now, start));
+	for (int i = 0; i < 2 * CASES; i++) {
+		struct attempt one = attempt(i % CASES, start);
+		int holds = enter(mine, &held, &one, NULL, start);
 
-		mine->results[i] = outer.guard.step;
+		mine->results[i % CASES] = held.guard.step;
 		if (holds < 0)
 			return NULL;
-		if (holds == 0)
-			continue;
-		inside = look();
-		for (int j = (mine->number + i) % 7; j < CASES; j += 7) {
-			struct attempt two = attempt(j, start);
-
-			holds = enter(mine, &inner, &one, &two, &inside);
-			if (holds < 0 || (holds > 0 && leave(mine, &inner, &one, &two, &inside)))
+		for (int j = (mine->number + i) % 7; holds && i >= CASES && j < CASES; j += 7)
+			if (try_nested(mine, &held, &one, j) != 0)
 				return NULL;
-			if (libreplace_check(&outer.guard) != 0) {
-				complain(mine, &one, &two, "the outer entry's check fails");
-				return NULL;
-			}
-		}
-		if (leave(mine, &outer, &one, NULL, start) != 0)
+		if (holds > 0 && leave(mine, &held, &one, NULL, start) != 0)
 			return NULL;
 	}
 	return NULL;
