@@ -169,7 +169,8 @@ static int lose_capabilities(struct libreplace_guard *guard, uid_t uid, int leve
 	if (must_clear(guard) && (libreplace_clear_capabilities(held, now.effective) != 0 ||
 	                          libreplace_get_capabilities(&now) != 0))
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, errno);
-	if (libreplace_forbidden_capabilities(now.effective, level) != 0)
+	if (libreplace_forbidden_capabilities(now.effective, level) != 0 ||
+	    (now.inheritable & held->permitted) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
 	return 0;
 }

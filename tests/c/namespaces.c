@@ -212,7 +212,13 @@ static void must_be_refused(void)
 /* Whether the namespace maps an id that level shielded can use. */
 static int maps_a_shield(void)
 {
-	return libreplace_setresuid(65535, -1, -1) == 0 && libreplace_setresuid(0, -1, -1) == 0;
+	uid_t fs; /* setresuid(2) changes it, too */
+	int maps;
+
+	MUST(libreplace_getfsuid(&fs) == 0);
+	maps = libreplace_setresuid(65535, -1, -1) == 0;
+	MUST(libreplace_setresuid(0, -1, -1) == 0 && libreplace_setfsuid(fs) == 0);
+	return maps;
 }
 
 /* Enter as @who at each level, and again inside, and leave. The ids must be the same afterwards. */
@@ -346,8 +352,10 @@ static void in_the_overflow_group(void)
 {
 	be_root();
 	MUST(libreplace_setgroups(1, the_overflow_group) == 0);
+	MUST(libreplace_setfsgid(OVERFLOW) == 0 && libreplace_setfsuid(OVERFLOW) == 0);
 	must_return_from(&user);
 	must_return_from(&nobody);
+	MUST(libreplace_setfsgid(0) == 0 && libreplace_setfsuid(0) == 0);
 }
 
 static void complete_maps_hide_nothing(void)
