@@ -363,12 +363,14 @@ static void compare_with_calls(struct thread *mine)
 int main(int count, char **arguments)
 {
 	int share = count > 1 ? atoi(arguments[1]) : 797;
+	const uint64_t needed =
+	    BOTH | 1ULL << OF_CHOWN | 1ULL << OF_SETPCAP; /* become() uses them */
 	unsigned sets[6] = {0};
 
-	if (geteuid() != 0 || share < 1)
-		return 77;
 	MUST(capabilities(SYS_capget, sets) == 0);
 	possible = wide(sets, 1);
+	if (geteuid() != 0 || share < 1 || (possible & needed) != needed)
+		return 77;
 	refuse_ids();
 	for (int number = 0; number < STATES; number += share) {
 		struct thread one = {.number = number, .start = starting_state(number)};
