@@ -6,9 +6,10 @@
  * child could return to the server's ids with the saved user ID. The child gets the ids of the
  * guard, not those that the thread has at that moment: another thread's call of libc may have
  * changed them, or a signal handler may fork while the ids change. The child's signal handlers are
- * removed. Children of vfork(2) and posix_spawn(3) run no fork handlers, so they do not change.
- * Source: pthread_atfork(3).
+ * removed. Children of vfork(2), _Fork(3), clone(2) and posix_spawn(3) run no fork handlers, so
+ * they do not change. Source: pthread_atfork(3).
  */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,11 +25,16 @@ static void raise_capabilities(void)
 		(void)libreplace_raise_capabilities(&held);
 }
 
-/* Get all privileges that the thread can get. Each call may fail: is_only() decides in the end. */
-static void regain_privilege(void)
+/* Get all privileges that the thread can get. Each call may fail: is_only() decides in the end. The
+ * user's id becomes the real one if possible: a thread that has lost its capabilities could not set
+ * an id that it does not have. */
+static void regain_privilege(uid_t user)
 {
+	uid_t privileged = libreplace_mine.base.euid;
+
 	raise_capabilities();
-	if (libreplace_setresuid((uid_t)-1, libreplace_mine.base.euid, (uid_t)-1) == 0)
+	if (libreplace_setresuid(user, privileged, (uid_t)-1) == 0 ||
+	    libreplace_setresuid((uid_t)-1, privileged, (uid_t)-1) == 0)
 		raise_capabilities();
 }
 
@@ -57,29 +63,33 @@ static int is_only(struct libreplace_guard *guard, const struct libreplace_ids *
 		return 0;
 	return libreplace_same_uids(&now, user) && libreplace_same_gids(&now, user) &&
 	       now.fsuid == user->fsuid && now.fsgid == user->fsgid &&
-	       (user->fsuid == 0 || left.permitted == 0);
+	       (user->fsuid == 0 || (left.permitted | left.inheritable) == 0);
 }
 
-/* Make the child's only thread the user of the guard, and verify this; abort if it fails. */
-static void become_for_good(struct libreplace_guard *guard)
+static void give_up(void)
 {
 	static const char failed[] =
 	    "libreplace: a child that was forked under an identity cannot become that user for "
 	    "good, so it aborts\n";
-	struct libreplace_ids user = guard->set;
 
-	user.ruid = user.euid = user.suid = user.fsuid;
-	user.rgid = user.egid = user.sgid = user.fsgid;
-	regain_privilege();
-	if (!libreplace_mine.tainted && become_member(guard, &user) &&
-	    libreplace_setresgid(user.rgid, user.egid, user.sgid) == 0 &&
-	    libreplace_setresuid(user.ruid, user.euid, user.suid) == 0 &&
-	    (user.fsuid == 0 || libreplace_drop_capabilities() == 0) && is_only(guard, &user))
-		return;
 	/* not stdio: another thread may have held a lock of stdio during the fork */
 	if (write(2, failed, sizeof failed - 1) < 0)
 		abort();
 	abort();
+}
+
+void libreplace_become_for_good(struct libreplace_guard *guard)
+{
+	struct libreplace_ids user = guard->set;
+
+	user.ruid = user.euid = user.suid = user.fsuid;
+	user.rgid = user.egid = user.sgid = user.fsgid;
+	regain_privilege(user.ruid);
+	if (!become_member(guard, &user) ||
+	    libreplace_setresgid(user.rgid, user.egid, user.sgid) != 0 ||
+	    libreplace_setresuid(user.ruid, user.euid, user.suid) != 0 ||
+	    (user.fsuid != 0 && libreplace_drop_capabilities() != 0) || !is_only(guard, &user))
+		give_up();
 }
 
 /* Set handled signals to their default action. The handlers belong to the server, and write to its
@@ -98,25 +108,48 @@ void libreplace_forget(void)
 {
 	libreplace_count_anew();
 	libreplace_mine.depth = 0;
-	libreplace_mine.top = libreplace_mine.walking = NULL;
+	libreplace_mine.top = NULL;
+	libreplace_mine.tainted = 0;
 }
 
 static void forked(void)
 {
 	struct libreplace_guard *guard = libreplace_mine.walking;
 
-	libreplace_count_anew();
-	if (guard == NULL && libreplace_mine.depth == 0)
+	if (libreplace_mine.forked || (guard == NULL && libreplace_mine.depth == 0))
 		return;
-	if (guard == NULL)
-		guard = libreplace_mine.top;
 	reset_handlers();
-	become_for_good(guard);
+	if (libreplace_mine.tainted) /* the innermost guard may be freed already */
+		give_up();
+	libreplace_become_for_good(guard != NULL ? guard : libreplace_mine.top);
 	libreplace_mine.forked = 1;
 	libreplace_forget();
 }
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int not_installed;
+
+static void install(void)
+{
+	not_installed = pthread_atfork(NULL, NULL, forked);
+}
+
+/*
+ * Handlers run in the child in the order in which they were installed. uid_wrapper(1) locks its
+ * mutexes before a fork, and unlocks them in its own handler. It installs that one when it is
+ * loaded, which is after a shared libreplace is loaded. So forked(), which sets ids, is not
+ * installed then, but before the first entry.
+ */
+int libreplace_become_on_fork(void)
+{
+	pthread_once(&once, install);
+	if (not_installed == 0)
+		return 0;
+	errno = not_installed;
+	return -1;
+}
+
 void libreplace_watch_forks(void)
 {
-	pthread_atfork(NULL, NULL, forked);
+	pthread_atfork(NULL, NULL, libreplace_count_anew);
 }

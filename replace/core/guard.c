@@ -7,9 +7,10 @@
  * the thread are read from the kernel each time. No function here allocates memory or takes a lock.
  * libreplace/guard.h explains the public functions.
  *
- * While an entry is made or left, libreplace_mine.walking points to it. A signal handler may fork
- * at any moment; then fork.c makes the child the user of that entry. The child continues in the
- * function that was interrupted, and end() notices it.
+ * A signal handler may interrupt these functions at any moment. libreplace_mine.busy tells the
+ * functions that the handler calls. While an entry is made or left, libreplace_mine.walking points
+ * to it: if the handler forks, fork.c makes the child the user of that entry. The child continues
+ * in the function that was interrupted, and end() notices it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -230,26 +231,60 @@ static void set_state(struct libreplace_guard *guard, int state)
 	__atomic_store_n(&guard->state, state, __ATOMIC_RELEASE);
 }
 
-/* Begin to change the ids of the thread for this entry. */
-static void begin(struct libreplace_guard *guard)
+/* Tell the functions that a signal handler calls that this one runs. Return: 1, or 0 if this one
+ * was called by such a handler. */
+static int start(struct libreplace_guard *guard)
+{
+	if (libreplace_mine.busy != NULL)
+		return 0;
+	libreplace_mine.busy = guard;
+	atomic_signal_fence(memory_order_seq_cst);
+	return 1;
+}
+
+static void finish(int started)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	if (started)
+		libreplace_mine.busy = NULL;
+}
+
+/* Begin to change the ids of the thread for this entry. Return: 1, or 0 if this is a forked child
+ * already. */
+static int begin(struct libreplace_guard *guard)
 {
 	atomic_signal_fence(memory_order_seq_cst);
 	libreplace_mine.walking = guard;
 	atomic_signal_fence(memory_order_seq_cst);
+	if (libreplace_mine.forked)
+		libreplace_mine.walking = NULL;
+	return !libreplace_mine.forked;
 }
 
-/* End what begin() began, if it did, and store the state. Return: 0, or -1 with errno set if a step
- * is stored. */
+/*
+ * End what begin() began, if it did, and store the state. Return: 0, or -1 with errno set if a step
+ * is stored.
+ *
+ * If a signal handler forked since begin(), this is the child. It could not change its ids, unless
+ * it is root.
+ */
 static int end(struct libreplace_guard *guard, int state)
 {
+	int walked = libreplace_mine.walking == guard, forked;
+
 	set_state(guard, state);
 	atomic_signal_fence(memory_order_seq_cst);
-	if (libreplace_mine.walking == guard)
+	forked = libreplace_mine.forked;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (walked)
 		libreplace_mine.walking = NULL;
 	atomic_signal_fence(memory_order_seq_cst);
-	if (libreplace_mine.forked) { /* maybe just now, by a signal handler; see fork.c */
+	if (libreplace_mine.forked) {
+		if (walked && forked && guard->set.fsuid == 0)
+			libreplace_become_for_good(guard);
 		libreplace_forget();
-		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+		guard->step = LIBREPLACE_STEP_FORKED;
+		guard->error = EPERM;
 		set_state(guard, LIBREPLACE_STATE_FOR_GOOD);
 	}
 	if (guard->step == LIBREPLACE_STEP_NONE)
@@ -266,7 +301,7 @@ static int taint(struct libreplace_guard *guard)
 
 static int cannot_restore(struct libreplace_guard *guard)
 {
-	if (guard->flags & LIBREPLACE_ABORT_UNLESS_RESTORED)
+	if ((guard->flags & LIBREPLACE_ABORT_UNLESS_RESTORED) && !libreplace_mine.forked)
 		abort();
 	return taint(guard);
 }
@@ -299,6 +334,8 @@ int libreplace_guard_init(struct libreplace_guard *guard, size_t size)
 		return -1;
 	}
 	memset(guard, 0, sizeof *guard);
+	if (libreplace_become_on_fork() != 0)
+		return -1;
 	guard->room = room > INT_MAX ? INT_MAX : room;
 	guard->initialized = INITIALIZED;
 	return 0;
@@ -315,7 +352,7 @@ static int refusal(const struct libreplace_guard *guard, const struct libreplace
 		return EINVAL;
 	if (libreplace_tainted())
 		return ENOTRECOVERABLE;
-	if (libreplace_mine.walking != NULL)
+	if (libreplace_mine.busy != guard)
 		return EBUSY;
 	if (level < LIBREPLACE_LEVEL_EFFECTIVE || level > LIBREPLACE_LEVEL_FILESYSTEM)
 		return EINVAL;
@@ -388,17 +425,12 @@ static void push(struct libreplace_guard *guard)
 	libreplace_mine.depth++;
 }
 
-int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
-                     int level)
+static int enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
+                 int level)
 {
 	int before = errno, error;
 	struct libreplace_ids now;
 
-	if (guard->initialized == INITIALIZED && !libreplace_mine.forked &&
-	    (is_held(guard) || libreplace_mine.walking == guard)) {
-		errno = EBUSY;
-		return -1;
-	}
 	error = refusal(guard, identity, level);
 	guard->step = LIBREPLACE_STEP_NONE;
 	guard->error = guard->changes = 0;
@@ -412,7 +444,8 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 	if (guard->step != LIBREPLACE_STEP_NONE)
 		return end(guard, LIBREPLACE_STATE_IDLE);
 	copy_identity(guard, identity);
-	begin(guard);
+	if (!begin(guard))
+		return end(guard, LIBREPLACE_STATE_IDLE);
 	if (libreplace_mine.depth == 0) {
 		error = libreplace_count_in();
 		if (error != 0) {
@@ -440,6 +473,20 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 	                                                         : LIBREPLACE_STATE_ROLLED_BACK);
 }
 
+int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
+                     int level)
+{
+	int started = start(guard), result = -1;
+
+	if (guard->initialized == INITIALIZED && !libreplace_mine.forked &&
+	    (is_held(guard) || (!started && libreplace_mine.busy == guard)))
+		errno = EBUSY;
+	else
+		result = enter(guard, identity, level);
+	finish(started);
+	return result;
+}
+
 /* Read the thread's ids and compare them with the ids that the entry set. Return: 0, or -1 with the
  * failure stored in the guard. */
 static int compare(struct libreplace_guard *guard, struct libreplace_ids *now)
@@ -461,20 +508,14 @@ static int is_innermost(const struct libreplace_guard *guard)
 	return libreplace_mine.top == guard && libreplace_mine.token == guard->token;
 }
 
-int libreplace_check(struct libreplace_guard *guard)
+static int check(struct libreplace_guard *guard)
 {
 	const struct libreplace_capabilities *held = &guard->capabilities;
 	int before = errno;
 	struct libreplace_capabilities caps;
 	struct libreplace_ids now;
 
-	if (!is_held(guard)) {
-		errno = ESRCH;
-		return -1;
-	}
-	if (libreplace_mine.forked) {
-		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
-	} else if (!is_innermost(guard) || get_state(guard) == LIBREPLACE_STATE_ORPHANED) {
+	if (!is_innermost(guard) || get_state(guard) == LIBREPLACE_STATE_ORPHANED) {
 		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 	} else if (compare(guard, &now) == 0 && guard->set.fsuid != 0) {
 		if (libreplace_get_capabilities(&caps) != 0)
@@ -484,8 +525,26 @@ int libreplace_check(struct libreplace_guard *guard)
 		         caps.inheritable != (held->inheritable & ~held->permitted))
 			libreplace_fail(guard, LIBREPLACE_STEP_CAPABILITIES, EPERM);
 	}
+	if (libreplace_mine.forked) {
+		guard->step = LIBREPLACE_STEP_FORKED;
+		guard->error = EPERM;
+	}
 	errno = guard->step == LIBREPLACE_STEP_NONE ? before : guard->error;
 	return guard->step == LIBREPLACE_STEP_NONE ? 0 : -1;
+}
+
+int libreplace_check(struct libreplace_guard *guard)
+{
+	int started = start(guard), result = -1;
+
+	if (!is_held(guard))
+		errno = ESRCH;
+	else if (!started && !libreplace_mine.forked)
+		errno = EBUSY;
+	else
+		result = check(guard);
+	finish(started);
+	return result;
 }
 
 /*
@@ -509,24 +568,17 @@ static int leave_in_wrong_order(struct libreplace_guard *guard)
 	return -1;
 }
 
-int libreplace_leave(struct libreplace_guard *guard)
+static int leave(struct libreplace_guard *guard)
 {
 	int before = errno, step, error;
 	struct libreplace_ids now;
 
-	if (!is_held(guard))
-		return 0;
-	if (libreplace_mine.forked) {
-		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
+	if (libreplace_mine.forked)
 		return end(guard, LIBREPLACE_STATE_FOR_GOOD);
-	}
-	if (libreplace_mine.walking != NULL) { /* in a signal handler */
-		errno = EBUSY;
-		return -1;
-	}
 	if (!is_innermost(guard))
 		return leave_in_wrong_order(guard);
-	begin(guard);
+	if (!begin(guard))
+		return end(guard, LIBREPLACE_STATE_FOR_GOOD);
 	step = guard->step; /* what libreplace_check() has found */
 	error = guard->error;
 	guard->step = LIBREPLACE_STEP_NONE;
@@ -550,4 +602,20 @@ int libreplace_leave(struct libreplace_guard *guard)
 		libreplace_count_out();
 	errno = before;
 	return end(guard, LIBREPLACE_STATE_LEFT);
+}
+
+int libreplace_leave(struct libreplace_guard *guard)
+{
+	int started = start(guard), result = 0;
+
+	if (is_held(guard)) {
+		if (started || libreplace_mine.forked) {
+			result = leave(guard);
+		} else {
+			errno = EBUSY;
+			result = -1;
+		}
+	}
+	finish(started);
+	return result;
 }

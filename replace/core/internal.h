@@ -22,7 +22,10 @@
  * struct libreplace_thread - the state that the library keeps for one thread
  * @top:	innermost entry, or NULL. If the thread is tainted, its memory may be freed
  * @walking:	the entry that libreplace_enter() or libreplace_leave() works on at this moment, or
- *	NULL. A signal handler sees it: the ids are then neither the old nor the new ones
+ *	NULL. A signal handler sees it: the ids are then neither the old nor the new ones. In a
+        child that was forked then, it stays until the function ends
+ * @busy:	the guard of the function of guard.c that runs in this thread at this moment, or
+ NULL. A signal handler that calls such a function is refused
  * @token:	token of the innermost entry; another guard may have the same address as @top
  * @last:	last token that was used: an address in this thread's storage, plus a counter
  * @depth:	number of entries that the thread holds
@@ -39,6 +42,7 @@
 struct libreplace_thread {
 	struct libreplace_guard *top;
 	struct libreplace_guard *walking;
+	struct libreplace_guard *busy;
 	uint64_t token;
 	uint64_t last;
 	unsigned depth;
@@ -75,11 +79,19 @@ LIBREPLACE_HIDDEN int libreplace_has_ended(int id);
 
 /* ---- fork.c: makes a forked child the user for good */
 
+/* In a forked child, make its only thread the user of the guard, and verify this; abort if it
+ * fails.
+ */
+LIBREPLACE_HIDDEN void libreplace_become_for_good(struct libreplace_guard *guard);
 /* Forget all entries, in a child that has become a user for good. */
 LIBREPLACE_HIDDEN void libreplace_forget(void);
 
-/* Install the fork handler. threads.c calls this when the library is loaded. */
+/* Install the fork handler that counts anew. threads.c calls this when the library is loaded. */
 LIBREPLACE_HIDDEN void libreplace_watch_forks(void);
+
+/* Install the fork handler that makes a child the user, at the first call. Return: 0, or -1 with
+ * errno set. */
+LIBREPLACE_HIDDEN int libreplace_become_on_fork(void);
 
 /* ---- walk.c: reads, compares and changes ids */
 

@@ -6,10 +6,8 @@
  * that look like errors. Each case compares with /proc. An emulator (qemu-user) has no filters; the
  * cases with a filter then print "skip".
  */
-#include <stdint.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include "cases.h"
+#include "filter.h"
 
 #ifdef SYS_setfsuid32
 static const unsigned setters[] = {SYS_setfsuid, SYS_setfsgid, SYS_setfsuid32, SYS_setfsgid32};
@@ -22,65 +20,36 @@ enum { ANY_USER = 80005, ANY_GROUP = 80006 };
 /* The errno that the filter gives. With 0, a call returns 0 without being made. */
 static int refusal;
 
-/* Instructions of struct sock_filter, without the kernel's headers, which musl-gcc lacks */
-struct instruction {
-	uint16_t code;
-	uint8_t if_true, if_false;
-	uint32_t value;
-};
-enum { LOAD = 0x20, JUMP_IF_EQUAL = 0x15, RETURN = 0x06 };
-#define ALLOW 0x7fff0000U
-#define ERRNO 0x00050000U
-
-static void refuse_call(unsigned number)
-{
-	struct instruction code[] = {{LOAD, 0, 0, 0},
-	                             {JUMP_IF_EQUAL, 0, 1, number},
-	                             {RETURN, 0, 0, ERRNO | (unsigned)refusal},
-	                             {RETURN, 0, 0, ALLOW}};
-	struct {
-		unsigned short size;
-		struct instruction *code;
-	} program = {sizeof code / sizeof *code, code};
-
-	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	if (prctl(22, 2, &program, 0, 0) != 0) { /* PR_SET_SECCOMP, SECCOMP_MODE_FILTER */
-		MUST(errno == EINVAL || errno == ENOSYS);
-		printf("skip ");
-		exit(0);
-	}
-}
-
 static void refuse_setters(void)
 {
 	for (size_t i = 0; i < sizeof setters / sizeof *setters; i++)
-		refuse_call(setters[i]);
+		refuse_call(setters[i], refusal);
 }
 
 static void refuse_pipes(void)
 {
-	refuse_call(SYS_pipe2);
+	refuse_call(SYS_pipe2, refusal);
 #ifdef SYS_pipe /* musl's pipe2() falls back to it */
-	refuse_call(SYS_pipe);
+	refuse_call(SYS_pipe, refusal);
 #endif
 }
 
 static void refuse_stat(void)
 {
 #ifdef SYS_fstat
-	refuse_call(SYS_fstat);
+	refuse_call(SYS_fstat, refusal);
 #endif
 #ifdef SYS_fstat64
-	refuse_call(SYS_fstat64);
+	refuse_call(SYS_fstat64, refusal);
 #endif
 #ifdef SYS_newfstatat
-	refuse_call(SYS_newfstatat);
+	refuse_call(SYS_newfstatat, refusal);
 #endif
 #ifdef SYS_fstatat64
-	refuse_call(SYS_fstatat64);
+	refuse_call(SYS_fstatat64, refusal);
 #endif
 #ifdef SYS_statx
-	refuse_call(SYS_statx);
+	refuse_call(SYS_statx, refusal);
 #endif
 }
 

@@ -14,8 +14,12 @@
  * capabilities. Signals that had handlers get their default action in it. If the child cannot
  * become the user, or if the thread that forks is tainted, the child aborts. This is true also for
  * a fork in a signal handler that interrupts libreplace_enter() or libreplace_leave(). A child of
- * vfork(2) or posix_spawn(3) does not become the user, because these functions run no fork
- * handlers.
+ * vfork(2), _Fork(3), clone(2) or posix_spawn(3) does not become the user, because these functions
+ * run no fork handlers.
+ *
+ * A signal handler that interrupts libreplace_enter(), libreplace_check() or libreplace_leave() may
+ * call these functions. They then fail with EBUSY and change nothing. It must return to the
+ * interrupted function: after siglongjmp(3), the thread can neither enter nor leave.
  */
 #ifndef LIBREPLACE_GUARD_H
 #define LIBREPLACE_GUARD_H
@@ -232,9 +236,11 @@ struct libreplace_guard {
  * @size:	size of the storage in bytes, such as sizeof of the variable that LIBREPLACE_GUARD()
  *		declares; the room for groups follows from it
  *
- * Do not call it while the guard is held.
+ * Do not call it while the guard is held, and not for the first time in a signal handler: the first
+ * call in a process installs a fork handler.
  *
- * Return: 0, or -1 with errno EINVAL if @size is too small for a guard.
+ * Return: 0, or -1 with errno EINVAL if @size is too small for a guard, or ENOMEM if the fork
+ * handler could not be installed.
  */
 int libreplace_guard_init(struct libreplace_guard *guard, size_t size);
 
@@ -253,8 +259,8 @@ int libreplace_guard_init(struct libreplace_guard *guard, size_t size);
  *
  * - ENOTRECOVERABLE: the thread is tainted
  * - EBUSY: the process is between libreplace_drop_begin() and libreplace_drop_end(); or a signal
- *   handler interrupted libreplace_enter() or libreplace_leave(); or @guard is held already, which
- *   leaves the guard as it is
+ *   handler interrupted libreplace_enter(), libreplace_check() or libreplace_leave(); or @guard is
+ *   held already or is the one of the interrupted function, which leaves the guard as it is
  * - EINVAL: an id is -1, the groups are not in ascending order, the level does not exist, or @guard
  *   was not prepared by libreplace_guard_init()
  * - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
@@ -294,7 +300,8 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
  * reports that difference too.
  *
  * Return: 0, or -1 with errno, @guard->step and @guard->error set. If nothing is entered, errno is
- * ESRCH and the guard is not changed. The step is one of:
+ * ESRCH and the guard is not changed. In a signal handler that interrupted a function of this file,
+ * errno is EBUSY and the guard is not changed. The step is one of:
  *
  * - LIBREPLACE_STEP_FOUND: the thread has other ids (file system ids included) or other groups
  * - LIBREPLACE_STEP_CAPABILITIES: the thread has other capabilities
@@ -316,7 +323,8 @@ int libreplace_check(struct libreplace_guard *guard);
  * Return: 0, or -1 with errno, @guard->step, @guard->error and @guard->state set. If the state is
  * LIBREPLACE_STATE_LEFT, the ids are restored, and the step says what was wrong before, as
  * libreplace_check() does. If the state is LIBREPLACE_STATE_TAINTED, they are not restored, and the
- * step says which step of restoring failed.
+ * step says which step of restoring failed. In a signal handler that interrupted a function of this
+ * file, errno is EBUSY and the guard is not changed.
  */
 int libreplace_leave(struct libreplace_guard *guard);
 
