@@ -86,6 +86,11 @@ class IdentityError(OSError):
         now, advice, hint = _NOW.get(state, f"{self._subject} is {state}"), "", self.hint
         if fakeroot_is_loaded():
             hint = "fakeroot replaces libc's calls, not the kernel's; run without it"
+        elif "uid_wrapper" in os.environ.get("LD_PRELOAD", ""):
+            hint = (
+                "uid_wrapper simulates ids; run without it, or use another level than filesystem in a process "
+                "without capabilities"
+            )
         elif not where and type(self) in (IdentityError, DropFailed) and state != TAINTED:
             advice = _ADVICE.get(error, "")
         parts = (f"{step}: {os.strerror(error)}", where, now, advice, hint)

@@ -389,8 +389,8 @@ static int prepare(struct libreplace_guard *guard, const struct libreplace_ident
 	securebits = libreplace_get_securebits();
 	if (securebits < 0 || libreplace_get_capabilities(held) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
-	if (libreplace_imitated(guard) && guard->level == LIBREPLACE_LEVEL_FILESYSTEM)
-		return libreplace_fail(guard, LIBREPLACE_STEP_UID, ENOSYS);
+	if (libreplace_recognize_imitation(guard) != 0)
+		return -1;
 	if (guard->before.size > 0)
 		memcpy(libreplace_scratch(guard), libreplace_found(guard),
 		       guard->before.size * sizeof(gid_t));

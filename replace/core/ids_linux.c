@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "internal.h"
@@ -60,20 +59,12 @@ static ssize_t read_file(const char *path, char *text, size_t size)
 	return length;
 }
 
-int libreplace_differs_in_proc(const struct libreplace_ids *ids)
+int libreplace_imitates_groups(const struct libreplace_ids *ids, const gid_t *groups)
 {
-	char text[2048], *line; /* the line stands before that of the groups, which may be long */
-	int before = errno, differs = 0;
+	int before = errno, is_set = libreplace_setgroups(ids->size, groups) == 0;
 
-	if (read_file("/proc/thread-self/status", text, sizeof text) > 0 &&
-	    (line = strstr(text, "\nUid:")) != NULL) {
-		line += 5;
-		differs = strtoul(line, &line, 10) != ids->ruid ||
-		          strtoul(line, &line, 10) != ids->euid ||
-		          strtoul(line, &line, 10) != ids->suid;
-	}
 	errno = before;
-	return differs;
+	return is_set;
 }
 
 /* Store the number that a file holds; keep @number if the file cannot be read. */

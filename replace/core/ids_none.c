@@ -14,9 +14,10 @@ int libreplace_read_fs_ids(struct libreplace_ids *ids)
 	return 0;
 }
 
-int libreplace_differs_in_proc(const struct libreplace_ids *ids)
+int libreplace_imitates_groups(const struct libreplace_ids *ids, const gid_t *groups)
 {
 	(void)ids;
+	(void)groups;
 	return 0;
 }
 

@@ -24,17 +24,27 @@ int libreplace_ids_are_imitated(void)
 	return known() == IMITATION;
 }
 
-int libreplace_imitated(struct libreplace_guard *guard)
+/* Accept the layer for this entry, or refuse it. */
+static int accept_imitation(struct libreplace_guard *guard)
 {
-	if (known() == IMITATION)
-		return 1;
-	if (known() == KERNEL || guard->capabilities.permitted != 0 ||
-	    !libreplace_differs_in_proc(&guard->before))
-		return 0;
+	if (guard->capabilities.permitted != 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_VERIFY, EPERM);
+	if (guard->level == LIBREPLACE_LEVEL_FILESYSTEM)
+		return libreplace_fail(guard, LIBREPLACE_STEP_UID, ENOSYS);
+	__atomic_store_n(&answer, IMITATION, __ATOMIC_RELAXED);
 	guard->before.fsuid = guard->before.euid;
 	guard->before.fsgid = guard->before.egid;
-	__atomic_store_n(&answer, IMITATION, __ATOMIC_RELAXED);
-	return 1;
+	return 0;
+}
+
+int libreplace_recognize_imitation(struct libreplace_guard *guard)
+{
+	int looks = known() == UNKNOWN && guard->capabilities.permitted == 0;
+
+	if (known() != IMITATION &&
+	    !(looks && libreplace_imitates_groups(&guard->before, libreplace_found(guard))))
+		return 0;
+	return accept_imitation(guard);
 }
 
 /* At level filesystem, the effective user ID does not change. But when a thread sets it to its
@@ -52,22 +62,25 @@ static int set_present_id(struct libreplace_guard *guard, struct libreplace_ids 
 	return 0;
 }
 
-/* No kernel leaves the fs uid behind when it sets the effective user ID. So if the fs uid has
- * another value, a layer imitates the ids, and the thread has capabilities. */
+/* No kernel leaves the fs ids behind when it sets the effective ids. So if they have other values,
+ * a layer imitates the ids, and the thread has capabilities. */
 int libreplace_verify_fs_ids(struct libreplace_guard *guard)
 {
-	struct libreplace_ids now = guard->set;
+	const struct libreplace_ids *before = &guard->before, *set = &guard->set;
+	struct libreplace_ids now = *set;
 	int fs_only = guard->level == LIBREPLACE_LEVEL_FILESYSTEM;
-	uid_t left_behind = fs_only ? now.fsuid : guard->before.fsuid;
 
-	if (known() != UNKNOWN || left_behind == now.euid)
+	if (known() != UNKNOWN)
+		return 0;
+	if (fs_only ? set->fsuid == set->euid
+	            : before->fsuid == set->euid && before->fsgid == set->egid)
 		return 0;
 	if (fs_only && set_present_id(guard, &now) != 0)
 		return -1;
 	if (!fs_only && libreplace_read_fs_ids(&now) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
-	if (now.fsuid != now.euid)
-		return libreplace_fail(guard, LIBREPLACE_STEP_VERIFY, EPERM);
+	if (now.fsuid != now.euid || (!fs_only && now.fsgid != now.egid))
+		return accept_imitation(guard);
 	__atomic_store_n(&answer, KERNEL, __ATOMIC_RELAXED);
 	return 0;
 }

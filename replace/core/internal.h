@@ -159,8 +159,9 @@ LIBREPLACE_HIDDEN int libreplace_walk(struct libreplace_guard *guard, struct lib
 /* Whether a layer imitates the ids of this process. Then there are no file system ids. */
 LIBREPLACE_HIDDEN int libreplace_ids_are_imitated(void);
 /* Find out, before the entry of @guard changes anything, and set the fs ids of @guard->before to
- * the effective ids if so. Return: 1 or 0. */
-LIBREPLACE_HIDDEN int libreplace_imitated(struct libreplace_guard *guard);
+ * the effective ids if so. Return: 0, or -1 with the failure stored in the guard if the entry is
+ * impossible under the layer. */
+LIBREPLACE_HIDDEN int libreplace_recognize_imitation(struct libreplace_guard *guard);
 /* After libreplace_walk(), verify that the file system ids have followed the effective ids. Return:
  * 0, or -1 with the failure stored in the guard. */
 LIBREPLACE_HIDDEN int libreplace_verify_fs_ids(struct libreplace_guard *guard);
@@ -179,9 +180,9 @@ LIBREPLACE_HIDDEN int libreplace_cannot_return(struct libreplace_guard *guard, i
 /* Read the fs ids; @ids has the other ids already. On a system without fs ids, they are the
  * effective ids. Return: 0, or -1 with errno set. */
 LIBREPLACE_HIDDEN int libreplace_read_fs_ids(struct libreplace_ids *ids);
-/* Whether /proc shows other real, effective and saved user IDs for the calling thread than @ids. 0
- * if /proc cannot be read. */
-LIBREPLACE_HIDDEN int libreplace_differs_in_proc(const struct libreplace_ids *ids);
+/* Whether a thread without capabilities can set its present groups, which Linux refuses. */
+LIBREPLACE_HIDDEN int libreplace_imitates_groups(const struct libreplace_ids *ids,
+                                                 const gid_t *groups);
 /* Whether one of these ids or groups may stand for an id that the user namespace does not map. */
 LIBREPLACE_HIDDEN int libreplace_unmapped(const struct libreplace_ids *ids, const gid_t *groups);
 
