@@ -266,6 +266,19 @@ def test_libc_seteuid_does_not_make_the_next_task_root():
     as_root(body)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_setfsuid_in_a_task_fails_the_task_and_spares_the_next_one(level):
+    def body():
+        with IdentityExecutor(1, level=level) as pool:
+            with pytest.raises(replace.IdentityChanged):
+                pool.submit(ALICE, replace.setfsuid, 0).result()
+            assert pool.submit(ALICE, replace.getfsuid).result() == ALICE.uid
+            with pytest.raises(PermissionError):
+                pool.submit(ALICE, os.open, "/etc/shadow", os.O_RDONLY).result()
+
+    as_root(body)
+
+
 def test_workers_start_with_the_ids_of_the_server():
     def body():
         seen, base = [], ids()

@@ -3,6 +3,7 @@
 """Try the hazards of per-thread credentials, as an attacker or a careless caller would."""
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import os
@@ -220,10 +221,22 @@ def test_signal_handlers_of_the_server_do_not_run_in_a_forked_child():
     as_root(body)
 
 
+#: What a thread, or another one with libc's calls, may change inside an identity
+CHANGES_INSIDE = {
+    "nothing": lambda: None,
+    "fs uid": lambda: replace.setfsuid(0),
+    "fs gid": lambda: (replace.seteuid(0), replace.setfsgid(0)),
+    "libc's seteuid": lambda: in_thread(LIBC.seteuid, 0),
+    "groups": lambda: (replace.seteuid(0), replace.setgroups([0])),
+}
+
+
 @pytest.mark.parametrize("level", LEVELS)
-def test_forked_child_cannot_become_root(level):
+@pytest.mark.parametrize("change", CHANGES_INSIDE.values(), ids=CHANGES_INSIDE)
+def test_forked_child_cannot_become_root(level, change):
     def body():
-        with impersonate(ALICE, level=level):
+        with contextlib.suppress(replace.IdentityChanged), impersonate(ALICE, level=level):
+            change()
             reader, writer = os.pipe()
             child = os.fork()
             if child == 0:
