@@ -53,7 +53,7 @@ static inline int is_only(const struct libreplace_identity *user)
 		if (now.sets[i] != 0 && user->uid != 0)
 			return 0;
 	return now.size == (int)user->size &&
-	       memcmp(now.list, user->groups, user->size * sizeof(gid_t)) == 0;
+	       (now.size == 0 || memcmp(now.list, user->groups, user->size * sizeof(gid_t)) == 0);
 }
 
 /* The thread must be this user for good, and must stay so. */

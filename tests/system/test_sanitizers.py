@@ -11,7 +11,8 @@ from test_build import meson
 
 #: TSan does not support forks with threads, and it delays the signal that breaks a lease.
 TSAN = ("conformance", "threads", "returns")
-PROGRAMS = (*TSAN, "guard", "edges", "thread_ends", "open_beneath", "filter", "drop_privileges", "namespaces")
+FORKS = ("guard", "edges", "forks", "found", "thread_ends", "drop_privileges", "namespaces")
+PROGRAMS = (*TSAN, *FORKS, "open_beneath", "filter")
 
 
 def build(source, folder, *options, compiler="clang"):
@@ -56,7 +57,8 @@ def test_c_tests_pass_under_valgrind(source, tmp_path):
     needs_root()
     valgrind = tool("valgrind", "finds leaks")
     tests = build(source, tmp_path / "b", compiler="gcc")
-    for program, *arguments in (["conformance"], ["guard"], ["edges"], ["threads", "5"], ["thread_ends", "5"]):
+    plain = (["conformance"], ["guard"], ["edges"], ["forks"], ["found"])
+    for program, *arguments in (*plain, ["threads", "5"], ["thread_ends", "5"]):
         assert_clean(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", tests / program, *arguments)
 
 
