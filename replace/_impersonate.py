@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LEVEL: Level = "shielded"
 
+#: The levels that need no option. A tuple, because `in` must accept every object.
+_USUAL = tuple(LEVELS) if SCOPE == "thread" else ()
+
 _module = sys.modules.get
 
 
@@ -192,7 +195,8 @@ def impersonate(
     # In the usual case, do not call the functions that check. Each call would add 1 % to the time of an entry.
     if type(identity) is not Identity or identity.has_root:
         check_identity(identity, allow_root)
-    number, flags = LEVELS.get(level) if type(level) is str else None, 0
-    if number is None or allow_root or allow_process or on_restore_failure != "taint" or SCOPE != "thread":
+    if allow_root or allow_process or on_restore_failure != "taint" or level not in _USUAL:
         number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
+    else:
+        number, flags = LEVELS[level], 0
     return _native.make(identity, identity.uid, identity.gid, identity._groups, number, flags, across_yield)

@@ -192,12 +192,12 @@ def test_libc_seteuid_inside_raises_on_leaving():
     as_root(body)
 
 
-def test_entry_is_refused_if_capabilities_would_remain():
+def test_entry_is_rolled_back_if_capabilities_remain():
     def body():
         assert ctypes.CDLL(None).prctl(28, 4, 0, 0, 0) == 0  # PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP
         with pytest.raises(replace.CapabilitiesRemain) as caught, impersonate(ALICE):
             raise AssertionError("entered")
-        assert (caught.value.state, caught.value.identity) == ("unchanged", ALICE)
+        assert (caught.value.state, caught.value.identity) == ("rolled back", ALICE)
         assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
 
     as_root(body)

@@ -31,26 +31,42 @@ static int must_clear(const struct libreplace_guard *guard)
 }
 
 /*
- * Decide whether the library raises and clears the capabilities. The kernel does it for ordinary
- * root: with no other user ID, with all permitted capabilities effective, and without a securebit
- * that changes the kernel's rules.
+ * Whether the thread is ordinary root: with no other user ID, with all permitted capabilities
+ * effective, and with none inheritable. An inner entry finds other ids, but the outer one has
+ * looked.
  */
-static void choose_explicit(const struct libreplace_guard *guard, int securebits)
+static int is_ordinary_root(const struct libreplace_guard *guard)
 {
-	static const int changing = LIBREPLACE_NO_SETUID_FIXUP | LIBREPLACE_KEEP_CAPS;
 	const struct libreplace_ids *before = &guard->before;
 	const struct libreplace_capabilities *held = &guard->capabilities;
 
-	if (libreplace_mine.depth == 0)
+	if (held->inheritable != 0)
+		return 0;
+	if (libreplace_mine.depth > 0)
+		return !libreplace_mine.explicit;
+	return before->ruid == 0 && before->euid == 0 && before->suid == 0 && before->fsuid == 0 &&
+	       held->effective == held->permitted;
+}
+
+/*
+ * Decide whether the library raises and clears the capabilities. The kernel does it for ordinary
+ * root. Ordinary root can always return, so this function does not read its securebits: that would
+ * cost 1 % of an entry. If a securebit keeps the kernel from clearing, lose_capabilities() finds
+ * the capabilities, and the entry is rolled back. Return: the securebits, or -1 with errno set.
+ */
+static int choose_explicit(const struct libreplace_guard *guard)
+{
+	static const int changing = LIBREPLACE_NO_SETUID_FIXUP | LIBREPLACE_KEEP_CAPS;
+	int ordinary = is_ordinary_root(guard), outermost = libreplace_mine.depth == 0;
+	int securebits = ordinary ? 0 : libreplace_get_securebits();
+
+	if (outermost)
 		libreplace_mine.explicit = 0;
-	if (held->permitted == 0) /* also on a system without capabilities */
-		return;
-	if ((securebits & changing) != 0)
+	/* nothing is permitted on a system without capabilities */
+	if (!ordinary && guard->capabilities.permitted != 0 &&
+	    (outermost || (securebits & changing) != 0))
 		libreplace_mine.explicit = 1;
-	else if (libreplace_mine.depth == 0)
-		libreplace_mine.explicit = before->ruid != 0 || before->euid != 0 ||
-		                           before->suid != 0 || before->fsuid != 0 ||
-		                           held->effective != held->permitted;
+	return securebits;
 }
 
 /* Store the identity. A signal handler can fork from now on, so fork.c must find it; see begin().
@@ -386,8 +402,7 @@ static int prepare(struct libreplace_guard *guard, const struct libreplace_ident
 		return -1;
 	if (guard->before.size == LIBREPLACE_NOT_READ)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
-	securebits = libreplace_get_securebits();
-	if (securebits < 0 || libreplace_get_capabilities(held) != 0)
+	if (libreplace_get_capabilities(held) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
 	if (libreplace_recognize_imitation(guard) != 0)
 		return -1;
@@ -400,7 +415,9 @@ static int prepare(struct libreplace_guard *guard, const struct libreplace_ident
 		return libreplace_fail(guard, LIBREPLACE_STEP_RETURN, EOVERFLOW);
 	if (libreplace_mine.depth == 0)
 		libreplace_mine.base = guard->before;
-	choose_explicit(guard, securebits);
+	securebits = choose_explicit(guard);
+	if (securebits < 0)
+		return libreplace_fail(guard, LIBREPLACE_STEP_READ, errno);
 	choose_ids(guard, guard->level);
 	error = libreplace_cannot_return(guard, securebits);
 	if (error != 0)
