@@ -131,12 +131,36 @@ static pid_t number_of(const struct text *status, const char *name)
 	return (pid_t)number;
 }
 
+/* Whether the value of a line has this many numbers and nothing else; -1 is any number of them. */
+static int has_numbers(const char *value, int base, int count)
+{
+	char *end;
+
+	if (value == NULL)
+		return 0;
+	for (int found = 0;; found++) {
+		value += strspn(value, " \t");
+		if (*value == '\n')
+			return count < 0 || found == count;
+		(void)strtoull(value, &end, base);
+		if (end == value)
+			return 0;
+		value = end;
+	}
+}
+
 /* Read the flags and the status of a thread. Return: 0, or errno: ENOENT or ESRCH if it has ended.
  */
 static int read_thread(int task, const char *number, struct thread *thread, unsigned long *flags)
 {
-	static const char *const lines[] = {
-	    "\nUid:", "\nGid:", "\nGroups:", "\nCapPrm:", "\nCapEff:"};
+	static const struct {
+		const char *name;
+		int base, count;
+	} lines[] = {{"\nUid:", 10, 4},
+	             {"\nGid:", 10, 4},
+	             {"\nGroups:", 10, -1},
+	             {"\nCapPrm:", 16, 1},
+	             {"\nCapEff:", 16, 1}};
 	struct text *text = &thread->status;
 	char name[NAME_MAX + 16];
 	const char *end;
@@ -152,7 +176,7 @@ static int read_thread(int task, const char *number, struct thread *thread, unsi
 	snprintf(name, sizeof name, "%s/status", number);
 	error = read_whole(task, name, text);
 	for (size_t i = 0; error == 0 && i < sizeof lines / sizeof *lines; i++)
-		if (value_of(text, lines[i]) == NULL)
+		if (!has_numbers(value_of(text, lines[i].name), lines[i].base, lines[i].count))
 			error = ENODATA;
 	if (error == 0)
 		thread->number = number_of(text, number);
