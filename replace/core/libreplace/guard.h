@@ -279,9 +279,9 @@ int libreplace_guard_init(struct libreplace_guard *guard, size_t size);
  *   the bounding set lacks one of them, or because of the securebit SECBIT_NO_CAP_AMBIENT_RAISE
  * - EOVERFLOW: the user namespace does not map one of the thread's present ids or groups
  *
- * LIBREPLACE_STEP_CAPABILITIES with LIBREPLACE_STATE_IDLE means that the thread would keep root's
- * capabilities, because of the securebit SECBIT_NO_SETUID_FIXUP. LIBREPLACE_STEP_READ with ENOBUFS
- * means that @guard->room is too small.
+ * LIBREPLACE_STEP_CAPABILITIES with EPERM means that the thread would keep root's capabilities, for
+ * example because of the securebit SECBIT_NO_SETUID_FIXUP. LIBREPLACE_STEP_READ with ENOBUFS means
+ * that @guard->room is too small.
  *
  * LIBREPLACE_LEVEL_FILESYSTEM fails with ENOSYS on systems without file system ids, and under
  * uid_wrapper(1), which does not imitate them.
