@@ -11,12 +11,6 @@
 #include <errno.h>
 #include "internal.h"
 
-/* Whether @uid is the real, effective or saved user ID. */
-static int has_uid(const struct libreplace_ids *ids, uid_t uid)
-{
-	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
-}
-
 static int has_gid(const struct libreplace_ids *ids, gid_t gid)
 {
 	return ids->rgid == gid || ids->egid == gid || ids->sgid == gid;
@@ -32,11 +26,12 @@ static int returns_to_uids(const struct libreplace_guard *guard)
 {
 	const struct libreplace_ids *before = &guard->before;
 	uid_t privileged = libreplace_mine.base.euid;
-	int regains = libreplace_mine.explicit || has_uid(&guard->set, privileged);
+	int regains = libreplace_mine.explicit || libreplace_has_uid(&guard->set, privileged);
 
 	if (regains && libreplace_may_set_uids(privileged, guard->capabilities.permitted))
 		return 1;
-	return libreplace_reaches_uids(&guard->set, before) && has_uid(before, before->fsuid);
+	return libreplace_reaches_uids(&guard->set, before) &&
+	       libreplace_has_uid(before, before->fsuid);
 }
 
 /* Whether the thread could set the group IDs and the groups of @before again. It has then regained
@@ -59,7 +54,7 @@ static int returns_to_gids(struct libreplace_guard *guard)
  */
 static int loses_last_zero(const struct libreplace_guard *guard, int securebits)
 {
-	return has_uid(&guard->before, 0) != has_uid(&guard->set, 0) &&
+	return libreplace_has_uid(&guard->before, 0) != libreplace_has_uid(&guard->set, 0) &&
 	       (securebits & LIBREPLACE_NO_SETUID_FIXUP) == 0;
 }
 

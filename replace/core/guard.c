@@ -249,7 +249,7 @@ static void set_state(struct libreplace_guard *guard, int state)
 
 /* Tell the functions that a signal handler calls that this one runs. Return: 1, or 0 if this one
  * was called by such a handler. */
-static int start(struct libreplace_guard *guard)
+static int mark_busy(struct libreplace_guard *guard)
 {
 	if (libreplace_mine.busy != NULL)
 		return 0;
@@ -258,7 +258,7 @@ static int start(struct libreplace_guard *guard)
 	return 1;
 }
 
-static void finish(int started)
+static void unmark_busy(int started)
 {
 	atomic_signal_fence(memory_order_seq_cst);
 	if (started)
@@ -493,14 +493,14 @@ static int enter(struct libreplace_guard *guard, const struct libreplace_identit
 int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_identity *identity,
                      int level)
 {
-	int started = start(guard), result = -1;
+	int started = mark_busy(guard), result = -1;
 
 	if (guard->initialized == INITIALIZED && !libreplace_mine.forked &&
 	    (is_held(guard) || (!started && libreplace_mine.busy == guard)))
 		errno = EBUSY;
 	else
 		result = enter(guard, identity, level);
-	finish(started);
+	unmark_busy(started);
 	return result;
 }
 
@@ -552,7 +552,7 @@ static int check(struct libreplace_guard *guard)
 
 int libreplace_check(struct libreplace_guard *guard)
 {
-	int started = start(guard), result = -1;
+	int started = mark_busy(guard), result = -1;
 
 	if (!is_held(guard))
 		errno = ESRCH;
@@ -560,7 +560,7 @@ int libreplace_check(struct libreplace_guard *guard)
 		errno = EBUSY;
 	else
 		result = check(guard);
-	finish(started);
+	unmark_busy(started);
 	return result;
 }
 
@@ -623,7 +623,7 @@ static int leave(struct libreplace_guard *guard)
 
 int libreplace_leave(struct libreplace_guard *guard)
 {
-	int started = start(guard), result = 0;
+	int started = mark_busy(guard), result = 0;
 
 	if (is_held(guard)) {
 		if (started || libreplace_mine.forked) {
@@ -633,6 +633,6 @@ int libreplace_leave(struct libreplace_guard *guard)
 			result = -1;
 		}
 	}
-	finish(started);
+	unmark_busy(started);
 	return result;
 }

@@ -122,6 +122,8 @@ LIBREPLACE_HIDDEN int libreplace_same_uids(const struct libreplace_ids *a,
                                            const struct libreplace_ids *b);
 LIBREPLACE_HIDDEN int libreplace_same_gids(const struct libreplace_ids *a,
                                            const struct libreplace_ids *b);
+/* Whether @uid is the real, effective or saved user ID. */
+LIBREPLACE_HIDDEN int libreplace_has_uid(const struct libreplace_ids *ids, uid_t uid);
 /* Whether two lists of groups are equal. May sort @read. */
 LIBREPLACE_HIDDEN int libreplace_same_groups(const struct libreplace_ids *a, gid_t *read,
                                              const struct libreplace_ids *b, const gid_t *set);

@@ -44,7 +44,7 @@ static int openat2_again(int dir_fd, const char *path, const struct how *how)
 
 /* The errno for a file of the wrong kind; 0 if the kind is right. The kernel uses ENXIO for
  * sockets, and for FIFOs without a reader. */
-static int refusal(const struct stat *found, int flags)
+static int file_refusal(const struct stat *found, int flags)
 {
 	if (S_ISREG(found->st_mode))
 		return 0;
@@ -66,7 +66,7 @@ int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode
 
 	if (fd < 0 || !regular)
 		return fd;
-	error = fstat(fd, &found) != 0 ? errno : refusal(&found, flags);
+	error = fstat(fd, &found) != 0 ? errno : file_refusal(&found, flags);
 	if (error == 0 && (no_wait & ~flags) != 0 && fcntl(fd, F_SETFL, flags) != 0)
 		error = errno;
 	if (error == 0)

@@ -178,14 +178,15 @@ static int set_gids(struct libreplace_guard *guard, struct libreplace_ids *now,
 	return 0;
 }
 
-static int has_uid(const struct libreplace_ids *ids, uid_t uid)
+int libreplace_has_uid(const struct libreplace_ids *ids, uid_t uid)
 {
 	return ids->ruid == uid || ids->euid == uid || ids->suid == uid;
 }
 
 int libreplace_reaches_uids(const struct libreplace_ids *from, const struct libreplace_ids *to)
 {
-	return has_uid(from, to->ruid) && has_uid(from, to->euid) && has_uid(from, to->suid);
+	return libreplace_has_uid(from, to->ruid) && libreplace_has_uid(from, to->euid) &&
+	       libreplace_has_uid(from, to->suid);
 }
 
 /* Whether the way leads to the privileged user ID, with one call for the user IDs. */
