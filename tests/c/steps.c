@@ -221,6 +221,41 @@ static void nested_without_root(void)
 	MUST(libreplace_leave(&outer.guard) == 0);
 }
 
+static void root_inside_a_user(void)
+{
+	MUST(libreplace_enter(fresh(&outer), &bob, LIBREPLACE_LEVEL_SHIELDED) == 0);
+	wanted[0] = &bob;
+	enter_and_leave(&admin, LIBREPLACE_LEVEL_SHIELDED, 0);
+	MUST(libreplace_leave(&outer.guard) == 0);
+}
+
+static void user_inside_root(void)
+{
+	fresh(&outer)->flags = LIBREPLACE_ALLOW_ROOT;
+	MUST(libreplace_enter(&outer.guard, &admin, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	wanted[0] = &admin;
+	enter_and_leave(&alice, LIBREPLACE_LEVEL_SHIELDED, 0);
+	MUST(libreplace_leave(&outer.guard) == 0);
+}
+
+/* The library clears and restores the capabilities. */
+static void with_inheritable_capabilities(void)
+{
+	unsigned sets[6];
+
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[2] = sets[1];
+	sets[5] = sets[4];
+	MUST(capabilities(SYS_capset, sets) == 0);
+	enter_and_leave(&alice, LIBREPLACE_LEVEL_FILESYSTEM, 0);
+}
+
+static void with_another_real_id(void)
+{
+	MUST(libreplace_setresuid(80100, 0, 0) == 0);
+	enter_and_leave(&alice, LIBREPLACE_LEVEL_EFFECTIVE, 0);
+}
+
 /* Setting the user IDs of the entry fails. The ids of the child can be set. */
 static void rolled_back(void)
 {
@@ -309,6 +344,10 @@ static int run_all(void)
 	RUN(as_root);
 	RUN(nested);
 	RUN(nested_without_root);
+	RUN(root_inside_a_user);
+	RUN(user_inside_root);
+	RUN(with_inheritable_capabilities);
+	RUN(with_another_real_id);
 	RUN(rolled_back);
 	RUN(nested_and_rolled_back);
 	RUN(refused);

@@ -22,4 +22,4 @@ def test_interrupted_enter_and_leave_leak_no_identity(faults):
         pytest.skip("needs x86_64: the program sets the processor's trap flag")
     out = run(faults.with_name("steps"), EVERY, cwd="/")
     assert out.returncode == 0, out.stdout + out.stderr
-    assert out.stdout.count("\nok ") + out.stdout.startswith("ok ") == 39, out.stdout
+    assert out.stdout.count("\nok ") + out.stdout.startswith("ok ") == 51, out.stdout
