@@ -221,6 +221,15 @@ static int maps_a_shield(void)
 	return maps;
 }
 
+static int has_group(const struct shown *now, gid_t group)
+{
+	int i = 0;
+
+	while (i < now->size && now->groups[i] != group)
+		i++;
+	return i < now->size;
+}
+
 /* Enter as @who at each level, and again inside, and leave. The ids must be the same afterwards. */
 static void must_return_from(const struct libreplace_identity *who)
 {
@@ -234,6 +243,8 @@ static void must_return_from(const struct libreplace_identity *who)
 		inside = look();
 		MUST(inside.fs == who->uid && inside.fsg == who->gid &&
 		     inside.size == (int)who->size);
+		for (size_t i = 0; i < who->size; i++)
+			MUST(has_group(&inside, who->groups[i]));
 		MUST(libreplace_check(&outer.guard) == 0);
 		MUST(libreplace_enter(fresh(&inner), &user, level) == 0);
 		MUST(libreplace_check(&inner.guard) == 0 && libreplace_leave(&inner.guard) == 0);
@@ -427,8 +438,9 @@ static void map_that_cannot_be_read_counts_as_incomplete(void)
 /* The kernel sorts by the ids outside: group 2000 is 101000, and group 5 is 200005. */
 static void with_two_ranges(void)
 {
-	static const gid_t two[] = {5, 2000};
+	static const gid_t two[] = {5, 2000}, others[] = {6, 2000};
 	static const struct libreplace_identity member = {1001, 1001, 2, two};
+	static const struct libreplace_identity other = {1001, 1001, 2, others};
 	struct shown now;
 
 	be_root();
@@ -437,6 +449,7 @@ static void with_two_ranges(void)
 	now = look();
 	MUST(now.size == 2 && now.groups[0] == 2000 && now.groups[1] == 5);
 	must_return_from(&member);
+	must_return_from(&other);
 	must_return_from(&user);
 }
 

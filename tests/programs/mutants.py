@@ -160,6 +160,7 @@ class Build:
             "open_beneath": lambda: self._fails("open_beneath"),
             "filter": lambda: self._fails("filter"),
             "identity": lambda: self._fails("identity"),
+            "drop_privileges": lambda: self._fails("drop_privileges"),
             "namespaces": lambda: self._fails("namespaces"),
             "returns": lambda: self._fails("returns"),
         }
