@@ -2,14 +2,16 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Declarations that the files of core/ share; not installed. guard.c enters and leaves, walk.c
- * reads and changes ids, can_return.c decides before an entry whether the thread could return,
- * imitation.c recognizes uid_wrapper, threads.c counts the switched threads, fork.c changes forked
- * children. drop.c changes the whole process, and drop_*.c looks at all of its threads. identity.c,
- * users_*.c, names.c, private_fs_*.c and open_beneath_*.c define public functions only. Meson
- * compiles one file each of capabilities_*.c, drop_*.c, ids_*.c, threads_*.c, private_fs_*.c and
- * open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c also needs headers
- * with SYS_openat2. Meson compiles users_libc.c if libc has getgrouplist(3), else users_none.c.
+ * Declarations that the files of core/ share; not installed. guard.c enters and leaves; prepare.c
+ * decides before an entry, and can_return.c whether the thread could return; walk.c reads and
+ * changes ids; capabilities.c decides which capabilities an entry keeps; signals.c copes with
+ * signal handlers; imitation.c recognizes uid_wrapper; threads.c counts the switched threads;
+ * fork.c changes forked children. drop.c changes the whole process, and drop_*.c looks at all of
+ * its threads. identity.c, users_*.c, names.c, private_fs_*.c and open_beneath_*.c define public
+ * functions only. Meson compiles one file each of capabilities_*.c, drop_*.c, ids_*.c, threads_*.c,
+ * private_fs_*.c and open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c
+ * also needs headers with SYS_openat2. Meson compiles users_libc.c if libc has getgrouplist(3),
+ * else users_none.c.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
@@ -23,9 +25,9 @@
  * @top:	innermost entry, or NULL. If the thread is tainted, its memory may be freed
  * @walking:	the entry that libreplace_enter() or libreplace_leave() works on at this moment, or
  *	NULL. A signal handler sees it: the ids are then neither the old nor the new ones. In a
-        child that was forked then, it stays until the function ends
+ *	child that was forked then, it stays until the function ends
  * @busy:	the guard of the function of guard.c that runs in this thread at this moment, or
- NULL. A signal handler that calls such a function is refused
+ *	NULL. A signal handler that calls such a function is refused
  * @token:	token of the innermost entry; another guard may have the same address as @top
  * @last:	last token that was used: an address in this thread's storage, plus a counter
  * @depth:	number of entries that the thread holds
@@ -167,6 +169,56 @@ LIBREPLACE_HIDDEN int libreplace_recognize_imitation(struct libreplace_guard *gu
 /* After libreplace_walk(), verify that the file system ids have followed the effective ids. Return:
  * 0, or -1 with the failure stored in the guard. */
 LIBREPLACE_HIDDEN int libreplace_verify_fs_ids(struct libreplace_guard *guard);
+
+/* ---- prepare.c: the part of libreplace_enter() that changes nothing */
+
+/* The value of guard->initialized, so that storage that was only set to zero is refused. */
+#define LIBREPLACE_INITIALIZED 0x6c69627265706c61ULL
+
+/* Look for a reason to refuse the entry before the ids are read. Return: the errno of that reason,
+ * or 0. */
+LIBREPLACE_HIDDEN int libreplace_refusal(const struct libreplace_guard *guard,
+                                         const struct libreplace_identity *identity, int level);
+/* Store the identity. Then a signal handler can fork, because fork.c finds it; see signals.c. */
+LIBREPLACE_HIDDEN void libreplace_copy_identity(struct libreplace_guard *guard,
+                                                const struct libreplace_identity *identity);
+/* Read what the thread is, choose the ids to set, and decide whether the thread may enter. Return:
+ * 0, or -1 with the failure stored in the guard. */
+LIBREPLACE_HIDDEN int libreplace_prepare(struct libreplace_guard *guard,
+                                         const struct libreplace_identity *identity);
+
+/* ---- capabilities.c: which capabilities a thread keeps in an entry */
+
+/* Decide whether the library raises and clears the capabilities of the thread. Return: the
+ * securebits, or -1 with errno set. */
+LIBREPLACE_HIDDEN int libreplace_choose_explicit(const struct libreplace_guard *guard);
+/* Clear the capabilities and check that no forbidden one remains. An identity with uid 0 keeps the
+ * capabilities of root. Return: 0, or -1 with the failure stored in the guard; the same is true for
+ * the next two functions. */
+LIBREPLACE_HIDDEN int libreplace_lose_capabilities(struct libreplace_guard *guard, uid_t uid,
+                                                   int level);
+/* Check that the thread still has the capabilities that the entry left it. */
+LIBREPLACE_HIDDEN int libreplace_compare_capabilities(struct libreplace_guard *guard);
+/* Restore the capabilities that were found on entry, and verify them. */
+LIBREPLACE_HIDDEN int libreplace_restore_capabilities(struct libreplace_guard *guard);
+/* Whether restoring the user IDs restores the capabilities, too. @euid is the effective user ID
+ * before that. */
+LIBREPLACE_HIDDEN int libreplace_kernel_restores_capabilities(const struct libreplace_guard *guard,
+                                                              uid_t euid);
+
+/* ---- signals.c: signal handlers that fork, or call the library */
+
+/* Tell the functions that a signal handler calls that this one runs. Return: 1, or 0 if this one
+ * was called by such a handler. */
+LIBREPLACE_HIDDEN int libreplace_mark_busy(struct libreplace_guard *guard);
+/* @started: the result of libreplace_mark_busy() */
+LIBREPLACE_HIDDEN void libreplace_unmark_busy(int started);
+/* Begin to change the ids of the thread for this entry. Return: 1, or 0 if this is a forked child
+ * already. */
+LIBREPLACE_HIDDEN int libreplace_begin(struct libreplace_guard *guard);
+/* End what libreplace_begin() began, if it did, and store the state. Return: 0, or -1 with errno
+ * set if a step is stored. */
+LIBREPLACE_HIDDEN int libreplace_end(struct libreplace_guard *guard, int state);
 
 /* ---- can_return.c */
 

@@ -36,7 +36,8 @@ from support.mutations import mutants  # noqa: E402
 
 CORE = TESTS.parent / "replace" / "core"
 SOURCES = (
-    *("guard.c", "walk.c", "can_return.c", "imitation.c", "threads.c", "fork.c", "names.c", "identity.c", "users_libc.c"),
+    *("guard.c", "prepare.c", "can_return.c", "walk.c", "capabilities.c", "signals.c", "imitation.c", "threads.c"),
+    *("fork.c", "names.c", "identity.c", "users_libc.c"),
     *("capabilities_linux.c", "ids_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
     *("drop.c", "drop_linux.c"),
 )
@@ -87,11 +88,11 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_same_groups", "condition is false"): ((2,), _SORTED),
     ("libreplace_same_groups", "operand is left out"): ((2, 3, 4, 5), _SORTED),
     ("libreplace_walk", "condition is false"): ((1,), "a short cut: each step skips ids that are right already"),
-    ("lose_capabilities", "operand is left out"): ((3,), "a short cut: without inheritable ones, nothing is cleared"),
+    ("libreplace_lose_capabilities", "operand is left out"): ((3,), "a short cut: without inheritable ones, nothing is cleared"),
     ("restore", "assignment is left out"): ((2,), "it succeeded, so no caller reads the error"),
     ("set_gids", "arguments change places"): ((1,), "every level has the same real and effective gid"),
     ("set_uids", "assignment is left out"): ((1, 2, 3), _READ_AGAIN),
-    ("restore_capabilities", "condition is false"): ((1,), "a short cut: setting the present value changes nothing"),
+    ("libreplace_restore_capabilities", "condition is false"): ((1,), "a short cut: setting the present value changes nothing"),
     ("walk_in", "arguments change places"): ((1,), "either id shows whether it is mapped, and the walk sets both"),
     ("walk_in", "condition is false"): ((3,), "getters do not fail"),
 }  # fmt: skip
