@@ -12,10 +12,10 @@
  * child that is forked under an identity becomes that user for good: it gets the user ID, group ID
  * and groups of the innermost entry, whatever ids the thread has at that moment, and no
  * capabilities. Signals that had handlers get their default action in it. If the child cannot
- * become the user, or if the thread that forks is tainted, the child aborts. This is true also for
- * a fork in a signal handler that interrupts libreplace_enter() or libreplace_leave(). A child of
- * vfork(2), _Fork(3), clone(2) or posix_spawn(3) does not become the user, because these functions
- * run no fork handlers.
+ * become the user, the child aborts. It also aborts if the thread that forks is tainted, unless
+ * only an orphaned entry taints it. All this is true also for a fork in a signal handler that
+ * interrupts libreplace_enter() or libreplace_leave(). A child of vfork(2), _Fork(3), clone(2) or
+ * posix_spawn(3) does not become the user, because these functions run no fork handlers.
  *
  * A signal handler that interrupts libreplace_enter(), libreplace_check() or libreplace_leave() may
  * call these functions. They then fail with EBUSY and change nothing. It must return to the
