@@ -135,8 +135,8 @@ static struct start starting_state(int number)
 	} others[OTHERS] = {
 	    {-1, 0, 0, 0, 0, 0, {0}},
 	    {-1, 1000, 1000, 1000, 1000, 2, {1000, STAFF}},
-	    {1000, 0, 1000, 80100, 1000, 0, {0}},
-	    {0, 80100, 0, 1000, 5555, 1, {0}},
+	    {4444, 0, 1000, 1000, 1000, 0, {0}},
+	    {0, 1000, 0, 1000, 5555, 1, {0}},
 	};
 	static const uint64_t uid = 1ULL << OF_SETUID, gid = 1ULL << OF_SETGID,
 	                      all = ALL_CAPABILITIES;
