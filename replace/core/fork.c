@@ -112,18 +112,23 @@ void libreplace_forget(void)
 	libreplace_mine.tainted = 0;
 }
 
+/* The thread may have a pending cancellation. Here it would run the server's cleanup handlers, with
+ * the privileges that the child has not lost yet. */
 static void forked(void)
 {
 	struct libreplace_guard *guard = libreplace_mine.walking;
+	int cancel;
 
 	if (libreplace_mine.forked || (guard == NULL && libreplace_mine.depth == 0))
 		return;
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	reset_handlers();
 	if (libreplace_mine.tainted) /* the innermost guard may be freed already */
 		give_up();
 	libreplace_become_for_good(guard != NULL ? guard : libreplace_mine.top);
 	libreplace_mine.forked = 1;
 	libreplace_forget();
+	(void)pthread_setcancelstate(cancel, NULL);
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

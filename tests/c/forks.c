@@ -321,6 +321,59 @@ static void child_of_root_with_inheritable_capabilities_has_none(void)
 		in_child(fork_with_inheritable_capabilities, level);
 }
 
+/* ---- Cancellation: a child with a pending one runs no cleanup handler before it is the user */
+
+static const struct libreplace_identity *only_user;
+
+static void must_be_only(void *unused)
+{
+	(void)unused;
+	_exit(is_only(only_user) ? 0 : 1);
+}
+
+static void *fork_when_cancelled(void *aborts)
+{
+	int status, cancel;
+	entry held;
+	pid_t child;
+
+	only_user = &alice;
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	if (aborts != NULL) {
+		all_gids_of_bob();
+		refuse_call(SETRESGID, EPERM);
+	}
+	pthread_cleanup_push(must_be_only, NULL);
+	MUST(pthread_cancel(pthread_self()) == 0);
+	child = fork();
+	if (child == 0) {
+		pthread_testcancel();
+		_exit(2);
+	}
+	MUST(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel) == 0);
+	MUST(child > 0 && waitpid(child, &status, 0) == child);
+	if (aborts != NULL)
+		MUST(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	else
+		MUST(status == 0);
+	pthread_cleanup_pop(0);
+	return NULL;
+}
+
+static void fork_in_cancelled_thread(int aborts)
+{
+	pthread_t thread;
+
+	MUST(pthread_create(&thread, NULL, fork_when_cancelled, aborts ? &thread : NULL) == 0);
+	MUST(pthread_join(thread, NULL) == 0);
+}
+
+static void child_with_a_pending_cancellation_is_the_user_or_aborts(void)
+{
+	in_child(fork_in_cancelled_thread, 0);
+	in_child(fork_in_cancelled_thread, 1);
+}
+
 /* ---- Threads and entries that are not as they should be */
 
 static void *leave_elsewhere(void *guard)
@@ -422,6 +475,7 @@ int main(void)
 	RUN(child_of_a_server_without_root_is_the_user_of_the_innermost_entry);
 	RUN(child_of_other_identities_is_the_user);
 	RUN(child_of_root_with_inheritable_capabilities_has_none);
+	RUN(child_with_a_pending_cancellation_is_the_user_or_aborts);
 	RUN(child_of_an_orphaned_entry_is_the_user);
 	RUN(child_of_a_tainted_thread_aborts);
 	RUN(child_after_a_failed_rollback_aborts);
