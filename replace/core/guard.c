@@ -48,10 +48,12 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
 	return -1;
 }
 
-/* Restore the ids from before the entry, and then the capabilities. */
-static int restore_once(struct libreplace_guard *guard, struct libreplace_ids *now)
+/* Restore the ids from before the entry, and then the capabilities. @finding: the step that found
+ * changes inside the entry. */
+static int restore_once(struct libreplace_guard *guard, struct libreplace_ids *now, int finding)
 {
-	int by_kernel = libreplace_kernel_restores_capabilities(guard, now->euid);
+	int by_kernel = finding != LIBREPLACE_STEP_CAPABILITIES &&
+	                libreplace_kernel_restores_capabilities(guard, now->euid);
 
 	if (libreplace_walk(guard, now, &guard->before, libreplace_found(guard)) != 0)
 		return -1;
@@ -72,14 +74,14 @@ static void read_or_guess(struct libreplace_guard *guard, struct libreplace_ids 
 
 /* Try twice: EAGAIN and ENOMEM may be temporary. If this succeeds, the guard keeps the failure that
  * it had before. */
-static int restore(struct libreplace_guard *guard, struct libreplace_ids *now)
+static int restore(struct libreplace_guard *guard, struct libreplace_ids *now, int finding)
 {
 	int step = guard->step, error = guard->error;
 
-	if (restore_once(guard, now) != 0) {
+	if (restore_once(guard, now, finding) != 0) {
 		read_or_guess(guard, now);
 		libreplace_mine.explicit = 1; /* whatever the kernel did not do */
-		if (restore_once(guard, now) != 0)
+		if (restore_once(guard, now, finding) != 0)
 			return -1;
 	}
 	guard->step = step;
@@ -200,7 +202,7 @@ static int enter(struct libreplace_guard *guard, const struct libreplace_identit
 		return libreplace_end(guard, LIBREPLACE_STATE_ENTERED);
 	}
 	read_or_guess(guard, &now);
-	if (restore(guard, &now) != 0) {
+	if (restore(guard, &now, LIBREPLACE_STEP_NONE) != 0) {
 		libreplace_mine.depth++;
 		return cannot_restore(guard);
 	}
@@ -322,7 +324,7 @@ static int leave(struct libreplace_guard *guard)
 		error = guard->error;
 	}
 	guard->step = LIBREPLACE_STEP_NONE;
-	if (restore(guard, &now) != 0)
+	if (restore(guard, &now, step) != 0)
 		return cannot_restore(guard);
 	guard->step = step;
 	guard->error = error;

@@ -9,6 +9,7 @@
  */
 #include <grp.h>
 #include "filter.h"
+#include "raw_capabilities.h"
 
 enum { LEVELS = 4, SMALL = 32, MANY = 1000 };
 
@@ -132,6 +133,40 @@ static void failed_restore_is_reported_after_a_finding(void)
 	}
 }
 
+/* Change the capabilities inside. If libreplace_check() finds it, libreplace_leave() restores them
+ * or says that it cannot. */
+static void change_capabilities(int number)
+{
+	int level = number % LEVELS, loses = number / LEVELS;
+	unsigned sets[6], before[6];
+	entry held;
+
+	MUST(capabilities(SYS_capget, before) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+	MUST(capabilities(SYS_capget, sets) == 0);
+	if (loses) {
+		sets[0] &= ~1U; /* CAP_CHOWN */
+		sets[1] &= ~1U;
+	} else {
+		sets[2] = sets[1];
+	}
+	MUST(capabilities(SYS_capset, sets) == 0);
+	MUST(libreplace_check(&held.guard) == -1 && errno == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES);
+	MUST(libreplace_leave(&held.guard) == -1 && errno == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES);
+	MUST(held.guard.state == (loses ? LIBREPLACE_STATE_TAINTED : LIBREPLACE_STATE_LEFT));
+	expect_ids(0, 0, 0, 0, 0, 0);
+	MUST(capabilities(SYS_capget, sets) == 0);
+	MUST(loses || memcmp(sets, before, sizeof sets) == 0);
+}
+
+static void capabilities_that_check_found_are_restored(void)
+{
+	for (int i = 0; i < 2 * LEVELS; i++)
+		in_child(change_capabilities, i);
+}
+
 /* ---- More groups than the guard has room for */
 
 static int number_of_groups;
@@ -227,6 +262,7 @@ int main(void)
 	RUN(inner_entry_restores_fs_ids);
 	RUN(finding_of_check_is_reported_after_restoring);
 	RUN(failed_restore_is_reported_after_a_finding);
+	RUN(capabilities_that_check_found_are_restored);
 	RUN(more_groups_than_room_are_restored);
 	RUN(more_groups_than_room_are_restored_at_each_level);
 	RUN(more_groups_than_room_are_refused_on_entry);

@@ -322,8 +322,10 @@ int libreplace_check(struct libreplace_guard *guard);
  *
  * Return: 0, or -1 with errno, @guard->step, @guard->error and @guard->state set. If the state is
  * LIBREPLACE_STATE_LEFT, the ids are restored, and the step says what was wrong before, as
- * libreplace_check() does. If the state is LIBREPLACE_STATE_TAINTED, they are not restored, and the
- * step says which step of restoring failed. In a signal handler that interrupted a function of this
+ * libreplace_check() does. This function itself compares only the ids and groups: if code inside the
+ * entry may change capabilities, call libreplace_check() before. If the state is
+ * LIBREPLACE_STATE_TAINTED, the ids or capabilities are not restored, and the step says which step
+ * of restoring failed. In a signal handler that interrupted a function of this
  * file, errno is EBUSY and the guard is not changed.
  */
 int libreplace_leave(struct libreplace_guard *guard);
