@@ -6,6 +6,7 @@
  * for other kernels.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,10 +68,15 @@ static int has_this_id(int id)
 	return found;
 }
 
+/* Opening files is a cancellation point. A thread that ended here would leave a file open, and
+ * after libreplace_drop_begin() no thread could enter any more. */
 int libreplace_has_ended(int id)
 {
-	int before = errno, ended = has_exit_flag(id) && has_this_id(id);
+	int before = errno, ended, cancel;
 
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	ended = has_exit_flag(id) && has_this_id(id);
+	(void)pthread_setcancelstate(cancel, NULL);
 	/* /proc has no folder for a thread that is gone, but this alone proves nothing */
 	if (!ended)
 		ended = syscall(SYS_tgkill, getpid(), id, 0) != 0 && errno == ESRCH;

@@ -81,6 +81,28 @@ static void check_main(void)
 	must(libreplace_leave(&held.guard) == 0 && !libreplace_main_is_switched(), "leave");
 }
 
+static void *drop_when_cancelled(void *unused)
+{
+	pthread_cancel(pthread_self());
+	must(libreplace_drop_begin() == -1, "the main thread is switched");
+	return unused;
+}
+
+/* A cancelled thread must not end while it keeps other threads from entering. */
+static void check_cancelling(void)
+{
+	struct libreplace_identity own = {81000, 81000, 0, NULL};
+	LIBREPLACE_GUARD(held, ROOM);
+	pthread_t thread;
+
+	libreplace_guard_init(&held.guard, sizeof held);
+	must(libreplace_enter(&held.guard, &own, 0) == 0, "enter");
+	must(pthread_create(&thread, NULL, drop_when_cancelled, NULL) == 0, "pthread_create");
+	must(pthread_join(thread, NULL) == 0 && libreplace_leave(&held.guard) == 0, "leave");
+	must(libreplace_enter(&held.guard, &own, 0) == 0, "enter after the other thread's drop");
+	must(libreplace_leave(&held.guard) == 0, "leave");
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t threads[THREADS];
@@ -97,5 +119,6 @@ int main(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 	must(libreplace_active() == 0, "no thread is switched");
 	check_main();
+	check_cancelling();
 	return 0;
 }
