@@ -25,17 +25,15 @@ static void raise_capabilities(void)
 		(void)libreplace_raise_capabilities(&held);
 }
 
-/* Get all privileges that the thread can get. Each call may fail: is_only() decides in the end. The
- * user's id becomes the real one if possible: a thread that has lost its capabilities could not set
- * an id that it does not have. */
+/* Return to the privileged user ID. Each call may fail: is_only() decides in the end. The user's id
+ * becomes the real one if possible: a thread that has lost its capabilities could not set an id
+ * that it does not have. */
 static void regain_privilege(uid_t user)
 {
 	uid_t privileged = libreplace_mine.base.euid;
 
-	raise_capabilities();
-	if (libreplace_setresuid(user, privileged, (uid_t)-1) == 0 ||
-	    libreplace_setresuid((uid_t)-1, privileged, (uid_t)-1) == 0)
-		raise_capabilities();
+	if (libreplace_setresuid(user, privileged, (uid_t)-1) != 0)
+		(void)libreplace_setresuid((uid_t)-1, privileged, (uid_t)-1);
 }
 
 /* Set the groups. They are set even if the kernel shows the same numbers, because it shows a group
@@ -50,6 +48,16 @@ static int become_member(struct libreplace_guard *guard, const struct libreplace
 	return libreplace_read_ids(guard, &now, list) == 0 &&
 	       libreplace_same_groups(&now, list, user, libreplace_wanted(guard)) &&
 	       (is_set || !libreplace_unmapped(&now, list));
+}
+
+/* Try to become the user. Return: whether each step succeeded. */
+static int become_user(struct libreplace_guard *guard, const struct libreplace_ids *user)
+{
+	raise_capabilities();
+	return become_member(guard, user) &&
+	       libreplace_setresgid(user->rgid, user->egid, user->sgid) == 0 &&
+	       libreplace_setresuid(user->ruid, user->euid, user->suid) == 0 &&
+	       (user->fsuid == 0 || libreplace_drop_capabilities() == 0);
 }
 
 /* Whether the child's only thread is this user and nothing else. */
@@ -84,11 +92,14 @@ void libreplace_become_for_good(struct libreplace_guard *guard)
 
 	user.ruid = user.euid = user.suid = user.fsuid;
 	user.rgid = user.egid = user.sgid = user.fsgid;
-	regain_privilege(user.ruid);
-	if (!become_member(guard, &user) ||
-	    libreplace_setresgid(user.rgid, user.egid, user.sgid) != 0 ||
-	    libreplace_setresuid(user.ruid, user.euid, user.suid) != 0 ||
-	    (user.fsuid != 0 && libreplace_drop_capabilities() != 0) || !is_only(guard, &user))
+	/* Usually, the capabilities suffice. The privileged user ID may give others. But a thread
+	 * can lose them when it sets that ID: if the ID replaces the last 0. */
+	if (!become_user(guard, &user)) {
+		regain_privilege(user.fsuid);
+		if (!become_user(guard, &user))
+			give_up();
+	}
+	if (!is_only(guard, &user))
 		give_up();
 }
 

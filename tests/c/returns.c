@@ -4,9 +4,9 @@
  *
  * Tests core/can_return.c against the kernel: from every starting state of starting_states.h, an
  * entry is refused and changes nothing, or the thread gets exactly the ids of the identity, and
- * afterwards exactly what it had before. No thread becomes tainted. The other direction: if an
- * entry is refused or rolled back, plain sequences of system calls could not make it and undo it,
- * either.
+ * afterwards exactly what it had before. No thread becomes tainted. A child that is forked inside
+ * is the user for good, without capabilities. The other direction: if an entry is refused or rolled
+ * back, plain sequences of system calls could not make it and undo it, either.
  *
  * usage: returns [N]   try one of N starting states (default 797; 1 takes an hour)
  */
@@ -221,7 +221,7 @@ struct thread {
 	int results[CASES]; /* the step that failed, or LIBREPLACE_STEP_NONE; -1 if not tried */
 };
 
-static unsigned entered, refused, rolled_back, needless, wrong;
+static unsigned entered, refused, rolled_back, forked, needless, wrong;
 
 static int complain_of(unsigned *counter, const struct thread *mine, const struct attempt *outer,
                        const struct attempt *inner, const char *what)
@@ -294,6 +294,36 @@ static int leave(const struct thread *mine, entry *held, const struct attempt *o
 	return 0;
 }
 
+/* A child must be the user for good. Return: 0, or -1 if something is wrong. */
+static int try_fork(const struct thread *mine, const struct attempt *one,
+                    const struct attempt *inner)
+{
+	const struct libreplace_identity *user = inner != NULL ? &inner->user : &one->user;
+	pid_t child = fork();
+	int status = 1;
+
+	if (child == 0) {
+		struct snapshot now = look(), wanted = {.size = (int)user->size};
+
+		wanted.ruid = wanted.euid = wanted.suid = wanted.fsuid = user->uid;
+		wanted.rgid = wanted.egid = wanted.sgid = wanted.fsgid = user->gid;
+		if (user->size > 0)
+			memcpy(wanted.groups, user->groups, user->size * sizeof(gid_t));
+		wanted.securebits = now.securebits;
+		if (user->uid == 0) { /* root keeps its capabilities */
+			wanted.effective = now.effective;
+			wanted.permitted = now.permitted;
+			wanted.inheritable = now.inheritable;
+			wanted.ambient = now.ambient;
+		}
+		_exit(!same(&now, &wanted));
+	}
+	forked++;
+	if (child > 0 && waitpid(child, &status, 0) == child && status == 0)
+		return 0;
+	return complain(mine, one, inner, WIFSIGNALED(status) ? "a child ended" : "a child");
+}
+
 /* Enter one identity inside another one. Return: 0, or -1 if something is wrong. */
 static int try_nested(struct thread *mine, entry *outer, const struct attempt *one, int number)
 {
@@ -302,6 +332,8 @@ static int try_nested(struct thread *mine, entry *outer, const struct attempt *o
 	entry inner;
 	int holds = enter(mine, &inner, one, &two, &inside);
 
+	if (holds > 0 && number % 44 == 0 && try_fork(mine, one, &two) != 0)
+		return -1;
 	if (holds < 0 || (holds > 0 && leave(mine, &inner, one, &two, &inside) != 0))
 		return -1;
 	if (holds == 0 && mine->results[number] == LIBREPLACE_STEP_NONE)
@@ -332,6 +364,8 @@ static void *try_state(void *argument)
 		for (int j = (mine->number + i) % 7; holds && i >= CASES && j < CASES; j += 7)
 			if (try_nested(mine, &held, &one, j) != 0)
 				return NULL;
+		if (holds > 0 && i < CASES && i % 3 == 0 && try_fork(mine, &one, NULL) != 0)
+			return NULL;
 		if (holds > 0 && leave(mine, &held, &one, NULL, start) != 0)
 			return NULL;
 	}
@@ -380,7 +414,8 @@ int main(int count, char **arguments)
 		run_in_thread(try_state, &one);
 		compare_with_calls(&one);
 	}
-	printf("%u entered, %u refused, %u rolled back; %u refused without need, %u wrong\n",
-	       entered, refused, rolled_back, needless, wrong);
+	printf("%u entered, %u refused, %u rolled back, %u forked; %u refused without need, %u "
+	       "wrong\n",
+	       entered, refused, rolled_back, forked, needless, wrong);
 	return wrong != 0 || needless != 0;
 }
