@@ -112,7 +112,8 @@ static int is_held(const struct libreplace_guard *guard)
 {
 	int state = get_state(guard);
 
-	return state == LIBREPLACE_STATE_ENTERED || state == LIBREPLACE_STATE_ORPHANED;
+	return guard->initialized == LIBREPLACE_INITIALIZED &&
+	       (state == LIBREPLACE_STATE_ENTERED || state == LIBREPLACE_STATE_ORPHANED);
 }
 
 int libreplace_tainted(void)
@@ -218,7 +219,7 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
 {
 	int started = libreplace_mark_busy(guard), result = -1;
 
-	if (guard->initialized == LIBREPLACE_INITIALIZED && !libreplace_mine.forked &&
+	if (!libreplace_mine.forked &&
 	    (is_held(guard) || (!started && libreplace_mine.busy == guard)))
 		errno = EBUSY;
 	else
@@ -248,11 +249,23 @@ static int is_innermost(const struct libreplace_guard *guard)
 	return libreplace_mine.top == guard && libreplace_mine.token == guard->token;
 }
 
+/* An inner entry that libreplace_check() found has changed nothing. It may be left meanwhile. */
+static void forget_inner_entry(struct libreplace_guard *guard)
+{
+	if (guard->step == LIBREPLACE_STEP_ORDER && get_state(guard) != LIBREPLACE_STATE_ORPHANED)
+		guard->step = LIBREPLACE_STEP_NONE;
+}
+
 static int check(struct libreplace_guard *guard)
 {
 	int before = errno;
 	struct libreplace_ids now;
 
+	if (guard->owner != &libreplace_mine) {
+		errno = EPERM;
+		return -1;
+	}
+	forget_inner_entry(guard);
 	if (!is_innermost(guard) || get_state(guard) == LIBREPLACE_STATE_ORPHANED)
 		libreplace_fail(guard, LIBREPLACE_STEP_ORDER, EPERM);
 	else if (compare(guard, &now) == 0)
@@ -311,6 +324,7 @@ static int leave(struct libreplace_guard *guard)
 		return leave_in_wrong_order(guard);
 	if (!libreplace_begin(guard))
 		return libreplace_end(guard, LIBREPLACE_STATE_FOR_GOOD);
+	forget_inner_entry(guard);
 	step = guard->step; /* what libreplace_check() has found */
 	error = guard->error;
 	guard->step = LIBREPLACE_STEP_NONE;

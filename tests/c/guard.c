@@ -191,6 +191,68 @@ static void leaving_in_another_thread_taints_both(void)
 	MUST(errno == ENOTRECOVERABLE && other.guard.step == LIBREPLACE_STEP_REFUSED);
 }
 
+/* Storage that was not prepared holds no entry, whatever its bytes are. */
+static void unprepared_guard_is_refused(void)
+{
+	static const int bytes[] = {0, 0x01, 0x55, 0xff};
+	entry held;
+
+	for (int i = 0; i < 12; i++) {
+		memset(&held, bytes[i % 4], sizeof held);
+		held.guard.state = (int[]){LIBREPLACE_STATE_IDLE, LIBREPLACE_STATE_ENTERED,
+		                           LIBREPLACE_STATE_ORPHANED}[i / 4];
+		MUST(libreplace_leave(&held.guard) == 0);
+		MUST(libreplace_check(&held.guard) == -1 && errno == ESRCH);
+		MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+		MUST(errno == EINVAL && held.guard.step == LIBREPLACE_STEP_REFUSED);
+		MUST(!libreplace_tainted() && libreplace_active() == 0);
+	}
+	expect_ids(0, 0, 0, 0, 0, 0);
+}
+
+static void room_follows_from_the_size(void)
+{
+	const size_t least = sizeof(struct libreplace_guard);
+	entry held;
+
+	for (size_t size = 0; size < least; size++)
+		MUST(libreplace_guard_init(&held.guard, size) == -1 && errno == EINVAL);
+	for (size_t size = least; size <= sizeof held; size++) {
+		MUST(libreplace_guard_init(&held.guard, size) == 0);
+		MUST(held.guard.room == (size - least) / sizeof(gid_t) / 3);
+	}
+	MUST(held.guard.room == ROOM);
+	MUST(libreplace_guard_init(&held.guard, least + 3 * sizeof(gid_t)) == 0);
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(errno == ENOBUFS && held.guard.step == LIBREPLACE_STEP_READ);
+	MUST(libreplace_enter(&held.guard, &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
+	MUST(libreplace_setgroups(2, groups_of_alice) == 0);
+	MUST(libreplace_enter(&held.guard, &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(errno == ENOBUFS && held.guard.step == LIBREPLACE_STEP_READ);
+	MUST(held.guard.changes == 0);
+}
+
+static void *check_elsewhere(void *guard)
+{
+	MUST(libreplace_check(guard) == -1 && errno == EPERM && !libreplace_tainted());
+	return NULL;
+}
+
+static void checking_in_another_thread_changes_nothing(void)
+{
+	struct libreplace_guard before;
+	pthread_t thread;
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	before = held.guard;
+	MUST(pthread_create(&thread, NULL, check_elsewhere, &held.guard) == 0);
+	MUST(pthread_join(thread, NULL) == 0);
+	MUST(memcmp(&before, &held.guard, sizeof before) == 0);
+	MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
+}
+
 static void ids_changed_inside_are_reported(void)
 {
 	entry held;
@@ -234,7 +296,10 @@ static void check_finds_changes(void)
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(libreplace_check(&held.guard) == -1 && held.guard.step == LIBREPLACE_STEP_ORDER);
-	MUST(libreplace_leave(&inner.guard) == 0 && libreplace_leave(&held.guard) == -1);
+	MUST(libreplace_leave(&inner.guard) == 0 && libreplace_check(&held.guard) == 0);
+	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_check(&held.guard) == -1 && libreplace_leave(&inner.guard) == 0);
+	MUST(libreplace_leave(&held.guard) == 0);
 
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(capabilities(SYS_capget, sets) == 0);
@@ -363,6 +428,9 @@ int main(void)
 	RUN(nested_and_in_every_pair_of_levels);
 	RUN(leaving_out_of_order_taints);
 	RUN(leaving_in_another_thread_taints_both);
+	RUN(unprepared_guard_is_refused);
+	RUN(room_follows_from_the_size);
+	RUN(checking_in_another_thread_changes_nothing);
 	RUN(ids_changed_inside_are_reported);
 	RUN(check_finds_changes);
 	RUN(kept_capabilities_are_rolled_back);

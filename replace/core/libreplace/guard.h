@@ -300,13 +300,14 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
  * reports that difference too.
  *
  * Return: 0, or -1 with errno, @guard->step and @guard->error set. If nothing is entered, errno is
- * ESRCH and the guard is not changed. In a signal handler that interrupted a function of this file,
- * errno is EBUSY and the guard is not changed. The step is one of:
+ * ESRCH and the guard is not changed. If another thread entered, errno is EPERM and the guard is
+ * not changed. In a signal handler that interrupted a function of this file, errno is EBUSY and the
+ * guard is not changed. The step is one of:
  *
  * - LIBREPLACE_STEP_FOUND: the thread has other ids (file system ids included) or other groups
  * - LIBREPLACE_STEP_CAPABILITIES: the thread has other capabilities
- * - LIBREPLACE_STEP_ORDER: another thread entered, or tried to leave the entry, or an inner entry
- *   is still held
+ * - LIBREPLACE_STEP_ORDER: another thread tried to leave the entry, or an inner entry is still
+ * held; libreplace_leave() does not report such an inner entry
  * - LIBREPLACE_STEP_READ: reading failed
  * - LIBREPLACE_STEP_FORKED: this is a child that was forked under the identity
  */
@@ -322,8 +323,8 @@ int libreplace_check(struct libreplace_guard *guard);
  *
  * Return: 0, or -1 with errno, @guard->step, @guard->error and @guard->state set. If the state is
  * LIBREPLACE_STATE_LEFT, the ids are restored, and the step says what was wrong before, as
- * libreplace_check() does. This function itself compares only the ids and groups: if code inside the
- * entry may change capabilities, call libreplace_check() before. If the state is
+ * libreplace_check() does. This function itself compares only the ids and groups: if code inside
+ * the entry may change capabilities, call libreplace_check() before. If the state is
  * LIBREPLACE_STATE_TAINTED, the ids or capabilities are not restored, and the step says which step
  * of restoring failed. In a signal handler that interrupted a function of this
  * file, errno is EBUSY and the guard is not changed.
