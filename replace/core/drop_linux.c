@@ -44,6 +44,12 @@ struct thread {
 	struct text status;
 };
 
+/* The threads, by their numbers in /proc. */
+struct list {
+	int *numbers; /* malloc(3) */
+	size_t size, room;
+};
+
 /* One look at all threads. */
 struct look {
 	enum libreplace_look kind;
@@ -57,6 +63,7 @@ struct look {
 	int shared_seen;   /* the descriptors of the calling thread have been looked at */
 	int mark;          /* a descriptor that only threads with the same table have */
 	struct stat marked;
+	struct list threads;
 	struct thread with; /* the thread that all others are compared with */
 };
 
@@ -325,32 +332,90 @@ static int open_task(void)
 	return task;
 }
 
+/* Return: 0, or ENOMEM. */
+static int append(struct list *list, int number)
+{
+	size_t room = list->room * 2 + 64;
+	int *larger = list->numbers;
+
+	if (list->size == list->room) {
+		larger = realloc(larger, room * sizeof *larger);
+		if (larger == NULL)
+			return ENOMEM;
+		list->numbers = larger;
+		list->room = room;
+	}
+	larger[list->size++] = number;
+	return 0;
+}
+
+/* The names of the folder. Return: 0, or errno. */
+static int read_list(int task, struct list *list)
+{
+	int copy = openat(task, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+	DIR *folder = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+
+	list->size = 0;
+	if (folder == NULL) {
+		error = errno;
+		if (copy >= 0)
+			close(copy);
+		return error;
+	}
+	while (error == 0 && (errno = 0, entry = readdir(folder)) != NULL)
+		if (entry->d_name[0] != '.')
+			error = append(list, atoi(entry->d_name));
+	if (error == 0)
+		error = errno;
+	closedir(folder);
+	return error;
+}
+
+/*
+ * List all threads. If a thread ends meanwhile, the kernel may leave out others. So count: the link
+ * count of the folder is the number of threads plus 2. A thread that was listed before, and exists
+ * after the count, is one of them. A thread that starts later has the credentials of its creator.
+ * Source: proc_task_readdir(), proc_task_getattr() in fs/proc/base.c. Return: 0, or errno: EAGAIN
+ * if a thread may be missing.
+ */
+static int list_threads(int task, struct list *list)
+{
+	int error = read_list(task, list);
+	struct stat folder, one;
+	nlink_t found = 2;
+	char name[16];
+
+	if (error != 0)
+		return error;
+	if (fstat(task, &folder) != 0)
+		return errno;
+	for (size_t i = 0; i < list->size; i++) {
+		snprintf(name, sizeof name, "%d", list->numbers[i]);
+		found += fstatat(task, name, &one, 0) == 0;
+	}
+	return found < folder.st_nlink ? EAGAIN : 0;
+}
+
 /* Look at each thread once. */
 static int look_once(struct look *look, struct libreplace_drop *result)
 {
-	int task = open_task(), failed = 0, error = 0;
-	DIR *list = task < 0 ? NULL : fdopendir(task);
+	int task = open_task(), failed = 0, error = task < 0 ? errno : 0;
 	struct thread thread = {0, {NULL, 0, 0}}, spare, *one;
-	struct stat folder;
-	struct dirent *entry;
-	unsigned long flags, listed = 0;
+	unsigned long flags;
+	char name[16];
 
-	if (list == NULL) {
-		error = errno;
-		if (task >= 0)
-			close(task);
-		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
-	}
 	look->capable = look->own_found = look->shared_seen = 0;
+	look->threads.size = 0;
+	if (error == 0)
+		error = list_threads(task, &look->threads);
 	/* the calling thread; kernels before 4.1 do not show that it is this one */
-	if (read_thread(task, "/proc/thread-self", &look->with, &flags) != 0 ||
-	    look->with.number != look->own)
+	if (error == 0 && (read_thread(task, "/proc/thread-self", &look->with, &flags) != 0 ||
+	                   look->with.number != look->own))
 		look->with.number = 0;
-	while (!failed && error == 0 && (errno = 0, entry = readdir(list)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		listed++;
-		error = read_thread(task, entry->d_name, &thread, &flags);
+	for (size_t i = 0; !failed && error == 0 && i < look->threads.size; i++) {
+		snprintf(name, sizeof name, "%d", look->threads.numbers[i]);
+		error = read_thread(task, name, &thread, &flags);
 		if (error == ENOENT || error == ESRCH)
 			error = 0;
 		else if (error != 0 || (flags & PF_EXITING) != 0)
@@ -368,19 +433,14 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 				thread = spare;
 				one = &look->with;
 			}
-			failed = judge(look, task, entry->d_name, one, result);
+			failed = judge(look, task, name, one, result);
 		}
 	}
-	if (!failed && error == 0)
-		error = errno != 0 ? errno : fstat(task, &folder) != 0 ? errno : 0;
-	/* The kernel may end a list early if a thread ends. The link count of the folder is the
-	 * number of threads plus 2. Source: proc_task_readdir(), proc_task_getattr(). */
-	if (!failed && error == 0 && listed + 2 < folder.st_nlink)
-		error = EAGAIN;
 	/* a mount or a link may have put the folder of another process in this place */
 	if (!failed && error == 0 && !look->own_found)
 		error = ESRCH;
-	closedir(list);
+	if (task >= 0)
+		close(task);
 	free(thread.status.bytes);
 	if (!failed && error != 0)
 		failed = libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
@@ -422,6 +482,7 @@ int libreplace_look_at_threads(enum libreplace_look kind,
 	       milliseconds() < end)
 		nanosleep(&pause, NULL);
 	free(look.with.status.bytes);
+	free(look.threads.numbers);
 	if (look.mark >= 0)
 		close(look.mark);
 	if (!failed)

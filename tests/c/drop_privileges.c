@@ -6,6 +6,8 @@
  * is in the way. tests/test_drop_privileges.py has the cases that need other tools: io_uring, user
  * namespaces and /proc.
  */
+#include <dirent.h>
+#include <dlfcn.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include "cases.h"
@@ -149,6 +151,46 @@ static void thread_with_other_ids_is_named(void)
 	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
 }
 
+#if defined(__GLIBC__) && defined(__LP64__)
+
+static int incomplete_lists;
+
+/*
+ * If a thread ends while the kernel lists the threads, the list may have the ended one and leave
+ * out another. This happens in about one of 200 lists, so this function does it.
+ */
+struct dirent *readdir(DIR *folder)
+{
+	void *next = dlsym(RTLD_NEXT, "readdir");
+	struct dirent *(*function)(DIR *), *entry;
+
+	memcpy(&function, &next, sizeof function); /* ISO C forbids a cast */
+	entry = function(folder);
+	if (entry != NULL && atoi(entry->d_name) == other && incomplete_lists > 0) {
+		incomplete_lists--;
+		strcpy(entry->d_name, "0"); /* no thread has this number */
+	}
+	return entry;
+}
+
+static void thread_that_an_incomplete_list_leaves_out_is_found(void)
+{
+	pthread_t worker;
+
+	MUST(pthread_barrier_init(&meeting, NULL, 2) == 0 &&
+	     pthread_create(&worker, NULL, differ, NULL) == 0);
+	pthread_barrier_wait(&meeting);
+	incomplete_lists = 3;
+	MUST(refused(&alice, 0, LIBREPLACE_STEP_THREADS, EPERM) && result.thread == other);
+	MUST(incomplete_lists == 0);
+	incomplete_lists = 1 << 20;
+	MUST(refused(&alice, 0, LIBREPLACE_STEP_READ, EAGAIN));
+	pthread_barrier_wait(&meeting);
+	MUST(pthread_join(worker, NULL) == 0);
+}
+
+#endif
+
 static void *drop_is_refused_because_of_the_main_thread(void *unused)
 {
 	pthread_barrier_wait(&meeting);
@@ -231,6 +273,9 @@ int main(void)
 	RUN(thread_that_libc_does_not_know_is_found);
 #if LIBREPLACE_THREAD_SCOPE
 	RUN(thread_with_other_ids_is_named);
+#if defined(__GLIBC__) && defined(__LP64__)
+	RUN(thread_that_an_incomplete_list_leaves_out_is_found);
+#endif
 	RUN(main_thread_with_other_ids_is_named);
 	RUN(switched_thread_is_refused);
 	RUN(nobody_can_enter_during_a_drop);
