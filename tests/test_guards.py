@@ -552,6 +552,34 @@ def test_thread_can_leave_its_guard_after_another_thread_tried():
     as_root(body)
 
 
+def test_guard_of_an_ended_thread_does_not_taint_the_thread_that_deletes_it():
+    """A new thread may get the ident of the ended one, and its thread-local memory."""
+
+    def body():
+        sys.unraisablehook = lambda problem: None
+        kept, outcome = [], []
+
+        def enter():
+            kept.append((impersonate(ALICE), threading.get_ident()))
+            kept[0][0].__enter__()
+
+        def delete():
+            if kept[0][1] == threading.get_ident():
+                kept.clear()
+                outcome.append(_native.tainted())
+                with impersonate(BOB):
+                    pass
+
+        in_thread(enter)
+        for _ in range(100):
+            in_thread(delete)
+            if not kept:
+                break
+        assert outcome in ([False], [])
+
+    as_root(body)
+
+
 def test_check_finds_that_another_thread_tried_to_leave():
     def body():
         guard = impersonate(ALICE)

@@ -392,7 +392,9 @@ PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
  */
 static int free_held(Guard *self)
 {
-	int held = LIBREPLACE_STATE_ENTERED, own = self->thread == PyThread_get_thread_ident();
+	/* if the thread that entered has ended, another one may have its ident */
+	int own = self->thread == PyThread_get_thread_ident() && libreplace_depth() > 0;
+	int held = LIBREPLACE_STATE_ENTERED;
 	PyObject *kind, *value, *trace;
 
 	PyErr_Fetch(&kind, &value, &trace);
