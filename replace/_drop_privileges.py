@@ -19,7 +19,7 @@ from . import _native
 from ._errors import TAINTED, UNCHANGED, DropFailed, IdentityRefused, ThreadsDiffer, refused
 from ._identity import Identity, check_identity
 from ._native import SETTERS, active, alone, state_name, step_name
-from ._threads import assert_clean, thread_credentials
+from ._threads import assert_clean, thread_credentials, unknown_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def _told_by_python(step: int, error: int, tid: int, thread: str) -> Exception:
     except OSError:
         pass
     if step == _native.STEP_READ:
-        reason = f"/proc cannot be read ({os.strerror(error)}), so the ids of the threads are unknown; mount /proc"
-        return IdentityRefused(reason, error=error)
+        return unknown_ids(OSError(error, os.strerror(error)))
     return ThreadsDiffer(
         f"{thread} has other ids or capabilities than the other threads; let it end before this call", tuple(found)
     )

@@ -27,6 +27,8 @@ from ._proc import (
 #: PF_EXITING of linux/sched.h. Such a thread never returns to user space. The kernel sets this flag before it reports
 #: the end of the thread, but lists the thread a little longer (do_exit() in kernel/exit.c).
 _EXITING = 0x4
+#: Seconds for a complete list of the threads. While threads start and end, a list may be incomplete.
+_LONGEST_LIST = 1.0
 #: Seconds for a thread to reach the kernel's do_exit(). Thread.join() before Python 3.13 can return earlier, and so can
 #: musl's pthread_join(3).
 _LONGEST_END = 1.0
@@ -92,6 +94,20 @@ def difference_from_main() -> str:
     return ", ".join(found)
 
 
+def _list_threads(folder: str) -> list[str]:
+    """The numbers of all threads, as the folder /proc/PID/task has them. Raises OSError."""
+    deadline = time.monotonic() + _LONGEST_LIST
+    while True:
+        # If a thread ends meanwhile, the kernel may leave out others. So count: the link count of the folder is the
+        # number of threads plus 2 (proc_task_getattr() in fs/proc/base.c). Only what exists after that is counted.
+        names = os.listdir(folder)
+        count = os.stat(folder).st_nlink - 2
+        if sum(os.path.exists(f"{folder}/{name}") for name in names) >= count:
+            return names
+        if time.monotonic() > deadline:
+            raise OSError(errno.EAGAIN, "threads start and end too fast for a list of them")
+
+
 def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
     """Read the credentials of each thread of a process from the kernel.
 
@@ -104,8 +120,8 @@ def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
 
     Raises:
         OSError: There is no such process; or there is no permission, because /proc is mounted with hidepid; or /proc
-            lacks a field; or ``pid`` is another process, and /proc has the numbers of another PID namespace; or there
-            is no /proc, which only Linux has.
+            lacks a field; or ``pid`` is another process, and /proc has the numbers of another PID namespace; or threads
+            start and end too fast for a list of them; or there is no /proc, which only Linux has.
 
     Source: proc_pid_status(5), pid_namespaces(7).
     """
@@ -114,7 +130,7 @@ def thread_credentials(pid: int | None = None) -> list[ThreadCredentials]:
         raise OSError(errno.EOPNOTSUPP, FOREIGN)
     folder = f"/proc/{'self' if own else pid}/task"
     found = []
-    for name in os.listdir(folder):
+    for name in _list_threads(folder):
         try:
             fields = read_status(f"{folder}/{name}")
         except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
@@ -166,9 +182,10 @@ def _differing_at_last() -> list[ThreadCredentials]:
 
 def unknown_ids(error: OSError) -> IdentityRefused:
     """The exception for a failure to read the ids of threads."""
+    passing = error.errno in (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    advice = "try again later" if passing else "mount the /proc of this PID namespace"
     return IdentityRefused(
-        f"/proc cannot be read ({error.strerror}), so the ids of the threads are unknown; mount the /proc of this "
-        "PID namespace"
+        f"/proc cannot be read ({error.strerror}), so the ids of the threads are unknown; {advice}", error=error.errno
     )
 
 
