@@ -87,10 +87,9 @@ class IdentityError(OSError):
         if fakeroot_is_loaded():
             hint = "fakeroot replaces libc's calls, not the kernel's; run without it"
         elif "uid_wrapper" in os.environ.get("LD_PRELOAD", ""):
-            hint = (
-                "uid_wrapper simulates ids; run without it, or use another level than filesystem in a process "
-                "without capabilities"
-            )
+            hint = "uid_wrapper simulates ids; run without it"
+            if not isinstance(self, DropFailed):
+                hint += ", or use another level than filesystem in a process without capabilities"
         elif not where and type(self) in (IdentityError, DropFailed) and state != TAINTED:
             advice = _ADVICE.get(error, "")
         parts = (f"{step}: {os.strerror(error)}", where, now, advice, hint)
@@ -138,7 +137,11 @@ class DropFailed(IdentityError):
     """
 
     _subject = "the process"
-    hint = f"{IdentityError.hint}; end the process if it is tainted"
+
+    def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
+        if state == TAINTED:
+            self.hint = "end the process"
+        super().__init__(error, identity, step, state, where)
 
 
 class IdentityRefused(RuntimeError):

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import errno
 import os
+import pickle
 import resource
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def test_drop_changes_every_thread_permanently():
         with pytest.raises(replace.DropFailed) as caught:
             drop_privileges(BOB)
         assert caught.value.state == "unchanged"
+        assert "end the process" not in str(caught.value)
         assert ids() == IDS_OF_ALICE
 
     as_plain_root(body)
@@ -214,6 +216,7 @@ def test_thread_that_did_not_change_is_found():
             with pytest.raises(replace.DropFailed, match="has not become the user") as caught:
                 drop_privileges(ALICE)
             assert (caught.value.step, caught.value.state) == ("verifying", "tainted")
+            assert (pickle.loads(pickle.dumps(caught.value)).hint, caught.value.hint) == ("end the process",) * 2
             assert f"<thread {worker.native_id} " in str(caught.value)
 
     as_plain_root(body)
