@@ -27,7 +27,7 @@ typedef struct {
 	int level;                      /* enum libreplace_level */
 	int used;                       /* was entered, so it cannot be entered again */
 	int across_yield;               /* a generator or coroutine may enter */
-	int state;                      /* a copy of guard->state, for guard_repr() */
+	int state;                      /* a copy of guard->state, for other threads */
 	unsigned forks;                 /* the number of forks on entry */
 	unsigned long thread;           /* the thread that entered, as threading.get_ident() */
 	LIBREPLACE_GUARD(inside, ROOM);
@@ -111,12 +111,18 @@ static int make_room(Guard *self, size_t room)
 	return 0;
 }
 
-/* Copy the state for guard_repr(), which may run in another thread while make_room() frees the
- * guard.
- */
+/* Copy the state for other threads: while the thread enters, make_room() may free the guard. */
 static void copy_state(Guard *self)
 {
 	__atomic_store_n(&self->state, self->guard->state, __ATOMIC_RELEASE);
+}
+
+/* Whether the calling thread may read the guard. While a thread enters, no other one may: see
+ * copy_state(). */
+static int is_readable(const Guard *self)
+{
+	return self->thread == PyThread_get_thread_ident() ||
+	       __atomic_load_n(&self->state, __ATOMIC_ACQUIRE) != LIBREPLACE_STATE_IDLE;
 }
 
 /* Call libreplace_enter(), with room for all groups of the thread. */
@@ -242,9 +248,12 @@ static int is_held(const Guard *self)
 /* Leave. Return: 0, or -1 with an exception set. */
 static int leave(Guard *self)
 {
-	int held = is_held(self);
 	struct native_state *state = state_of(self);
+	int held;
 
+	if (!is_readable(self))
+		return 0;
+	held = is_held(self);
 	if (switch_out(self) != 0) {
 		raise_failure(self);
 		return -1;
@@ -317,8 +326,10 @@ static PyObject *guard_exit(PyObject *object, PyObject *const *args, Py_ssize_t 
 
 static PyObject *guard_check(PyObject *object, PyObject *unused)
 {
+	Guard *self = (Guard *)object;
+
 	(void)unused;
-	return PyBool_FromLong(libreplace_check(((Guard *)object)->guard) == 0);
+	return PyBool_FromLong(is_readable(self) && libreplace_check(self->guard) == 0);
 }
 
 static PyObject *guard_await(PyObject *object, PyObject *arguments)
@@ -472,8 +483,10 @@ static PyObject *guard_repr(PyObject *object)
 
 static PyObject *get_changes(PyObject *object, void *unused)
 {
+	Guard *self = (Guard *)object;
+
 	(void)unused;
-	return PyLong_FromLong(((Guard *)object)->guard->changes);
+	return PyLong_FromLong(is_readable(self) ? self->guard->changes : 0);
 }
 
 static PyMethodDef guard_methods[] = {
