@@ -27,18 +27,19 @@ int libreplace_drop_failed(struct libreplace_drop *result, int step, int error, 
 	return -1;
 }
 
+/* Another thread may change the groups meanwhile; then read them again. */
 static int read_groups(struct own *own)
 {
-	int size = libreplace_getgroups(0, NULL), room;
+	int size, room;
 
 	do {
-		room = size + 1;
+		room = libreplace_getgroups(0, NULL) + 1;
 		free(own->groups);
 		own->groups = malloc((size_t)room * sizeof *own->groups);
-		if (size < 0 || own->groups == NULL)
+		if (room < 1 || own->groups == NULL)
 			return -1;
 		size = libreplace_getgroups(room, own->groups);
-	} while (size < 0 && errno == EINVAL && (size = libreplace_getgroups(0, NULL)) >= room);
+	} while (size < 0 && errno == EINVAL && libreplace_getgroups(0, NULL) >= room);
 	own->ids.size = (size_t)size;
 	return size < 0 ? -1 : 0;
 }
@@ -72,20 +73,13 @@ static int same_own(const struct own *a, const struct own *b)
 	       (x->size == 0 || memcmp(a->groups, b->groups, x->size * sizeof *a->groups) == 0);
 }
 
-static int by_number(const void *a, const void *b)
-{
-	gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Whether the groups are those of the identity. The gid does not count: on some systems, it is
- * always one of the groups. Sorts the groups. */
+ * always one of the groups. Sorts the groups, and removes duplicates. */
 static int has_groups(struct own *own, const struct libreplace_identity *identity)
 {
 	size_t i = 0, j = 0;
 
-	qsort(own->groups, own->ids.size, sizeof *own->groups, by_number);
+	own->ids.size = libreplace_sort_groups(own->groups, own->ids.size);
 	for (;;) {
 		while (i < own->ids.size && own->groups[i] == identity->gid)
 			i++;

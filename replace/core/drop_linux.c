@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -473,7 +472,7 @@ int libreplace_look_at_threads(enum libreplace_look kind,
 
 	if (libreplace_get_capabilities(&held) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, errno, 0);
-	look.own = (pid_t)syscall(SYS_gettid);
+	look.own = libreplace_thread_id();
 	look.own_caps = held.permitted;
 	if (kind == LIBREPLACE_MAY_DROP && (error = make_mark(&look)) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);

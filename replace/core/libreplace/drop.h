@@ -68,6 +68,9 @@ struct libreplace_drop {
  * With LIBREPLACE_STEP_VERIFY, @result->thread has not become the user. Only Linux threads can
  * differ, so the other systems need no /proc.
  *
+ * Other threads keep inheritable capabilities, if they have any. These have no effect until the
+ * thread executes a file that has inheritable capabilities, too.
+ *
  * A ring is not found if it has neither a descriptor in this process nor a thread of its own:
  * a ring that is only registered or mapped, or whose descriptor another process has. Other threads
  * must not create a ring during the call.
