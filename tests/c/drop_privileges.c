@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "cases.h"
 
@@ -83,6 +84,26 @@ static void root_itself_may_stay_root(void)
 
 	MUST(libreplace_drop_privileges(&root, LIBREPLACE_ALLOW_ROOT, &result) == 0);
 	MUST(libreplace_drop_privileges(&alice, 0, &result) == 0);
+}
+
+/* A process that may set group IDs but no user IDs. All its ids differ, so that no two of them can
+ * change places. */
+static void failed_drop_restores_each_id(void)
+{
+	enum { SETGID = 6, VERSION_3 = 0x20080522 };
+	static const gid_t five[] = {5};
+	unsigned header[] = {VERSION_3, 0}, sets[] = {1U << SETGID, 1U << SETGID, 0, 0, 0, 0};
+	uid_t ruid, euid, suid;
+	gid_t rgid, egid, sgid, group;
+
+	MUST(libreplace_setgroups(1, five) == 0 && libreplace_setresgid(1, 2, 3) == 0);
+	MUST(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && libreplace_setresuid(1, 2, 3) == 0);
+	MUST(syscall(SYS_capset, header, sets) == 0 && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == 0);
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == -1 && errno == EPERM);
+	MUST(result.step == LIBREPLACE_STEP_UID && result.state == LIBREPLACE_STATE_ROLLED_BACK);
+	MUST(libreplace_getresuid(&ruid, &euid, &suid) == 0 && ruid == 1 && euid == 2 && suid == 3);
+	MUST(libreplace_getresgid(&rgid, &egid, &sgid) == 0 && rgid == 1 && egid == 2 && sgid == 3);
+	MUST(getgroups(1, &group) == 1 && group == 5);
 }
 
 /* A cancelled thread must not stop half-way, while no thread can enter. */
@@ -269,6 +290,7 @@ int main(void)
 	RUN(every_thread_becomes_the_user);
 	RUN(wrong_arguments_are_refused);
 	RUN(root_itself_may_stay_root);
+	RUN(failed_drop_restores_each_id);
 	RUN(cancelling_waits);
 	RUN(thread_that_libc_does_not_know_is_found);
 #if LIBREPLACE_THREAD_SCOPE

@@ -63,21 +63,13 @@ HANG = 60  # seconds; a hang counts as detected
 
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
 _READ_AGAIN = "the value is read again from the kernel, or compared with values that differ anyway"
-_SET_TO_ZERO = "a guard is set to zero before it is used (guard.h)"
 _SORTED = "a short cut: sorting does no harm"
 _IMITATED = "only a layer such as uid_wrapper imitates ids; tests/system/test_uid_wrapper.py"
 EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
-    ("become_for_good", "call is left out"): ((1, 2), "abort() if a child cannot become the user, but it always can"),
-    ("become_for_good", "condition is false"): ((2,), "both branches abort"),
-    ("become_for_good", "condition is true"): ((2,), "both branches abort"),
-    ("become_for_good", "steps change places"): ((1,), "both ids are the thread's own, so the order is free"),
     ("compare", "condition is false"): ((1, 2), "a short cut: the code below reads and compares everything"),
     ("libreplace_alone", "nothing is done"): ((1,), "only builds whose calls change the process call it"),
     ("libreplace_alone", "operand is left out"): ((1,), "only builds whose calls change the process call it"),
-    ("libreplace_check", "call is left out"): ((3,), "capget() does not fail"),
     ("libreplace_count_anew", "condition is true"): ((1,), "a short cut: the place is free already"),
-    ("libreplace_enter", "assignment is left out"): ((2, 3), _SET_TO_ZERO),
-    ("libreplace_enter", "target is left out"): ((1, 2), _SET_TO_ZERO),
     ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no test measures that"),
     ("libreplace_read_all", "assignment is left out"): ((1, 2), _IMITATED),
     ("libreplace_read_all", "condition is false"): ((2,), _IMITATED),
