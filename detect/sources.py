@@ -143,6 +143,16 @@ def _pxd() -> List[str]:
     return lines
 
 
+def _pxd_types() -> List[str]:
+    """The imports of the types in _pxd(); Cython itself has size_t."""
+    types = set(re.findall(r"\b\w+_t\b", "\n".join(_pxd()))) - {"size_t"}
+    exact = {name for name in types if re.fullmatch(r"u?int\d+_t", name)}
+    return [
+        f"from {module} cimport {', '.join(sorted(names))}"
+        for module, names in (("libc.stdint", exact), ("posix.types", types - exact))
+    ]
+
+
 def _import() -> List[str]:
     return ["SCOPE,", "Guard,", *(f"{name}," for name in sorted(call.name for call in CALLS))]
 
@@ -175,7 +185,7 @@ PARTS: Dict[str, Dict[str, Callable[[], List[str]]]] = {
     "replace/__init__.py": {"import": _import, "names": _names},
     "replace/_native.pyi": {"calls": _native_stub, "open_beneath": _open_beneath_stub, "guard": _guard_stub},
     "replace/_replace.pyi": {"library": _lib_stub},
-    "replace/libreplace.pxd": {"declarations": _pxd},
+    "replace/libreplace.pxd": {"types": _pxd_types, "declarations": _pxd},
     "replace/_cli/chosen_ids.py": {"expected": _expected},
 }
 

@@ -6,8 +6,10 @@
 # a libreplace_guard, allocate sizeof(libreplace_guard) + 3 * room * sizeof(gid_t) bytes, and pass their number to
 # libreplace_guard_init(). Then you may set flags. detect/sources.py writes the declarations.
 
+# generated: begin types
 from libc.stdint cimport uint64_t
-from posix.types cimport gid_t, mode_t, uid_t
+from posix.types cimport gid_t, mode_t, pid_t, uid_t
+# generated: end
 
 
 cdef extern from "<libreplace/replace.h>" nogil:
