@@ -60,16 +60,12 @@ static int restore_once(struct libreplace_guard *guard, struct libreplace_ids *n
 	return by_kernel ? 0 : libreplace_restore_capabilities(guard);
 }
 
-/* Read the ids. If they cannot be read, use ids that no thread has, so that each step of restoring
- * is made. Restoring verifies them in the end. */
+/* After a failure, read the ids. If they cannot be read, use ids that no thread has, so that each
+ * step of restoring is made. Restoring verifies them in the end. */
 static void read_or_guess(struct libreplace_guard *guard, struct libreplace_ids *now)
 {
-	int step = guard->step, error = guard->error;
-
 	if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
 		memset(now, 0xff, sizeof *now);
-	guard->step = step;
-	guard->error = error;
 }
 
 /* Try twice: EAGAIN and ENOMEM may be temporary. If this succeeds, the guard keeps the failure that
