@@ -140,9 +140,8 @@ int libreplace_guard_init(struct libreplace_guard *guard, size_t size)
 }
 
 /* End an entry that has changed nothing. */
-static int end_unchanged(struct libreplace_guard *guard, int step, int error)
+static int end_unchanged(struct libreplace_guard *guard)
 {
-	libreplace_fail(guard, step, error);
 	if (libreplace_mine.depth == 0)
 		libreplace_count_out();
 	return libreplace_end(guard, LIBREPLACE_STATE_IDLE);
@@ -190,7 +189,7 @@ static int enter(struct libreplace_guard *guard, const struct libreplace_identit
 		}
 	}
 	if (libreplace_prepare(guard, identity) != 0)
-		return end_unchanged(guard, guard->step, guard->error);
+		return end_unchanged(guard);
 	now = guard->before;
 	if (walk_in(guard, &now, identity->uid) == 0 && libreplace_verify_fs_ids(guard) == 0 &&
 	    libreplace_lose_capabilities(guard, identity->uid, level) == 0) {

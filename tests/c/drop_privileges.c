@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include "cases.h"
+#include "raw_capabilities.h"
 
 static struct libreplace_drop result;
 static pthread_barrier_t meeting;
@@ -90,15 +91,14 @@ static void root_itself_may_stay_root(void)
  * change places. */
 static void failed_drop_restores_each_id(void)
 {
-	enum { SETGID = 6, VERSION_3 = 0x20080522 };
 	static const gid_t five[] = {5};
-	unsigned header[] = {VERSION_3, 0}, sets[] = {1U << SETGID, 1U << SETGID, 0, 0, 0, 0};
+	unsigned sets[] = {1U << OF_SETGID, 1U << OF_SETGID, 0, 0, 0, 0};
 	uid_t ruid, euid, suid;
 	gid_t rgid, egid, sgid, group;
 
 	MUST(libreplace_setgroups(1, five) == 0 && libreplace_setresgid(1, 2, 3) == 0);
 	MUST(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && libreplace_setresuid(1, 2, 3) == 0);
-	MUST(syscall(SYS_capset, header, sets) == 0 && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == 0);
+	MUST(capabilities(SYS_capset, sets) == 0 && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == 0);
 	MUST(libreplace_drop_privileges(&alice, 0, &result) == -1 && errno == EPERM);
 	MUST(result.step == LIBREPLACE_STEP_UID && result.state == LIBREPLACE_STATE_ROLLED_BACK);
 	MUST(libreplace_getresuid(&ruid, &euid, &suid) == 0 && ruid == 1 && euid == 2 && suid == 3);

@@ -290,6 +290,41 @@ static void owner_can_leave_after_others_tried(void)
 	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
+static void results_belong_to_the_last_use_of_a_guard(void)
+{
+	static const struct libreplace_identity root = {0, 0, 0, NULL};
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &root, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(held.guard.error == EPERM);
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(held.guard.step == LIBREPLACE_STEP_NONE && held.guard.error == 0);
+	MUST(libreplace_leave(&held.guard) == 0 && held.guard.changes > 0);
+	MUST(libreplace_enter(&held.guard, &root, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
+}
+
+/* Without the kernel's help, root that becomes the effective user ID gets no capabilities back, so
+ * that setgroups fails. Leaving then raises them. */
+static void securebit_set_inside_does_not_hinder_leaving(void)
+{
+	enum { NO_SETUID_FIXUP = 1 << 2 };
+	unsigned inside[6], sets[6];
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(capabilities(SYS_capget, inside) == 0 && capabilities(SYS_capget, sets) == 0);
+	sets[0] = sets[1]; /* effective = permitted */
+	MUST(capabilities(SYS_capset, sets) == 0);
+	if (prctl(PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) != 0)
+		return; /* without CAP_SETPCAP */
+	MUST(capabilities(SYS_capset, inside) == 0);
+	MUST(libreplace_leave(&held.guard) == 0);
+	MUST(held.guard.state == LIBREPLACE_STATE_LEFT && !libreplace_tainted());
+	expect_ids(0, 0, 0, 0, 0, 0);
+	MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == sets[1] && sets[0] != 0);
+}
+
 /* Enter, and make it impossible to restore the ids. */
 static void enter_without_return(entry *held, int flags)
 {
@@ -354,6 +389,8 @@ int main(void)
 	RUN(forked_child_has_default_actions);
 	RUN(child_forked_during_a_drop_can_enter);
 	RUN(owner_can_leave_after_others_tried);
+	RUN(results_belong_to_the_last_use_of_a_guard);
+	RUN(securebit_set_inside_does_not_hinder_leaving);
 	RUN(abort_flag_aborts_if_restoring_fails);
 	RUN(thread_is_tainted_if_restoring_fails);
 	RUN(all_capabilities_are_dropped);
