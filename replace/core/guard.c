@@ -170,14 +170,12 @@ static int enter(struct libreplace_guard *guard, const struct libreplace_identit
 	guard->step = LIBREPLACE_STEP_NONE;
 	guard->error = guard->changes = 0;
 	guard->level = level;
-	if (libreplace_mine.forked)
-		libreplace_fail(guard, LIBREPLACE_STEP_FORKED, EPERM);
-	else if (error != 0)
+	if (error != 0)
 		libreplace_fail(guard, LIBREPLACE_STEP_REFUSED, error);
 	else if (identity->size > guard->room)
 		libreplace_fail(guard, LIBREPLACE_STEP_READ, ENOBUFS);
 	if (guard->step != LIBREPLACE_STEP_NONE)
-		return libreplace_end(guard, LIBREPLACE_STATE_IDLE);
+		return libreplace_end(guard, LIBREPLACE_STATE_IDLE); /* knows forked children */
 	libreplace_copy_identity(guard, identity);
 	if (!libreplace_begin(guard))
 		return libreplace_end(guard, LIBREPLACE_STATE_IDLE);

@@ -304,6 +304,36 @@ static void results_belong_to_the_last_use_of_a_guard(void)
 	MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
 }
 
+static void held_guard_cannot_enter_again(void)
+{
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_enter(&held.guard, &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(errno == EBUSY && held.guard.state == LIBREPLACE_STATE_ENTERED);
+	expect_ids(0, ALICE, 0, ALICE, STAFF, 2);
+	MUST(libreplace_check(&held.guard) == 0 && libreplace_depth() == 1);
+	MUST(libreplace_leave(&held.guard) == 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
+}
+
+static void identity_with_more_groups_than_room_is_not_copied(void)
+{
+	size_t size = sizeof(struct libreplace_guard) + 3 * sizeof(gid_t);
+	union {
+		struct libreplace_guard guard;
+		unsigned char space[sizeof(entry)];
+	} held;
+
+	memset(&held, 0xaa, sizeof held);
+	MUST(libreplace_guard_init(&held.guard, size) == 0 && held.guard.room == 1);
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(errno == ENOBUFS && held.guard.step == LIBREPLACE_STEP_READ);
+	MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
+	for (; size < sizeof held; size++)
+		MUST(held.space[size] == 0xaa);
+}
+
 /* Without the kernel's help, root that becomes the effective user ID gets no capabilities back, so
  * that setgroups fails. Leaving then raises them. */
 static void securebit_set_inside_does_not_hinder_leaving(void)
@@ -390,6 +420,8 @@ int main(void)
 	RUN(child_forked_during_a_drop_can_enter);
 	RUN(owner_can_leave_after_others_tried);
 	RUN(results_belong_to_the_last_use_of_a_guard);
+	RUN(held_guard_cannot_enter_again);
+	RUN(identity_with_more_groups_than_room_is_not_copied);
 	RUN(securebit_set_inside_does_not_hinder_leaving);
 	RUN(abort_flag_aborts_if_restoring_fails);
 	RUN(thread_is_tainted_if_restoring_fails);
