@@ -12,6 +12,8 @@
 #include "cases.h"
 #include "raw_capabilities.h"
 
+enum { NO_SETUID_FIXUP = 1 << 2 }; /* a securebit */
+
 /* Enter and leave as a thread that starts with these ids. Return: the step that refuses the entry,
  * or LIBREPLACE_STEP_NONE. */
 static int step_that_refuses(uid_t r, uid_t e, uid_t s, int level)
@@ -334,11 +336,33 @@ static void identity_with_more_groups_than_room_is_not_copied(void)
 		MUST(held.space[size] == 0xaa);
 }
 
+/* This securebit keeps the kernel from clearing capabilities. */
+static void root_that_would_keep_its_capabilities_is_refused(void)
+{
+	unsigned sets[6];
+	entry held;
+
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[2] = sets[1]; /* so that the library reads the securebits */
+	MUST(capabilities(SYS_capset, sets) == 0);
+	if (prctl(PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) != 0)
+		return; /* without CAP_SETPCAP */
+	for (int level = 0; level < 4; level++) {
+		MUST(libreplace_enter(fresh(&held), &alice, level) == -1 && errno == EPERM);
+		MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES);
+		MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
+	}
+	sets[0] = BOTH; /* no capability that matters for files */
+	sets[3] = 0;
+	MUST(capabilities(SYS_capset, sets) == 0);
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_FILESYSTEM) == 0);
+	MUST(libreplace_leave(&held.guard) == 0);
+}
+
 /* Without the kernel's help, root that becomes the effective user ID gets no capabilities back, so
  * that setgroups fails. Leaving then raises them. */
 static void securebit_set_inside_does_not_hinder_leaving(void)
 {
-	enum { NO_SETUID_FIXUP = 1 << 2 };
 	unsigned inside[6], sets[6];
 	entry held;
 
@@ -422,6 +446,7 @@ int main(void)
 	RUN(results_belong_to_the_last_use_of_a_guard);
 	RUN(held_guard_cannot_enter_again);
 	RUN(identity_with_more_groups_than_room_is_not_copied);
+	RUN(root_that_would_keep_its_capabilities_is_refused);
 	RUN(securebit_set_inside_does_not_hinder_leaving);
 	RUN(abort_flag_aborts_if_restoring_fails);
 	RUN(thread_is_tainted_if_restoring_fails);

@@ -7,11 +7,11 @@ usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as
 A mutant has one change in a function of replace/core/ or in a generated body, by a rule of tests/support/mutations.py:
 a condition is always or never true; an operand, a call or an assignment is left out; a function does or returns
 nothing; two steps or arguments change places; users and groups are confused. The tests are conformance.c, guard.c,
-edges.c, threads.c, thread_ends.c, filter.c, open_beneath.c, namespaces.c, returns.c, identity.c and drop_privileges.c
-of tests/c/, faults.c under strace, and every transition against the model. If no test detects a mutant, the mutant
-survives: the tests have a gap, and the exit status is 1. EQUIVALENT lists mutants that do no harm, with the reason.
---share N tries one of N mutants, always the same ones. --only tries the mutants whose name contains the text. --list
-only prints the names.
+edges.c, forks.c, found.c, steps.c (x86_64), threads.c, thread_ends.c, filter.c, open_beneath.c, namespaces.c,
+returns.c, identity.c and drop_privileges.c of tests/c/, faults.c under strace, and every transition against the model.
+If no test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1. EQUIVALENT lists
+mutants that do no harm, with the reason. --share N tries one of N mutants, always the same ones. --only tries the
+mutants whose name contains the text. --list only prints the names.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ _OF_FILE = {
     "identity.c": ("identity",),
     "can_return.c": ("edges", "returns"),
     "ids_linux.c": ("namespaces", "edges", "filter"),
+    "signals.c": ("guard", "edges", "forks", "steps"),
 }
-_OF_CORE = ("guard", "edges", "forks", "found", "faults", "threads", "namespaces", "returns")
+_OF_CORE = ("guard", "edges", "forks", "found", "namespaces", "faults", "returns", "threads")
 #: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
 #: test_drop_privileges.py).
 APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c")
@@ -63,10 +64,18 @@ HANG = 60  # seconds; a hang counts as detected
 
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
 _READ_AGAIN = "the value is read again from the kernel, or compared with values that differ anyway"
+_WINDOW = "a signal handler must fork between two instructions; tests/system/test_forks.py"
 _SORTED = "a short cut: sorting does no harm"
 _IMITATED = "only a layer such as uid_wrapper imitates ids; tests/system/test_uid_wrapper.py"
 EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("compare", "condition is false"): ((1, 2), "a short cut: the code below reads and compares everything"),
+    ("check", "assignment is left out"): ((2,), _WINDOW),
+    ("enter", "condition is false"): ((1,), _WINDOW),
+    ("enter", "operand is left out"): ((1,), _IMITATED),
+    ("leave", "assignment is left out"): ((1, 5), _READ_AGAIN),
+    ("leave", "call is left out"): ((1,), _READ_AGAIN),
+    ("leave", "condition is false"): ((2,), _WINDOW),
+    ("leave", "condition is true"): ((4,), "a short cut: making each step of restoring does no harm"),
     ("libreplace_alone", "nothing is done"): ((1,), "only builds whose calls change the process call it"),
     ("libreplace_alone", "operand is left out"): ((1,), "only builds whose calls change the process call it"),
     ("libreplace_count_anew", "condition is true"): ((1,), "a short cut: the place is free already"),
@@ -74,12 +83,10 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_read_all", "assignment is left out"): ((1, 2), _IMITATED),
     ("libreplace_read_all", "condition is false"): ((2,), _IMITATED),
     ("libreplace_cannot_return", "condition is false"): ((1,), _IMITATED),
-    ("libreplace_differs_in_proc", "condition is false"): ((1,), _IMITATED),
-    ("libreplace_differs_in_proc", "condition is true"): ((1,), _IMITATED),
-    ("libreplace_differs_in_proc", "nothing is done"): ((1,), _IMITATED),
-    ("libreplace_differs_in_proc", "operand is left out"): ((1, 2, 3, 4, 5), _IMITATED),
     ("libreplace_read_fs_ids", "arguments change places"): ((1, 2), "the second look tells the same"),
     ("libreplace_read_fs_ids", "operand is left out"): ((2, 4), "the second look tells the same"),
+    ("libreplace_prepare", "condition is false"): ((3,), _IMITATED),
+    ("read_or_guess", "call is left out"): ((1,), _READ_AGAIN),
     ("reaches_gids", "operand is left out"): ((3,), "no level changes the saved id"),
     ("returns_to_gids", "operand is left out"): ((3,), "setgroups(2) fails then, before anything has changed"),
     ("libreplace_reaches_uids", "operand is left out"): ((3,), "no level changes the saved id"),
@@ -117,7 +124,7 @@ class Build:
         for name, text in self.texts().items():
             assert self.compile(name, text), name
         self.link()
-        for test in C_TESTS:
+        for test in (*C_TESTS, *([] if self.wide else ["steps"])):
             program = [
                 *self.cc,
                 TESTS / "c" / f"{test}.c",
@@ -154,6 +161,7 @@ class Build:
             "edges": lambda: self._fails("edges"),
             "forks": lambda: self._fails("forks"),
             "found": lambda: self._fails("found"),
+            "steps": lambda: self._fails("steps", "29"),
             "transitions": lambda: self._transitions(call),
             "faults": self._faults,
             "threads": lambda: self._fails("threads"),
@@ -185,8 +193,9 @@ class Build:
         command = [self.folder / name, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG).stdout
 
-    def _fails(self, name: str) -> bool:
-        return subprocess.run([self.folder / name], capture_output=True, check=False, timeout=HANG).returncode != 0
+    def _fails(self, name: str, *arguments: str) -> bool:
+        command = [self.folder / name, *arguments]
+        return subprocess.run(command, capture_output=True, check=False, timeout=HANG).returncode != 0
 
     def _faults(self) -> bool:
         """test_faults.py in short: faults are found on entry and overcome on leaving, and ids are restored."""

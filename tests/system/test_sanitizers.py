@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The C tests under AddressSanitizer with UndefinedBehaviorSanitizer, under ThreadSanitizer, and under Valgrind."""
 
+import json
 import subprocess
 
 import pytest
@@ -11,8 +12,6 @@ from test_build import meson
 
 #: TSan does not support forks with threads, and it delays the signal that breaks a lease.
 TSAN = ("conformance", "threads", "returns")
-FORKS = ("guard", "edges", "forks", "found", "thread_ends", "drop_privileges", "namespaces")
-PROGRAMS = (*TSAN, *FORKS, "open_beneath", "filter")
 
 
 def build(source, folder, *options, compiler="clang"):
@@ -23,10 +22,17 @@ def build(source, folder, *options, compiler="clang"):
     return folder / "tests" / "c"
 
 
-def assert_clean(*command):
+def programs(tests):
+    """The command of each test of the build: its program, and arguments."""
+    out = meson("introspect", "--tests", tests.parent.parent)
+    assert out.returncode == 0, out.stderr
+    return {test["name"]: test["cmd"] for test in json.loads(out.stdout)}
+
+
+def assert_clean(*command, cwd=None):
     """Check that the command exits with 0 and reports nothing."""
     # LeakSanitizer needs ptrace, which fails after a test case that ends as another user. Valgrind finds leaks instead.
-    out = run(*command, env={"ASAN_OPTIONS": "detect_leaks=0"})
+    out = run(*command, env={"ASAN_OPTIONS": "detect_leaks=0"}, cwd=cwd)
     assert out.returncode == 0, out.stdout + out.stderr
     for word in ("ERROR: ", "WARNING: ", "runtime error", "definitely lost"):
         assert word not in out.stderr, out.stderr
@@ -38,9 +44,9 @@ def test_c_tests_pass_under_sanitizers(source, tmp_path, sanitizers):
     tool("clang", "has the sanitizers")
     options = [f"-Db_sanitize={sanitizers}", "-Db_lundef=false", "-Doptimization=1"]
     tests = build(source, tmp_path / "b", *options)
-    for program in PROGRAMS:
-        if program in TSAN or sanitizers != "thread":
-            assert_clean(tests / program)
+    commands = programs(tests)
+    for program in TSAN if sanitizers == "thread" else commands:
+        assert_clean(*commands[program], cwd=tests.parent.parent)  # the arguments are relative to this folder
 
 
 def test_sanitizer_detects_an_out_of_bounds_read(tmp_path):
@@ -57,7 +63,7 @@ def test_c_tests_pass_under_valgrind(source, tmp_path):
     needs_root()
     valgrind = tool("valgrind", "finds leaks")
     tests = build(source, tmp_path / "b", compiler="gcc")
-    plain = (["conformance"], ["guard"], ["edges"], ["forks"], ["found"])
+    plain = (["conformance"], ["guard"], ["edges"], ["forks"], ["found"], ["identity"], ["drop_privileges"])
     for program, *arguments in (*plain, ["threads", "5"], ["thread_ends", "5"]):
         assert_clean(valgrind, "-q", "--error-exitcode=9", "--leak-check=full", tests / program, *arguments)
 
