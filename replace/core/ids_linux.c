@@ -59,12 +59,18 @@ static ssize_t read_file(const char *path, char *text, size_t size)
 	return length;
 }
 
+/* A seccomp filter may report success without making the call. So look whether the number of groups
+ * has changed. */
 int libreplace_imitates_groups(const struct libreplace_ids *ids, const gid_t *groups)
 {
-	int before = errno, is_set = libreplace_setgroups(ids->size, groups) == 0;
+	int before = errno, other = ids->size == 0, changes = 0;
 
+	if (libreplace_setgroups((size_t)other, &ids->egid) == 0) {
+		changes = libreplace_getgroups(0, NULL) == other;
+		(void)libreplace_setgroups(ids->size, groups);
+	}
 	errno = before;
-	return is_set;
+	return changes;
 }
 
 /* Store the number that a file holds; keep @number if the file cannot be read. */

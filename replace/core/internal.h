@@ -234,7 +234,8 @@ LIBREPLACE_HIDDEN int libreplace_cannot_return(struct libreplace_guard *guard, i
 /* Read the fs ids; @ids has the other ids already. On a system without fs ids, they are the
  * effective ids. Return: 0, or -1 with errno set. */
 LIBREPLACE_HIDDEN int libreplace_read_fs_ids(struct libreplace_ids *ids);
-/* Whether a thread without capabilities can set its present groups, which Linux refuses. */
+/* Whether a thread without capabilities can change its groups, which Linux refuses. The groups are
+ * restored. */
 LIBREPLACE_HIDDEN int libreplace_imitates_groups(const struct libreplace_ids *ids,
                                                  const gid_t *groups);
 /* Whether one of these ids or groups may stand for an id that the user namespace does not map. */

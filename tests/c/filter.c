@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: MIT
  *
  * The file system ids under a seccomp filter that refuses setfsuid(2) and setfsgid(2), and the ids
- * that look like errors. Each case compares with /proc. An emulator (qemu-user) has no filters; the
- * cases with a filter then print "skip".
+ * that look like errors. Each case compares with /proc. Then a filter that only pretends to set
+ * groups. An emulator (qemu-user) has no filters; the cases with a filter then print "skip".
  */
 #include <sys/syscall.h>
 #include "filter.h"
@@ -289,6 +289,33 @@ static void forked_child_is_the_user_under_a_filter(void)
 	leave(&held);
 }
 
+/* Such a filter is no layer that imitates ids, and it belongs to one thread. */
+static void *enter_while_groups_are_not_set(void *unused)
+{
+	static const struct libreplace_identity user = {ALICE, STAFF, 0, NULL};
+	entry held;
+
+	MUST(libreplace_setresgid(1000, 1000, STAFF) == 0);
+	MUST(libreplace_setresuid(1000, 1000, ALICE) == 0);
+	refuse_call(SETGROUPS, 0);
+	for (int level = LIBREPLACE_LEVEL_EFFECTIVE; level <= LIBREPLACE_LEVEL_REAL; level++) {
+		MUST(libreplace_enter(fresh(&held), &user, level) == -1 && !libreplace_tainted());
+		MUST(held.guard.step == LIBREPLACE_STEP_RETURN && held.guard.changes == 0);
+	}
+	return unused;
+}
+
+static void filter_that_does_not_set_groups_is_no_imitation(void)
+{
+	pthread_t thread;
+	entry held;
+
+	MUST(pthread_create(&thread, NULL, enter_while_groups_are_not_set, NULL) == 0);
+	MUST(pthread_join(thread, NULL) == 0);
+	enter(&held, &alice, LIBREPLACE_LEVEL_SHIELDED);
+	leave(&held);
+}
+
 int main(void)
 {
 	static const int errors[] = {EPERM, EACCES, ENOSYS, 4095, 0};
@@ -316,5 +343,7 @@ int main(void)
 		RUN(filter_that_comes_later_does_not_matter);
 		RUN(forked_child_is_the_user_under_a_filter);
 	}
+	if (LIBREPLACE_THREAD_SCOPE)
+		RUN(filter_that_does_not_set_groups_is_no_imitation);
 	return failed != 0;
 }
