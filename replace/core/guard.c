@@ -16,13 +16,12 @@
 
 /*
  * Change the thread's ids to those of the entry. If the user namespace does not map
- * LIBREPLACE_SHIELD_UID, setresuid(2) fails with EINVAL. Then try 65535, which systemd's list of
- * ids reserves, and which is the last id in the usual map of a container. If that is not mapped
- * either, refuse the entry.
+ * LIBREPLACE_SHIELD_UID, setresuid(2) fails with EINVAL. Then try the second such ID. If that is
+ * not mapped either, refuse the entry.
  */
 static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, uid_t user)
 {
-	static const uid_t unused_ids[] = {LIBREPLACE_SHIELD_UID, 65535};
+	static const uid_t unused_ids[] = {LIBREPLACE_SHIELD_UID, LIBREPLACE_SECOND_SHIELD_UID};
 
 	if (libreplace_walk(guard, now, &guard->set, libreplace_wanted(guard)) == 0)
 		return 0;

@@ -34,8 +34,8 @@
  * @tainted:	see libreplace_tainted()
  * @counted:	0, or 1 plus the thread's place in the table of threads.c
  * @id:		libreplace_thread_id(), or 0 if it was not read yet
- * @explicit:	the library raises and clears the capabilities of this thread; if 0, the kernel does
- * it when the effective user ID becomes 0 or another id. Set when an entry begins
+ * @explicit:	the library raises and clears the capabilities of this thread; if 0, the kernel
+ *	does it when the effective user ID becomes 0 or another id. Set when an entry begins
  * @forked:	this is a forked child that has become the user for good
  * @base:	ids found on the outermost entry; its euid is the privileged user ID
  *
@@ -171,6 +171,10 @@ LIBREPLACE_HIDDEN int libreplace_recognize_imitation(struct libreplace_guard *gu
 LIBREPLACE_HIDDEN int libreplace_verify_fs_ids(struct libreplace_guard *guard);
 
 /* ---- prepare.c: the part of libreplace_enter() that changes nothing */
+
+/* The real user ID at level shielded if LIBREPLACE_SHIELD_UID is not mapped, or is the user's own.
+ * systemd's list of ids reserves it, and it is the last id in the usual map of a container. */
+#define LIBREPLACE_SECOND_SHIELD_UID ((uid_t)65535)
 
 /* The value of guard->initialized, so that storage that was only set to zero is refused. */
 #define LIBREPLACE_INITIALIZED 0x6c69627265706c61ULL

@@ -31,7 +31,8 @@ static void choose_ids(struct libreplace_guard *guard, int level)
 	if (level == LIBREPLACE_LEVEL_REAL)
 		set->ruid = set->fsuid;
 	else if (level == LIBREPLACE_LEVEL_SHIELDED)
-		set->ruid = LIBREPLACE_SHIELD_UID;
+		set->ruid = set->fsuid != LIBREPLACE_SHIELD_UID ? LIBREPLACE_SHIELD_UID
+		                                                : LIBREPLACE_SECOND_SHIELD_UID;
 	set->euid = fs_only ? base->euid : set->fsuid;
 	set->suid = base->suid;
 	set->rgid = fs_only ? base->rgid : set->fsgid;

@@ -112,6 +112,8 @@ static void with_all_ids_mapped(void)
 	be_root();
 	MUST(shield_of(1001) == LIBREPLACE_SHIELD_UID);
 	MUST(shield_of(70000) == LIBREPLACE_SHIELD_UID);
+	MUST(shield_of(LIBREPLACE_SHIELD_UID) == 65535);
+	MUST(shield_of(65535) == LIBREPLACE_SHIELD_UID);
 }
 
 static void with_65536_ids_mapped(void)

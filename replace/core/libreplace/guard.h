@@ -37,8 +37,8 @@ extern "C" {
  * enum libreplace_level - which ids an entry changes
  * @LIBREPLACE_LEVEL_SHIELDED:	the effective user ID becomes the user's. The real user ID becomes
  *	an id that no user has: LIBREPLACE_SHIELD_UID, or 65535 if the user namespace does not map
- *	LIBREPLACE_SHIELD_UID. Use this level unless you need another. The user cannot signal the
- *	process, and a program that the thread executes cannot get the old ids back. But SIGIO
+ *	that id or the user has it. Use this level unless you need another. The user cannot signal
+ *	the process, and a program that the thread executes cannot get the old ids back. But SIGIO
  *	signals that the thread requests under the identity (F_SETOWN) are lost
  * @LIBREPLACE_LEVEL_EFFECTIVE:	the effective user ID becomes the user's. SIGIO signals arrive. But
  *	a program that the thread executes can get the old ids back, and access(2) answers for the
@@ -79,10 +79,10 @@ enum libreplace_level {
  * @LIBREPLACE_STEP_FOUND:	the ids or groups were not those that the entry had set
  * @LIBREPLACE_STEP_ORDER:	the call came from another thread, or an inner entry is still held
  * @LIBREPLACE_STEP_FORKED:	this is a child that was forked under an identity
- * @LIBREPLACE_STEP_RETURN:	the thread could not return from the identity, so nothing was
- * changed; libreplace_enter() lists the reasons
+ * @LIBREPLACE_STEP_RETURN:	the thread could not return from the identity, so nothing changed;
+ *	libreplace_enter() lists the reasons
  * @LIBREPLACE_STEP_THREADS:	a thread has other ids than the others; see libreplace/drop.h, also
- * for the next two steps
+ *	for the next two steps
  * @LIBREPLACE_STEP_IO_URING:	the process uses io_uring
  * @LIBREPLACE_STEP_ROOT_AGAIN:	the process dropped its privileges, but could become root again
  */
