@@ -109,7 +109,8 @@ class CapabilitiesRemain(IdentityError):
 
 
 class ThreadTainted(IdentityError):
-    """The thread failed to restore its ids, or left identities in the wrong order. It refuses further identities."""
+    """The thread failed to restore its ids, left identities in the wrong order, or has an identity that another thread
+    tried to leave. It refuses further identities."""
 
     hint = "end this thread and start a new one"
 

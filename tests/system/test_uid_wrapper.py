@@ -87,6 +87,14 @@ for level in ("shielded", "effective", "real", "filesystem"):
         print(level, error.step, "/", error.state, "/", "uid_wrapper" in str(error))
 replace.assert_clean()
 print(os.getresuid())
+try:
+    print(replace.popen_as(alice, ["grep", "-q", "Uid:.0.0.0.0", "/proc/self/status"]).wait())
+except replace.IdentityError as error:
+    print(error.step, "/", error.state)
+try:
+    replace.drop_privileges(alice)
+except replace.DropFailed as error:
+    print(error.step, "/", error.state)
 """
 
 
@@ -99,6 +107,8 @@ def test_python_imitates_without_capabilities():
         "real 80001 0",
         "filesystem setting the uid / unchanged / True",
         "(0, 0, 0)",
+        "0",
+        "verifying / tainted",
     ], out.stderr
 
 
@@ -107,7 +117,7 @@ def test_python_refuses_with_capabilities():
     out = wrapped(sys.executable, "-c", SCRIPT)
     levels = ("shielded", "effective", "real", "filesystem")
     refused = [f"{level} verifying / rolled back / True" for level in levels]
-    assert out.stdout.splitlines() == [*refused, "(0, 0, 0)"], out.stderr
+    assert out.stdout.splitlines() == [*refused, "(0, 0, 0)", "verifying / rolled back", "verifying / tainted"], out.stderr
 
 
 @pytest.mark.parametrize("options", [POWERLESS_ROOT, []], ids=["without capabilities", "with capabilities"])
