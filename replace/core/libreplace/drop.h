@@ -56,7 +56,8 @@ struct libreplace_drop {
  *   is not one of the two
  * - LIBREPLACE_STEP_REFUSED, EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
  * - LIBREPLACE_STEP_REFUSED, EBUSY: a thread is switched or tainted, or another drop is under way
- * - LIBREPLACE_STEP_READ: /proc does not show the threads of this process; mount it
+ * - LIBREPLACE_STEP_READ: /proc does not show the threads of this process; mount it. EAGAIN:
+ *   threads start and end too fast for a list of them; try again
  * - LIBREPLACE_STEP_THREADS: @result->thread has other ids or other effective capabilities than
  *   another thread, so libc would abort the process
  * - LIBREPLACE_STEP_CAPABILITIES: @result->thread has capabilities that it would keep, and that
