@@ -2,11 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Reads the credentials of every thread from /proc/self/task, before and after a drop. If /proc
- * belongs to another PID namespace than the process, the numbers in its names are those of that
- * namespace. So they are compared with nothing. The line NSpid of a status ends with the number in
- * the thread's own namespace, which gettid(2) returns. drop_none.c is for other systems. internal.h
- * explains the functions. Source: proc_pid_status(5), proc_pid_stat(5), fs/proc/self.c.
+ * Compares the credentials of all threads, before and after a drop, and looks for io_uring.
+ * proc_linux.c reads /proc. drop_none.c is for other systems. internal.h explains the functions.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -16,13 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #include "internal.h"
 
-/* linux/magic.h; some C libraries come without the kernel's headers */
-enum { PROC_MAGIC = 0x9fa0 };
 /* Flags of a thread, of linux/sched.h: it is ending and runs no more code of the program; the
  * kernel runs it for an io_uring. */
 enum { PF_EXITING = 0x4, PF_IO_WORKER = 0x10 };
@@ -31,23 +25,6 @@ enum { PF_EXITING = 0x4, PF_IO_WORKER = 0x10 };
 
 /* The longest wait for threads that are ending, in milliseconds. */
 enum { WAIT_BEFORE = 500, WAIT_AFTER = 2000 };
-
-/* A file of /proc, and a 0 behind it. */
-struct text {
-	char *bytes; /* malloc(3) */
-	size_t size, room;
-};
-
-struct thread {
-	pid_t number; /* as gettid(2) returns it in the thread */
-	struct text status;
-};
-
-/* The threads, by their numbers in /proc. */
-struct list {
-	int *numbers; /* malloc(3) */
-	size_t size, room;
-};
 
 /* One look at all threads. */
 struct look {
@@ -62,131 +39,22 @@ struct look {
 	int shared_seen;   /* the descriptors of the calling thread have been looked at */
 	int mark;          /* a descriptor that only threads with the same table have */
 	struct stat marked;
-	struct list threads;
-	struct thread with; /* the thread that all others are compared with */
+	struct libreplace_proc_list threads;
+	struct libreplace_proc_thread with; /* the thread that all others are compared with */
 };
 
-/* Read a file of /proc whole. Return: 0, or errno. */
-static int read_whole(int folder, const char *name, struct text *text)
+static int same_line(const struct libreplace_proc_text *a, const struct libreplace_proc_text *b,
+                     const char *name)
 {
-	int file = openat(folder, name, O_RDONLY | O_CLOEXEC), error = 0;
-	ssize_t got = 0;
-	char *larger;
-
-	if (file < 0)
-		return errno;
-	text->size = 0;
-	do {
-		text->size += got > 0 ? (size_t)got : 0;
-		if (text->room - text->size < 1024) {
-			larger = realloc(text->bytes, text->room * 2 + 4096);
-			if (larger == NULL) {
-				error = ENOMEM;
-				break;
-			}
-			text->bytes = larger;
-			text->room = text->room * 2 + 4096;
-		}
-		got = read(file, text->bytes + text->size, text->room - text->size - 1);
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	if (got < 0)
-		error = errno;
-	close(file);
-	if (error == 0)
-		text->bytes[text->size] = '\0';
-	return error;
-}
-
-/* The value of a line of a status file: "\nUid:" and the like. Return: NULL if there is none. The
- * kernel escapes line breaks in the name of a thread. */
-static const char *value_of(const struct text *status, const char *name)
-{
-	const char *found = strstr(status->bytes, name);
-
-	return found == NULL ? NULL : found + strlen(name);
-}
-
-static int same_line(const struct text *a, const struct text *b, const char *name)
-{
-	const char *x = value_of(a, name), *y = value_of(b, name);
+	const char *x = libreplace_proc_value_of(a, name), *y = libreplace_proc_value_of(b, name);
 	size_t size = strcspn(x, "\n");
 
 	return size == strcspn(y, "\n") && memcmp(x, y, size) == 0;
 }
 
-static uint64_t capabilities(const struct thread *thread, const char *name)
+static uint64_t capabilities(const struct libreplace_proc_thread *thread, const char *name)
 {
-	return strtoull(value_of(&thread->status, name), NULL, 16);
-}
-
-/* The number of a thread in its own PID namespace. Kernels before 4.1 do not show it; then it is
- * the number in the namespace of /proc. */
-static pid_t number_of(const struct text *status, const char *name)
-{
-	const char *last = value_of(status, "\nNSpid:");
-	char *end;
-	long number = atol(name);
-
-	for (; last != NULL; last = end) {
-		long next = strtol(last, &end, 10);
-
-		if (end == last || memchr(last, '\n', (size_t)(end - last)) != NULL)
-			break;
-		number = next;
-	}
-	return (pid_t)number;
-}
-
-/* Whether the value of a line has this many numbers and nothing else; -1 is any number of them. */
-static int has_numbers(const char *value, int base, int count)
-{
-	char *end;
-
-	if (value == NULL)
-		return 0;
-	for (int found = 0;; found++) {
-		value += strspn(value, " \t");
-		if (*value == '\n')
-			return count < 0 || found == count;
-		(void)strtoull(value, &end, base);
-		if (end == value)
-			return 0;
-		value = end;
-	}
-}
-
-/* Read the flags and the status of a thread. Return: 0, or errno: ENOENT or ESRCH if it has ended.
- */
-static int read_thread(int task, const char *number, struct thread *thread, unsigned long *flags)
-{
-	static const struct {
-		const char *name;
-		int base, count;
-	} lines[] = {{"\nUid:", 10, 4},
-	             {"\nGid:", 10, 4},
-	             {"\nGroups:", 10, -1},
-	             {"\nCapPrm:", 16, 1},
-	             {"\nCapEff:", 16, 1}};
-	struct text *text = &thread->status;
-	char name[NAME_MAX + 16];
-	const char *end;
-	int error;
-
-	snprintf(name, sizeof name, "%s/stat", number);
-	error = read_whole(task, name, text);
-	if (error != 0)
-		return error;
-	end = strrchr(text->bytes, ')'); /* the name before may contain anything */
-	if (end == NULL || sscanf(end, ") %*c %*d %*d %*d %*d %*d %lu", flags) != 1)
-		return ENODATA;
-	snprintf(name, sizeof name, "%s/status", number);
-	error = read_whole(task, name, text);
-	for (size_t i = 0; error == 0 && i < sizeof lines / sizeof *lines; i++)
-		if (!has_numbers(value_of(text, lines[i].name), lines[i].base, lines[i].count))
-			error = ENODATA;
-	if (error == 0)
-		thread->number = number_of(text, number);
-	return error;
+	return strtoull(libreplace_proc_value_of(&thread->status, name), NULL, 16);
 }
 
 /* Look for an io_uring among the descriptors of a thread; threads need not share them. Return: 0,
@@ -251,21 +119,23 @@ static int shares_descriptors(const struct look *look, int task, const char *num
  * clears them if the thread was root, unless these bits are set. The bits of other threads cannot
  * be read, but threads inherit them. Source: cap_emulate_setxuid() in security/commoncap.c.
  */
-static int keeps_capabilities(const struct thread *thread, const struct libreplace_identity *user)
+static int keeps_capabilities(const struct libreplace_proc_thread *thread,
+                              const struct libreplace_identity *user)
 {
 	unsigned long real = 1, effective = 1, saved = 1;
 	int bits = libreplace_get_securebits();
 
 	if (user->uid == 0)
 		return 0;
-	sscanf(value_of(&thread->status, "\nUid:"), "%lu %lu %lu", &real, &effective, &saved);
+	sscanf(libreplace_proc_value_of(&thread->status, "\nUid:"), "%lu %lu %lu", &real,
+	       &effective, &saved);
 	return (real != 0 && effective != 0 && saved != 0) || bits < 0 ||
 	       (bits & (LIBREPLACE_NO_SETUID_FIXUP | LIBREPLACE_KEEP_CAPS)) != 0;
 }
 
 /* Look for a reason why this thread forbids the drop. */
-static int may_drop(struct look *look, int task, const char *number, const struct thread *thread,
-                    struct libreplace_drop *result)
+static int may_drop(struct look *look, int task, const char *number,
+                    const struct libreplace_proc_thread *thread, struct libreplace_drop *result)
 {
 	int error, shared;
 
@@ -296,11 +166,11 @@ static int may_drop(struct look *look, int task, const char *number, const struc
 		   : 0;
 }
 
-static int judge(struct look *look, int task, const char *number, const struct thread *thread,
-                 struct libreplace_drop *result)
+static int judge(struct look *look, int task, const char *number,
+                 const struct libreplace_proc_thread *thread, struct libreplace_drop *result)
 {
 	static const char *const lines[] = {"\nUid:", "\nGid:", "\nGroups:"};
-	const struct thread *with = &look->with;
+	const struct libreplace_proc_thread *with = &look->with;
 	pid_t other = thread->number == look->own ? with->number : thread->number;
 
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
@@ -316,105 +186,26 @@ static int judge(struct look *look, int task, const char *number, const struct t
 	return 0;
 }
 
-/* The file system must be the kernel's, or somebody else chose what it says. Return: the descriptor
- * of the folder, or -1 with errno set. */
-static int open_task(void)
-{
-	int task = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct statfs system;
-
-	if (task >= 0 && (fstatfs(task, &system) != 0 || system.f_type != PROC_MAGIC)) {
-		close(task);
-		errno = ENODEV;
-		return -1;
-	}
-	return task;
-}
-
-/* Return: 0, or ENOMEM. */
-static int append(struct list *list, int number)
-{
-	size_t room = list->room * 2 + 64;
-	int *larger = list->numbers;
-
-	if (list->size == list->room) {
-		larger = realloc(larger, room * sizeof *larger);
-		if (larger == NULL)
-			return ENOMEM;
-		list->numbers = larger;
-		list->room = room;
-	}
-	larger[list->size++] = number;
-	return 0;
-}
-
-/* The names of the folder. Return: 0, or errno. */
-static int read_list(int task, struct list *list)
-{
-	int copy = openat(task, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
-	DIR *folder = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
-
-	list->size = 0;
-	if (folder == NULL) {
-		error = errno;
-		if (copy >= 0)
-			close(copy);
-		return error;
-	}
-	while (error == 0 && (errno = 0, entry = readdir(folder)) != NULL)
-		if (entry->d_name[0] != '.')
-			error = append(list, atoi(entry->d_name));
-	if (error == 0)
-		error = errno;
-	closedir(folder);
-	return error;
-}
-
-/*
- * List all threads. If a thread ends meanwhile, the kernel may leave out others. So count: the link
- * count of the folder is the number of threads plus 2. A thread that was listed before, and exists
- * after the count, is one of them. A thread that starts later has the credentials of its creator.
- * Source: proc_task_readdir(), proc_task_getattr() in fs/proc/base.c. Return: 0, or errno: EAGAIN
- * if a thread may be missing.
- */
-static int list_threads(int task, struct list *list)
-{
-	int error = read_list(task, list);
-	struct stat folder, one;
-	nlink_t found = 2;
-	char name[16];
-
-	if (error != 0)
-		return error;
-	if (fstat(task, &folder) != 0)
-		return errno;
-	for (size_t i = 0; i < list->size; i++) {
-		snprintf(name, sizeof name, "%d", list->numbers[i]);
-		found += fstatat(task, name, &one, 0) == 0;
-	}
-	return found < folder.st_nlink ? EAGAIN : 0;
-}
-
 /* Look at each thread once. */
 static int look_once(struct look *look, struct libreplace_drop *result)
 {
-	int task = open_task(), failed = 0, error = task < 0 ? errno : 0;
-	struct thread thread = {0, {NULL, 0, 0}}, spare, *one;
+	int task = libreplace_proc_open_task(), failed = 0, error = task < 0 ? errno : 0;
+	struct libreplace_proc_thread thread = {0, {NULL, 0, 0}}, spare, *one;
 	unsigned long flags;
 	char name[16];
 
 	look->capable = look->own_found = look->shared_seen = 0;
 	look->threads.size = 0;
 	if (error == 0)
-		error = list_threads(task, &look->threads);
+		error = libreplace_proc_list_threads(task, &look->threads);
 	/* the calling thread; kernels before 4.1 do not show that it is this one */
-	if (error == 0 && (read_thread(task, "/proc/thread-self", &look->with, &flags) != 0 ||
-	                   look->with.number != look->own))
+	if (error == 0 &&
+	    (libreplace_proc_read_thread(task, "/proc/thread-self", &look->with, &flags) != 0 ||
+	     look->with.number != look->own))
 		look->with.number = 0;
 	for (size_t i = 0; !failed && error == 0 && i < look->threads.size; i++) {
 		snprintf(name, sizeof name, "%d", look->threads.numbers[i]);
-		error = read_thread(task, name, &thread, &flags);
+		error = libreplace_proc_read_thread(task, name, &thread, &flags);
 		if (error == ENOENT || error == ESRCH)
 			error = 0;
 		else if (error != 0 || (flags & PF_EXITING) != 0)

@@ -7,11 +7,11 @@
  * changes ids; capabilities.c decides which capabilities an entry keeps; signals.c copes with
  * signal handlers; imitation.c recognizes uid_wrapper; threads.c counts the switched threads;
  * fork.c changes forked children. drop.c changes the whole process, and drop_*.c looks at all of
- * its threads. identity.c, users_*.c, names.c, private_fs_*.c and open_beneath_*.c define public
- * functions only. Meson compiles one file each of capabilities_*.c, drop_*.c, ids_*.c, threads_*.c,
- * private_fs_*.c and open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c
- * also needs headers with SYS_openat2. Meson compiles users_libc.c if libc has getgrouplist(3),
- * else users_none.c.
+ * its threads, which proc_linux.c reads. identity.c, users_*.c, names.c, private_fs_*.c and
+ * open_beneath_*.c define public functions only. Meson compiles one file each of capabilities_*.c,
+ * drop_*.c, ids_*.c, threads_*.c, private_fs_*.c and open_beneath_*.c: on Linux *_linux.c,
+ * elsewhere *_none.c. open_beneath_linux.c also needs headers with SYS_openat2. Meson compiles
+ * users_libc.c if libc has getgrouplist(3), else users_none.c.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
@@ -303,5 +303,41 @@ LIBREPLACE_HIDDEN int libreplace_look_at_threads(enum libreplace_look look,
 /* Set the supplementary groups of all threads to those of the identity. Return: 0, or -1 with errno
  * set. */
 LIBREPLACE_HIDDEN int libreplace_set_process_groups(const struct libreplace_identity *identity);
+
+/* ---- proc_linux.c: the threads of this process in /proc; only on Linux */
+
+/* A file of /proc, and a 0 behind it. */
+struct libreplace_proc_text {
+	char *bytes; /* malloc(3) */
+	size_t size, room;
+};
+
+struct libreplace_proc_thread {
+	pid_t number; /* as gettid(2) returns it in the thread */
+	struct libreplace_proc_text status;
+};
+
+/* The threads, by their numbers in /proc. */
+struct libreplace_proc_list {
+	int *numbers; /* malloc(3) */
+	size_t size, room;
+};
+
+/* Open /proc/self/task. Return: the descriptor, or -1 with errno set. */
+LIBREPLACE_HIDDEN int libreplace_proc_open_task(void);
+
+/* List all threads. Return: 0, or errno: EAGAIN if a thread may be missing. */
+LIBREPLACE_HIDDEN int libreplace_proc_list_threads(int task, struct libreplace_proc_list *list);
+
+/* Read the flags (PF_* of linux/sched.h) and the status of a thread. Return: 0, or errno: ENOENT or
+ * ESRCH if it has ended. */
+LIBREPLACE_HIDDEN int libreplace_proc_read_thread(int task, const char *number,
+                                                  struct libreplace_proc_thread *thread,
+                                                  unsigned long *flags);
+
+/* The value of a line of a status: "\nUid:" and the like. Return: NULL if there is none.
+ * libreplace_proc_read_thread() has checked that there are Uid, Gid, Groups, CapPrm and CapEff. */
+LIBREPLACE_HIDDEN const char *libreplace_proc_value_of(const struct libreplace_proc_text *status,
+                                                       const char *name);
 
 #endif

@@ -39,7 +39,7 @@ SOURCES = (
     *("guard.c", "prepare.c", "can_return.c", "walk.c", "capabilities.c", "signals.c", "imitation.c", "threads.c"),
     *("fork.c", "names.c", "identity.c", "users_libc.c"),
     *("capabilities_linux.c", "ids_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
-    *("drop.c", "drop_linux.c"),
+    *("drop.c", "drop_linux.c", "proc_linux.c"),
 )
 C_TESTS = (
     *("conformance", "guard", "edges", "forks", "found", "transitions", "faults", "threads", "thread_ends"),
@@ -59,7 +59,7 @@ _OF_FILE = {
 _OF_CORE = ("guard", "edges", "forks", "found", "namespaces", "faults", "returns", "threads")
 #: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
 #: test_drop_privileges.py).
-APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c")
+APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
 HANG = 60  # seconds; a hang counts as detected
 
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
