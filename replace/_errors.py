@@ -92,6 +92,7 @@ class IdentityError(OSError):
                 hint += ", or use another level than filesystem in a process without capabilities"
         elif not where and type(self) in (IdentityError, DropFailed) and state != TAINTED:
             advice = _ADVICE.get(error, "")
+        self.hint = hint
         parts = (f"{step}: {os.strerror(error)}", where, now, advice, hint)
         super().__init__(error, "; ".join(filter(None, parts)))
 

@@ -84,7 +84,7 @@ for level in ("shielded", "effective", "real", "filesystem"):
                 os._exit(not (is_alice and os.getgroups() == [80011, 80021]))
             print(level, os.geteuid(), os.waitpid(child, 0)[1])
     except replace.IdentityError as error:
-        print(level, error.step, "/", error.state, "/", "uid_wrapper" in str(error))
+        print(level, error.step, "/", error.state, "/", "uid_wrapper" in error.hint and error.hint in str(error))
 replace.assert_clean()
 print(os.getresuid())
 try:
