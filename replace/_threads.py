@@ -185,7 +185,8 @@ def unknown_ids(error: OSError) -> IdentityRefused:
     passing = error.errno in (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
     advice = "try again later" if passing else "mount the /proc of this PID namespace"
     return IdentityRefused(
-        f"/proc cannot be read ({error.strerror}), so the ids of the threads are unknown; {advice}", error=error.errno
+        f"/proc cannot be read ({error.strerror}), so the ids of the threads are unknown; {advice}",
+        error=error.errno or 0,
     )
 
 
