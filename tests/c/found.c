@@ -167,6 +167,45 @@ static void capabilities_that_check_found_are_restored(void)
 		in_child(change_capabilities, i);
 }
 
+/* ---- Calls that report success and do nothing, as under some filters */
+
+static void lying_setter_is_found(int number)
+{
+	static const int calls[] = {SETRESUID, SETRESGID, SETGROUPS};
+	entry held;
+
+	/* the first entry finds out that no layer imitates the ids */
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_leave(&held.guard) == 0);
+	refuse_call((unsigned)calls[number], 0);
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+	MUST(errno == EPERM && held.guard.step == LIBREPLACE_STEP_VERIFY);
+	MUST(geteuid() == 0 || held.guard.state == LIBREPLACE_STATE_TAINTED);
+}
+
+static void lying_setters_are_found_on_entry(void)
+{
+	for (int i = 0; i < 3; i++)
+		in_child(lying_setter_is_found, i);
+}
+
+/* Inheritable capabilities are cleared inside. */
+static void lying_capset_is_found_on_leaving(void)
+{
+	unsigned sets[6];
+	entry held;
+
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[2] = sets[1];
+	sets[5] = sets[4];
+	MUST(capabilities(SYS_capset, sets) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	refuse_call(SYS_capset, 0);
+	MUST(libreplace_leave(&held.guard) == -1 && errno == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES);
+	MUST(held.guard.state == LIBREPLACE_STATE_TAINTED && libreplace_tainted());
+}
+
 /* ---- More groups than the guard has room for */
 
 static int number_of_groups;
@@ -263,6 +302,8 @@ int main(void)
 	RUN(finding_of_check_is_reported_after_restoring);
 	RUN(failed_restore_is_reported_after_a_finding);
 	RUN(capabilities_that_check_found_are_restored);
+	RUN(lying_setters_are_found_on_entry);
+	RUN(lying_capset_is_found_on_leaving);
 	RUN(more_groups_than_room_are_restored);
 	RUN(more_groups_than_room_are_restored_at_each_level);
 	RUN(more_groups_than_room_are_refused_on_entry);

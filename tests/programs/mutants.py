@@ -65,6 +65,7 @@ HANG = 60  # seconds; a hang counts as detected
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
 _READ_AGAIN = "the value is read again from the kernel, or compared with values that differ anyway"
 _WINDOW = "a signal handler must fork between two instructions; tests/system/test_forks.py"
+_FENCE = "it only keeps the compiler from moving steps, which no compiler here does"
 _SORTED = "a short cut: sorting does no harm"
 _IMITATED = "only a layer such as uid_wrapper imitates ids; tests/system/test_uid_wrapper.py"
 EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
@@ -78,18 +79,22 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("leave", "condition is true"): ((4,), "a short cut: making each step of restoring does no harm"),
     ("libreplace_alone", "nothing is done"): ((1,), "only builds whose calls change the process call it"),
     ("libreplace_alone", "operand is left out"): ((1,), "only builds whose calls change the process call it"),
+    ("libreplace_begin", "call is left out"): ((1, 2), _FENCE),
     ("libreplace_count_anew", "condition is true"): ((1,), "a short cut: the place is free already"),
+    ("libreplace_end", "call is left out"): ((2, 3, 4), _FENCE),
     ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no test measures that"),
     ("libreplace_read_all", "assignment is left out"): ((1, 2), _IMITATED),
     ("libreplace_read_all", "condition is false"): ((2,), _IMITATED),
     ("libreplace_cannot_return", "condition is false"): ((1,), _IMITATED),
     ("libreplace_read_fs_ids", "arguments change places"): ((1, 2), "the second look tells the same"),
     ("libreplace_read_fs_ids", "operand is left out"): ((2, 4), "the second look tells the same"),
+    ("libreplace_mark_busy", "call is left out"): ((1,), _FENCE),
     ("libreplace_prepare", "condition is false"): ((3,), _IMITATED),
     ("read_or_guess", "call is left out"): ((1,), _READ_AGAIN),
     ("reaches_gids", "operand is left out"): ((3,), "no level changes the saved id"),
     ("returns_to_gids", "operand is left out"): ((3,), "setgroups(2) fails then, before anything has changed"),
     ("libreplace_reaches_uids", "operand is left out"): ((3,), "no level changes the saved id"),
+    ("libreplace_unmark_busy", "call is left out"): ((1,), _FENCE),
     ("libreplace_same_groups", "condition is false"): ((2,), _SORTED),
     ("libreplace_same_groups", "operand is left out"): ((2, 3, 4, 5), _SORTED),
     ("libreplace_walk", "condition is false"): ((1,), "a short cut: each step skips ids that are right already"),
@@ -97,7 +102,8 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("restore", "assignment is left out"): ((2,), "it succeeded, so no caller reads the error"),
     ("set_gids", "arguments change places"): ((1,), "every level has the same real and effective gid"),
     ("set_uids", "assignment is left out"): ((1, 2, 3), _READ_AGAIN),
-    ("libreplace_restore_capabilities", "condition is false"): ((1,), "a short cut: setting the present value changes nothing"),
+    ("libreplace_kernel_restores_capabilities", "nothing is done"): ((1,), "a short cut: restoring reads them first"),
+    ("libreplace_restore_capabilities", "condition is false"): ((1, 2), "capget() works, and a present value may be set again"),
     ("walk_in", "arguments change places"): ((1,), "either id shows whether it is mapped, and the walk sets both"),
     ("walk_in", "condition is false"): ((3,), "getters do not fail"),
 }  # fmt: skip
