@@ -58,8 +58,11 @@ _OF_FILE = {
 }
 _OF_CORE = ("guard", "edges", "forks", "found", "namespaces", "faults", "returns", "threads")
 #: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
-#: test_drop_privileges.py).
-APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
+#: test_drop_privileges.py, test_uid_wrapper.py).
+APART = (
+    *("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c"),
+    "imitation.c",
+)
 HANG = 60  # seconds; a hang counts as detected
 
 #: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
