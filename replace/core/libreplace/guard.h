@@ -307,7 +307,7 @@ int libreplace_enter(struct libreplace_guard *guard, const struct libreplace_ide
  * - LIBREPLACE_STEP_FOUND: the thread has other ids (file system ids included) or other groups
  * - LIBREPLACE_STEP_CAPABILITIES: the thread has other capabilities
  * - LIBREPLACE_STEP_ORDER: another thread tried to leave the entry, or an inner entry is still
- * held; libreplace_leave() does not report such an inner entry
+ *   held; libreplace_leave() does not report such an inner entry
  * - LIBREPLACE_STEP_READ: reading failed
  * - LIBREPLACE_STEP_FORKED: this is a child that was forked under the identity
  */
