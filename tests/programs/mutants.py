@@ -74,6 +74,8 @@ _SORTED = "a short cut: sorting does no harm"
 _IMITATED = "only a layer such as uid_wrapper imitates ids; tests/system/test_uid_wrapper.py"
 EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("compare", "condition is false"): ((1, 2), "a short cut: the code below reads and compares everything"),
+    ("become_member", "operand is left out"): ((3,), "entering refuses such groups; only another thread could set them"),
+    ("become_user", "arguments change places"): ((1, 2, 3, 4), "all three ids are equal"),
     ("check", "assignment is left out"): ((2,), _WINDOW),
     ("enter", "condition is false"): ((1,), _WINDOW),
     ("enter", "operand is left out"): ((1,), _IMITATED),
@@ -96,7 +98,7 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_prepare", "condition is false"): ((3,), _IMITATED),
     ("read_or_guess", "call is left out"): ((1,), _READ_AGAIN),
     ("reaches_gids", "operand is left out"): ((3,), "no level changes the saved id"),
-    ("regain_privilege", "arguments change places"): ((1, 2, 3), _NO_CAPABILITIES),
+    ("regain_privilege", "arguments change places"): ((1, 2, 3, 4), _NO_CAPABILITIES),
     ("regain_privilege", "call is left out"): ((1,), _NO_CAPABILITIES),
     ("regain_privilege", "condition is false"): ((1,), _NO_CAPABILITIES),
     ("regain_privilege", "condition is true"): ((1,), _NO_CAPABILITIES),
