@@ -15,7 +15,6 @@ from support.builds import ROOT, needs_package, run, tool
 #: lintian's tags for these packages, and why each is accepted.
 ACCEPTED = {
     "initial-upload-closes-no-bugs": "an example has no bug to close (ITP) in Debian",
-    "hardening-no-fortify-functions": "built with -D_FORTIFY_SOURCE=2; no call here has a fortified version",
     "package-contains-documentation-outside-usr-share-doc": "a template for `libreplace report --html`",
     "repeated-path-segment": "`libreplace config` and get_include() promise the folder replace/lib/",
     "upstream-metadata-missing-bug-tracking": "the example has no bug tracker",
