@@ -189,6 +189,27 @@ static void lying_setters_are_found_on_entry(void)
 		in_child(lying_setter_is_found, i);
 }
 
+static void child_of_lying_setter_aborts(int number)
+{
+	int status = 0;
+	pid_t child;
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	refuse_call(number == 0 ? SETRESUID : SETRESGID, 0);
+	child = fork();
+	if (child == 0)
+		_exit(0);
+	MUST(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+	MUST(WTERMSIG(status) == SIGABRT);
+}
+
+static void lying_setters_are_found_in_a_forked_child(void)
+{
+	for (int i = 0; i < 2; i++)
+		in_child(child_of_lying_setter_aborts, i);
+}
+
 /* Inheritable capabilities are cleared inside. */
 static void lying_capset_is_found_on_leaving(void)
 {
@@ -303,6 +324,7 @@ int main(void)
 	RUN(failed_restore_is_reported_after_a_finding);
 	RUN(capabilities_that_check_found_are_restored);
 	RUN(lying_setters_are_found_on_entry);
+	RUN(lying_setters_are_found_in_a_forked_child);
 	RUN(lying_capset_is_found_on_leaving);
 	RUN(more_groups_than_room_are_restored);
 	RUN(more_groups_than_room_are_restored_at_each_level);

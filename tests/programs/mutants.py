@@ -79,6 +79,7 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("check", "assignment is left out"): ((2,), _WINDOW),
     ("enter", "condition is false"): ((1,), _WINDOW),
     ("enter", "operand is left out"): ((1,), _IMITATED),
+    ("is_only", "operand is left out"): ((1,), "capget() does not fail"),
     ("leave", "assignment is left out"): ((1, 5), _READ_AGAIN),
     ("leave", "call is left out"): ((1,), _READ_AGAIN),
     ("leave", "condition is false"): ((2,), _WINDOW),
