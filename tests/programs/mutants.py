@@ -102,6 +102,8 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_read_fs_ids", "arguments change places"): ((1, 2), "the second look tells the same"),
     ("libreplace_read_fs_ids", "operand is left out"): ((2, 4), "the second look tells the same"),
     ("libreplace_mark_busy", "call is left out"): ((1,), _FENCE),
+    ("libreplace_may_set_gids", "call is left out"): ((1,), "(void)euid: only for the compiler"),
+    ("libreplace_may_set_uids", "call is left out"): ((1,), "(void)euid: only for the compiler"),
     ("libreplace_prepare", "condition is false"): ((3,), _IMITATED),
     ("read_or_guess", "call is left out"): ((1,), _READ_AGAIN),
     ("reaches_gids", "operand is left out"): ((3,), "no level changes the saved id"),
