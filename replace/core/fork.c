@@ -25,17 +25,6 @@ static void raise_capabilities(void)
 		(void)libreplace_raise_capabilities(&held);
 }
 
-/* Return to the privileged user ID. Each call may fail: is_only() decides in the end. The user's id
- * becomes the real one if possible: a thread that has lost its capabilities could not set an id
- * that it does not have. */
-static void regain_privilege(uid_t user)
-{
-	uid_t privileged = libreplace_mine.base.euid;
-
-	if (libreplace_setresuid(user, privileged, (uid_t)-1) != 0)
-		(void)libreplace_setresuid((uid_t)-1, privileged, (uid_t)-1);
-}
-
 /* Set the groups. They are set even if the kernel shows the same numbers, because it shows a group
  * that the user namespace does not map as the overflow id. A thread without privilege cannot set
  * them, so then they must be the same. Return: whether the groups are right. */
@@ -50,14 +39,18 @@ static int become_member(struct libreplace_guard *guard, const struct libreplace
 	       (is_set || !libreplace_unmapped(&now, list));
 }
 
-/* Try to become the user. Return: whether each step succeeded. */
+/* Try to become the user. is_only() looks at the capabilities in the end. Return: whether each
+ * other step succeeded. */
 static int become_user(struct libreplace_guard *guard, const struct libreplace_ids *user)
 {
 	raise_capabilities();
-	return become_member(guard, user) &&
-	       libreplace_setresgid(user->rgid, user->egid, user->sgid) == 0 &&
-	       libreplace_setresuid(user->ruid, user->euid, user->suid) == 0 &&
-	       (user->fsuid == 0 || libreplace_drop_capabilities() == 0);
+	if (!become_member(guard, user) ||
+	    libreplace_setresgid(user->rgid, user->egid, user->sgid) != 0 ||
+	    libreplace_setresuid(user->ruid, user->euid, user->suid) != 0)
+		return 0;
+	if (user->fsuid != 0)
+		(void)libreplace_drop_capabilities();
+	return 1;
 }
 
 /* Whether the child's only thread is this user and nothing else. */
@@ -92,10 +85,13 @@ void libreplace_become_for_good(struct libreplace_guard *guard)
 
 	user.ruid = user.euid = user.suid = user.fsuid;
 	user.rgid = user.egid = user.sgid = user.fsgid;
-	/* Usually, the capabilities suffice. The privileged user ID may give others. But a thread
-	 * can lose them when it sets that ID: if the ID replaces the last 0. */
+	/*
+	 * Usually, the capabilities suffice. Otherwise, try the privileged user ID. This is not the
+	 * first try: if the ID replaces the last 0, the thread loses its capabilities. The user's
+	 * ID becomes the real one, because a thread without capabilities could not set another.
+	 */
 	if (!become_user(guard, &user)) {
-		regain_privilege(user.fsuid);
+		(void)libreplace_setresuid(user.fsuid, libreplace_mine.base.euid, (uid_t)-1);
 		if (!become_user(guard, &user))
 			give_up();
 	}

@@ -444,6 +444,22 @@ static void child_that_cannot_drop_capabilities_aborts(void)
 	fork_and_expect(ABORT, &alice);
 }
 
+/* The kernel raises them when the effective user ID becomes 0, and clears them afterwards. */
+static void fork_without_capset(int level)
+{
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+	refuse_call(SYS_capset, EPERM);
+	fork_and_expect(USER, &alice);
+}
+
+static void child_of_root_is_the_user_where_capabilities_cannot_be_set(void)
+{
+	for (int level = 0; level < LEVELS; level++)
+		in_child(fork_without_capset, level);
+}
+
 static void fork_under_false_success(int number)
 {
 	static const unsigned calls[] = {SETGROUPS, SETRESGID, SETRESUID};
@@ -481,6 +497,7 @@ int main(void)
 	RUN(child_after_a_failed_rollback_aborts);
 	RUN(child_after_leaving_is_a_usual_child);
 	RUN(child_that_cannot_drop_capabilities_aborts);
+	RUN(child_of_root_is_the_user_where_capabilities_cannot_be_set);
 	RUN(child_aborts_if_a_call_only_reports_success);
 	return failed != 0;
 }
