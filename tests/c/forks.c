@@ -450,6 +450,8 @@ static void fork_without_capset(int level)
 	entry held;
 
 	MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+	no_groups();
+	MUST(fs_only(&held) || libreplace_setresuid(-1, ALICE, -1) == 0);
 	refuse_call(SYS_capset, EPERM);
 	fork_and_expect(USER, &alice);
 }

@@ -69,12 +69,12 @@ HANG = 60  # seconds; a hang counts as detected
 _READ_AGAIN = "the value is read again from the kernel, or compared with values that differ anyway"
 _WINDOW = "a signal handler must fork between two instructions; tests/system/test_forks.py"
 _FENCE = "it only keeps the compiler from moving steps, which no compiler here does"
-_NO_CAPABILITIES = "Linux needs only capabilities here; other kernels and uid_wrapper need the user ID"
 _SORTED = "a short cut: sorting does no harm"
 _IMITATED = "only a layer such as uid_wrapper imitates ids; tests/system/test_uid_wrapper.py"
 EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("compare", "condition is false"): ((1, 2), "a short cut: the code below reads and compares everything"),
     ("become_member", "operand is left out"): ((3,), "entering refuses such groups; only another thread could set them"),
+    ("libreplace_become_for_good", "condition is true"): ((1,), "the second try changes nothing then"),
     ("become_user", "arguments change places"): ((1, 2, 3, 4), "all three ids are equal"),
     ("check", "assignment is left out"): ((2,), _WINDOW),
     ("enter", "condition is false"): ((1,), _WINDOW),
@@ -107,11 +107,6 @@ EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
     ("libreplace_prepare", "condition is false"): ((3,), _IMITATED),
     ("read_or_guess", "call is left out"): ((1,), _READ_AGAIN),
     ("reaches_gids", "operand is left out"): ((3,), "no level changes the saved id"),
-    ("regain_privilege", "arguments change places"): ((1, 2, 3, 4), _NO_CAPABILITIES),
-    ("regain_privilege", "call is left out"): ((1,), _NO_CAPABILITIES),
-    ("regain_privilege", "condition is false"): ((1,), _NO_CAPABILITIES),
-    ("regain_privilege", "condition is true"): ((1,), _NO_CAPABILITIES),
-    ("regain_privilege", "users and groups are confused"): ((1, 2), _NO_CAPABILITIES),
     ("returns_to_gids", "operand is left out"): ((3,), "setgroups(2) fails then, before anything has changed"),
     ("libreplace_reaches_uids", "operand is left out"): ((3,), "no level changes the saved id"),
     ("libreplace_unmark_busy", "call is left out"): ((1,), _FENCE),
