@@ -16,6 +16,7 @@
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
 
+#include <stdatomic.h>
 #include <libreplace/replace.h>
 
 #define LIBREPLACE_HIDDEN __attribute__((visibility("hidden")))
@@ -214,9 +215,23 @@ LIBREPLACE_HIDDEN int libreplace_kernel_restores_capabilities(const struct libre
 
 /* Tell the functions that a signal handler calls that this one runs. Return: 1, or 0 if this one
  * was called by such a handler. */
-LIBREPLACE_HIDDEN int libreplace_mark_busy(struct libreplace_guard *guard);
+static inline int libreplace_mark_busy(struct libreplace_guard *guard)
+{
+	if (libreplace_mine.busy != NULL)
+		return 0;
+	libreplace_mine.busy = guard;
+	atomic_signal_fence(memory_order_seq_cst);
+	return 1;
+}
+
 /* @started: the result of libreplace_mark_busy() */
-LIBREPLACE_HIDDEN void libreplace_unmark_busy(int started);
+static inline void libreplace_unmark_busy(int started)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	if (started)
+		libreplace_mine.busy = NULL;
+}
+
 /* Begin to change the ids of the thread for this entry. Return: 1, or 0 if this is a forked child
  * already. */
 LIBREPLACE_HIDDEN int libreplace_begin(struct libreplace_guard *guard);

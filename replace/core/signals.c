@@ -17,22 +17,6 @@ static void set_state(struct libreplace_guard *guard, int state)
 	__atomic_store_n(&guard->state, state, __ATOMIC_RELEASE);
 }
 
-int libreplace_mark_busy(struct libreplace_guard *guard)
-{
-	if (libreplace_mine.busy != NULL)
-		return 0;
-	libreplace_mine.busy = guard;
-	atomic_signal_fence(memory_order_seq_cst);
-	return 1;
-}
-
-void libreplace_unmark_busy(int started)
-{
-	atomic_signal_fence(memory_order_seq_cst);
-	if (started)
-		libreplace_mine.busy = NULL;
-}
-
 int libreplace_begin(struct libreplace_guard *guard)
 {
 	atomic_signal_fence(memory_order_seq_cst);

@@ -99,11 +99,11 @@ static int make_room(Guard *self, size_t room)
 	size_t size = sizeof(struct libreplace_guard) + 3 * room * sizeof(gid_t);
 	struct libreplace_guard *larger = PyMem_Malloc(size);
 
-	if (larger == NULL) {
+	if (larger == NULL || libreplace_guard_init(larger, size) != 0) {
+		PyMem_Free(larger);
 		PyErr_NoMemory();
 		return -1;
 	}
-	libreplace_guard_init(larger, size);
 	larger->flags = self->guard->flags;
 	if (self->guard != &self->inside.guard)
 		PyMem_Free(self->guard);
@@ -289,7 +289,8 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	self->identity = args[0];
 	self->groups = args[3];
 	self->guard = &self->inside.guard;
-	libreplace_guard_init(self->guard, sizeof self->inside);
+	if (libreplace_guard_init(self->guard, sizeof self->inside) != 0)
+		PyErr_NoMemory();
 	self->level = (int)PyLong_AsLong(args[4]);
 	self->guard->flags = (int)PyLong_AsLong(args[5]);
 	self->across_yield = PyObject_IsTrue(args[6]);
