@@ -186,13 +186,20 @@ static void getters_fail_without_an_answer(void)
 	}
 }
 
-/* Leave the mode of a pipe (S_IFIFO) all over the stack, where the next call has its variables. */
+/* Leave the mode of a pipe (S_IFIFO) all over the stack, where the next call has its variables.
+ * With musl, leave 0: its fstat() gives the values of its own variables if a filter makes no call.
+ */
 static void fill_stack(void)
 {
 	volatile unsigned words[2048];
+#ifdef __GLIBC__
+	static const unsigned mode = 0010000;
+#else
+	static const unsigned mode = 0;
+#endif
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		words[i] = 0010000;
+		words[i] = mode;
 }
 
 static void (*volatile not_inlined)(void) = fill_stack;
@@ -208,11 +215,7 @@ static void hidden_owner_is_no_answer(void)
 	expect_fs_ids(ALICE, 0); /* this also binds the symbols */
 	refuse_stat();
 	descriptor = free_descriptor();
-#ifdef __GLIBC__ /* musl's own fstat() would give the test's values */
 	not_inlined();
-#else
-	(void)not_inlined;
-#endif
 	MUST(libreplace_getfsuid(&user) == -1 && user == 77 && errno != 0 && errno != ENOSYS);
 	MUST(free_descriptor() == descriptor);
 }
