@@ -13,7 +13,15 @@ import threading
 
 import pytest
 from support.builds import run
-from support.children import ALICE, HANG, LIBC, ROOT_IDS, change_capabilities, ids, switched_elsewhere
+from support.children import (
+    ALICE,
+    HANG,
+    ROOT_IDS,
+    become_server_without_root,
+    change_capabilities,
+    ids,
+    switched_elsewhere,
+)
 from support.proc_mounts import (
     another_process,
     in_new_pid_namespace,
@@ -168,11 +176,7 @@ def test_server_with_only_capabilities_drops_in_an_outer_pid_namespace():
     """Other threads must have no capabilities. So the calling thread must be told from the others by its number."""
 
     def body():
-        bits = 1 << 7 | 1 << 6
-        assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
-        os.setresgid(1000, 1000, 1000)
-        os.setresuid(1000, 1000, 1000)
-        change_capabilities(lambda sets: sets.__setitem__(slice(6), [bits, bits, 0, 0, 0, 0]))
+        become_server_without_root()
         with clean_thread(), pytest.raises(IdentityRefused, match="has capabilities"):
             drop_privileges(ALICE)
         drop_privileges(ALICE)

@@ -60,6 +60,21 @@ static inline void expect_ids(uid_t r, uid_t e, uid_t s, uid_t fs, gid_t g, int 
 	}
 }
 
+/* Run @body(number) in a child process. */
+static inline void in_child(void (*body)(int), int number)
+{
+	int status = 1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		body(number);
+		exit(0);
+	}
+	if (waitpid(child, &status, 0) != child || status != 0)
+		fprintf(stderr, "in number %d:\n", number);
+	MUST(status == 0);
+}
+
 /* Run a case in a child process that is root without groups. Return: 1 if it failed. */
 static inline int run(const char *name, void (*body)(void))
 {

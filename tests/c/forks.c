@@ -161,21 +161,6 @@ static const struct {
     {groups_cannot_be_set, ABORT, ABORT},
 };
 
-/* Run @body(number) in a child. */
-static void in_child(void (*body)(int), int number)
-{
-	int status = 1;
-	pid_t child = fork();
-
-	if (child == 0) {
-		body(number);
-		exit(0);
-	}
-	if (waitpid(child, &status, 0) != child || status != 0)
-		fprintf(stderr, "in number %d:\n", number);
-	MUST(status == 0);
-}
-
 static void change_and_fork(int number)
 {
 	entry held;

@@ -15,19 +15,6 @@ enum { LEVELS = 4, SMALL = 32, MANY = 1000 };
 
 typedef LIBREPLACE_GUARD(small_entry, SMALL);
 
-/* Run @body(number) in a child. */
-static void in_child(void (*body)(int), int number)
-{
-	int status = 1;
-	pid_t child = fork();
-
-	if (child == 0) {
-		body(number);
-		exit(0);
-	}
-	MUST(waitpid(child, &status, 0) == child && status == 0);
-}
-
 static void expect_finding(struct libreplace_guard *guard, int result, int state)
 {
 	MUST(result == -1 && errno == EPERM && guard->step == LIBREPLACE_STEP_FOUND);

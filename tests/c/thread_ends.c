@@ -189,7 +189,7 @@ static void hang(int number)
 
 /* Run @body in a forked child. The first process of a PID namespace does not get signals without a
  * handler, so the alarm needs one. */
-static void in_child(void (*body)(void))
+static void in_limited_child(void (*body)(void))
 {
 	int status = 0;
 	pid_t child = fork();
@@ -222,7 +222,7 @@ static void each_thread_of_a_crowd_is_counted(void)
 		MUST(pthread_create(&threads[i], &small, wait_while_switched, NULL) == 0);
 	pthread_barrier_wait(&all_entered);
 	must_be_counted(CROWD);
-	in_child(nobody_must_be_counted);
+	in_limited_child(nobody_must_be_counted);
 	pthread_barrier_wait(&may_leave);
 	for (int i = 0; i < CROWD; i++)
 		MUST(pthread_join(threads[i], NULL) == 0);
@@ -279,7 +279,7 @@ static void in_pid_namespace(void (*body)(void))
 	if (!may_choose_ids || unshare(CLONE_NEWPID) != 0)
 		printf("# thread ids cannot be chosen here\n");
 	else
-		in_child(body);
+		in_limited_child(body);
 }
 
 static void *check_id(void *id)
@@ -396,7 +396,7 @@ static void end_initial_thread(void)
 
 static void ended_initial_thread_is_not_counted(void)
 {
-	in_child(end_initial_thread);
+	in_limited_child(end_initial_thread);
 }
 
 static void *check_while_switched(void *id)

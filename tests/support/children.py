@@ -194,6 +194,15 @@ def change_capabilities(change: Callable[[Any], None]) -> None:
     assert LIBC.capset(header, sets) == 0
 
 
+def become_server_without_root() -> None:
+    """Make this process, which has one thread, a server of uid 1000 that has only CAP_SETUID and CAP_SETGID."""
+    bits = 1 << 7 | 1 << 6
+    assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
+    os.setresgid(1000, 1000, 1000)
+    os.setresuid(1000, 1000, 1000)
+    change_capabilities(lambda sets: sets.__setitem__(slice(6), [bits, bits, 0, 0, 0, 0]))
+
+
 def install_filter(number: int, action: int) -> None:
     """Install a seccomp filter: one system call fails with this errno. For 0 it only reports success."""
     set_filter(number, 0x00050000 | action)
