@@ -67,21 +67,14 @@ static void read_or_guess(struct libreplace_guard *guard, struct libreplace_ids 
 		memset(now, 0xff, sizeof *now);
 }
 
-/* Try twice: EAGAIN and ENOMEM may be temporary. If this succeeds, the guard keeps the failure that
- * it had before. */
+/* Try twice: EAGAIN and ENOMEM may be temporary. */
 static int restore(struct libreplace_guard *guard, struct libreplace_ids *now, int finding)
 {
-	int step = guard->step, error = guard->error;
-
-	if (restore_once(guard, now, finding) != 0) {
-		read_or_guess(guard, now);
-		libreplace_mine.explicit = 1; /* whatever the kernel did not do */
-		if (restore_once(guard, now, finding) != 0)
-			return -1;
-	}
-	guard->step = step;
-	guard->error = error;
-	return 0;
+	if (restore_once(guard, now, finding) == 0)
+		return 0;
+	read_or_guess(guard, now);
+	libreplace_mine.explicit = 1; /* whatever the kernel did not do */
+	return restore_once(guard, now, finding);
 }
 
 static int get_state(const struct libreplace_guard *guard)
