@@ -54,6 +54,43 @@ static void another_saved_id_is_refused_only_at_level_real(void)
 	MUST(step_that_refuses(0, 0, 80100, LIBREPLACE_LEVEL_REAL) == LIBREPLACE_STEP_RETURN);
 }
 
+/* A thread of @user without privilege, which has these group IDs, enters and leaves. Return: the
+ * step that refuses the entry, or LIBREPLACE_STEP_NONE. */
+static int step_that_refuses_gids(const struct libreplace_identity *user, gid_t r, gid_t e, gid_t s)
+{
+	entry held;
+	gid_t now[3];
+
+	MUST(libreplace_setgroups(user->size, user->groups) == 0);
+	MUST(libreplace_setresgid(r, e, s) == 0);
+	MUST(libreplace_setresuid(user->uid, user->uid, user->uid) == 0);
+	if (libreplace_enter(fresh(&held), user, LIBREPLACE_LEVEL_EFFECTIVE) != 0) {
+		MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
+		return held.guard.step;
+	}
+	MUST(getegid() == user->gid && libreplace_leave(&held.guard) == 0);
+	MUST(libreplace_getresgid(&now[0], &now[1], &now[2]) == 0);
+	MUST(now[0] == r && now[1] == e && now[2] == s && !libreplace_tainted());
+	return LIBREPLACE_STEP_NONE;
+}
+
+/* An entry sets the real and the effective group ID. */
+static void group_that_cannot_be_set_again(int number)
+{
+	static const gid_t cases[][3] = {
+	    {80012, STAFF, STAFF}, {STAFF, 80012, STAFF}, {STAFF, 80012, 80012}};
+	const gid_t *gids = cases[number];
+
+	MUST(step_that_refuses_gids(&alice, gids[0], gids[1], gids[2]) ==
+	     (number < 2 ? LIBREPLACE_STEP_RETURN : LIBREPLACE_STEP_NONE));
+}
+
+static void thread_that_cannot_set_its_group_again_is_refused(void)
+{
+	for (int i = 0; i < 3; i++)
+		in_child(group_that_cannot_be_set_again, i);
+}
+
 static void unsorted_groups_are_refused(void)
 {
 	static const gid_t unsorted[] = {80021, 80011}, twice[] = {80011, 80011};
@@ -292,6 +329,22 @@ static void owner_can_leave_after_others_tried(void)
 	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
+static void orphaned_entry_that_check_found_is_reported_on_leaving(void)
+{
+	pthread_t thread;
+	entry held;
+
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(pthread_create(&thread, NULL, leave_elsewhere, &held.guard) == 0);
+	MUST(pthread_join(thread, NULL) == 0);
+	MUST(libreplace_check(&held.guard) == -1 && errno == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_ORDER);
+	MUST(libreplace_leave(&held.guard) == -1 && errno == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_ORDER);
+	MUST(held.guard.state == LIBREPLACE_STATE_LEFT && !libreplace_tainted());
+	expect_ids(0, 0, 0, 0, 0, 0);
+}
+
 static void results_belong_to_the_last_use_of_a_guard(void)
 {
 	static const struct libreplace_identity root = {0, 0, 0, NULL};
@@ -436,6 +489,7 @@ int main(void)
 	RUN(root_with_another_real_id_enters);
 	RUN(root_whose_real_id_stays_enters);
 	RUN(another_saved_id_is_refused_only_at_level_real);
+	RUN(thread_that_cannot_set_its_group_again_is_refused);
 	RUN(unsorted_groups_are_refused);
 	RUN(equal_groups_are_not_set_again);
 	RUN(each_change_inside_is_noticed);
@@ -443,6 +497,7 @@ int main(void)
 	RUN(forked_child_has_default_actions);
 	RUN(child_forked_during_a_drop_can_enter);
 	RUN(owner_can_leave_after_others_tried);
+	RUN(orphaned_entry_that_check_found_is_reported_on_leaving);
 	RUN(results_belong_to_the_last_use_of_a_guard);
 	RUN(held_guard_cannot_enter_again);
 	RUN(identity_with_more_groups_than_room_is_not_copied);

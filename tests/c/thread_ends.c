@@ -229,6 +229,35 @@ static void each_thread_of_a_crowd_is_counted(void)
 	nobody_must_be_counted();
 }
 
+static void *count_with_pending_cancellation(void *has_counted)
+{
+	entry held;
+	unsigned number;
+	int state;
+
+	toggle(&held);
+	MUST(pthread_cancel(pthread_self()) == 0);
+	number = libreplace_active(); /* opens files, which is a cancellation point */
+	MUST(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state) == 0);
+	*(int *)has_counted = number == 1 && state == PTHREAD_CANCEL_ENABLE;
+	toggle(&held);
+	MUST(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state) == 0);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void cancellation_waits_until_the_threads_are_counted(void)
+{
+	int has_counted = 0;
+	void *result;
+	pthread_t thread;
+
+	MUST(pthread_create(&thread, NULL, count_with_pending_cancellation, &has_counted) == 0);
+	MUST(pthread_join(thread, &result) == 0 && has_counted);
+	MUST(result == PTHREAD_CANCELED);
+	must_be_counted(0);
+}
+
 static void child_without_fork_handlers_cannot_drop(void)
 {
 	static entry held;
@@ -445,6 +474,7 @@ int main(int argc, char **argv)
 	RUN(destructors_enter_and_leave_in_every_order);
 	RUN(thread_is_counted_until_its_last_destructor_returns);
 	RUN(drop_frees_the_places_of_ended_threads);
+	RUN(cancellation_waits_until_the_threads_are_counted);
 	RUN(child_without_fork_handlers_cannot_drop);
 	if (is_emulated)
 		return failed != 0;
