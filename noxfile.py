@@ -34,7 +34,7 @@ def test(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """Run the tests in tests/system/: builds, wheels, other platforms, servers. Needs the packages of .ci/run."""
     session.install(".[test-all]")
-    session.run("pytest", "-m", "long", "-n", "2", "--dist", "loadfile", *session.posargs)
+    session.run("pytest", "-m", "long", "-n", "2", "--dist", "loadfile", "--durations", "20", *session.posargs)
 
 
 @nox.session
