@@ -130,6 +130,14 @@ def test_leave_succeeds_after_one_failed_read(faults, call, when, error):
         assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
 
 
+@pytest.mark.parametrize("when", [3, 4])
+@pytest.mark.parametrize("call", ["getgroups", "getresuid", "getresgid"])
+def test_leave_reports_a_change_after_one_failed_read(faults, call, when):
+    seen = inject(faults, EFFECTIVE, f"{call}:error=EIO:when={when}", mode=["changed"])
+    assert seen["leave"] == (-1, errno.EPERM, FOUND, LEFT, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
 @pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
 @pytest.mark.parametrize("call", ["setresuid", "setresgid", "setgroups"])
 def test_failed_restore_taints_the_thread(faults, call, fault):

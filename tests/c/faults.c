@@ -5,7 +5,10 @@
  * Enters, leaves and tries to enter again. test_faults.py runs it under strace and makes one system
  * call after the other fail. Prints a line for each step: the result, errno, the guard's step and
  * state, and the thread's ids from /proc. It does not use getters for them, because they may fail,
- * too. usage: faults LEVEL [ANY]: with a second argument, run as a server without root
+ * too.
+ *
+ * usage: faults LEVEL [capabilities | changed]   run as a server without root, or change the fs uid
+ * inside
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,12 +44,16 @@ int main(int argc, char **argv)
 {
 	static LIBREPLACE_GUARD(held, 64);
 	int level = argc > 1 ? atoi(argv[1]) : LIBREPLACE_LEVEL_EFFECTIVE;
+	const char *mode = argc > 2 ? argv[2] : "";
 
 	libreplace_guard_init(&held.guard, sizeof held);
-	if (argc > 2 && (setgroups(0, NULL) != 0 || become_server_without_root() != 0))
+	if (strcmp(mode, "capabilities") == 0 &&
+	    (setgroups(0, NULL) != 0 || become_server_without_root() != 0))
 		return 1;
 	print_step("before", 0, &held.guard);
 	print_step("enter", libreplace_enter(&held.guard, &alice, level), &held.guard);
+	if (strcmp(mode, "changed") == 0 && libreplace_setfsuid(0) != 0)
+		return 1;
 	print_step("leave", libreplace_leave(&held.guard), &held.guard);
 	printf("tainted %d active %u depth %u\n", libreplace_tainted(), libreplace_active(),
 	       libreplace_depth());
