@@ -2,9 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * Tries every call in every state with every argument, each in its own child process, and prints
- * the result and the new ids. transitions.py compares them with the model in kernels.py. It is a C
- * program because it also runs where there is no Python. Needs root and Linux.
+ * Tries every call in every state with every argument, and prints the result and the new ids. A
+ * child process tries the calls of one state. transitions.py compares the output with the model in
+ * kernels.py. This is a C program because it also runs where there is no Python. Needs root and
+ * Linux.
  *
  * usage: transitions ours|libc [CALL]
  *
@@ -31,8 +32,8 @@ struct outcome {
 	unsigned r, e, s, fs;
 };
 
-static struct outcome *shared;
 static int of_libc;
+static const char *wanted; /* the only call to try, such as "setresuid", or NULL */
 
 #define NOT_CALLED 9999 /* the child did not reach the call */
 
@@ -47,10 +48,11 @@ static int set_privilege(int gid, int privileged)
 	return capabilities(SYS_capset, sets);
 }
 
-/* Bring the calling thread into a state. */
+/* Bring the calling thread into a state. It keeps its permitted capabilities, so that it can reach
+ * another state afterwards. */
 static int reach(int gid, int privileged, const unsigned *state)
 {
-	if (prctl(PR_SET_KEEPCAPS, 1) != 0)
+	if (prctl(PR_SET_KEEPCAPS, 1) != 0 || set_privilege(gid, 1) != 0)
 		return -1;
 	if ((gid ? setresgid(state[0], state[1], state[2])
 	         : setresuid(state[0], state[1], state[2])) != 0)
@@ -109,14 +111,12 @@ static int libcs(int gid, int call, const unsigned *a)
 	}
 }
 
-static void child(int gid, int privileged, const unsigned *state, int call, const unsigned *args)
+/* Make one call in a state. */
+static void make(struct outcome *out, int gid, int call, const unsigned *args)
 {
-	struct outcome *out = shared;
 	uid_t r, e, s, fs;
 	gid_t rg, eg, sg, fsg;
 
-	if (reach(gid, privileged, state) != 0)
-		_exit(1);
 	errno = 0;
 	out->error = (of_libc ? libcs : ours)(gid, call, args) == 0 ? 0 : errno;
 	if (gid) {
@@ -128,18 +128,33 @@ static void child(int gid, int privileged, const unsigned *state, int call, cons
 		fs = (uid_t)setfsuid((uid_t)-1);
 		out->r = r, out->e = e, out->s = s, out->fs = fs;
 	}
-	_exit(0);
 }
 
 static const char *const calls[] = {"set", "sete", "setre", "setres", "setfs"};
 
-/* Whether a call has this name, such as "setresuid". NULL stands for all calls. */
-static int is_wanted(const char *asked, int call, int gid)
+static int is_wanted(int call, int gid)
 {
 	size_t length = strlen(calls[call]);
 
-	return asked == NULL || (strncmp(asked, calls[call], length) == 0 &&
-	                         strcmp(asked + length, gid ? "gid" : "uid") == 0);
+	return wanted == NULL || (strncmp(wanted, calls[call], length) == 0 &&
+	                          strcmp(wanted + length, gid ? "gid" : "uid") == 0);
+}
+
+/* The calls of one state, each with all arguments, in the order of their numbers. */
+enum { TRANSITIONS = 4 + 4 + 16 + 64 + 4 };
+
+/* Split a number. Return: the call. Store its arguments. */
+static int split(int number, unsigned *args)
+{
+	static const int counts[] = {4, 4, 16, 64, 4};
+	int call = 0;
+
+	for (; number >= counts[call]; call++)
+		number -= counts[call];
+	args[0] = ids[number % 4];
+	args[1] = ids[number / 4 % 4];
+	args[2] = ids[number / 16];
+	return call;
 }
 
 static char name(unsigned id)
@@ -150,48 +165,63 @@ static char name(unsigned id)
 	return '?';
 }
 
-static void transition(int gid, int privileged, const unsigned *state, int call,
-                       const unsigned *args)
+static void child(struct outcome *out, int gid, int privileged, const unsigned *state)
 {
-	struct outcome *out = shared;
-	int status = 1;
+	unsigned args[3];
+
+	for (int i = 0; i < TRANSITIONS; i++) {
+		int call = split(i, args);
+
+		if (!is_wanted(call, gid))
+			continue;
+		if (reach(gid, privileged, state) != 0)
+			_exit(1);
+		make(&out[i], gid, call, args);
+	}
+	_exit(0);
+}
+
+/* Try every call in one state. @out is shared with the child. */
+static void try_state(struct outcome *out, int gid, int privileged, const unsigned *state)
+{
+	unsigned args[3];
 	pid_t pid;
 
-	out->error = NOT_CALLED;
+	for (int i = 0; i < TRANSITIONS; i++)
+		out[i].error = NOT_CALLED;
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0)
-		child(gid, privileged, state, call, args);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-		out->error = NOT_CALLED;
-	printf("%s %d %c %c %c %s %c %c %c %d %c %c %c %c\n", gid ? "gid" : "uid", privileged,
-	       name(state[0]), name(state[1]), name(state[2]), calls[call], name(args[0]),
-	       name(args[1]), name(args[2]), out->error, name(out->r), name(out->e), name(out->s),
-	       name(out->fs));
+		child(out, gid, privileged, state);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	for (int i = 0; i < TRANSITIONS; i++) {
+		int call = split(i, args);
+
+		if (is_wanted(call, gid) && !(of_libc && call == 4))
+			printf("%s %d %c %c %c %s %c %c %c %d %c %c %c %c\n", gid ? "gid" : "uid",
+			       privileged, name(state[0]), name(state[1]), name(state[2]),
+			       calls[call], name(args[0]), name(args[1]), name(args[2]),
+			       out[i].error, name(out[i].r), name(out[i].e), name(out[i].s),
+			       name(out[i].fs));
+	}
 }
 
 int main(int argc, char **argv)
 {
-	static const int counts[] = {4, 4, 16, 64, 4};
+	struct outcome *shared = mmap(NULL, TRANSITIONS * sizeof *shared, PROT_READ | PROT_WRITE,
+	                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	of_libc = argc > 1 && strcmp(argv[1], "libc") == 0;
-	shared =
-	    mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	wanted = argc > 2 ? argv[2] : NULL;
 	if (geteuid() != 0 || shared == MAP_FAILED) {
 		fputs("needs root\n", stderr);
 		return 77;
 	}
 	for (int kind = 0; kind < 4; kind++) /* uid, gid; privileged or not */
 		for (int state = 0; state < 27; state++)
-			for (int call = 0; call < (of_libc ? 4 : 5); call++)
-				for (int arg = 0; arg < counts[call]; arg++) {
-					unsigned from[3] = {ids[state / 9], ids[state / 3 % 3],
-					                    ids[state % 3]};
-					unsigned args[3] = {ids[arg % 4], ids[arg / 4 % 4],
-					                    ids[arg / 16]};
-
-					if (is_wanted(argc > 2 ? argv[2] : NULL, call, kind / 2))
-						transition(kind / 2, kind % 2, from, call, args);
-				}
+			try_state(
+			    shared, kind / 2, kind % 2,
+			    (const unsigned[]){ids[state / 9], ids[state / 3 % 3], ids[state % 3]});
 	return 0;
 }
