@@ -293,7 +293,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="libreplace-mutants-") as folder:
         builds: SimpleQueue[Build] = SimpleQueue()
-        for number in range(len(os.sched_getaffinity(0))):
+        for number in range(2 * len(os.sched_getaffinity(0))):  # a mutant that hangs uses no processor
             builds.put(Build(Path(folder) / str(number)))
         build = builds.get()
         detected_by = build.detect()
@@ -333,6 +333,8 @@ def main() -> int:
                 gaps += [] if detected_by else [name]
     gaps += narrow() if not options.only else []
     print(f"{tried} mutants, {len(gaps)} survived")
+    for name in gaps:
+        print(f"survived: {name}")
     return 1 if gaps else 0
 
 
