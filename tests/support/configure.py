@@ -18,9 +18,9 @@ ARCHITECTURES = {"x86_64": "", "i386": " -m32 -idirafter /usr/include/x86_64-lin
 def configure(
     source: Path, build: Path, *options: object, env: "dict[str, str] | None" = None
 ) -> "CompletedProcess[str]":
-    """Run `meson setup -Dpython=false`."""
-    words = [sys.executable, "-m", "mesonbuild.mesonmain", "setup", build, source, "-Dpython=false", *options]
-    return run(*words, env={"CFLAGS": "", "CPPFLAGS": "", "LDFLAGS": "", **(env or {})})
+    """Run `meson setup -Dpython=false -Dtests=false`."""
+    words = [sys.executable, "-m", "mesonbuild.mesonmain", "setup", build, source, "-Dpython=false", "-Dtests=false"]
+    return run(*words, *options, env={"CFLAGS": "", "CPPFLAGS": "", "LDFLAGS": "", **(env or {})})
 
 
 def answers_of(build: Path) -> "dict[str, str]":

@@ -52,7 +52,7 @@ def setup(source, tmp_path):
         if text is not None:
             answers.write_text(text)
             options.append(f"-Dcross_answers={answers}")
-        out = meson("setup", tmp_path / f"b{number}", source, *options)
+        out = meson("setup", tmp_path / f"b{number}", source, "-Dtests=false", *options)
         found = tmp_path / f"b{number}" / "detect" / "answers.json"
         return out, json.loads(found.read_text()) if found.exists() else {}, answers
 
@@ -110,7 +110,7 @@ def test_question_without_an_answer_is_added_and_stops_nothing(setup):
 def test_answers_file_that_does_not_exist_is_created(source, tmp_path):
     (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties=""))
     options = ("-Dpython=false", "--cross-file", tmp_path / "cross.ini", f"-Dcross_answers={tmp_path}/new.txt")
-    out = meson("setup", tmp_path / "b", source, *options)
+    out = meson("setup", tmp_path / "b", source, "-Dtests=false", *options)
     assert out.returncode == 0, out.stdout
     assert (tmp_path / "new.txt").read_text() == f"{WORDS}: UNKNOWN\n"
 
@@ -171,7 +171,7 @@ def configured(source, tmp_path):
         (tmp_path / "cross.ini").write_text(ini)
         (tmp_path / "answers.txt").write_bytes(text)
         given = ("--cross-file", tmp_path / "cross.ini", f"-Dcross_answers={tmp_path}/answers.txt", *options)
-        out = meson("setup", tmp_path / "b", source, "-Dpython=false", *given)
+        out = meson("setup", tmp_path / "b", source, "-Dtests=false", "-Dpython=false", *given)
         return out, report_of(tmp_path / "b") if out.returncode == 0 else {}, (tmp_path / "answers.txt").read_bytes()
 
     return configure
@@ -241,7 +241,7 @@ def test_exported_answers_give_the_same_verdict(source, tmp_path, compiler, opti
     (tmp_path / "cross.ini").write_text(CROSS.format(wrapper="", properties="").replace("'cc'", f"'{compiler}'"))
 
     def build(name, *more):
-        out = meson("setup", tmp_path / name, source, "-Dpython=false", *options, *more)
+        out = meson("setup", tmp_path / name, source, "-Dtests=false", "-Dpython=false", *options, *more)
         assert out.returncode == 0, out.stdout
         return report_of(tmp_path / name)
 
@@ -274,7 +274,7 @@ def test_read_only_answers_file_is_completed_in_a_copy(source, tmp_path):
     command = f'mount --bind {answers} {answers} && mount -o remount,bind,ro {answers} && exec "$@"'
     out = run(
         tool("unshare", "a mount namespace"), "-rm" if os.geteuid() else "-m", "sh", "-c", command, "sh",
-        sys.executable, "-m", "mesonbuild.mesonmain", "setup", tmp_path / "b", source,
+        sys.executable, "-m", "mesonbuild.mesonmain", "setup", tmp_path / "b", source, "-Dtests=false",
         "-Dpython=false", "--cross-file", tmp_path / "cross.ini", f"-Dcross_answers={answers}",
     )  # fmt: skip
     assert out.returncode == 0, out.stdout

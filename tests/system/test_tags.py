@@ -24,7 +24,7 @@ def build(request, source, tmp_path_factory):
     """A compiled build folder, whether the build includes Python, and the install tag of each file."""
     folder = tmp_path_factory.mktemp("tags") / "b"
     options = [*OPTIONS[request.param], "--prefix=/usr", "-Dpython.install_env=prefix"]
-    for words in (["setup", folder, source, *options], ["compile", "-C", folder]):
+    for words in (["setup", folder, source, "-Dtests=false", *options], ["compile", "-C", folder]):
         out = meson(*words)
         assert out.returncode == 0, out.stdout + out.stderr
     plan = json.loads(meson("introspect", "--install-plan", folder).stdout)
@@ -67,7 +67,10 @@ def test_install_tags_divide_all_installed_files(build, tmp_path):
 def test_only_the_build_report_is_in_datadir(source, tmp_path):
     """A distribution moves it to a folder of the architecture, and the .pc file follows (docs/packaging.md)."""
     folders = re.search(r"`(--libdir=lib/\S+)\s(--datadir=lib/\S+)`", PAGE).groups()
-    assert meson("setup", tmp_path / "b", source, "-Dpython=false", "--prefix=/usr", *folders).returncode == 0
+    assert (
+        meson("setup", tmp_path / "b", source, "-Dtests=false", "-Dpython=false", "--prefix=/usr", *folders).returncode
+        == 0
+    )
     assert meson("compile", "-C", tmp_path / "b").returncode == 0
     target = tmp_path / "root"
     names = stage(tmp_path / "b", target)

@@ -16,7 +16,7 @@ from test_build import meson, wheel
 def test_report_has_the_flags_and_options_of_a_c_build(source, tmp_path):
     flags = {"CFLAGS": f"-g -I{tmp_path}/include '-DWORDS=a b'", "LDFLAGS": "-Wl,-z,relro"}
     options = ["-Dpython=false", "-Dbuildtype=release", "-Db_lto=true"]
-    out = meson("setup", tmp_path / "b", source, *options, env=flags)
+    out = meson("setup", tmp_path / "b", source, "-Dtests=false", *options, env=flags)
     assert out.returncode == 0, out.stdout + out.stderr
     known = report_of(tmp_path / "b")["toolchain"]
     expected = {
@@ -36,7 +36,7 @@ def test_report_has_the_flags_and_options_of_a_c_build(source, tmp_path):
 def test_arguments_that_are_equal_for_compiler_and_linker_are_both_in_the_report(source, tmp_path):
     """Meson adds CFLAGS of the environment to the arguments of the linker, but not -Dc_args."""
     options = ["-Dpython=false", "-Dc_args=-DSAME", "-Dc_link_args=-DSAME"]
-    out = meson("setup", tmp_path / "b", source, *options, env={"CFLAGS": "", "LDFLAGS": ""})
+    out = meson("setup", tmp_path / "b", source, "-Dtests=false", *options, env={"CFLAGS": "", "LDFLAGS": ""})
     assert out.returncode == 0, out.stdout + out.stderr
     known = report_of(tmp_path / "b")["toolchain"]
     assert (known["c_args"], known["c_link_args"]) == ("-DSAME", "-DSAME")

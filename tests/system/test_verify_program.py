@@ -29,7 +29,7 @@ PER_THREAD = pytest.mark.per_thread
 def build(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify") / "b"
     options = ["-Dpython=false", "-Dverify=true", f"-Dcredentials={BACK_END}", "--prefix=/usr", "--werror"]
-    for words in (["setup", folder, source, *options], ["compile", "-C", folder]):
+    for words in (["setup", folder, source, "-Dtests=false", *options], ["compile", "-C", folder]):
         out = meson(*words)
         assert out.returncode == 0, out.stdout + out.stderr
     return folder
@@ -332,14 +332,14 @@ def test_meson_test_runs_the_program_and_knows_a_skip(build):
 
 
 def test_python_build_refuses_the_program(source, tmp_path):
-    out = meson("setup", tmp_path / "b", source, "-Dverify=true")
+    out = meson("setup", tmp_path / "b", source, "-Dtests=false", "-Dverify=true")
     assert out.returncode != 0
     assert "-Dverify=true needs -Dpython=false" in out.stdout
 
 
 def test_program_needs_no_shared_libreplace(source, tmp_path):
     options = ["-Dpython=false", "-Dverify=true", "-Ddefault_library=shared"]
-    for words in (["setup", tmp_path / "b", source, *options], ["compile", "-C", tmp_path / "b"]):
+    for words in (["setup", tmp_path / "b", source, "-Dtests=false", *options], ["compile", "-C", tmp_path / "b"]):
         out = meson(*words)
         assert out.returncode == 0, out.stdout + out.stderr
     out = run(tool("readelf", "lists needed libraries"), "-d", tmp_path / "b" / "replace/verify/libreplace-verify")
