@@ -389,6 +389,23 @@ static void identity_with_more_groups_than_room_is_not_copied(void)
 		MUST(held.space[size] == 0xaa);
 }
 
+/* Storage on the stack holds the values of earlier functions. */
+static void storage_may_hold_anything_before(void)
+{
+	entry held;
+
+	memset(&held, 0xff, sizeof held);
+	fresh(&held);
+	MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.flags == 0);
+	MUST(held.guard.step == LIBREPLACE_STEP_NONE && held.guard.error == 0);
+	MUST(held.guard.changes == 0 && held.guard.room == ROOM);
+	MUST(libreplace_check(&held.guard) == -1 && errno == ESRCH);
+	MUST(libreplace_leave(&held.guard) == 0);
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
+}
+
 /* This securebit keeps the kernel from clearing capabilities. */
 static void root_that_would_keep_its_capabilities_is_refused(void)
 {
@@ -501,6 +518,7 @@ int main(void)
 	RUN(results_belong_to_the_last_use_of_a_guard);
 	RUN(held_guard_cannot_enter_again);
 	RUN(identity_with_more_groups_than_room_is_not_copied);
+	RUN(storage_may_hold_anything_before);
 	RUN(root_that_would_keep_its_capabilities_is_refused);
 	RUN(securebit_set_inside_does_not_hinder_leaving);
 	RUN(abort_flag_aborts_if_restoring_fails);
