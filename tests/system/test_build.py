@@ -114,6 +114,7 @@ def test_c_library_builds_without_cffi(source, tmp_path):
     assert out.returncode == 0, out.stdout + out.stderr
     out = meson("install", "-C", tmp_path / "b", env=env)
     assert out.returncode == 0, out.stdout + out.stderr
+    assert not (tmp_path / "b" / "tests").exists(), "-Dtests=false"
     root = tmp_path / "d" / "usr"
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == [
