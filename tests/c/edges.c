@@ -14,22 +14,31 @@
 
 enum { NO_SETUID_FIXUP = 1 << 2 }; /* a securebit */
 
-/* Enter and leave as a thread that starts with these ids. Return: the step that refuses the entry,
- * or LIBREPLACE_STEP_NONE. */
-static int step_that_refuses(uid_t r, uid_t e, uid_t s, int level)
+/* Enter and leave as alice. Return: the step that refuses the entry, or LIBREPLACE_STEP_NONE. */
+static int enter_and_leave(int level)
 {
 	entry held;
-	uid_t now[3];
 
-	MUST(libreplace_setresuid(r, e, s) == 0);
 	if (libreplace_enter(fresh(&held), &alice, level) != 0) {
 		MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
 		return held.guard.step;
 	}
-	MUST(geteuid() == ALICE && libreplace_leave(&held.guard) == 0);
-	MUST(libreplace_getresuid(&now[0], &now[1], &now[2]) == 0);
-	MUST(now[0] == r && now[1] == e && now[2] == s && !libreplace_tainted());
+	MUST(geteuid() == ALICE && getegid() == STAFF);
+	MUST(libreplace_leave(&held.guard) == 0 && !libreplace_tainted());
 	return LIBREPLACE_STEP_NONE;
+}
+
+/* Enter and leave as a thread that starts with these user IDs, and check that it has them again. */
+static int step_that_refuses(uid_t r, uid_t e, uid_t s, int level)
+{
+	int step;
+	uid_t now[3];
+
+	MUST(libreplace_setresuid(r, e, s) == 0);
+	step = enter_and_leave(level);
+	MUST(libreplace_getresuid(&now[0], &now[1], &now[2]) == 0);
+	MUST(now[0] == r && now[1] == e && now[2] == s);
+	return step;
 }
 
 static void root_only_by_effective_id_is_refused(void)
@@ -54,24 +63,19 @@ static void another_saved_id_is_refused_only_at_level_real(void)
 	MUST(step_that_refuses(0, 0, 80100, LIBREPLACE_LEVEL_REAL) == LIBREPLACE_STEP_RETURN);
 }
 
-/* A thread of @user without privilege, which has these group IDs, enters and leaves. Return: the
- * step that refuses the entry, or LIBREPLACE_STEP_NONE. */
-static int step_that_refuses_gids(const struct libreplace_identity *user, gid_t r, gid_t e, gid_t s)
+/* Enter and leave as a thread of alice without privilege, which starts with these group IDs. */
+static int step_that_refuses_gids(gid_t r, gid_t e, gid_t s)
 {
-	entry held;
+	int step;
 	gid_t now[3];
 
-	MUST(libreplace_setgroups(user->size, user->groups) == 0);
+	MUST(libreplace_setgroups(alice.size, alice.groups) == 0);
 	MUST(libreplace_setresgid(r, e, s) == 0);
-	MUST(libreplace_setresuid(user->uid, user->uid, user->uid) == 0);
-	if (libreplace_enter(fresh(&held), user, LIBREPLACE_LEVEL_EFFECTIVE) != 0) {
-		MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
-		return held.guard.step;
-	}
-	MUST(getegid() == user->gid && libreplace_leave(&held.guard) == 0);
+	MUST(libreplace_setresuid(ALICE, ALICE, ALICE) == 0);
+	step = enter_and_leave(LIBREPLACE_LEVEL_EFFECTIVE);
 	MUST(libreplace_getresgid(&now[0], &now[1], &now[2]) == 0);
-	MUST(now[0] == r && now[1] == e && now[2] == s && !libreplace_tainted());
-	return LIBREPLACE_STEP_NONE;
+	MUST(now[0] == r && now[1] == e && now[2] == s);
+	return step;
 }
 
 /* An entry sets the real and the effective group ID. */
@@ -81,7 +85,7 @@ static void group_that_cannot_be_set_again(int number)
 	    {80012, STAFF, STAFF}, {STAFF, 80012, STAFF}, {STAFF, 80012, 80012}};
 	const gid_t *gids = cases[number];
 
-	MUST(step_that_refuses_gids(&alice, gids[0], gids[1], gids[2]) ==
+	MUST(step_that_refuses_gids(gids[0], gids[1], gids[2]) ==
 	     (number < 2 ? LIBREPLACE_STEP_RETURN : LIBREPLACE_STEP_NONE));
 }
 

@@ -92,32 +92,27 @@ static void finding_of_check_is_reported_after_restoring(void)
 	expect_root();
 }
 
-static void failed_restore_is_reported_after_a_finding(void)
+static void fail_to_restore(int number)
 {
 	static const int calls[] = {SETRESUID, SETRESGID, SETGROUPS};
 	static const int steps[] = {LIBREPLACE_STEP_UID, LIBREPLACE_STEP_GID,
 	                            LIBREPLACE_STEP_GROUPS};
+	entry held;
 
-	for (int i = 0; i < 3; i++) {
-		int status = 1;
-		pid_t child = fork();
-		entry held;
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	fs_uid_of_root();
+	expect_finding(&held.guard, libreplace_check(&held.guard), LIBREPLACE_STATE_ENTERED);
+	refuse_call((unsigned)calls[number], EAGAIN);
+	MUST(libreplace_leave(&held.guard) == -1 && errno == EAGAIN);
+	MUST(held.guard.state == LIBREPLACE_STATE_TAINTED);
+	MUST(held.guard.step == steps[number] && held.guard.error == EAGAIN);
+	MUST(libreplace_tainted());
+}
 
-		if (child == 0) {
-			MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) ==
-			     0);
-			fs_uid_of_root();
-			expect_finding(&held.guard, libreplace_check(&held.guard),
-			               LIBREPLACE_STATE_ENTERED);
-			refuse_call((unsigned)calls[i], EAGAIN);
-			MUST(libreplace_leave(&held.guard) == -1 && errno == EAGAIN);
-			MUST(held.guard.state == LIBREPLACE_STATE_TAINTED);
-			MUST(held.guard.step == steps[i] && held.guard.error == EAGAIN);
-			MUST(libreplace_tainted());
-			exit(0);
-		}
-		MUST(waitpid(child, &status, 0) == child && status == 0);
-	}
+static void failed_restore_is_reported_after_a_finding(void)
+{
+	for (int i = 0; i < 3; i++)
+		in_child(fail_to_restore, i);
 }
 
 /* Change the capabilities inside. If libreplace_check() finds it, libreplace_leave() restores them
@@ -203,10 +198,7 @@ static void lying_capset_is_found_on_leaving(void)
 	unsigned sets[6] = {0}; /* valgrind believes that capget(2) writes less */
 	entry held;
 
-	MUST(capabilities(SYS_capget, sets) == 0);
-	sets[2] = sets[1];
-	sets[5] = sets[4];
-	MUST(capabilities(SYS_capset, sets) == 0);
+	MUST(make_inheritable(sets) == 0);
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	refuse_call(SYS_capset, 0);
 	MUST(libreplace_leave(&held.guard) == -1 && errno == EPERM);

@@ -23,6 +23,16 @@ static inline int capabilities(long call, unsigned *sets)
 	return (int)syscall(call, header, sets);
 }
 
+/* Make all permitted capabilities inheritable, and store the sets. */
+static inline int make_inheritable(unsigned *sets)
+{
+	if (capabilities(SYS_capget, sets) != 0)
+		return -1;
+	sets[2] = sets[1];
+	sets[5] = sets[4];
+	return capabilities(SYS_capset, sets);
+}
+
 /* Become user 1000 with only CAP_SETUID and CAP_SETGID; CAP_SETUID is also ambient. */
 static inline int become_server_without_root(void)
 {
