@@ -110,6 +110,15 @@ def test_ignored_setfs_call_is_rolled_back(faults, call, step):
     assert seen["enter"] == (-1, errno.EPERM, step, ROLLED_BACK, seen["before"].ids)
 
 
+@pytest.mark.parametrize("call", ["getgroups", "getresuid", "getresgid"])
+def test_rollback_restores_the_fs_ids_without_knowing_the_ids(faults, call):
+    """Two reads fail, so the roll-back makes each step. The first setresuid only reports success."""
+    reads = [f"{call}:error=EIO:when=2..3"]
+    seen = inject(faults, FILESYSTEM, *reads, "setresuid:retval=0:when=1")
+    assert seen["enter"] == (-1, errno.EIO, READ, ROLLED_BACK, seen["before"].ids)
+    assert seen["tainted"] == (False, 0)
+
+
 @pytest.mark.parametrize("fault", [*(f"error={error}" for error in ERRORS), "retval=0"])
 @pytest.mark.parametrize("call", ["setresuid", "setresgid", "setgroups"])
 def test_leave_succeeds_after_one_failed_call(faults, call, fault):
@@ -181,13 +190,13 @@ def test_false_success_of_capset_is_detected(faults):
     assert seen["enter"] == (-1, errno.EPERM, CAPABILITIES, ROLLED_BACK, seen["before"].ids)
 
 
-#: A server without root. The program makes the first two prctl calls. Enter reads the securebits (3), the ambient set
-#: (4, 5) and the bounding set (6, 7). Leave reads whether a capability is ambient (8), raises it (9), and reads the set
-#: again (10, 11).
-@pytest.mark.parametrize("error", ["EPERM", "ENOMEM"])
+#: A server without root. When the library is loaded, it asks the kernel what it knows (1, 2). The program makes the
+#: next two prctl calls. Enter reads the securebits (5), the ambient set (6, 7) and the bounding set (8, 9). Leave reads
+#: whether a capability is ambient (10), raises it (11), and reads the set again (12, 13).
+@pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize(
     ("when", "step"),
-    [(3, READ), (4, READ), (5, READ), (6, RETURN), (7, RETURN)],
+    [(5, READ), (6, READ), (7, READ), (8, RETURN), (9, RETURN)],
 )
 def test_failed_prctl_refuses_the_entry_without_root(faults, when, step, error):
     seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when={when}", mode=["capabilities"])
@@ -197,7 +206,7 @@ def test_failed_prctl_refuses_the_entry_without_root(faults, when, step, error):
 
 
 @pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("when", [8, 9, 10, 11])
+@pytest.mark.parametrize("when", [10, 11, 12, 13])
 def test_leave_succeeds_after_one_failed_prctl(faults, when, error):
     seen = inject(faults, EFFECTIVE, f"prctl:error={error}:when={when}", mode=["capabilities"])
     assert seen["leave"] == (0, 0, 0, LEFT, seen["before"].ids)
@@ -212,6 +221,7 @@ def test_enter_and_leave_make_only_the_tested_system_calls(faults, tmp_path):
     read = ["getgroups", "getresuid", "getresgid"]
     fs = ["setfsuid", "setfsgid"]
     assert seen == [
+        "prctl", "prctl",  # when the library is loaded
         *read, *fs, "capget", "setgroups", "setresgid", "setresuid", *read, *fs, "capget",
         *read, *fs, "setresuid", "setresgid", "setgroups", *read,
     ]  # fmt: skip

@@ -48,25 +48,40 @@ enum {
 	(1ULL << CHOWN | 1ULL << DAC_OVERRIDE | 1ULL << DAC_READ_SEARCH | 1ULL << FOWNER |         \
 	 1ULL << FSETID | 1ULL << LINUX_IMMUTABLE | 1ULL << MKNOD | 1ULL << MAC_OVERRIDE)
 
-int libreplace_get_securebits(void)
-{
-	int bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+/* Whether the kernel knows securebits (an emulator may not) and ambient capabilities (since Linux
+ * 4.3). If it does not, it fails with EINVAL. An error that comes later, from a filter, must not
+ * look like that. */
+static int knows_securebits = 1, knows_ambient = 1;
 
-	return bits < 0 && errno == EINVAL ? 0 : bits; /* an emulator that does not know them */
+__attribute__((constructor)) static void ask_kernel(void)
+{
+	int before = errno;
+
+	knows_securebits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) >= 0 || errno != EINVAL;
+	knows_ambient =
+	    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CHOWN, 0, 0) >= 0 || errno != EINVAL;
+	errno = before;
 }
 
-/* Read which of these inheritable capabilities are ambient, too. A kernel before 4.3 has no ambient
- * set and fails with EINVAL. Return: 0, or -1 with errno set. */
+int libreplace_get_securebits(void)
+{
+	return knows_securebits ? prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) : 0;
+}
+
+/* Read which of these inheritable capabilities are ambient, too. Return: 0, or -1 with errno
+ * set. */
 static int get_ambient(uint64_t inheritable, uint64_t *ambient)
 {
 	*ambient = 0;
+	if (!knows_ambient)
+		return 0;
 	for (int bit = 0; bit < 64 && inheritable >> bit != 0; bit++) {
 		int is_set;
 
 		if ((inheritable >> bit & 1) == 0)
 			continue;
 		is_set = prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, bit, 0, 0);
-		if (is_set < 0 && errno != EINVAL)
+		if (is_set < 0)
 			return -1;
 		if (is_set == 1)
 			*ambient |= 1ULL << bit;

@@ -17,22 +17,26 @@
 /*
  * Change the thread's ids to those of the entry. If the user namespace does not map
  * LIBREPLACE_SHIELD_UID, setresuid(2) fails with EINVAL. Then try the second such ID. If that is
- * not mapped either, refuse the entry.
+ * not mapped either, refuse the entry. If the user's ID is one that the thread has, it is mapped,
+ * and the thread tries both: the real user ID may be the only one that is 0, and if the thread gave
+ * that up alone, it would lose its capabilities.
  */
 static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, uid_t user)
 {
 	static const uid_t unused_ids[] = {LIBREPLACE_SHIELD_UID, LIBREPLACE_SECOND_SHIELD_UID};
+	uid_t effective;
 
 	if (libreplace_walk(guard, now, &guard->set, libreplace_wanted(guard)) == 0)
 		return 0;
 	if (guard->level != LIBREPLACE_LEVEL_SHIELDED || guard->step != LIBREPLACE_STEP_UID ||
 	    guard->error != EINVAL)
 		return -1;
+	effective = libreplace_has_uid(now, user) ? user : (uid_t)-1;
 	for (size_t i = 0; i < sizeof unused_ids / sizeof *unused_ids; i++) {
 		if (unused_ids[i] == user)
 			continue;
 		guard->changes++;
-		if (libreplace_setresuid(unused_ids[i], (uid_t)-1, (uid_t)-1) != 0)
+		if (libreplace_setresuid(unused_ids[i], effective, (uid_t)-1) != 0)
 			continue;
 		if (unused_ids[i] == guard->set.ruid) /* the user's own id is not mapped */
 			return -1;
@@ -51,11 +55,20 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
  * changes inside the entry. */
 static int restore_once(struct libreplace_guard *guard, struct libreplace_ids *now, int finding)
 {
+	const struct libreplace_ids *before = &guard->before;
+	int guessed = now->euid == (uid_t)-1;
 	int by_kernel = finding != LIBREPLACE_STEP_CAPABILITIES &&
 	                libreplace_kernel_restores_capabilities(guard, now->euid);
 
-	if (libreplace_walk(guard, now, &guard->before, libreplace_found(guard)) != 0)
+	if (libreplace_walk(guard, now, before, libreplace_found(guard)) != 0)
 		return -1;
+	/* if setresuid(2) only reports success, the fs uid does not follow */
+	if (guessed) {
+		if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
+			return -1;
+		if (now->fsuid != before->fsuid || now->fsgid != before->fsgid)
+			return libreplace_fail(guard, LIBREPLACE_STEP_VERIFY, EPERM);
+	}
 	return by_kernel ? 0 : libreplace_restore_capabilities(guard);
 }
 

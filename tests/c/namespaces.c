@@ -135,6 +135,47 @@ static void with_65535_ids_mapped(void)
 	MUST(geteuid() == 1001 && libreplace_leave(&held.guard) == 0);
 }
 
+/* Enter as root at level shielded, as a thread with the real user ID 0 and no other ID 0. Without
+ * that last 0 it would lose its capabilities. Return: what libreplace_enter() returns. */
+static int enter_with_one_zero(void)
+{
+	const struct libreplace_identity root = {0, 0, 0, NULL};
+	uid_t r, e, s, fs;
+	entry held;
+	int result;
+
+	be_root();
+	MUST(libreplace_setresuid(0, 1000, 1000) == 0 && libreplace_setfsuid(0) == 0);
+	fresh(&held)->flags = LIBREPLACE_ALLOW_ROOT;
+	result = libreplace_enter(&held.guard, &root, LIBREPLACE_LEVEL_SHIELDED);
+	if (result == 0) {
+		MUST(libreplace_getresuid(&r, &e, &s) == 0 && r == 65535 && e == 0 && s == 1000);
+		MUST(libreplace_leave(&held.guard) == 0);
+	} else {
+		MUST(errno == EOVERFLOW && held.guard.state == LIBREPLACE_STATE_IDLE);
+	}
+	MUST(libreplace_getresuid(&r, &e, &s) == 0 && libreplace_getfsuid(&fs) == 0);
+	MUST(r == 0 && e == 1000 && s == 1000 && fs == 0 && !libreplace_tainted());
+	MUST(libreplace_setresuid(0, 0, 0) == 0);
+	return result;
+}
+
+static void with_65536_ids_and_one_zero(void)
+{
+	MUST(enter_with_one_zero() == 0);
+}
+
+static void with_65535_ids_and_one_zero(void)
+{
+	MUST(enter_with_one_zero() == -1);
+}
+
+static void thread_keeps_its_last_zero_while_it_looks_for_a_shield_id(void)
+{
+	run_in_namespace("0 0 65536", "0 0 60000", "allow", with_65536_ids_and_one_zero);
+	run_in_namespace("0 0 65535", "0 0 60000", "allow", with_65535_ids_and_one_zero);
+}
+
 static void shield_id_depends_on_the_namespace(void)
 {
 	run_in_namespace(ALL, "0 0 60000", "allow", with_all_ids_mapped);
@@ -493,6 +534,7 @@ int main(int count, char **arguments)
 	if (geteuid() != 0)
 		return 77;
 	RUN(shield_id_depends_on_the_namespace);
+	RUN(thread_keeps_its_last_zero_while_it_looks_for_a_shield_id);
 	RUN(hidden_groups_are_not_lost_and_not_given_away);
 	RUN(hidden_ids_are_not_lost);
 	RUN(nobody_is_an_ordinary_user_if_mapped);
