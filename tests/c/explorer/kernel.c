@@ -221,7 +221,7 @@ int kernel_getresgid(const struct thread *thread, uint32_t ids[3])
 /* ---- Supplementary groups */
 
 /* groups_sort() of kernel/groups.c: by the kernel's ids. Equal ids stay. */
-static void sort(uint32_t *groups, int size)
+void sort_groups(uint32_t *groups, int size)
 {
 	for (int i = 1; i < size; i++)
 		for (int k = i; k > 0 && groups[k - 1] > groups[k]; k--) {
@@ -250,7 +250,7 @@ int kernel_setgroups(struct thread *thread, int size, const uint32_t *groups)
 		if (new.groups[i] == NO_ID)
 			return -EINVAL;
 	}
-	sort(new.groups, size);
+	sort_groups(new.groups, size);
 	new.size = size;
 	return commit(thread, &new);
 }

@@ -106,6 +106,8 @@ int kernel_setresgid(struct thread *thread, uint32_t rgid, uint32_t egid, uint32
 /* These two return the previous id as shown, also if they change nothing. */
 uint32_t kernel_setfsuid(struct thread *thread, uint32_t uid);
 uint32_t kernel_setfsgid(struct thread *thread, uint32_t gid);
+/* Sort groups as the kernel stores them. */
+void sort_groups(uint32_t *groups, int size);
 int kernel_setgroups(struct thread *thread, int size, const uint32_t *groups);
 /* Return: the number of groups; with @size 0, nothing is stored */
 int kernel_getgroups(const struct thread *thread, int size, uint32_t *groups);

@@ -1,0 +1,137 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * What one run of the program explore does: where it starts, what it enters, and what may go wrong
+ * meanwhile. To search something else, add a domain here. explore.h explains the functions.
+ */
+#include <stddef.h>
+#include "explore.h"
+
+/* Where faults multiply the runs: a user, root, and the thread's own ids. */
+enum { FEW = 3 };
+
+/* The innermost entry is over. But a child may be its user for good. */
+static void forget(struct run *run)
+{
+	if (!run->for_good)
+		run->count--;
+}
+
+/* Enter one of the first @count identities. Return: whether the thread holds it. */
+static int enter(struct run *run, int count)
+{
+	struct holding *entry = &run->entries[run->count];
+	int result;
+
+	choose_identity(run, entry, count);
+	entry->before = run->thread.is;
+	run->count++;
+	if (libreplace_guard_init(entry->guard, GUARD_SIZE) != 0)
+		complain(run, "the guard cannot be prepared");
+	entry->guard->flags = LIBREPLACE_ALLOW_ROOT;
+	result = libreplace_enter(entry->guard, &entry->user, entry->level);
+	look_after_enter(run, result);
+	if (result != 0)
+		forget(run);
+	return result == 0;
+}
+
+static void check(struct run *run)
+{
+	look_after_check(run, libreplace_check(run->entries[run->count - 1].guard));
+}
+
+static void leave(struct run *run)
+{
+	int result = libreplace_leave(run->entries[run->count - 1].guard);
+
+	look_after_leave(run, result);
+	forget(run);
+}
+
+/* Enter, check, perhaps enter another identity and leave it, and leave. */
+static void enter_and_leave(struct run *run, int count, int nests)
+{
+	if (!enter(run, count))
+		return;
+	if (run->faults + run->strays == 0 || choose_rarely(&run->choices, 2, "check") == 0)
+		check(run);
+	if (nests && choose(&run->choices, 2, "nested") == 1 && enter(run, count)) {
+		check(run);
+		leave(run);
+		if (!libreplace_tainted())
+			check(run);
+	}
+	leave(run);
+}
+
+static void without_fault(struct run *run)
+{
+	choose_any_state(run);
+	enter_and_leave(run, IDENTITIES, 1);
+}
+
+static void with_hidden_ids(struct run *run)
+{
+	choose_hidden_state(run);
+	enter_and_leave(run, IDENTITIES, 1);
+}
+
+/* Before the first entry of a process, the core looks for a layer that imitates ids. Choose whether
+ * ordinary root has entered before. */
+static void choose_first_entry(struct run *run)
+{
+	struct thread thread = run->thread;
+	struct libreplace_identity user = {USER, STAFF, 0, NULL};
+	struct libreplace_guard *guard = run->entries[0].guard;
+
+	if (choose(&run->choices, 2, "entered before") == 0)
+		return;
+	run->thread = ordinary_root;
+	libreplace_guard_init(guard, GUARD_SIZE);
+	if (libreplace_enter(guard, &user, LIBREPLACE_LEVEL_EFFECTIVE) != 0 ||
+	    libreplace_leave(guard) != 0)
+		complain(run, "ordinary root cannot enter");
+	run->thread = thread;
+}
+
+static void with_faults(struct run *run)
+{
+	choose_named_state(run);
+	choose_first_entry(run);
+	run->failures_left = 2;
+	run->lies_left = 1;
+	enter_and_leave(run, FEW, 0);
+}
+
+static void with_fork(struct run *run)
+{
+	choose_named_state(run);
+	choose_first_entry(run);
+	run->forks_left = 1;
+	run->failures_left = choose(&run->choices, 2, "one call may fail");
+	enter_and_leave(run, FEW, run->failures_left == 0);
+}
+
+static void with_stray_call(struct run *run)
+{
+	choose_named_state(run);
+	choose_first_entry(run);
+	if (!enter(run, FEW))
+		return;
+	run->strays_left = run->failures_left = 1;
+	stray_call(run);
+	check(run);
+	leave(run);
+}
+
+const struct domain domains[] = {
+    {"states", "no fault; every starting state, identity and level, nested once", without_fault},
+    {"hidden", "no fault; ids and groups that the user namespace does not map", with_hidden_ids},
+    {"faults", "two calls fail and one lies; named starting states", with_faults},
+    {"forks", "a fork at any place, and one call fails; named starting states", with_fork},
+    {"strays", "another thread calls libc's functions, and one call fails; named starting states",
+     with_stray_call},
+    {NULL, NULL, NULL},
+};
