@@ -3,10 +3,10 @@
  * SPDX-License-Identifier: MIT
  *
  * Shared by the files of the program explore, which runs the compiled core on a model kernel and
- * looks for a way to enter and leave that ends wrong. explore.c has the command and the search,
- * domains.c what one run does, states.c the states in which a thread starts, holds.c what must hold
- * afterwards, system.c the functions of libc that the core calls, kernel.c the rules of the kernel,
- * memory.c the core's memory, choices.c the choice points.
+ * looks for a way to enter and leave that ends wrong. explore.c has the command, search.c the
+ * search, domains.c what one run does, states.c the states in which a thread starts, holds.c what
+ * must hold afterwards, system.c the functions of libc that the core calls, kernel.c the rules of
+ * the kernel, memory.c the core's memory, choices.c the choice points.
  *
  * Each run begins in the same way, as in a new process, and must not depend on earlier runs.
  */
@@ -91,7 +91,7 @@ struct counts {
  * @shown:	the number of changes of the thread when the credentials were shown
  * @aborted:	where abort(3) returns to
  *
- * Only memory of the core is restored between runs, so these are set by explore.c.
+ * Only memory of the core is restored between runs, so these are set by search.c.
  */
 struct run {
 	struct choices choices;
@@ -171,5 +171,27 @@ struct domain {
 
 /* Ends with a domain without a name. */
 extern const struct domain domains[];
+
+/* ---- search.c */
+
+/**
+ * struct options - what the command line asks for
+ * @seconds:	how long each domain is searched; 0: without limit
+ * @runs:	how many runs are made in each domain; 0: without limit
+ * @seed:	the state of the random numbers
+ * @all:	try all combinations of choices
+ * @trace:	show each call
+ * @from:	the choices to begin with, or NULL
+ * @replay:	the choices of the only run, or NULL
+ */
+struct options {
+	double seconds, runs;
+	uint64_t seed;
+	int all, trace;
+	const char *from, *replay;
+};
+
+/* Search a domain, or make one run. Return: the exit status. */
+int look_at_domain(const struct domain *domain, struct run *run, const struct options *options);
 
 #endif

@@ -2,9 +2,10 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The core's static variables. Each run of explore.c begins with the values that they had when the
- * library was loaded, as in a new process. The core is a shared library here, so its variables are
- * the writable part of one object. explore.h explains the functions. Source: dl_iterate_phdr(3).
+ * The core's static variables. Each run of the program explore begins with the values that they had
+ * when the library was loaded, as in a new process. The core is a shared library here, so its
+ * variables are the writable part of one object. explore.h explains the functions. Source:
+ * dl_iterate_phdr(3).
  */
 #include <link.h>
 #include <stddef.h>

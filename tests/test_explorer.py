@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The program tests/c/explorer/explore, which searches the compiled core for a way to enter and leave that ends wrong.
+
+The search itself runs here for a minute, in `meson test` for ten seconds. docs/how-checked.md has the results of the
+whole search.
+"""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.builds import run
+
+DOMAINS = ("states", "hidden", "faults", "forks", "strays")
+COUNTS = re.compile(r"^ok (\w+): (\d+) runs( \(all\))? in .*\n.* (\d+) entered, (\d+) refused")
+
+
+@pytest.fixture(scope="module")
+def explore(faults):
+    return faults.parent / "explorer" / "explore"
+
+
+def test_help_lists_the_domains(explore):
+    out = run(explore, "--help")
+    assert (out.returncode, out.stderr) == (0, "")
+    assert re.findall(r"^  ([a-z]+) ", out.stdout, re.M) == list(DOMAINS)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--fast"], "--fast"),
+        (["--seed"], "--seed"),
+        (["--seconds", "soon"], "a number is needed: --seconds"),
+        (["faults", "nothing"], "unknown domain: nothing"),
+        (["--all", "--from", "0.1"], "one domain is needed: --from"),
+        (["--replay", "0.1", "faults", "forks"], "one domain is needed: --replay"),
+        (["--replay", "0.x", "faults"], "no list of choices: 0.x"),
+        (["--replay", "9999", "faults"], "there is no such choice"),
+    ],
+)
+def test_wrong_usage_is_refused(explore, words, why):
+    out = run(explore, *words)
+    assert (out.returncode, out.stdout) == (2, "")
+    assert why in out.stderr
+
+
+@pytest.mark.timeout(1800)
+def test_a_minute_of_random_runs_finds_nothing(explore):
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda domain: run(explore, "--seconds", 60 / len(DOMAINS), domain), DOMAINS))
+    for domain, out in zip(DOMAINS, found, strict=True):
+        assert out.returncode == 0, out.stdout + out.stderr
+        name, runs, every, entered, refused = COUNTS.search(out.stdout).groups()
+        assert (name, every) == (domain, None)
+        assert int(runs) > 1000
+        assert int(entered) > 100
+        assert int(refused) > 100
+
+
+def test_same_seed_makes_the_same_runs(explore):
+    """The runs are many, so the tests compare the traces of a few."""
+    texts = {run(explore, "--seed", seed, "--runs", 20, "--trace", "faults").stderr for seed in (5, 5, 6)}
+    assert len(texts) == 2
+
+
+def test_search_stops_in_time_and_goes_on_where_it_stopped(explore):
+    out = run(explore, "--all", "--runs", 100, "states")
+    assert out.returncode == 3
+    assert re.search(r"^ok states: 100 runs in ", out.stdout, re.M)
+    whole = run(explore, "--all", "--runs", 200, "states")
+    again = re.search(r"explore (--all --from \S+ states)$", out.stdout, re.M)[1].split()
+    rest = run(explore, *again, "--runs", 100)
+    assert rest.stdout.splitlines()[2] == whole.stdout.splitlines()[2], "both stop at the same place"
+    counts = [[int(number) for number in re.findall(r"\d+", one.stdout.splitlines()[1])] for one in (out, rest, whole)]
+    assert [first + second for first, second in zip(*counts[:2], strict=True)][1:] == counts[2][1:]
+
+
+def test_search_tells_when_all_combinations_are_tried(explore):
+    out = run(explore, "--all", "--from", "4.3.3.3.3.6.3.6.3", "hidden")
+    assert out.returncode == 0, out.stdout
+    assert COUNTS.search(out.stdout)[3] == " (all)"
+
+
+def test_replay_shows_each_call(explore):
+    """Ordinary root enters a user and leaves."""
+    out = run(explore, "--replay", "0", "states")
+    assert (out.returncode, out.stdout) == (0, "nothing is wrong\n")
+    calls = re.findall(r"^  kernel_(set\w+)\(", out.stderr, re.M)
+    fs = ["setfsuid", "setfsgid"]
+    assert calls == [*fs, "setgroups", "setresgid", "setresuid", *fs, *fs, *fs, "setresuid", "setresgid", "setgroups"]
+    assert re.findall(r"^at the start: (.*)", out.stderr, re.M) == re.findall(r"^in the end: (.*)", out.stderr, re.M)
