@@ -180,8 +180,9 @@ static int replay(const struct domain *domain, struct run *run)
 int look_at_domain(const struct domain *domain, struct run *run, const struct options *options)
 {
 	const char *choices = options->replay != NULL ? options->replay : options->from;
+	int is_random = !options->all && options->replay == NULL;
 
-	run->choices = (struct choices){.random = options->all ? 0 : options->seed};
+	run->choices = (struct choices){.random = is_random ? options->seed : 0};
 	run->trace = options->trace || options->replay != NULL;
 	if (choices != NULL && parse_choices(&run->choices, choices) != 0) {
 		fprintf(stderr, "explore: no list of choices: %s\n", choices);
