@@ -100,9 +100,9 @@ static void with_faults(struct run *run)
 {
 	choose_named_state(run);
 	choose_first_entry(run);
-	run->failures_left = 2;
 	run->lies_left = 1;
-	enter_and_leave(run, FEW, 0);
+	run->failures_left = 2 - choose(&run->choices, 2, "only one call fails, nested");
+	enter_and_leave(run, FEW, run->failures_left == 1);
 }
 
 static void with_fork(struct run *run)
@@ -110,7 +110,7 @@ static void with_fork(struct run *run)
 	choose_named_state(run);
 	choose_first_entry(run);
 	run->forks_left = 1;
-	run->failures_left = choose(&run->choices, 2, "one call may fail");
+	run->failures_left = choose(&run->choices, 2, "one call fails, not nested");
 	enter_and_leave(run, FEW, run->failures_left == 0);
 }
 
@@ -129,7 +129,7 @@ static void with_stray_call(struct run *run)
 const struct domain domains[] = {
     {"states", "no fault; every starting state, identity and level, nested once", without_fault},
     {"hidden", "no fault; ids and groups that the user namespace does not map", with_hidden_ids},
-    {"faults", "two calls fail and one lies; named starting states", with_faults},
+    {"faults", "two calls fail and one lies, or one and one, nested; named starting states", with_faults},
     {"forks", "a fork at any place, and one call fails; named starting states", with_fork},
     {"strays", "another thread calls libc's functions, and one call fails; named starting states",
      with_stray_call},

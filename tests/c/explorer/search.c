@@ -105,11 +105,12 @@ static void tell(const struct domain *domain, struct run *run)
 
 static void show_progress(const struct domain *domain, const struct run *run, double seconds)
 {
-	char text[CHOICES_TEXT];
+	char text[CHOICES_TEXT] = "";
 
-	print_choices(&run->choices, text);
-	fprintf(stderr, "%s: %lu runs in %.0f s, now at %s\n", domain->name, run->counts.runs,
-	        seconds, text);
+	if (run->choices.random == 0)
+		print_choices(&run->choices, text);
+	fprintf(stderr, "%s: %lu runs in %.0f s%s%s\n", domain->name, run->counts.runs, seconds,
+	        *text != 0 ? ", now at " : "", text);
 }
 
 static void show_counts(const struct domain *domain, const struct counts *counts, int every,
