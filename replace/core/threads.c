@@ -53,22 +53,33 @@ static unsigned take_place(void)
 	return NO_PLACE;
 }
 
+/* Free the place, unless has_lost_place(): another thread may have taken it since. */
 static void free_place(unsigned place)
 {
+	int id = libreplace_mine.id;
+
 	if (place < NO_PLACE)
-		atomic_store(&places[place], 0);
+		atomic_compare_exchange_strong(&places[place], &id, 0);
 	else
 		atomic_fetch_sub(&without_place, 1);
+}
+
+/* Whether a drop has freed the place that this thread has just taken. That happens if the drop
+ * looked at an earlier thread with this id, which had the same place and has ended. */
+static int has_lost_place(unsigned place)
+{
+	return place < NO_PLACE && atomic_load(&places[place]) != libreplace_mine.id;
 }
 
 int libreplace_count_in(void)
 {
 	/* First count this thread, then look for a drop. libreplace_drop_begin() does the reverse:
 	 * it first announces the drop, then looks at the table. So if one thread enters while
-	 * another drops, at least one of them sees the other. */
+	 * another drops, at least one of them sees the other. If no drop is under way, none will
+	 * free the place later: the next drop asks the kernel about this thread. */
 	unsigned place = take_place();
 
-	if (atomic_load(&dropping)) {
+	if (atomic_load(&dropping) || has_lost_place(place)) {
 		free_place(place);
 		return EBUSY;
 	}
