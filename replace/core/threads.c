@@ -25,7 +25,11 @@
 
 _Thread_local struct libreplace_thread libreplace_mine;
 
-enum { PLACES = 1024, OF_MAIN = PLACES, NO_PLACE };
+#ifndef LIBREPLACE_PLACES /* tests/c/explorer/counter.c goes through every state of a small table  \
+                           */
+#define LIBREPLACE_PLACES 1024
+#endif
+enum { PLACES = LIBREPLACE_PLACES, OF_MAIN = PLACES, NO_PLACE };
 
 static atomic_int places[NO_PLACE]; /* the ids of switched threads; 0: free */
 static atomic_uint without_place;   /* further switched threads, if the table is full */

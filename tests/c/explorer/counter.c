@@ -1,0 +1,264 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Goes through all interleavings of two and of three threads that enter, leave, drop, fork, end
+ * and start again, any number of times. It runs the functions of replace/core/threads.c, and looks
+ * for a drop that succeeds while a thread is switched, and for a thread that is counted without
+ * being switched.
+ *
+ * The search goes from state to state (struct world in counter.h). A state that was reached before
+ * is not continued again, because it continues in the same ways. So a finite number of states
+ * stands for all interleavings of all programs, and the first fault is one with the fewest steps.
+ *
+ * counter_N has a table of N places. `counter_N --help` lists the options. counter_world.c has the
+ * actions of the threads and the rules. To add an action, look for END_DROP in these files.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "counter.h"
+
+static const char usage[] =
+    "usage: counter_N [--states MOST]\n"
+    "       counter_N --replay CAST VERSION CHOICES\n"
+    "\n"
+    "Go through all interleavings of the threads of each cast: they enter, leave, drop, fork,\n"
+    "end and start again, with libreplace's own count of the switched threads. Then check that\n"
+    "a search notices each wrong version of these functions. All states take counter_1 some\n"
+    "seconds, and counter_2 one minute and 1.5 GB of memory.\n"
+    "\n"
+    "  --states MOST     go on from MOST states of each cast only, those with the fewest steps\n"
+    "  --replay ...      show the steps of a fault; the options stand below the fault\n"
+    "\n"
+    "Exit status: 0 if nothing is wrong, 1 if something is, 2 for wrong usage.\n";
+
+/* Threads with the same remainder modulo N begin at the same place of the table. Here, those of one
+ * cast do, as far as they are not the main thread. */
+static const struct cast casts[] = {
+    {"the main thread and one other", 2, {MAIN_THREAD, 13}, 2},
+    {"two threads", 2, {13, 19}, 2},
+    {"the main thread and two others", 3, {MAIN_THREAD, 13, 19}, 1},
+    {"three threads", 3, {13, 19, 25}, 1},
+};
+enum { CASTS = sizeof casts / sizeof *casts };
+
+/* The states that were reached, in this order, and how */
+static struct reached {
+	struct world world;
+	unsigned before;
+	uint8_t choices[2];
+} *states;
+static unsigned size, room;
+
+/* Where each state is in that list, plus 1; 0: free */
+static unsigned *table, table_size;
+
+static void *allocate(void *old, size_t bytes)
+{
+	void *memory = realloc(old, bytes);
+
+	if (memory == NULL) {
+		fprintf(stderr, "counter: no memory for %zu bytes\n", bytes);
+		exit(2);
+	}
+	return memory;
+}
+
+/* FNV-1a, four bytes at a time */
+static unsigned hash(const struct world *world)
+{
+	uint64_t sum = 14695981039346656037ULL;
+	uint32_t part;
+
+	for (size_t i = 0; i < sizeof *world; i += sizeof part) {
+		size_t left = sizeof *world - i;
+
+		part = 0;
+		memcpy(&part, (const char *)world + i, left < sizeof part ? left : sizeof part);
+		sum = (sum ^ part) * 1099511628211ULL;
+	}
+	return (unsigned)(sum >> 32 ^ sum >> 13);
+}
+
+static unsigned *find(const struct world *world)
+{
+	unsigned place = hash(world) % table_size;
+
+	while (table[place] != 0 &&
+	       memcmp(&states[table[place] - 1].world, world, sizeof *world) != 0)
+		place = (place + 1) % table_size;
+	return &table[place];
+}
+
+static void grow(void)
+{
+	room = room == 0 ? 1024 : 2 * room;
+	states = allocate(states, room * sizeof *states);
+	table_size = 2 * room;
+	table = allocate(table, table_size * sizeof *table);
+	memset(table, 0, table_size * sizeof *table);
+	for (unsigned i = 0; i < size; i++)
+		*find(&states[i].world) = i + 1;
+}
+
+static void reach(const struct world *world, unsigned before, const struct choices *choices)
+{
+	unsigned *place;
+
+	if (size == room)
+		grow();
+	place = find(world);
+	if (*place != 0)
+		return;
+	states[size] = (struct reached){.world = *world, .before = before};
+	for (int i = 0; choices != NULL && i < 2 && i < choices->size; i++)
+		states[size].choices[i] = (uint8_t)choices->chosen[i];
+	*place = ++size;
+}
+
+/* How many steps lead to a state */
+static unsigned steps_to(unsigned state)
+{
+	return state == 0 ? 0 : 1 + steps_to(states[state].before);
+}
+
+static void print_choices_to(unsigned state)
+{
+	if (state == 0)
+		return;
+	print_choices_to(states[state].before);
+	printf("%d.%d.", states[state].choices[0], states[state].choices[1]);
+}
+
+/**
+ * struct result - the result of a search
+ * @fault:	NULL, or the rule that is broken
+ * @last:	the last state that was continued
+ * @choices:	its last step
+ * @steps:	how many steps were taken
+ */
+struct result {
+	const char *fault;
+	unsigned last;
+	struct choices choices;
+	unsigned long steps;
+};
+
+static void print_replay(const struct result *result, int cast, int version)
+{
+	printf("# %s\n# --replay %d %d ", result->fault, cast, version);
+	print_choices_to(result->last);
+	for (int i = 0; i < result->choices.size; i++)
+		printf(i == 0 ? "%d" : ".%d", result->choices.chosen[i]);
+	putchar('\n');
+}
+
+/* Go through the states of a cast, those with fewer steps first. */
+static struct result search(const struct cast *cast, unsigned most)
+{
+	struct result result = {.fault = NULL};
+	struct world world;
+
+	size = 0;
+	if (table != NULL)
+		memset(table, 0, table_size * sizeof *table);
+	memset(&world, 0, sizeof world);
+	reach(&world, 0, NULL);
+	for (unsigned i = 0; i < size && i < most; i++) {
+		result.last = i;
+		result.choices.size = result.choices.given = 0;
+		do {
+			world = states[i].world;
+			result.fault = take_step(cast, &world, &result.choices, 0);
+			if (result.fault == NULL)
+				result.fault = check_quiet(cast, &world);
+			if (result.fault != NULL)
+				return result;
+			result.steps++;
+			reach(&world, i, &result.choices);
+		} while (next_choices(&result.choices));
+	}
+	return result;
+}
+
+/* Return: 1 if the cast has a fault. */
+static int search_cast(int number, unsigned most)
+{
+	struct result result = search(&casts[number], most);
+
+	printf("%s %d %s: %u states, %lu steps, all interleavings",
+	       result.fault == NULL ? "ok" : "not ok", number, casts[number].name, result.last + 1,
+	       result.steps);
+	if (result.last + 1 < size)
+		printf(" of up to %u steps", steps_to(result.last));
+	putchar('\n');
+	if (result.fault != NULL)
+		print_replay(&result, number, 0);
+	fflush(stdout);
+	return result.fault != NULL;
+}
+
+/* Return: 1 if the search does not notice this wrong version. */
+static int search_wrong_version(int number, const char *what)
+{
+	struct result result = {.fault = NULL};
+	int cast;
+
+	for (cast = 0; cast < CASTS && result.fault == NULL; cast++)
+		result = search(&casts[cast], UINT_MAX);
+	if (result.fault == NULL) {
+		printf("not ok wrong version %d is not noticed: %s\n", number, what);
+		return 1;
+	}
+	printf("ok wrong version %d is noticed: %s\n", number, what);
+	print_replay(&result, cast - 1, number);
+	return 0;
+}
+
+static int refuse_options(void)
+{
+	fputs(usage, stderr);
+	return 2;
+}
+
+static int replay(int number, int version, const char *text)
+{
+	struct choices choices = {.size = 0};
+	struct world world;
+	const char *fault = NULL;
+
+	if (number < 0 || number >= CASTS || use_wrong_version(version) == NULL ||
+	    parse_choices(&choices, text) != 0)
+		return refuse_options();
+	memset(&world, 0, sizeof world);
+	while (fault == NULL && choices.size < choices.given) {
+		fault = take_step(&casts[number], &world, &choices, 1);
+		if (fault == NULL)
+			fault = check_quiet(&casts[number], &world);
+	}
+	printf("%s\n", fault != NULL ? fault : "no fault");
+	return fault != NULL;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned most = UINT_MAX;
+	const char *what;
+	int failed = 0;
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return fputs(usage, stdout) == EOF;
+	if (argc == 5 && strcmp(argv[1], "--replay") == 0)
+		return replay(atoi(argv[2]), atoi(argv[3]), argv[4]);
+	if (argc == 3 && strcmp(argv[1], "--states") == 0)
+		most = (unsigned)strtoul(argv[2], NULL, 10);
+	else if (argc != 1)
+		return refuse_options();
+	for (int cast = 0; cast < CASTS; cast++)
+		failed += search_cast(cast, most);
+	for (int number = 1; (what = use_wrong_version(number)) != NULL; number++)
+		failed += search_wrong_version(number, what);
+	return failed != 0;
+}
