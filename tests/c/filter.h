@@ -9,15 +9,8 @@
 
 #include <stdint.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include "cases.h"
-
-/* On 32-bit systems, the plain calls take 16-bit ids, and the library does not use them. */
-#ifdef SYS_setresuid32
-enum { SETRESUID = SYS_setresuid32, SETRESGID = SYS_setresgid32, SETGROUPS = SYS_setgroups32 };
-#else
-enum { SETRESUID = SYS_setresuid, SETRESGID = SYS_setresgid, SETGROUPS = SYS_setgroups };
-#endif
+#include "numbers.h"
 
 /* struct sock_filter */
 struct instruction {

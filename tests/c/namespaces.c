@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include "cases.h"
+#include "in_namespace.h"
 
 /* HIDDEN is a user and a group outside of the namespaces. They show it as OVERFLOW. */
 enum { HIDDEN = 7777, OVERFLOW = 65534 };
@@ -25,42 +25,17 @@ static const gid_t the_overflow_group[] = {OVERFLOW}, of_user[] = {1002};
 static const struct libreplace_identity nobody = {OVERFLOW, OVERFLOW, 1, the_overflow_group};
 static const struct libreplace_identity user = {1001, 1001, 1, of_user};
 
-static void write_file(const char *name, pid_t process, const char *text)
+static void nothing(void)
 {
-	char path[64];
-	FILE *file;
-
-	snprintf(path, sizeof path, "/proc/%d/%s", (int)process, name);
-	MUST((file = fopen(path, "w")) != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
-/* Run @body in a user namespace with these maps. It has all capabilities there, and the ids from
- * outside. If @setgroups is "deny", nobody in the namespace can set groups. */
+/* Run @body in a user namespace with these maps. */
 static void run_in_namespace(const char *uids, const char *gids, const char *setgroups,
                              void (*body)(void))
 {
-	int ready[2], mapped[2], status = 0;
-	char byte = 0;
-	pid_t child;
+	const struct maps maps = {uids, gids, setgroups};
 
-	MUST(pipe(ready) == 0 && pipe(mapped) == 0 && (child = fork()) >= 0);
-	if (child == 0) {
-		close(mapped[1]);
-		if (unshare(CLONE_NEWUSER) != 0) {
-			printf("# no user namespaces here\n");
-			exit(0);
-		}
-		MUST(write(ready[1], &byte, 1) == 1 && read(mapped[0], &byte, 1) == 1);
-		body();
-		exit(0);
-	}
-	close(ready[1]);
-	if (read(ready[0], &byte, 1) == 1) {
-		write_file("setgroups", child, setgroups);
-		write_file("uid_map", child, uids);
-		write_file("gid_map", child, gids);
-	}
-	MUST(write(mapped[1], &byte, 1) == 1 && waitpid(child, &status, 0) == child && status == 0);
+	in_namespace(&maps, nothing, body);
 }
 
 /* Become the namespace's root. The groups stay. */

@@ -19,6 +19,8 @@ const struct user_namespace initial_namespace = {
     .overflow_gid = 65534,
 };
 
+int kernel_sees_no_op = 1;
+
 uint32_t kernel_id(const struct range *map, uint32_t shown)
 {
 	for (; map->length != 0; map++)
@@ -106,7 +108,7 @@ int kernel_setresuid(struct thread *thread, uint32_t ruid, uint32_t euid, uint32
 	if (!is_valid(ruid, r) || !is_valid(euid, e) || !is_valid(suid, s))
 		return -EINVAL;
 	/* "check for no-op": it does not set the fs uid */
-	if ((ruid == NO_ID || r == old->ruid) &&
+	if (kernel_sees_no_op && (ruid == NO_ID || r == old->ruid) &&
 	    (euid == NO_ID || (e == old->euid && e == old->fsuid)) &&
 	    (suid == NO_ID || s == old->suid))
 		return 0;
@@ -135,7 +137,7 @@ int kernel_setresgid(struct thread *thread, uint32_t rgid, uint32_t egid, uint32
 
 	if (!is_valid(rgid, r) || !is_valid(egid, e) || !is_valid(sgid, s))
 		return -EINVAL;
-	if ((rgid == NO_ID || r == old->rgid) &&
+	if (kernel_sees_no_op && (rgid == NO_ID || r == old->rgid) &&
 	    (egid == NO_ID || (e == old->egid && e == old->fsgid)) &&
 	    (sgid == NO_ID || s == old->sgid))
 		return 0;
@@ -152,10 +154,6 @@ int kernel_setresgid(struct thread *thread, uint32_t rgid, uint32_t egid, uint32
 	return commit(thread, &new);
 }
 
-/* CAP_FS_SET of include/linux/capability.h */
-static const uint64_t fs_set = BIT(CHOWN) | BIT(DAC_OVERRIDE) | BIT(DAC_READ_SEARCH) | BIT(FOWNER) |
-                               BIT(FSETID) | BIT(LINUX_IMMUTABLE) | BIT(MKNOD) | BIT(MAC_OVERRIDE);
-
 /* __sys_setfsuid() of kernel/sys.c, and the case LSM_SETID_FS of cap_task_fix_setuid() */
 uint32_t kernel_setfsuid(struct thread *thread, uint32_t uid)
 {
@@ -171,9 +169,9 @@ uint32_t kernel_setfsuid(struct thread *thread, uint32_t uid)
 	new.fsuid = id;
 	if ((old->securebits & NO_SETUID_FIXUP) == 0) {
 		if (old->fsuid == root && id != root)
-			new.effective &= ~fs_set;
+			new.effective &= ~FS_SET;
 		if (old->fsuid != root && id == root)
-			new.effective |= new.permitted & fs_set;
+			new.effective |= new.permitted & FS_SET;
 	}
 	commit(thread, &new);
 	return before;

@@ -41,14 +41,17 @@ enum {
 	MAC_OVERRIDE = 32,
 	LAST_CAPABILITY = 40
 };
+/* CAP_FS_SET: the capabilities that belong to fs uid 0 */
+#define FS_SET                                                                                     \
+	(BIT(CHOWN) | BIT(DAC_OVERRIDE) | BIT(DAC_READ_SEARCH) | BIT(FOWNER) | BIT(FSETID) |       \
+	 BIT(LINUX_IMMUTABLE) | BIT(MKNOD) | BIT(MAC_OVERRIDE))
 #define BIT(capability) (1ULL << (capability))
 #define ALL_CAPABILITIES (BIT(LAST_CAPABILITY + 1) - 1)
 
 enum { MOST_GROUPS = 70, MOST_RANGES = 3 };
 
 /* A range of a map of a user namespace: ids @inside, @inside + 1, ... are the kernel's ids
- * @outside,
- * @outside + 1, ... Source: user_namespaces(7) */
+ * @outside, @outside + 1, ... Source: user_namespaces(7) */
 struct range {
 	uint32_t inside, outside, length;
 };
@@ -59,6 +62,11 @@ struct user_namespace {
 	uint32_t overflow_uid, overflow_gid;
 	int denies_setgroups;
 };
+
+/* Whether setresuid(2) and setresgid(2) do nothing if the real, effective and saved id would stay:
+ * normally 1. Linux before 6.3 sets the fs id even then. The fix went into older stable versions,
+ * too, so the version does not tell. */
+extern int kernel_sees_no_op;
 
 /* All ids are mapped to themselves. */
 extern const struct user_namespace initial_namespace;

@@ -1,0 +1,176 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * random_entries.h explains the function.
+ */
+#include <stddef.h>
+#include "../cases.h"
+#include "random_calls.h"
+#include "random_entries.h"
+
+enum { LEVELS = 4 };
+
+static const struct comparison *now;
+static struct entries *counted;
+
+static int same(const struct credentials *a, const struct credentials *b)
+{
+	return memcmp(a, b, sizeof *a) == 0;
+}
+
+static int is_subset(uint64_t set, uint64_t of)
+{
+	return (set & ~of) == 0;
+}
+
+/* An entry may fail, but it must not change anything then. A filter may make a return impossible.
+ * The thread must then say so, and must not have more rights. */
+static const char *wrong_outside(int result, int state, const struct credentials *before)
+{
+	const struct credentials *is = &now->thread.is;
+
+	if (libreplace_tainted()) {
+		counted->tainted++;
+		if (now->lie == NULL || result == 0 || state != LIBREPLACE_STATE_TAINTED)
+			return "tainted";
+		if (!is_subset(is->permitted, before->permitted) ||
+		    !is_subset(is->ambient, before->ambient))
+			return "more capabilities than before";
+		return NULL;
+	}
+	return same(is, before) ? NULL : "enter or leave did not restore the credentials";
+}
+
+/* The credentials of a thread that holds the identity, but for its groups and capabilities; see
+ * enum libreplace_level. @base: those before the outermost entry */
+static struct credentials inside(const struct libreplace_identity *user, int level,
+                                 const struct credentials *base)
+{
+	const struct range *uids = now->thread.namespace->uids;
+	uint32_t shield = kernel_id(uids, LIBREPLACE_SHIELD_UID);
+	struct credentials set = *base;
+
+	set.fsuid = kernel_id(uids, user->uid);
+	set.fsgid = kernel_id(now->thread.namespace->gids, user->gid);
+	if (level == LIBREPLACE_LEVEL_FILESYSTEM)
+		return set;
+	set.euid = set.fsuid;
+	set.rgid = set.egid = set.fsgid;
+	if (level == LIBREPLACE_LEVEL_REAL)
+		set.ruid = set.fsuid;
+	if (level == LIBREPLACE_LEVEL_SHIELDED)
+		set.ruid = shield != NO_ID && shield != set.fsuid ? shield : kernel_id(uids, 65535);
+	return set;
+}
+
+static int has_groups(const struct libreplace_identity *user)
+{
+	const struct credentials *is = &now->thread.is;
+	size_t found = 0;
+
+	for (size_t i = 0; i < user->size; i++)
+		for (int k = 0; k < is->size; k++)
+			if (is->groups[k] ==
+			    kernel_id(now->thread.namespace->gids, user->groups[i])) {
+				found++;
+				break;
+			}
+	return found == user->size && is->size == (int)user->size;
+}
+
+static const char *wrong_inside(const struct libreplace_identity *user, int level,
+                                const struct credentials *base)
+{
+	const struct credentials *is = &now->thread.is;
+	struct credentials set = inside(user, level, base);
+	uint64_t forbidden = level == LIBREPLACE_LEVEL_FILESYSTEM ? FS_SET : ALL_CAPABILITIES;
+	size_t ids = offsetof(struct credentials, groups) - offsetof(struct credentials, ruid);
+
+	if (memcmp(&is->ruid, &set.ruid, ids) != 0)
+		return "other ids inside";
+	if (!has_groups(user))
+		return "other groups inside";
+	if (is->permitted != base->permitted || is->securebits != base->securebits)
+		return "other permitted capabilities or securebits inside";
+	if (user->uid != 0 && ((is->effective & forbidden) != 0 || is->ambient != 0))
+		return "a forbidden capability inside";
+	return NULL;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	gid_t one = *(const gid_t *)a, other = *(const gid_t *)b;
+
+	return one < other ? -1 : one > other;
+}
+
+/* In ascending order, without duplicates. Return: how many */
+static size_t choose_groups(gid_t *groups)
+{
+	int size = any_groups(groups);
+	size_t kept = 0;
+
+	qsort(groups, (size_t)size, sizeof *groups, compare_ids);
+	for (int i = 0; i < size; i++)
+		if (i == 0 || groups[i] != groups[i - 1])
+			groups[kept++] = groups[i];
+	return kept;
+}
+
+/* Most identities are possible. */
+static struct libreplace_identity choose_identity(gid_t *groups)
+{
+	struct libreplace_identity user = {.uid = any_uid(), .groups = groups};
+
+	user.gid = any_gid();
+	while (kernel_id(now->thread.namespace->uids, user.uid) == NO_ID && pick(16, "id") != 0)
+		user.uid = any_uid();
+	while (kernel_id(now->thread.namespace->gids, user.gid) == NO_ID && pick(16, "id") != 0)
+		user.gid = any_gid();
+	user.size = choose_groups(groups);
+	return user;
+}
+
+/* @base: the credentials before the outermost entry */
+static const char *try_entry(const struct credentials *base, int nested)
+{
+	const struct credentials before = now->thread.is;
+	gid_t groups[MOST_GROUPS];
+	struct libreplace_identity user = choose_identity(groups);
+	int level = pick(LEVELS, "level"), result;
+	const char *what;
+	entry held;
+
+	fresh(&held)->flags = pick(4, "allow root") == 0 ? 0 : LIBREPLACE_ALLOW_ROOT;
+	result = libreplace_enter(&held.guard, &user, level);
+	if (now->verbose)
+		printf("  enter uid %u gid %u with %zu groups at level %d: %d, step %s\n", user.uid,
+		       user.gid, user.size, level, result, libreplace_step_name(held.guard.step));
+	if (result != 0) {
+		counted->refused += held.guard.state == LIBREPLACE_STATE_IDLE;
+		counted->rolled_back += held.guard.state == LIBREPLACE_STATE_ROLLED_BACK;
+		return wrong_outside(result, held.guard.state, &before);
+	}
+	counted->entered++;
+	what = wrong_inside(&user, level, base);
+	if (what == NULL && libreplace_check(&held.guard) != 0)
+		what = "the check fails";
+	if (what == NULL && nested)
+		what = try_entry(base, 0);
+	if (what != NULL || libreplace_tainted())
+		return what;
+	result = libreplace_leave(&held.guard);
+	if (now->verbose)
+		printf("  leave: %d\n", result);
+	return wrong_outside(result, held.guard.state, &before);
+}
+
+const char *enter_and_leave(const struct comparison *comparison, struct entries *entries)
+{
+	const struct credentials base = comparison->thread.is;
+
+	now = comparison;
+	counted = entries;
+	return try_entry(&base, 1);
+}
