@@ -47,6 +47,19 @@ static int returns_to_gids(struct libreplace_guard *guard)
 	                              libreplace_wanted(guard));
 }
 
+/* Whether the thread could set its fs ids again. The calls that restore the other ids set them to
+ * the effective ids. */
+static int returns_to_fs_ids(const struct libreplace_guard *guard)
+{
+	const struct libreplace_ids *before = &guard->before, *set = &guard->set;
+
+	if (before->fsuid != before->euid && !libreplace_same_uids(before, set) &&
+	    !libreplace_can_set_fsuid(before))
+		return 0;
+	return before->fsgid == before->egid || libreplace_same_gids(before, set) ||
+	       libreplace_can_set_fsgid(before);
+}
+
 /*
  * Whether the last of the three user IDs that is 0 becomes another id, there or on the way back.
  * The kernel then clears the ambient capabilities, and the permitted ones unless SECBIT_KEEP_CAPS
@@ -78,7 +91,7 @@ int libreplace_cannot_return(struct libreplace_guard *guard, int securebits)
 
 	if (libreplace_ids_are_imitated())
 		return 0;
-	if (!returns_to_uids(guard) || !returns_to_gids(guard))
+	if (!returns_to_uids(guard) || !returns_to_gids(guard) || !returns_to_fs_ids(guard))
 		return EPERM;
 	if (loses_zero && guard->capabilities.permitted != 0 &&
 	    (securebits & LIBREPLACE_KEEP_CAPS) == 0)

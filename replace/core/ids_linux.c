@@ -45,6 +45,28 @@ int libreplace_read_fs_ids(struct libreplace_ids *ids)
 	return 0;
 }
 
+/* These calls return the present id. A filter that refuses them, or that does not make them, makes
+ * them return something else. An id from -4095 looks like an error on 32-bit systems. */
+static unsigned ask(long number)
+{
+	int before = errno;
+	long result = syscall(number, (uid_t)-1);
+	unsigned id = result == -1 ? (unsigned)-errno : (unsigned)result;
+
+	errno = before;
+	return id;
+}
+
+int libreplace_can_set_fsuid(const struct libreplace_ids *ids)
+{
+	return ask(SETFSUID) == ids->fsuid;
+}
+
+int libreplace_can_set_fsgid(const struct libreplace_ids *ids)
+{
+	return ask(SETFSGID) == ids->fsgid;
+}
+
 /* Read the start of a small file. Return: the number of bytes, or -1 with errno set. */
 static ssize_t read_file(const char *path, char *text, size_t size)
 {

@@ -14,6 +14,18 @@ int libreplace_read_fs_ids(struct libreplace_ids *ids)
 	return 0;
 }
 
+int libreplace_can_set_fsuid(const struct libreplace_ids *ids)
+{
+	(void)ids;
+	return 1;
+}
+
+int libreplace_can_set_fsgid(const struct libreplace_ids *ids)
+{
+	(void)ids;
+	return 1;
+}
+
 int libreplace_imitates_groups(const struct libreplace_ids *ids, const gid_t *groups)
 {
 	(void)ids;

@@ -262,6 +262,31 @@ static void level_filesystem_is_rolled_back_under_a_filter(void)
 	expect_fs_ids(0, 0);
 }
 
+/* The thread could not restore file system ids that are not the effective ids. */
+static void other_fs_ids_are_refused_under_a_filter(void)
+{
+	entry held;
+
+	for (int unit = 0; unit < 2; unit++) {
+		pid_t child = fork();
+		int status = 1;
+
+		if (child == 0) {
+			MUST(unit == 0 ? libreplace_setfsuid(ANY_USER) == 0
+			               : libreplace_setfsgid(ANY_GROUP) == 0);
+			refuse_setters();
+			for (int level = 0; level < LIBREPLACE_LEVEL_FILESYSTEM; level++) {
+				MUST(libreplace_enter(fresh(&held), &alice, level) == -1);
+				MUST(held.guard.step == LIBREPLACE_STEP_RETURN);
+				MUST(held.guard.error == EPERM && held.guard.changes == 0);
+				MUST(held.guard.state == LIBREPLACE_STATE_IDLE);
+			}
+			exit(libreplace_tainted());
+		}
+		MUST(waitpid(child, &status, 0) == child && status == 0);
+	}
+}
+
 static void filter_that_comes_later_does_not_matter(void)
 {
 	entry held;
@@ -343,6 +368,8 @@ int main(void)
 			continue;
 		RUN(other_levels_work_under_a_filter);
 		RUN(level_filesystem_is_rolled_back_under_a_filter);
+		if (refusal != 0)
+			RUN(other_fs_ids_are_refused_under_a_filter);
 		RUN(filter_that_comes_later_does_not_matter);
 		RUN(forked_child_is_the_user_under_a_filter);
 	}
