@@ -33,7 +33,11 @@ void start_to_pick(uint64_t seed, const struct thread *thread)
 /* An id that is 0, -1, at the end of a range of the map, one of the thread's ids, or another. */
 static uint32_t any_id(const struct range *map, const uint32_t present[4], uint32_t overflow)
 {
-	static const uint32_t others[] = {1000, 80001, 65534, 65535, 0x80000005U, NO_ID - 1};
+	/* also the first ones behind the ranges that kernel_rules.c maps */
+	static const uint32_t others[] = {
+	    1,     2,     1000,   1900,        80001,       65534,
+	    65535, 65536, 165536, 0x80000000U, 0x80000002U, NO_ID - 1,
+	};
 	int ranges = 0;
 
 	while (map[ranges].length != 0)
@@ -114,18 +118,35 @@ static uint64_t any_set(void)
 	}
 }
 
-static unsigned long any_capability(void)
+/* One of a set, if it has any; else any capability. */
+static unsigned long one_of(uint64_t set)
 {
-	static const unsigned long others[] = {LAST_CAPABILITY, LAST_CAPABILITY + 1, 63, 64, -1UL};
-	const uint64_t can_be_ambient = now->is.permitted & now->is.inheritable;
 	int bit = pick(LAST_CAPABILITY + 1, "capability");
 
-	if (pick(8, "kind of capability") == 0)
-		return others[pick(sizeof others / sizeof *others, "capability")];
-	if (can_be_ambient != 0 && pick(2, "kind of capability") == 0)
-		while ((can_be_ambient >> bit & 1) == 0)
-			bit = (bit + 1) % (LAST_CAPABILITY + 1);
+	while ((set & ALL_CAPABILITIES) != 0 && (set >> bit & 1) == 0)
+		bit = (bit + 1) % (LAST_CAPABILITY + 1);
 	return (unsigned long)bit;
+}
+
+static unsigned long any_capability(void)
+{
+	static const unsigned long wrong[] = {LAST_CAPABILITY + 1, 63, 64, -1UL};
+	const struct credentials *is = &now->is;
+
+	switch (pick(8, "kind of capability")) {
+	case 0:
+		return wrong[pick(sizeof wrong / sizeof *wrong, "wrong capability")];
+	case 1:
+		return one_of(0);
+	case 2:
+		return one_of(is->ambient);
+	case 3:
+		return one_of(is->inheritable);
+	case 4:
+		return one_of(is->permitted);
+	default:
+		return one_of(is->permitted & is->inheritable);
+	}
 }
 
 /* Bits that are known, or one more. Linux 6.14 has added 1 << 8 to 1 << 11; core/ has nothing to do
@@ -198,19 +219,27 @@ static void call_setgroups(void)
 
 static void call_getgroups(void)
 {
-	uint32_t groups[MOST_GROUPS];
+	uint32_t groups[MOST_GROUPS] = {0};
 	int size = now->is.size;
 	const int sizes[] = {0, size, size - 1, MOST_GROUPS, -1};
 
 	syscall(GETGROUPS, (long)sizes[pick(5, "room for groups")], groups);
 }
 
+static void call_ambient(void)
+{
+	static const unsigned long actions[] = {PR_CAP_AMBIENT_IS_SET, PR_CAP_AMBIENT_RAISE,
+	                                        PR_CAP_AMBIENT_RAISE,  PR_CAP_AMBIENT_CLEAR_ALL,
+	                                        PR_CAP_AMBIENT_LOWER,  9};
+	unsigned long action = actions[pick(6, "action")], capability = any_capability();
+
+	if (action == PR_CAP_AMBIENT_CLEAR_ALL && pick(4, "argument") != 0)
+		capability = 0;
+	prctl(PR_CAP_AMBIENT, action, capability, 0UL, 0UL);
+}
+
 static void call_prctl(void)
 {
-	static const unsigned long actions[] = {PR_CAP_AMBIENT_IS_SET,    PR_CAP_AMBIENT_RAISE,
-	                                        PR_CAP_AMBIENT_RAISE,     PR_CAP_AMBIENT_LOWER,
-	                                        PR_CAP_AMBIENT_CLEAR_ALL, 9};
-
 	switch (pick(6, "option of prctl")) {
 	case 0:
 		prctl(PR_CAPBSET_READ, any_capability(), 0UL, 0UL, 0UL);
@@ -225,8 +254,7 @@ static void call_prctl(void)
 		prctl(PR_SET_SECUREBITS, any_securebits(), 0UL, 0UL, 0UL);
 		break;
 	default:
-		prctl(PR_CAP_AMBIENT, actions[pick(6, "what")],
-		      pick(8, "zero") == 0 ? 0 : any_capability(), 0UL, 0UL);
+		call_ambient();
 	}
 }
 
@@ -287,8 +315,8 @@ void become_anybody(void)
 		      0UL);
 	for (int i = pick(3, "bounding set") * pick(20, "bounding set"); i > 0; i--)
 		prctl(PR_CAPBSET_DROP, any_capability(), 0UL, 0UL, 0UL);
-	if (pick(2, "securebits") == 0)
-		prctl(PR_SET_SECUREBITS, any_securebits(), 0UL, 0UL, 0UL);
+	if (pick(3, "securebits") != 0)
+		prctl(PR_SET_SECUREBITS, pick(2, "usual") ? 0UL : any_securebits(), 0UL, 0UL, 0UL);
 	if (pick(2, "keep") == 0) {
 		uint64_t permitted = any_set() & now->is.permitted;
 

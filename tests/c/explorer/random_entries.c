@@ -24,15 +24,16 @@ static int is_subset(uint64_t set, uint64_t of)
 	return (set & ~of) == 0;
 }
 
-/* An entry may fail, but it must not change anything then. A filter may make a return impossible.
- * The thread must then say so, and must not have more rights. */
+/* An entry may fail, but it must not change anything then. A filter that lies may make a return
+ * impossible. The thread must then say so, and must not have more rights. */
 static const char *wrong_outside(int result, int state, const struct credentials *before)
 {
 	const struct credentials *is = &now->thread.is;
 
 	if (libreplace_tainted()) {
 		counted->tainted++;
-		if (now->lie == NULL || result == 0 || state != LIBREPLACE_STATE_TAINTED)
+		if (now->lie == NULL || now->lie->error != 0 || result == 0 ||
+		    state != LIBREPLACE_STATE_TAINTED)
 			return "tainted";
 		if (!is_subset(is->permitted, before->permitted) ||
 		    !is_subset(is->ambient, before->ambient))
