@@ -19,6 +19,8 @@ struct instruction {
 	uint32_t value;
 };
 enum { LOAD = 0x20, JUMP_IF_EQUAL = 0x15, RETURN = 0x06 };
+/* Where struct seccomp_data has the low word of the first argument */
+enum { FIRST_ARGUMENT = 16 + 4 * (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) };
 #define ALLOW 0x7fff0000U
 #define ERRNO 0x00050000U
 
@@ -48,13 +50,12 @@ static inline void refuse_call(unsigned number, int error)
 	install_filter(code, sizeof code / sizeof *code);
 }
 
-/* Make a system call fail with EPERM if the low word of its first argument is @value, on machines
- * that store the low word first. */
+/* Make a system call fail with EPERM if the low word of its first argument is @value. */
 static inline void refuse_value(unsigned number, uint32_t value)
 {
 	struct instruction code[] = {{LOAD, 0, 0, 0},
 	                             {JUMP_IF_EQUAL, 0, 3, number},
-	                             {LOAD, 0, 0, 16},
+	                             {LOAD, 0, 0, FIRST_ARGUMENT},
 	                             {JUMP_IF_EQUAL, 0, 1, value},
 	                             {RETURN, 0, 0, ERRNO | EPERM},
 	                             {RETURN, 0, 0, ALLOW}};

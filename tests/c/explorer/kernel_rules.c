@@ -213,34 +213,39 @@ static void *look_for_no_op(void *unused)
 	return unused;
 }
 
-/* Adapt the model to the kernel. Return: 0, or -1 if that is impossible. */
-static int adapt(void)
+/* What this program needs, or NULL if it is there. */
+static const char *missing(void)
 {
-	unsigned first = 1, other = 1, length = 0;
+	unsigned inside = 0, first = 0, length = NO_ID;
 	FILE *map = fopen("/proc/self/uid_map", "r");
+
+	if (map != NULL) {
+		MUST(fscanf(map, "%u %u %u", &inside, &first, &length) == 3);
+		fclose(map);
+	}
+	if (geteuid() != 0)
+		return "root";
+	if (inside != 0 || first != 0 || length != NO_ID)
+		return "a user namespace that maps every id to itself";
+	if (access("/proc/thread-self/status", R_OK) != 0)
+		return "/proc";
+	if (prctl(PR_CAPBSET_READ, LAST_CAPABILITY) < 0 ||
+	    prctl(PR_CAPBSET_READ, LAST_CAPABILITY + 1) >= 0)
+		return "a kernel whose last capability is LAST_CAPABILITY of kernel.h";
+	return NULL;
+}
+
+/* Adapt the model to the kernel. */
+static void adapt(void)
+{
 	pthread_t thread;
 
-	if (geteuid() != 0 || prctl(PR_CAPBSET_READ, LAST_CAPABILITY) < 0 ||
-	    prctl(PR_CAPBSET_READ, LAST_CAPABILITY + 1) >= 0) {
-		printf("skip: needs root, and a kernel with %d capabilities\n",
-		       LAST_CAPABILITY + 1);
-		return -1;
-	}
-	if (map != NULL) {
-		MUST(fscanf(map, "%u %u %u", &first, &other, &length) == 3);
-		fclose(map);
-		if (first != 0 || other != 0 || length != NO_ID) {
-			printf("skip: needs a user namespace that maps every id to itself\n");
-			return -1;
-		}
-	}
 	outside = initial_namespace;
 	outside.overflow_uid = read_number("/proc/sys/kernel/overflowuid");
 	outside.overflow_gid = read_number("/proc/sys/kernel/overflowgid");
-	has_filters = prctl(21, 0, 0, 0, 0) == 0; /* PR_GET_SECCOMP */
+	has_filters = prctl(21, 0, 0, 0, 0) >= 0; /* PR_GET_SECCOMP */
 	MUST(pthread_create(&thread, NULL, look_for_no_op, NULL) == 0);
 	MUST(pthread_join(thread, NULL) == 0);
-	return 0;
 }
 
 static void print_totals(void)
@@ -255,7 +260,7 @@ static void print_totals(void)
 		calls += one->succeeded + one->eperm + one->einval + one->other;
 	}
 	printf(
-	    "enter: %lu entered, %lu refused, %lu rolled back; %lu tainted because a filter lies\n",
+	    "enter: %lu entered, %lu refused, %lu rolled back; %lu tainted because of a filter\n",
 	    totals->entries.entered, totals->entries.refused, totals->entries.rolled_back,
 	    totals->entries.tainted);
 	printf("%lu threads (%lu in user namespaces, %lu with filters), %lu calls compared, "
@@ -340,8 +345,11 @@ int main(int count, char **arguments)
 	totals =
 	    mmap(NULL, sizeof *totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	MUST(totals != MAP_FAILED);
-	if (adapt() != 0)
+	if (missing() != NULL) {
+		printf("skip: needs %s\n", missing());
 		return 77;
+	}
+	adapt();
 	run_states(first, states);
 	print_totals();
 	return totals->failed != 0;

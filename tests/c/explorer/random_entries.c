@@ -24,16 +24,22 @@ static int is_subset(uint64_t set, uint64_t of)
 	return (set & ~of) == 0;
 }
 
-/* An entry may fail, but it must not change anything then. A filter that lies may make a return
- * impossible. The thread must then say so, and must not have more rights. */
+/* Whether a filter may make the return impossible: it lies, or it refuses to restore capabilities
+ * that the kernel does not restore itself. Nobody can see that before the entry. */
+static int may_be_tainted(void)
+{
+	return now->lie != NULL && (now->lie->error == 0 || now->lie->number == SYS_capset);
+}
+
+/* An entry may fail, but it must not change anything then. If the return is impossible, the thread
+ * must say so, and must not have more rights. */
 static const char *wrong_outside(int result, int state, const struct credentials *before)
 {
 	const struct credentials *is = &now->thread.is;
 
 	if (libreplace_tainted()) {
 		counted->tainted++;
-		if (now->lie == NULL || now->lie->error != 0 || result == 0 ||
-		    state != LIBREPLACE_STATE_TAINTED)
+		if (!may_be_tainted() || result == 0 || state != LIBREPLACE_STATE_TAINTED)
 			return "tainted";
 		if (!is_subset(is->permitted, before->permitted) ||
 		    !is_subset(is->ambient, before->ambient))

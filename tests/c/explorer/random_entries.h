@@ -4,8 +4,7 @@
  *
  * Random entries with libreplace_enter() and libreplace_leave(), for kernel_rules.c. The thread
  * must be the user inside, and exactly what it was afterwards, or if the entry fails. It must never
- * be tainted, unless a filter lies and so makes its return impossible; then it must not have more
- * rights.
+ * be tainted, unless a filter makes its return impossible; then it must not have more rights.
  */
 #ifndef EXPLORER_RANDOM_ENTRIES_H
 #define EXPLORER_RANDOM_ENTRIES_H
