@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The model of the kernel, on which the search in tests/c/explorer runs, against the real kernel: random threads.
 
-For a million threads, run `kernel_rules --states 1000000` as root, in the folder tests/c of a build: a few minutes per
+For a million threads, run `kernel_rules --states 1000000` as root, in the folder tests/c/explorer of a build: a few minutes per
 100000 threads.
 """
 
@@ -35,7 +35,7 @@ WRONG = [
 def program(faults):
     """The program kernel_rules, which is in the same build as the program faults."""
     needs_root()
-    return faults.with_name("kernel_rules")
+    return faults.parent / "explorer" / "kernel_rules"
 
 
 def assert_agrees(out):
@@ -65,7 +65,7 @@ def test_wrong_rule_is_noticed(program, source, tmp_path, rule, wrong):
     text = (folder / "kernel.c").read_text()
     assert text.count(rule) == 1, "kernel.c has changed"
     (tmp_path / "kernel.c").write_text(text.replace(rule, wrong))
-    build = program.parent.parent.parent
+    build = program.parents[3]
     headers = (folder, source / "replace" / "core", build / "replace" / "core")
     files = (tmp_path / "kernel.c", *(folder / f"{name}.c" for name in FILES), build / "replace" / "libreplace.a")
     words = [compiler, "-std=gnu11", "-D_GNU_SOURCE", *(f"-I{path}" for path in headers), *files]

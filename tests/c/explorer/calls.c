@@ -93,12 +93,12 @@ static long prctl_call(struct thread *thread, const long *word)
 }
 
 const struct call model_calls[MODEL_CALLS] = {
-    {SETRESUID, "setresuid", 3, 1, setresuid_call}, {SETRESGID, "setresgid", 3, 1, setresgid_call},
-    {SETFSUID, "setfsuid", 1, 1, setfsuid_call},    {SETFSGID, "setfsgid", 1, 1, setfsgid_call},
-    {SETGROUPS, "setgroups", 2, 1, setgroups_call}, {GETGROUPS, "getgroups", 2, 0, getgroups_call},
-    {GETRESUID, "getresuid", 3, 0, getresuid_call}, {GETRESGID, "getresgid", 3, 0, getresgid_call},
-    {SYS_capget, "capget", 2, 0, capget_call},      {SYS_capset, "capset", 2, 1, capset_call},
-    {SYS_prctl, "prctl", 3, 1, prctl_call},
+    {SETRESUID, "setresuid", 3, setresuid_call}, {SETRESGID, "setresgid", 3, setresgid_call},
+    {SETFSUID, "setfsuid", 1, setfsuid_call},    {SETFSGID, "setfsgid", 1, setfsgid_call},
+    {SETGROUPS, "setgroups", 2, setgroups_call}, {GETGROUPS, "getgroups", 2, getgroups_call},
+    {GETRESUID, "getresuid", 3, getresuid_call}, {GETRESGID, "getresgid", 3, getresgid_call},
+    {SYS_capget, "capget", 2, capget_call},      {SYS_capset, "capset", 2, capset_call},
+    {SYS_prctl, "prctl", 3, prctl_call},
 };
 
 const struct call *find_call(long number)

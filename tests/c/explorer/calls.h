@@ -20,14 +20,13 @@ enum { MOST_WORDS = 3 };
  * @number:	its number, such as SYS_capset
  * @name:	its name, for people
  * @words:	how many of its arguments the model looks at
- * @sets:	whether it can change credentials
  * @make:	makes the call. @word: the arguments, as in syscall(2). Returns what the kernel
  * returns: a negative number is an errno
  */
 struct call {
 	long number;
 	const char *name;
-	int words, sets;
+	int words;
 	long (*make)(struct thread *thread, const long *word);
 };
 

@@ -19,8 +19,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#include "../numbers.h"
 #include "explore.h"
 
 struct run *the_run;
@@ -165,25 +165,6 @@ static int capset(struct thread *thread, const struct words *words)
 	                     wide(words[0].permitted, words[1].permitted),
 	                     wide(words[0].inheritable, words[1].inheritable));
 }
-
-/* On 32-bit systems, the plain calls take 16-bit ids, and the core does not use them. */
-#ifdef SYS_setresuid32
-enum {
-	SETRESUID = SYS_setresuid32,
-	SETRESGID = SYS_setresgid32,
-	SETFSUID = SYS_setfsuid32,
-	SETFSGID = SYS_setfsgid32,
-	SETGROUPS = SYS_setgroups32
-};
-#else
-enum {
-	SETRESUID = SYS_setresuid,
-	SETRESGID = SYS_setresgid,
-	SETFSUID = SYS_setfsuid,
-	SETFSGID = SYS_setfsgid,
-	SETGROUPS = SYS_setgroups
-};
-#endif
 
 /* The kernel returns the previous id, which may be any 32-bit number. Only a filter returns errors.
  */
