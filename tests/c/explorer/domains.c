@@ -129,7 +129,8 @@ static void with_stray_call(struct run *run)
 const struct domain domains[] = {
     {"states", "no fault; every starting state, identity and level, nested once", without_fault},
     {"hidden", "no fault; ids and groups that the user namespace does not map", with_hidden_ids},
-    {"faults", "two calls fail and one lies, or one and one, nested; named starting states", with_faults},
+    {"faults", "two calls fail and one lies, or one and one, nested; named starting states",
+     with_faults},
     {"forks", "a fork at any place, and one call fails; named starting states", with_fork},
     {"strays", "another thread calls libc's functions, and one call fails; named starting states",
      with_stray_call},

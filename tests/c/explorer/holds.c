@@ -74,11 +74,6 @@ static struct credentials ids_inside(const struct run *run, const struct holding
 	return set;
 }
 
-/* The capabilities that give rights over files; docs/levels.md */
-static const uint64_t about_files = BIT(CHOWN) | BIT(DAC_OVERRIDE) | BIT(DAC_READ_SEARCH) |
-                                    BIT(FOWNER) | BIT(FSETID) | BIT(LINUX_IMMUTABLE) | BIT(MKNOD) |
-                                    BIT(MAC_OVERRIDE);
-
 static void look_inside(struct run *run, const struct holding *entry)
 {
 	const struct credentials *now = &run->thread.is, *before = &entry->before;
@@ -92,7 +87,7 @@ static void look_inside(struct run *run, const struct holding *entry)
 		complain(run, "entering changed the permitted or bounding set, or securebits");
 	if (entry->user.uid == 0)
 		return;
-	if ((now->effective & (fs_only ? about_files : ~0ULL)) != 0)
+	if ((now->effective & (fs_only ? FS_SET : ~0ULL)) != 0)
 		complain(run, "inside, the thread has an effective capability");
 	if (now->ambient != 0)
 		complain(run, "inside, the thread has an ambient capability");

@@ -20,7 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "../numbers.h"
+#include "calls.h"
 #include "explore.h"
 
 struct run *the_run;
@@ -102,180 +102,159 @@ static int outcome(const char *call, int changes)
 	return errors[which - 1 - lies];
 }
 
-static void trace(const char *call, int what, long result)
+/* Return from a function of libc. @result: what the kernel returns; a negative number is an errno.
+ */
+static long finish(long result)
 {
-	if (!the_run->trace)
-		return;
-	fprintf(stderr, "  %-70s %s", call, what == IGNORED ? "does nothing, and returns " : "");
-	if (result < 0)
-		fprintf(stderr, "%s\n", strerror((int)-result));
-	else
-		fprintf(stderr, "%ld\n", result);
-	if (the_run->thread.changes != the_run->shown)
-		print_credentials("  now", &the_run->thread.is);
-	the_run->shown = the_run->thread.changes;
-}
-
-/* The result of the function of libc. A negative number is an errno. */
-static int finish(int result)
-{
-	if (result >= 0)
+	if (result >= 0 || result < -4095)
 		return result;
-	errno = -result;
+	errno = (int)-result;
 	return -1;
 }
 
-/* Make a call, unless it fails or is ignored, and return from the function. */
-#define CALL(changes, call)                                                                        \
-	do {                                                                                       \
-		int what = outcome(#call, changes);                                                \
-		int result = what == MADE ? call : what == IGNORED ? 0 : -what;                    \
-                                                                                                   \
-		trace(#call, what, result);                                                        \
-		return finish(result);                                                             \
-	} while (0)
-
-/* ---- System calls that the core makes itself */
-
-/* The arguments of capget(2). Source: linux/capability.h */
-struct words {
-	uint32_t effective, permitted, inheritable;
-};
-
-static int kernel_capget(const struct thread *thread, struct words *words)
+static void show_call(const char *name, const long *word, int words, int what, long result)
 {
-	const struct credentials *is = &thread->is;
+	struct run *run = the_run;
+	char text[80];
+	int size = snprintf(text, sizeof text, "  %s(", name);
 
-	for (int i = 0; i < 2; i++) {
-		words[i].effective = (uint32_t)(is->effective >> 32 * i);
-		words[i].permitted = (uint32_t)(is->permitted >> 32 * i);
-		words[i].inheritable = (uint32_t)(is->inheritable >> 32 * i);
-	}
-	return 0;
+	if (!run->trace)
+		return;
+	for (int i = 0; i < words; i++)
+		size += snprintf(text + size, sizeof text - (size_t)size, i == 0 ? "%ld" : ", %ld",
+		                 (long)(int)word[i]);
+	fprintf(stderr, "%s)", text);
+	if (what == IGNORED)
+		fprintf(stderr, " does nothing and returns 0\n");
+	else if (result < 0 && result >= -4095)
+		fprintf(stderr, "%s: %s\n", what == MADE ? "" : " is made to fail",
+		        strerror((int)-result));
+	else
+		fprintf(stderr, " = %ld\n", result);
+	if (run->thread.changes != run->shown)
+		print_credentials("    now", &run->thread.is);
+	run->shown = run->thread.changes;
 }
 
-static uint64_t wide(uint32_t low, uint32_t high)
+/* ---- System calls */
+
+/* Whether the call changes credentials, unless it fails. */
+static int is_change(long number, const long *word)
 {
-	return low | (uint64_t)high << 32;
-}
-
-static int capset(struct thread *thread, const struct words *words)
-{
-	return kernel_capset(thread, wide(words[0].effective, words[1].effective),
-	                     wide(words[0].permitted, words[1].permitted),
-	                     wide(words[0].inheritable, words[1].inheritable));
-}
-
-/* The kernel returns the previous id, which may be any 32-bit number. Only a filter returns errors.
- */
-static long set_fs_id(const char *name, uint32_t (*call)(struct thread *, uint32_t), uint32_t id)
-{
-	int what = outcome(name, id != NO_ID);
-	long result = what == MADE ? (long)call(&the_run->thread, id) : what == IGNORED ? 0 : -what;
-
-	if (id == NO_ID)
-		the_run->unread &= ~(call == kernel_setfsuid ? UNREAD_FSUID : UNREAD_FSGID);
-	trace(name, what, result);
-	return what > 0 ? finish(-what) : result;
-}
-
-/* @word: the arguments of the call */
-static long make_call(struct thread *thread, long number, const long word[3])
-{
-	uint32_t a = (uint32_t)word[0], b = (uint32_t)word[1], c = (uint32_t)word[2];
-
 	switch (number) {
-	case SETRESUID:
-		CALL(1, kernel_setresuid(thread, a, b, c));
-	case SETRESGID:
-		CALL(1, kernel_setresgid(thread, a, b, c));
-	case SETGROUPS:
-		CALL(1, kernel_setgroups(thread, (int)a, (const uint32_t *)word[1]));
 	case SETFSUID:
-		return set_fs_id("kernel_setfsuid(thread, uid)", kernel_setfsuid, a);
 	case SETFSGID:
-		return set_fs_id("kernel_setfsgid(thread, gid)", kernel_setfsgid, a);
-	case SYS_capget:
-		CALL(0, kernel_capget(thread, (struct words *)word[1]));
-	case SYS_capset:
-		CALL(1, capset(thread, (const struct words *)word[1]));
-	case SYS_gettid:
-		return the_run->id;
-	case SYS_tgkill:
-		return word[1] == the_run->id ? 0 : finish(-ESRCH);
-	case SYS_close:
-		return 0;
+		return (uint32_t)word[0] != NO_ID;
+	case SYS_prctl:
+		return word[0] == PR_CAP_AMBIENT && word[1] != PR_CAP_AMBIENT_IS_SET;
 	default:
-		fprintf(stderr, "explore: system.c does not have system call %ld\n", number);
-		exit(2);
+		return number == SETRESUID || number == SETRESGID || number == SETGROUPS ||
+		       number == SYS_capset;
 	}
+}
+
+/* What the call reads; see struct run. */
+static int what_it_reads(long number, const long *word)
+{
+	switch (number) {
+	case GETRESUID:
+		return UNREAD_UIDS;
+	case GETRESGID:
+		return UNREAD_GIDS;
+	case GETGROUPS:
+		return UNREAD_GROUPS;
+	case SETFSUID:
+		return (uint32_t)word[0] == NO_ID ? UNREAD_FSUID : 0;
+	case SETFSGID:
+		return (uint32_t)word[0] == NO_ID ? UNREAD_FSGID : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Whether all arguments are numbers, not pointers. */
+static int has_numbers(long number)
+{
+	return number == SETRESUID || number == SETRESGID || number == SETFSUID ||
+	       number == SETFSGID || number == SYS_prctl;
+}
+
+/* Make one of the calls of calls.c on the model. */
+static long make_call(const struct call *call, const long *word)
+{
+	struct run *run = the_run;
+	int what = outcome(call->name, is_change(call->number, word));
+	long result = what == MADE ? call->make(&run->thread, word) : what == IGNORED ? 0 : -what;
+
+	if (what == MADE)
+		run->unread &= ~what_it_reads(call->number, word);
+	show_call(call->name, word, has_numbers(call->number) ? call->words : 0, what, result);
+	return finish(result);
 }
 
 long syscall(long number, ...)
 {
-	long word[3];
+	const struct call *call = find_call(number);
+	long word[MOST_WORDS];
 	va_list list;
 
 	va_start(list, number);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < MOST_WORDS; i++)
 		word[i] = va_arg(list, long);
 	va_end(list);
-	return make_call(&the_run->thread, number, word);
+	if (call != NULL)
+		return make_call(call, word);
+	switch (number) {
+	case SYS_gettid:
+		return the_run->id;
+	case SYS_tgkill:
+		return finish(word[1] == the_run->id ? 0 : -ESRCH);
+	case SYS_close:
+		return 0;
+	default:
+		fprintf(stderr, "explore: calls.c does not have system call %ld\n", number);
+		exit(2);
+	}
 }
 
 int prctl(int option, ...)
 {
-	unsigned long second, third;
+	long word[MOST_WORDS] = {option};
 	va_list list;
 
 	va_start(list, option);
-	second = va_arg(list, unsigned long);
-	third = va_arg(list, unsigned long);
+	word[1] = va_arg(list, long);
+	word[2] = va_arg(list, long);
 	va_end(list);
 	if (the_run == NULL) /* when the library is loaded, it asks what the kernel knows */
 		return 0;
-	CALL(option == PR_CAP_AMBIENT && second != PR_CAP_AMBIENT_IS_SET,
-	     kernel_prctl(&the_run->thread, option, second, third));
+	return (int)make_call(find_call(SYS_prctl), word);
 }
 
 /* ---- libc's getters */
 
-static int get_ids(const char *name, int (*call)(const struct thread *, uint32_t *), int unread,
-                   uint32_t *real, uint32_t *effective, uint32_t *saved)
+static int get(long number, void *first, void *second, void *third)
 {
-	uint32_t ids[3];
-	int what = outcome(name, 0);
+	const long word[MOST_WORDS] = {(long)first, (long)second, (long)third};
 
-	trace(name, what, -what);
-	if (what != MADE)
-		return finish(-what);
-	call(&the_run->thread, ids);
-	the_run->unread &= ~unread;
-	*real = ids[0];
-	*effective = ids[1];
-	*saved = ids[2];
-	return 0;
+	return (int)make_call(find_call(number), word);
 }
 
 int getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
 {
-	return get_ids("kernel_getresuid(thread)", kernel_getresuid, UNREAD_UIDS, ruid, euid, suid);
+	return get(GETRESUID, ruid, euid, suid);
 }
 
 int getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
 {
-	return get_ids("kernel_getresgid(thread)", kernel_getresgid, UNREAD_GIDS, rgid, egid, sgid);
-}
-
-static int read_groups(struct run *run, int size, gid_t *groups)
-{
-	run->unread &= ~UNREAD_GROUPS;
-	return kernel_getgroups(&run->thread, size, groups);
+	return get(GETRESGID, rgid, egid, sgid);
 }
 
 int getgroups(int size, gid_t *groups)
 {
-	CALL(0, read_groups(the_run, size, groups));
+	const long word[MOST_WORDS] = {size, (long)groups};
+
+	return (int)make_call(find_call(GETGROUPS), word);
 }
 
 uid_t geteuid(void)
@@ -303,16 +282,22 @@ pid_t getpid(void)
 
 enum { PIPE = 1000, UID_MAP, GID_MAP };
 
-static int make_pipe(int ends[2])
+/* A call about files fails, or not. Return: @result, or -1 with errno set. */
+static int file_call(const char *name, int result)
 {
-	ends[0] = ends[1] = PIPE;
-	return 0;
+	int what = outcome(name, 0);
+
+	if (what != MADE)
+		result = -what;
+	show_call(name, NULL, 0, what, result);
+	return (int)finish(result);
 }
 
 int pipe2(int ends[2], int flags)
 {
 	(void)flags;
-	CALL(0, make_pipe(ends));
+	ends[0] = ends[1] = PIPE;
+	return file_call("pipe2", 0);
 }
 
 int fstat(int file, struct stat *status)
@@ -420,8 +405,8 @@ int open(const char *path, int flags, ...)
 {
 	(void)flags;
 	if (the_run == NULL) /* when the library is loaded, it reads the overflow ids */
-		return finish(-ENOENT);
-	CALL(0, open_map(path));
+		return (int)finish(-ENOENT);
+	return file_call("open", open_map(path));
 }
 
 static int read_map(int file, char *text, size_t size)
@@ -437,7 +422,7 @@ static int read_map(int file, char *text, size_t size)
 
 ssize_t read(int file, void *text, size_t size)
 {
-	CALL(0, read_map(file, text, size));
+	return file_call("read", read_map(file, text, size));
 }
 
 int close(int file)
