@@ -36,8 +36,12 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
 		if (unused_ids[i] == user)
 			continue;
 		guard->changes++;
-		if (libreplace_setresuid(unused_ids[i], effective, (uid_t)-1) != 0)
-			continue;
+		if (libreplace_setresuid(unused_ids[i], effective, (uid_t)-1) != 0) {
+			if (errno == EINVAL)
+				continue;
+			guard->error = errno; /* it is mapped, but the thread may not set it */
+			return -1;
+		}
 		if (unused_ids[i] == guard->set.ruid) /* the user's own id is not mapped */
 			return -1;
 		guard->set.ruid = unused_ids[i];

@@ -151,10 +151,27 @@ static void thread_keeps_its_last_zero_while_it_looks_for_a_shield_id(void)
 	run_in_namespace("0 0 65535", "0 0 60000", "allow", with_65535_ids_and_one_zero);
 }
 
+/* The kernel reports an unmapped id before it asks for the privilege to set it. */
+static void with_65536_ids_mapped_and_no_privilege(void)
+{
+	static const struct libreplace_identity other = {1002, 1001, 0, NULL};
+	entry held;
+
+	be_root();
+	MUST(libreplace_setgroups(0, NULL) == 0 && libreplace_setresgid(1001, 1001, 1001) == 0);
+	MUST(libreplace_setresuid(1001, 1001, 1001) == 0);
+	MUST(libreplace_enter(fresh(&held), &other, LIBREPLACE_LEVEL_SHIELDED) == -1);
+	MUST(errno == EPERM && held.guard.error == EPERM);
+	MUST(held.guard.step == LIBREPLACE_STEP_UID);
+	MUST(held.guard.state == LIBREPLACE_STATE_ROLLED_BACK && !libreplace_tainted());
+	expect_ids(1001, 1001, 1001, 1001, 1001, 0);
+}
+
 static void shield_id_depends_on_the_namespace(void)
 {
 	run_in_namespace(ALL, "0 0 60000", "allow", with_all_ids_mapped);
 	run_in_namespace("0 0 65536", "0 0 60000", "allow", with_65536_ids_mapped);
+	run_in_namespace("0 0 65536", "0 0 60000", "allow", with_65536_ids_mapped_and_no_privilege);
 	run_in_namespace("0 0 65535", "0 0 60000", "allow", with_65535_ids_mapped);
 }
 
