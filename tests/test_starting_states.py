@@ -8,10 +8,12 @@ tries states in C.
 
 import os
 import re
+import sys
 
 import pytest
 import starting_states
 from starting_states import search
+from support.builds import ROOT, run
 from support.credentials import PR_CAP_AMBIENT
 from support.entries import OUTER_WAYS, WAYS, Fault
 from support.odd_machine import LIBC
@@ -34,13 +36,23 @@ def _can_search():
 def test_random_starting_states_are_restored_exactly_or_refused():
     counts = search(SEED, range(400))
     assert counts["starting states"] == 400
-    for name in ("forked inside", "tried inside another identity", "workers of pools"):
-        assert counts[name] > 20, counts
+    for name in ("tried inside another identity", "workers of pools", "forked inside", "programs started by popen_as"):
+        assert counts[name] > 10, counts
     for way in (*WAYS, "pool"):
         assert counts[f"entered by {way}"] > 20, counts
     assert counts["entered by run_as"] > 0, counts
     refused = {name for name in counts if name.startswith("refused")}
     assert len(refused) >= 5, counts
+
+
+def test_random_starting_states_in_a_user_namespace_without_the_usual_shield_id():
+    """The namespace maps all ids of the starting states, but not all ids of the identities."""
+    odd_machine = ROOT / "tests" / "support" / "odd_machine.py"
+    maps = ("0 0 70000,80001 80001 2", "0 0 70000,80011 80011 2")
+    search = (sys.executable, starting_states.__file__, "--states", 120, "--seed", SEED)
+    out = run(sys.executable, odd_machine, "maps", *maps, *search, cwd="/")
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "120 starting states" in out.stdout
 
 
 # ---- Controls: faulty ways to enter, which the search must find

@@ -7,9 +7,13 @@ usage: python tests/programs/starting_states.py [--states N] [--seed SEED] [--fi
 Each starting state has random ids, groups, capability sets and securebits. Each state gets some random plans: a with
 block, acting_as, impersonated, run_as or an IdentityExecutor, each with a random identity and level, and often with
 others inside. The entry must be refused with the right exception, and change nothing; or the thread has exactly the
-identity, and afterwards exactly its starting state. It is never tainted. A child that is forked inside is the user for
-good. The kernel says what a thread has: /proc/thread-self/status. The state depends only on the seed and its number, so
-a failure prints the command that tries it again. Prints counts. Exit status 1 for a fault, 77 without root.
+identity, and afterwards exactly its starting state. It is never tainted. A child that is forked inside, and a program
+that popen_as() starts, is the user for good. The kernel says what a thread has: /proc/thread-self/status. The state
+depends only on the seed and its number, so a failure prints the command that tries it again. Prints counts. Exit status
+1 for a fault, 2 for wrong usage or a build with process-wide calls, 77 without root.
+
+tests/support/credentials.py makes the states; entries.py makes the plans and says what must hold. The command works in
+a user namespace, too, if it maps 0 and the ids of the states: tests/support/odd_machine.py maps ... COMMAND.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import mmap
 import os
 import random
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -39,6 +44,7 @@ from support.credentials import (  # noqa: E402
     SETUID,
     Credentials,
     become,
+    from_status,
     look,
     random_credentials,
 )
@@ -63,6 +69,8 @@ from replace._native import depth, tainted  # noqa: E402
 #: One state of this many is that of a whole process, which has not entered any identity before. Half of these processes
 #: make a pool. The other states belong to one thread each.
 PROCESSES = 8
+#: A program that shows its credentials.
+SHOW = ["/bin/cat", "/proc/self/status"]
 #: So many states share a child process.
 BATCH = 500
 
@@ -108,11 +116,28 @@ class Visit:
             if wrong:
                 raise Fault(f"{plan}: forked child {child}: wrong {wrong}")
             self.counts["forked inside"] += 1
+            self.start_child(plan)
         if plan.inner is not None:
             self.counts["tried inside another identity"] += 1
             self.carry_out(plan.inner)
         if look() != now:
             raise Fault(f"{plan}: before the inner identity {now}, afterwards {look()}")
+
+    def start_child(self, plan: Plan) -> None:
+        """Start a program with popen_as(), inside another identity or outside."""
+        before, held = look(), depth()
+        try:
+            child = replace.popen_as(
+                plan.identity, SHOW, allow_root=plan.allow_root, stdout=subprocess.PIPE, cwd="/", env={}
+            )
+        except (replace.IdentityRefused, replace.IdentityError) as problem:
+            wrong = wrong_refusal(plan._replace(level="shielded"), before, problem)
+        else:
+            text, _ = child.communicate()
+            wrong = wrong_child(plan, self.base, from_status(text))
+            self.counts["programs started by popen_as"] += 1
+        if wrong or look() != before or tainted() or depth() != held:
+            raise Fault(f"popen_as with the identity of {plan}: {wrong}: before {before}, afterwards {look()}")
 
     def fork_outside(self) -> None:
         child = in_child(look)
@@ -165,6 +190,7 @@ def visit(seed: str, number: int, ways: Ways) -> Counter[str]:
                 one.carry_out(random_plan(choose))
             if choose.randrange(100) < FORKS:
                 one.fork_outside()
+                one.start_child(random_plan(choose))
         if look() != start:
             raise Fault(f"in the end: {look()}")
     except BaseException as problem:

@@ -53,7 +53,12 @@ _FIELDS = re.compile(rb"^(Uid|Gid|Groups|Cap...):(.*)$", re.MULTILINE)
 def look() -> Credentials:
     """Read the credentials of the calling thread."""
     with open("/proc/thread-self/status", "rb", buffering=0) as file:
-        fields = dict(_FIELDS.findall(file.read() or b""))
+        return from_status(file.read() or b"", _prctl(PR_GET_SECUREBITS))
+
+
+def from_status(text: bytes, securebits: int = 0) -> Credentials:
+    """The credentials in the text of a status file, which does not show securebits."""
+    fields = dict(_FIELDS.findall(text))
 
     def ids(name: bytes) -> tuple[int, ...]:
         return tuple(map(int, fields[name].split()))
@@ -64,13 +69,13 @@ def look() -> Credentials:
     return Credentials(
         uids=ids(b"Uid"),
         gids=ids(b"Gid"),
-        groups=ids(b"Groups"),
+        groups=tuple(sorted(ids(b"Groups"))),  # the order depends on the user namespace
         effective=capabilities(b"CapEff"),
         permitted=capabilities(b"CapPrm"),
         inheritable=capabilities(b"CapInh"),
         ambient=capabilities(b"CapAmb"),
         bounding=capabilities(b"CapBnd"),
-        securebits=_prctl(PR_GET_SECUREBITS),
+        securebits=securebits,
     )
 
 
@@ -99,7 +104,8 @@ def become(wanted: Credentials) -> None:
     """
     own = look()
     _prctl(PR_SET_SECUREBITS, NO_SETUID_FIXUP)
-    replace.setgroups(wanted.groups)
+    if wanted.groups != own.groups:
+        replace.setgroups(wanted.groups)
     replace.setresgid(*wanted.gids[:3])
     replace.setfsgid(wanted.gids[3])
     replace.setresuid(*wanted.uids[:3])
@@ -112,6 +118,12 @@ def become(wanted: Credentials) -> None:
     _prctl(PR_SET_SECUREBITS, wanted.securebits)
     _set_capabilities(wanted.effective, wanted.permitted, wanted.inheritable)
     assert look() == wanted
+
+
+def may_set_groups() -> bool:
+    """Whether this user namespace permits setgroups(2): user_namespaces(7)."""
+    with open("/proc/self/setgroups") as file:
+        return file.read() == "allow\n"
 
 
 def random_credentials(
@@ -139,5 +151,5 @@ def random_credentials(
     ambient = inheritable & permitted & choose.choice([0, everything, everything, some(everything)])
     bounding = own.bounding & choose.choice([*[-1] * 6, ~SETPCAP, ~SETUID, ~some(everything), 0])
     securebits = choose.choice([0, 0, KEEP_CAPS, some(SECUREBITS), some(SECUREBITS | LOCKS), some(SECUREBITS) | LOCKS])
-    groups = tuple(sorted(choose.sample(gids, choose.randrange(len(gids) + 1))))
+    groups = tuple(sorted(choose.sample(gids, choose.randrange(len(gids) + 1)))) if may_set_groups() else own.groups
     return Credentials(four(uids), four(gids), groups, effective, permitted, inheritable, ambient, bounding, securebits)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import replace
 from support.children import LEVELS, SHIELD
-from support.credentials import ABOUT_FILES, KEEP_CAPS, SETGID, SETUID, Credentials, look
+from support.credentials import ABOUT_FILES, KEEP_CAPS, SETGID, SETUID, Credentials, look, may_set_groups
 
 #: The ids of the identities. A starting state has all but the last of them.
 UIDS, GIDS = (0, 80001, 80002, 80003), (0, 80011, 80012, 80013)
@@ -110,12 +111,29 @@ def random_plan(choose: random.Random, depth: int = 0) -> Plan:
 # ---- What must hold
 
 
-def expected_ids(plan: Plan, base: Credentials) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+@functools.cache
+def _ranges(kind: str) -> list[range]:
+    """The ids that this user namespace maps: user_namespaces(7)."""
+    with open(f"/proc/self/{kind}_map") as file:
+        rows = [[int(word) for word in line.split()] for line in file]
+    return [range(first, first + length) for first, _, length in rows]
+
+
+def are_mapped(kind: str, *numbers: int) -> bool:
+    return all(any(number in one for one in _ranges(kind)) for number in numbers)
+
+
+def shield(uid: int) -> int:
+    """The real user ID at level shielded, or -1 if this user namespace maps none."""
+    return next((one for one in (SHIELD, 65535) if one != uid and are_mapped("uid", one)), -1)
+
+
+def expected_ids(plan: Plan, base: Credentials) -> tuple[tuple[int, ...], ...]:
     """The uids, gids and groups inside; see replace.Level. `base` is what the thread had before all entries."""
     uid, gid, groups = plan.identity.uid, plan.identity.gid, tuple(plan.identity.groups)
     if plan.level == "filesystem":
         return (*base.uids[:3], uid), (*base.gids[:3], gid), groups
-    real = {"shielded": SHIELD, "effective": base.uids[0], "real": uid}[plan.level]
+    real = {"shielded": shield(uid), "effective": base.uids[0], "real": uid}[plan.level]
     return (real, uid, base.uids[2], uid), (gid, gid, base.gids[2], gid), groups
 
 
@@ -138,12 +156,14 @@ def wrong_inside(plan: Plan, base: Credentials, before: Credentials, now: Creden
 
 
 def wrong_child(plan: Plan, base: Credentials, now: Credentials) -> str:
-    """What is wrong with a child that was forked inside."""
+    """What is wrong with a child that was forked inside, or with a program that popen_as() started."""
     identity = plan.identity
     if now[:3] != ((identity.uid,) * 4, (identity.gid,) * 4, tuple(identity.groups)):
         return "ids or groups"
     sets = now.effective | now.permitted | now.inheritable | now.ambient
-    return "capabilities" if sets & (~(base.permitted | base.inheritable) if identity.uid == 0 else -1) else ""
+    # root may keep its capabilities, and execve(2) gives it those of the bounding set
+    allowed = base.permitted | base.inheritable | base.bounding if identity.uid == 0 else 0
+    return "capabilities" if sets & ~allowed else ""
 
 
 #: Class of exception, step -> the possible errno and state.
@@ -162,10 +182,18 @@ def wrong_refusal(plan: Plan, before: Credentials, problem: Any) -> str:
     if plan.identity.has_root and not plan.allow_root:
         right = type(problem) is replace.IdentityRefused and problem.state == "unchanged"
         return "" if right else "it is not IdentityRefused"
-    errors, states = REFUSALS.get((type(problem), problem.step), (set(), set()))
+    has_shield = plan.level != "shielded" or shield(plan.identity.uid) >= 0
+    mapped = are_mapped("uid", plan.identity.uid) and are_mapped("gid", plan.identity.gid, *plan.identity.groups)
+    if type(problem) is replace.IdentityRefused and not has_shield:
+        errors, states = {errno.EOVERFLOW}, {"unchanged"}
+    else:
+        errors, states = REFUSALS.get((type(problem), problem.step), (set(), set()))
+    if not mapped and problem.step.startswith("set"):
+        errors = {*errors, errno.EINVAL}
     if problem.errno not in errors or problem.state not in states or problem.identity != plan.identity:
         return "another class, step, errno or state than expected"
-    return "needless" if must_enter(before) else ""
+    possible = mapped and has_shield and may_set_groups()
+    return "needless" if possible and must_enter(before) else ""
 
 
 def must_enter(base: Credentials) -> bool:
