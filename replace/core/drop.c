@@ -148,10 +148,17 @@ static int roll_back(const struct own *before, int step)
 	int unchanged = step == LIBREPLACE_STEP_GROUPS, good;
 
 	if (!unchanged) {
-		/* the comparison below finds every failure */
-		(void)libreplace_process_setresuid(ids->ruid, ids->euid, ids->suid);
+		/*
+		 * The comparison below finds every failure. The call for the user IDs also sets the
+		 * fs uid, which a process without CAP_SETUID may not be able to set back.
+		 */
+		if (read_own(&now) != 0 || !libreplace_same_uids(&now.ids, ids))
+			(void)libreplace_process_setresuid(ids->ruid, ids->euid, ids->suid);
 		(void)libreplace_process_setresgid(ids->rgid, ids->egid, ids->sgid);
 		(void)libreplace_process_setgroups(ids->size, before->groups);
+		/* of this thread; libc cannot set those of others */
+		(void)libreplace_setfsuid(ids->fsuid);
+		(void)libreplace_setfsgid(ids->fsgid);
 	}
 	good = (unchanged || !libreplace_unmapped(ids, before->groups)) && read_own(&now) == 0 &&
 	       same_own(&now, before) &&

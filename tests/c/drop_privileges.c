@@ -92,17 +92,22 @@ static void root_itself_may_stay_root(void)
 static void failed_drop_restores_each_id(void)
 {
 	static const gid_t five[] = {5};
-	unsigned sets[] = {1U << OF_SETGID, 1U << OF_SETGID, 0, 0, 0, 0};
-	uid_t ruid, euid, suid;
-	gid_t rgid, egid, sgid, group;
+	unsigned sets[] = {BOTH, BOTH, 0, 0, 0, 0};
+	uid_t ruid, euid, suid, fsuid;
+	gid_t rgid, egid, sgid, fsgid, group;
 
 	MUST(libreplace_setgroups(1, five) == 0 && libreplace_setresgid(1, 2, 3) == 0);
 	MUST(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && libreplace_setresuid(1, 2, 3) == 0);
+	MUST(capabilities(SYS_capset, sets) == 0);
+	MUST(libreplace_setfsuid(6) == 0 && libreplace_setfsgid(7) == 0);
+	sets[0] = sets[1] = 1U << OF_SETGID;
 	MUST(capabilities(SYS_capset, sets) == 0 && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == 0);
 	MUST(libreplace_drop_privileges(&alice, 0, &result) == -1 && errno == EPERM);
 	MUST(result.step == LIBREPLACE_STEP_UID && result.state == LIBREPLACE_STATE_ROLLED_BACK);
 	MUST(libreplace_getresuid(&ruid, &euid, &suid) == 0 && ruid == 1 && euid == 2 && suid == 3);
 	MUST(libreplace_getresgid(&rgid, &egid, &sgid) == 0 && rgid == 1 && egid == 2 && sgid == 3);
+	MUST(libreplace_getfsuid(&fsuid) == 0 && fsuid == 6);
+	MUST(libreplace_getfsgid(&fsgid) == 0 && fsgid == 7);
 	MUST(getgroups(1, &group) == 1 && group == 5);
 }
 
