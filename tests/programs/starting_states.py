@@ -8,9 +8,11 @@ Each starting state has random ids, groups, capability sets and securebits. Each
 block, acting_as, impersonated, run_as or an IdentityExecutor, each with a random identity and level, and often with
 others inside. The entry must be refused with the right exception, and change nothing; or the thread has exactly the
 identity, and afterwards exactly its starting state. It is never tainted. A child that is forked inside, and a program
-that popen_as() starts, is the user for good. The kernel says what a thread has: /proc/thread-self/status. The state
-depends only on the seed and its number, so a failure prints the command that tries it again. Prints counts. Exit status
-1 for a fault, 2 for wrong usage or a build with process-wide calls, 77 without root.
+that popen_as() starts, is the user for good. In the end, some processes drop their privileges, or nothing changes.
+
+The kernel says what a thread has: /proc/thread-self/status. The state depends only on the seed, its number and what the
+program itself may do, so a failure prints the command that tries it again. Prints counts. Exit status 1 for a fault, 2
+for wrong usage or a build with process-wide calls, 77 without root.
 
 tests/support/credentials.py makes the states; entries.py makes the plans and says what must hold. The command works in
 a user namespace, too, if it maps 0 and the ids of the states: tests/support/odd_machine.py maps ... COMMAND.
@@ -144,6 +146,23 @@ class Visit:
         if child != self.base:
             raise Fault(f"forked outside of all identities: {child}")
 
+    def drop(self, plan: Plan) -> None:
+        """Become the user for good, in all threads. Or nothing must change."""
+        try:
+            replace.drop_privileges(plan.identity, allow_root=plan.allow_root)
+        except (replace.IdentityRefused, replace.DropFailed) as problem:
+            self.counts[f"drops refused with {type(problem).__name__}: {problem.step}, {problem.state}"] += 1
+            if problem.state == "tainted" or look() != self.base:
+                raise Fault(f"{problem}: {look()}") from problem
+        else:
+            self.counts["drops"] += 1
+            now, gid = look(), {plan.identity.gid}
+            if {*now.groups} - gid == {*plan.identity.groups} - gid:  # the gid does not count
+                now = now._replace(groups=plan.identity.groups)
+            wrong = wrong_child(plan, self.base, now)
+            if wrong:
+                raise Fault(f"drop_privileges({plan.identity}): {now}: wrong {wrong}")
+
     def in_pool(self, choose: random.Random) -> None:
         """Carry out plans as tasks of an IdentityExecutor."""
         begun: list[Credentials] = []
@@ -193,6 +212,8 @@ def visit(seed: str, number: int, ways: Ways) -> Counter[str]:
                 one.start_child(random_plan(choose))
         if look() != start:
             raise Fault(f"in the end: {look()}")
+        if is_of_process(number):
+            one.drop(random_plan(choose))
     except BaseException as problem:
         text = str(problem) if isinstance(problem, Fault) else traceback.format_exc()
         raise Fault(f"starting state {number}: {start}\n{text}") from problem
