@@ -10,7 +10,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.builds import run
+from support.builds import ROOT, run
 
 DOMAINS = ("states", "hidden", "faults", "forks", "strays")
 COUNTS = re.compile(r"^ok (\w+): (\d+) runs( \(all\))? in .*\n.* (\d+) entered, (\d+) refused")
@@ -57,6 +57,15 @@ def test_a_minute_of_random_runs_finds_nothing(explore):
         assert int(runs) > 1000
         assert int(entered) > 100
         assert int(refused) > 100
+
+
+def test_commands_of_the_page_work(explore):
+    page = (ROOT / "docs" / "how-checked.md").read_text()
+    found = re.findall(r"^build/tests/c/explorer/explore(.*?)(?: *#.*)?$", page, re.M)
+    assert len(found) == 4
+    for words in found:
+        out = run(explore, "--runs", 100, *words.split())
+        assert out.returncode in (0, 3), out.stdout + out.stderr
 
 
 def test_same_seed_makes_the_same_runs(explore):
