@@ -280,6 +280,8 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="another seed gives other states (default %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the number of the first state (default %(default)s)")
     arguments = parser.parse_args()
+    if arguments.states < 1 or arguments.first < 0:
+        parser.error("--states should be at least 1, and --first at least 0")
     reason, status = why_not()
     if reason:
         print(f"{parser.prog}: {reason}", file=sys.stderr)
