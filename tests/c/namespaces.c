@@ -102,10 +102,17 @@ static void with_65536_ids_mapped(void)
 
 static void with_65535_ids_mapped(void)
 {
+	struct libreplace_identity other_group = user, other_user = user;
 	entry held;
 
 	be_root();
 	MUST(refused_shield(1001, EOVERFLOW, LIBREPLACE_STATE_IDLE) == LIBREPLACE_STEP_REFUSED);
+	/* the missing shield is not the reason of these failures */
+	other_group.gid = other_user.uid = 70000;
+	MUST(failing_step(&other_group, LIBREPLACE_LEVEL_SHIELDED, EINVAL,
+	                  LIBREPLACE_STATE_ROLLED_BACK) == LIBREPLACE_STEP_GID);
+	MUST(failing_step(&other_user, LIBREPLACE_LEVEL_REAL, EINVAL,
+	                  LIBREPLACE_STATE_ROLLED_BACK) == LIBREPLACE_STEP_UID);
 	MUST(libreplace_enter(fresh(&held), &user, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(geteuid() == 1001 && libreplace_leave(&held.guard) == 0);
 }
@@ -167,12 +174,23 @@ static void with_65536_ids_mapped_and_no_privilege(void)
 	expect_ids(1001, 1001, 1001, 1001, 1001, 0);
 }
 
+static void with_only_the_first_shield_mapped(void)
+{
+	be_root();
+	MUST(shield_of(1001) == LIBREPLACE_SHIELD_UID);
+	MUST(refused_shield(70000, EINVAL, LIBREPLACE_STATE_ROLLED_BACK) == LIBREPLACE_STEP_UID);
+	MUST(refused_shield(LIBREPLACE_SHIELD_UID, EOVERFLOW, LIBREPLACE_STATE_IDLE) ==
+	     LIBREPLACE_STEP_REFUSED);
+}
+
 static void shield_id_depends_on_the_namespace(void)
 {
 	run_in_namespace(ALL, "0 0 60000", "allow", with_all_ids_mapped);
 	run_in_namespace("0 0 65536", "0 0 60000", "allow", with_65536_ids_mapped);
 	run_in_namespace("0 0 65536", "0 0 60000", "allow", with_65536_ids_mapped_and_no_privilege);
 	run_in_namespace("0 0 65535", "0 0 60000", "allow", with_65535_ids_mapped);
+	run_in_namespace("0 0 2000\n4294967293 4294967293 1", "0 0 60000", "allow",
+	                 with_only_the_first_shield_mapped);
 }
 
 /* ---- hidden ids and groups */
