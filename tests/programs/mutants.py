@@ -4,21 +4,23 @@
 
 usage: python tests/programs/mutants.py [--list] [--share N] [--only TEXT]   (as root, on Linux with glibc)
 
-A mutant has one change in a function of replace/core/ or in a generated body, by a rule of tests/support/mutations.py:
-a condition is always or never true; an operand, a call or an assignment is left out; a function does or returns
-nothing; two steps or arguments change places; users and groups are confused. The tests are conformance.c, guard.c,
-edges.c, forks.c, found.c, steps.c (x86_64), threads.c, thread_ends.c, filter.c, open_beneath.c, namespaces.c,
-returns.c, identity.c and drop_privileges.c of tests/c/, faults.c under strace, and every transition against the model.
-If no test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1. EQUIVALENT lists
-mutants that do no harm, with the reason. --share N tries one of N mutants, always the same ones. --only tries the
-mutants whose name contains the text. --list only prints the names.
+A mutant has one change in replace/core/ or in the generated file, by a rule of tests/support/mutations.py: a condition,
+an answer or a loop is always or never true; a call, an operand, an assignment or a whole function is left out; a read
+or a step is skipped and reports success; two steps or arguments change places; file system ids are forgotten; users
+and groups are confused; a constant is off by one. The tests are programs of tests/c/, and every transition against
+the model; _OF_FILE and _OF_CORE say which tests may detect the mutants of which file, the fastest first.
+If no test detects a mutant, the mutant survives: the tests have a gap, and the exit status is 1.
+tests/support/equivalent_mutants.txt lists mutants that do no harm, with the reason. --share N tries one of N mutants,
+always the same ones. --only tries the mutants whose name contains the text. --list only prints the names.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,87 +43,47 @@ SOURCES = (
     *("capabilities_linux.c", "ids_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
     *("drop.c", "drop_linux.c", "proc_linux.c"),
 )
-C_TESTS = (
-    *("conformance", "guard", "edges", "forks", "found", "transitions", "faults", "threads", "thread_ends"),
-    *("open_beneath", "filter", "identity", "drop_privileges", "namespaces", "returns"),
+#: The programs of tests/c/ that the tests below run.
+PROGRAMS = (
+    *("conformance", "guard", "edges", "forks", "found", "transitions", "faults", "threads", "thread_ends", "returns"),
+    *("open_beneath", "filter", "identity", "drop_privileges", "namespaces", "imitated", "reports", "steps"),
 )
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
-    "replace_calls.c": ("conformance", "guard", "transitions", "filter", "drop_privileges"),
+    "replace_calls.c": ("conformance", "guard", "filter", "transitions"),
+    "libreplace_process_": ("drop_privileges",),  # functions of replace_calls.c
     "open_beneath_linux.c": ("open_beneath",),
-    "threads.c": ("guard", "edges", "threads", "thread_ends"),
+    "threads.c": ("guard", "edges", "reports", "thread_ends", "threads"),
     "threads_linux.c": ("thread_ends",),
-    "identity.c": ("identity",),
-    "can_return.c": ("edges", "returns"),
-    "ids_linux.c": ("namespaces", "edges", "filter"),
-    "signals.c": ("guard", "edges", "forks", "steps"),
+    "identity.c": ("identity", "edges"),
+    "can_return.c": ("edges", "reports", "some_returns", "returns"),
+    "ids_linux.c": ("namespaces", "edges", "filter", "imitated"),
+    "imitation.c": ("guard", "edges", "imitated"),
+    "signals.c": ("guard", "edges", "reports", "forks", "some_steps", "steps"),
+    "drop.c": ("identity", "namespaces", "drop_privileges"),
 }
-_OF_CORE = ("guard", "edges", "forks", "found", "namespaces", "faults", "returns", "threads")
-#: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
-#: test_drop_privileges.py, test_uid_wrapper.py).
-APART = (
-    *("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c"),
-    "imitation.c",
+_OF_CORE = (
+    *("guard", "edges", "reports", "found", "filter", "namespaces", "forks", "faults", "some_returns", "some_steps"),
+    *("imitated", "threads", "returns"),
 )
-HANG = 60  # seconds; a hang counts as detected
+#: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
+#: test_drop_privileges.py).
+APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
+#: Seconds until a test counts as hanging, which counts as detected: ten times an idle run.
+HANG, LONG_HANG = 10, 120
+_LONG = ("returns", "steps", "drop_privileges", "threads", "transitions")
 
-#: Mutants that do no harm, or that cannot be tried here: (function, rule) -> their numbers, and the reason.
-_READ_AGAIN = "the value is read again from the kernel, or compared with values that differ anyway"
-_WINDOW = "a signal handler must fork between two instructions; tests/system/test_forks.py"
-_FENCE = "it only keeps the compiler from moving steps, which no compiler here does"
-_SORTED = "a short cut: sorting does no harm"
-_IMITATED = "only a layer such as uid_wrapper imitates ids; tests/system/test_uid_wrapper.py"
-EQUIVALENT: dict[tuple[str, str], tuple[tuple[int, ...], str]] = {
-    ("compare", "condition is false"): ((1, 2), "a short cut: the code below reads and compares everything"),
-    ("become_member", "operand is left out"): ((3,), "entering refuses such groups; only another thread could set them"),
-    ("libreplace_become_for_good", "call is left out"): ((2,), "is_only() then finds that the child is not the user"),
-    ("libreplace_become_for_good", "condition is true"): ((1,), "the second try changes nothing then"),
-    ("libreplace_forget", "call is left out"): ((1,), "the fork handler of threads.c has done it"),
-    ("become_user", "arguments change places"): ((1, 2, 3, 4), "all three ids are equal"),
-    ("check", "assignment is left out"): ((2,), _WINDOW),
-    ("enter", "condition is false"): ((1,), _WINDOW),
-    ("enter", "operand is left out"): ((1,), _IMITATED),
-    ("give_up", "call is left out"): ((1,), "both branches abort"),
-    ("give_up", "condition is false"): ((1,), "both branches abort"),
-    ("give_up", "condition is true"): ((1,), "both branches abort"),
-    ("is_only", "operand is left out"): ((1,), "capget() does not fail"),
-    ("leave", "assignment is left out"): ((1, 5), _READ_AGAIN),
-    ("leave", "call is left out"): ((2,), _READ_AGAIN),
-    ("leave", "condition is false"): ((2,), _WINDOW),
-    ("leave", "condition is true"): ((4,), "a short cut: making each step of restoring does no harm"),
-    ("libreplace_alone", "nothing is done"): ((1,), "only builds whose calls change the process call it"),
-    ("libreplace_alone", "operand is left out"): ((1,), "only builds whose calls change the process call it"),
-    ("libreplace_begin", "call is left out"): ((1, 2), _FENCE),
-    ("libreplace_count_anew", "condition is true"): ((1,), "a short cut: the place is free already"),
-    ("libreplace_end", "call is left out"): ((2, 3, 4), _FENCE),
-    ("libreplace_imitates_groups", "nothing is done"): ((1,), _IMITATED),
-    ("libreplace_imitates_groups", "condition is false"): ((1,), _IMITATED),
-    ("libreplace_imitates_groups", "condition is true"): ((1,), _IMITATED),
-    ("libreplace_imitates_groups", "call is left out"): ((1,), _IMITATED),
-    ("libreplace_initgroups", "call is left out"): ((1,), "free(): memory leaks, and no test measures that"),
-    ("libreplace_read_all", "assignment is left out"): ((1, 2), _IMITATED),
-    ("libreplace_read_all", "condition is false"): ((2,), _IMITATED),
-    ("libreplace_cannot_return", "condition is false"): ((1,), _IMITATED),
-    ("libreplace_read_fs_ids", "arguments change places"): ((1, 2), "the second look tells the same"),
-    ("libreplace_read_fs_ids", "operand is left out"): ((2, 4), "the second look tells the same"),
-    ("libreplace_may_set_gids", "call is left out"): ((1,), "(void)euid: only for the compiler"),
-    ("libreplace_may_set_uids", "call is left out"): ((1,), "(void)euid: only for the compiler"),
-    ("libreplace_prepare", "condition is false"): ((3,), _IMITATED),
-    ("read_or_guess", "call is left out"): ((1,), _READ_AGAIN),
-    ("reaches_gids", "operand is left out"): ((3,), "no level changes the saved id"),
-    ("returns_to_gids", "operand is left out"): ((3,), "setgroups(2) fails then, before anything has changed"),
-    ("libreplace_reaches_uids", "operand is left out"): ((3,), "no level changes the saved id"),
-    ("libreplace_same_groups", "condition is false"): ((2,), _SORTED),
-    ("libreplace_same_groups", "operand is left out"): ((2, 3, 4, 5), _SORTED),
-    ("libreplace_walk", "condition is false"): ((1,), "a short cut: each step skips ids that are right already"),
-    ("libreplace_lose_capabilities", "operand is left out"): ((3, 6), "a short cut, and a second sign of the same fault"),
-    ("set_gids", "arguments change places"): ((1,), "every level has the same real and effective gid"),
-    ("set_uids", "assignment is left out"): ((1, 2, 3), _READ_AGAIN),
-    ("libreplace_kernel_restores_capabilities", "nothing is done"): ((1,), "a short cut: restoring reads them first"),
-    ("libreplace_restore_capabilities", "condition is false"): ((1, 2), "capget() works, and a present value may be set again"),
-    ("walk_in", "arguments change places"): ((1,), "either id shows whether it is mapped, and the walk sets both"),
-    ("walk_in", "condition is false"): ((3,), "getters do not fail"),
-}  # fmt: skip
+
+def equivalent() -> dict[str, str]:
+    """Return the names of the mutants that do no harm, with the reason."""
+    found, reason = {}, ""
+    for line in (TESTS / "support" / "equivalent_mutants.txt").read_text().splitlines():
+        if line.startswith("    "):
+            assert line.strip() not in found, line
+            found[line.strip()] = reason
+        elif not line.startswith("#"):
+            reason = line
+    return found
 
 
 class Build:
@@ -145,17 +107,11 @@ class Build:
         for name, text in self.texts().items():
             assert self.compile(name, text), name
         self.link()
-        for test in (*C_TESTS, *([] if self.wide else ["steps"])):
-            program = [
-                *self.cc,
-                TESTS / "c" / f"{test}.c",
-                "-L",
-                folder,
-                "-lmutant",
-                f"-Wl,-rpath,{folder}",
-                "-pthread",
-            ]
-            subprocess.run([*program, "-o", folder / test], check=True)
+        for test in PROGRAMS:
+            if not (self.wide and test in ("imitated", "steps")):
+                source = TESTS / "c" / f"{test}.c"
+                command = [*self.cc, source, "-L", folder, "-lmutant", f"-Wl,-rpath,{folder}", "-pthread"]
+                subprocess.run([*command, "-o", folder / test], check=True)
 
     def texts(self) -> dict[str, str]:
         return {
@@ -166,36 +122,44 @@ class Build:
     def compile(self, name: str, text: str) -> bool:
         """Whether it compiles."""
         (self.folder / name).write_text(text)
-        command = [*self.cc, "-c", self.folder / name, "-o", self.folder / name.replace(".c", ".o")]
+        command = [*self.cc, "-c", self.folder / name, "-o", self._object(name)]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
+    def _object(self, name: str) -> Path:
+        return self.folder / name.replace(".c", ".o")
+
+    def keep(self, name: str) -> bytes:
+        """Return the object of a file, for `put_back()`."""
+        return self._object(name).read_bytes()
+
+    def put_back(self, name: str, text: str, kept: bytes) -> None:
+        (self.folder / name).write_text(text)
+        self._object(name).write_bytes(kept)
+
     def link(self) -> None:
-        objects = [self.folder / name.replace(".c", ".o") for name in ("replace_calls.c", *SOURCES)]
-        library = self.folder / "libmutant.so"
-        subprocess.run([*self.cc, "-shared", *objects, "-pthread", "-o", library], check=True)
+        objects = [self._object(name) for name in ("replace_calls.c", *SOURCES)]
+        subprocess.run([*self.cc, "-shared", *objects, "-pthread", "-o", self.folder / "libmutant.so"], check=True)
 
     def detect(self, file: str = "", call: str = "") -> str:
-        """Return the name of the first test of this file, and of this call, that detects the mutant, or ""."""
-        tests = {
-            "conformance": lambda: self._fails("conformance"),
-            "guard": lambda: self._fails("guard"),
-            "edges": lambda: self._fails("edges"),
-            "forks": lambda: self._fails("forks"),
-            "found": lambda: self._fails("found"),
-            "steps": lambda: self._fails("steps", "29"),
-            "transitions": lambda: self._transitions(call),
+        """Return the name of the first test of this file, and of this call, that detects the mutant, or "".
+
+        Without a file: the first test at all.
+        """
+        others = {
             "faults": self._faults,
-            "threads": lambda: self._fails("threads"),
-            "thread_ends": lambda: self._fails("thread_ends"),
-            "open_beneath": lambda: self._fails("open_beneath"),
-            "filter": lambda: self._fails("filter"),
-            "identity": lambda: self._fails("identity"),
-            "drop_privileges": lambda: self._fails("drop_privileges"),
-            "namespaces": lambda: self._fails("namespaces"),
-            "returns": lambda: self._fails("returns"),
+            "imitated": self._imitated,
+            "transitions": lambda: self._transitions(call),
+            "some_returns": lambda: self._fails("returns", "9973"),
+            "some_steps": lambda: self._fails("steps", "499"),
+            "steps": lambda: self._fails("steps", "29"),
         }
-        chosen = _OF_FILE.get(file, _OF_CORE) if file else C_TESTS
-        return next((name for name in chosen if self._detects(tests[name])), "")
+        chosen = _OF_FILE.get(file, _OF_CORE) if file else [name for name in PROGRAMS if (self.folder / name).exists()]
+        if call.startswith("process_"):
+            chosen = _OF_FILE["libreplace_process_"]
+        for name in chosen:
+            if self._detects(others.get(name, lambda name=name: self._fails(name))):
+                return name
+        return ""
 
     def _transitions(self, call: str) -> bool:
         """Whether a transition of the call differs from the model.  Without a name: a transition of any call."""
@@ -212,11 +176,35 @@ class Build:
 
     def _output(self, name: str, *arguments: str) -> str:
         command = [self.folder / name, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_HANG).stdout
 
-    def _fails(self, name: str, *arguments: str) -> bool:
-        command = [self.folder / name, *arguments]
-        return subprocess.run(command, capture_output=True, check=False, timeout=HANG).returncode != 0
+    def _fails(self, name: str, *arguments: str, before: tuple[str, ...] = ()) -> bool:
+        command = [*before, self.folder / name, *arguments]
+        hang = LONG_HANG if name in _LONG else HANG
+        # a fault may end every process of the group, or leave some behind
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            try:
+                return process.wait(hang) != 0
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def _imitated(self) -> bool:
+        """test_uid_wrapper.py in short."""
+        powerless = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
+        with_rights = ("--inh-caps=+setuid,+setgid", "--ambient-caps=+setuid,+setgid")
+        wrapped = ("env", "LD_PRELOAD=libuid_wrapper.so", "UID_WRAPPER=1", "UID_WRAPPER_ROOT=1")
+        return (
+            self._fails("imitated", "accepted", before=(*powerless, *wrapped))
+            or self._fails("imitated", "refused", before=wrapped)
+            or self._fails("imitated", "mixed", before=(*powerless, *with_rights, *wrapped))
+        )
 
     def _faults(self) -> bool:
         """test_faults.py in short: faults are found on entry and overcome on leaving, and ids are restored."""
@@ -260,14 +248,6 @@ def all_mutants(texts: dict[str, str]) -> list[tuple[str, str, str]]:
     return found
 
 
-def equivalent(name: str) -> str:
-    """The reason why a mutant does no harm, or ""."""
-    match = re.fullmatch(r"\S+ (\w+): (.*) (\d+)", name)
-    assert match, name
-    numbers, why = EQUIVALENT.get((match[1], match[2]), ((), ""))
-    return why if int(match[3]) in numbers else ""
-
-
 def narrow() -> list[str]:
     """On i386, put each 16-bit call in the place of its 32-bit call.  Return the names that no test detects."""
     gaps = []
@@ -278,7 +258,7 @@ def narrow() -> list[str]:
         for number in sorted(set(re.findall(r"SYS_(\w+)32", text))):
             build.compile("replace_calls.c", text.replace(f"SYS_{number}32", f"SYS_{number}"))
             build.link()
-            detected_by = build.detect()
+            detected_by = build.detect("replace_calls.c")
             print(f"{detected_by or 'SURVIVED':12} i386: 16-bit {number}", flush=True)
             gaps += [] if detected_by else [number]
     return gaps
@@ -292,6 +272,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="try the mutants whose name contains the text")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="libreplace-mutants-") as folder:
+        Path(folder).chmod(0o755)  # some programs run as another user
         builds: SimpleQueue[Build] = SimpleQueue()
         for number in range(2 * len(os.sched_getaffinity(0))):  # a mutant that hangs uses no processor
             builds.put(Build(Path(folder) / str(number)))
@@ -302,13 +283,14 @@ def main() -> int:
         texts = build.texts()
         builds.put(build)
         every = all_mutants(texts)
-        stale = sum(len(numbers) for numbers, _ in EQUIVALENT.values()) - sum(
-            bool(equivalent(name)) for name, _, _ in every
-        )
+        harmless = equivalent()
+        stale = sorted(harmless.keys() - {name for name, _, _ in every})
         if stale:
-            raise SystemExit(f"{stale} numbers in EQUIVALENT belong to no mutant; remove or change them")
+            raise SystemExit(
+                "equivalent_mutants.txt has names of no mutant; remove or change them:\n" + "\n".join(stale)
+            )
         todo = [one for one in every if options.only in one[0]]
-        todo = [one for one in todo if zlib.crc32(one[0].encode()) % options.share == 0 and not equivalent(one[0])]
+        todo = [one for one in todo if zlib.crc32(one[0].encode()) % options.share == 0 and one[0] not in harmless]
         if options.list:
             print("\n".join(name for name, _, _ in todo))
             return 0
@@ -316,13 +298,14 @@ def main() -> int:
         def attempt(one: tuple[str, str, str]) -> tuple[str, str]:
             name, file, text = one
             build = builds.get()
+            kept = build.keep(file)
             try:
                 if not build.compile(file, text):
                     return name, "-"
                 build.link()
                 return name, build.detect(file, name.split()[1].rstrip(":").removeprefix("libreplace_"))
             finally:
-                build.compile(file, texts[file])
+                build.put_back(file, texts[file], kept)
                 builds.put(build)
 
         gaps, tried = [], 0
