@@ -321,14 +321,26 @@ static void with_hidden_groups(void)
 	must_return_from(&user);
 }
 
+/* The kernel shows the hidden group first. */
+static void with_a_hidden_and_another_group(void)
+{
+	gid_t shown[2];
+
+	be_root();
+	MUST(getgroups(2, shown) == 2 && shown[0] == OVERFLOW && shown[1] == 5);
+	must_be_refused();
+}
+
 static void hidden_groups_are_not_lost_and_not_given_away(void)
 {
-	static const gid_t hidden[] = {HIDDEN};
+	static const gid_t hidden[] = {HIDDEN}, two[] = {HIDDEN, 100005};
 
 	make_secret();
 	MUST(libreplace_setgroups(1, hidden) == 0);
 	run_in_namespace(USUAL, USUAL, "allow", with_hidden_groups);
 	run_in_namespace(SHORT, SHORT, "allow", with_hidden_groups);
+	MUST(libreplace_setgroups(2, two) == 0);
+	run_in_namespace(USUAL, USUAL, "allow", with_a_hidden_and_another_group);
 }
 
 /* The kernel IDs outside are 0, which the map does not contain. Each case leaves one of them. */

@@ -8,7 +8,9 @@
  * builds whose calls change one thread.
  */
 #include <limits.h>
+#include <sched.h>
 #include <stdint.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include "filter.h"
 #include "raw_capabilities.h"
@@ -160,6 +162,47 @@ static void inner_entry_that_is_rolled_back_keeps_the_outer_one(void)
 	expect_ids(0, 0, 0, 0, 0, 0);
 }
 
+/* A group database in which root is a member of @size groups besides its own. Return: whether the
+ * test can have one. */
+static int make_group_database(int size)
+{
+	char path[] = "/tmp/libreplace-reports-XXXXXX";
+	FILE *file = fdopen(mkstemp(path), "w");
+	int done;
+
+	MUST(file != NULL && fprintf(file, "root:x:0:\n") > 0);
+	for (int i = 0; i < size; i++)
+		MUST(fprintf(file, "group%d:x:%d:root\n", i, 5000 + i) > 0);
+	MUST(fclose(file) == 0);
+	done = unshare(CLONE_NEWNS) == 0 &&
+	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount(path, "/etc/group", NULL, MS_BIND, NULL) == 0;
+	MUST(unlink(path) == 0 || errno == EBUSY);
+	return done;
+}
+
+/* More groups than initgroups(3) of the core reads at first. */
+static void member_of(int size)
+{
+	gid_t groups[1024];
+
+	if (!make_group_database(size)) {
+		printf("# no mounts here\n");
+		return;
+	}
+	MUST(libreplace_initgroups("root", 0) == 0 && getgroups(1024, groups) == size + 1);
+	for (int i = 0; i <= size; i++)
+		MUST(groups[i] == (i == 0 ? 0 : 4999 + (gid_t)i));
+}
+
+static void all_groups_of_a_user_are_set(void)
+{
+	static const int sizes[] = {0, 62, 63, 64, 65, 127, 128, 129, 700};
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		in_child(member_of, sizes[i]);
+}
+
 static void must_be_the_user_for_good(entry *held, unsigned depth)
 {
 	MUST(libreplace_depth() == 0 && libreplace_active() == 0 && depth > 0);
@@ -285,6 +328,7 @@ int main(void)
 	RUN(nested_entries_of_a_thread_count_once);
 	RUN(refused_inner_entry_keeps_the_outer_one);
 	RUN(inner_entry_that_is_rolled_back_keeps_the_outer_one);
+	RUN(all_groups_of_a_user_are_set);
 	RUN(forked_child_learns_it_from_each_call);
 	RUN(storage_of_another_thread_is_not_its_own);
 	RUN(wrong_order_is_reported_for_each_entry);
