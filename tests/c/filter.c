@@ -186,6 +186,22 @@ static void getters_fail_without_an_answer(void)
 	}
 }
 
+/* A filter that makes no call and returns 0 tells the fs uid of root, but not this fs gid. */
+static void group_alone_fails_without_an_answer(void)
+{
+	gid_t group = 77;
+	entry held;
+
+	MUST(libreplace_setresgid((gid_t)-1, STAFF, (gid_t)-1) == 0 && libreplace_setfsgid(0) == 0);
+	refuse_setters();
+	refuse_pipes();
+	MUST(libreplace_getfsgid(&group) == -1 && group == 77 && errno != 0 && errno != ENOSYS);
+	if (LIBREPLACE_THREAD_SCOPE) {
+		MUST(libreplace_enter(fresh(&held), &bob, LIBREPLACE_LEVEL_SHIELDED) == -1);
+		MUST(held.guard.step == LIBREPLACE_STEP_READ && held.guard.changes == 0);
+	}
+}
+
 /* Leave the mode of a pipe (S_IFIFO) all over the stack, where the next call has its variables.
  * With musl, leave 0: its fstat() gives the values of its own variables if a filter makes no call.
  */
@@ -318,11 +334,13 @@ static void forked_child_is_the_user_under_a_filter(void)
 }
 
 /* Such a filter is no layer that imitates ids, and it belongs to one thread. */
-static void *enter_while_groups_are_not_set(void *unused)
+static void *enter_while_groups_are_not_set(void *with_groups)
 {
 	static const struct libreplace_identity user = {ALICE, STAFF, 0, NULL};
 	entry held;
 
+	if (with_groups != NULL)
+		MUST(libreplace_setgroups(alice.size, alice.groups) == 0);
 	MUST(libreplace_setresgid(1000, 1000, STAFF) == 0);
 	MUST(libreplace_setresuid(1000, 1000, ALICE) == 0);
 	refuse_call(SETGROUPS, 0);
@@ -330,7 +348,7 @@ static void *enter_while_groups_are_not_set(void *unused)
 		MUST(libreplace_enter(fresh(&held), &user, level) == -1 && !libreplace_tainted());
 		MUST(held.guard.step == LIBREPLACE_STEP_RETURN && held.guard.changes == 0);
 	}
-	return unused;
+	return NULL;
 }
 
 static void filter_that_does_not_set_groups_is_no_imitation(void)
@@ -339,6 +357,8 @@ static void filter_that_does_not_set_groups_is_no_imitation(void)
 	entry held;
 
 	MUST(pthread_create(&thread, NULL, enter_while_groups_are_not_set, NULL) == 0);
+	MUST(pthread_join(thread, NULL) == 0);
+	MUST(pthread_create(&thread, NULL, enter_while_groups_are_not_set, &held) == 0);
 	MUST(pthread_join(thread, NULL) == 0);
 	enter(&held, &alice, LIBREPLACE_LEVEL_SHIELDED);
 	leave(&held);
@@ -363,6 +383,7 @@ int main(void)
 		RUN(id_0_is_read_under_a_filter);
 		RUN(refused_setters_fail);
 		RUN(getters_fail_without_an_answer);
+		RUN(group_alone_fails_without_an_answer);
 		RUN(hidden_owner_is_no_answer);
 		if (!LIBREPLACE_THREAD_SCOPE)
 			continue;
