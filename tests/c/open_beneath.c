@@ -71,6 +71,19 @@ static void regular_file_has_the_requested_flags(void)
 	must_have(open_any("file", O_PATH), O_PATH);
 }
 
+/* An error of an earlier call is no error of this one. */
+static void errno_from_before_does_not_matter(void)
+{
+	static const int errors[] = {EAGAIN, EPERM, 0};
+	int unused = lowest_free();
+
+	for (int i = 0; i < 3; i++) {
+		errno = errors[i];
+		MUST(open_regular("file", O_RDONLY) == unused && errno == errors[i]);
+		MUST(close(unused) == 0 && lowest_free() == unused);
+	}
+}
+
 static void path_that_leads_out_is_refused(void)
 {
 	static const char *const names[] = {"..", "dir/../..", "/", "/etc/passwd", "out", "root"};
@@ -347,6 +360,7 @@ int main(void)
 	if (fd >= 0 || errno != ENOSYS) {
 		close(fd);
 		RUN(regular_file_has_the_requested_flags);
+		RUN(errno_from_before_does_not_matter);
 		RUN(path_that_leads_out_is_refused);
 		RUN(magic_link_is_refused);
 		RUN(resolve_flags_are_the_kernels);
