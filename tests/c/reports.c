@@ -299,29 +299,6 @@ static void first_failure_is_reported(void)
 	MUST(libreplace_active() == 1);
 }
 
-/* Root with inheritable capabilities: the library clears them, not the kernel. At level filesystem,
- * these are the capabilities that the kernel would clear: CAP_FS_SET of linux/capability.h. */
-static void capabilities_for_files_are_cleared(void)
-{
-	static const uint64_t of_files = 1ULL << 0 | 1ULL << 1 | 1ULL << 2 | 1ULL << 3 | 1ULL << 4 |
-	                                 1ULL << 9 | 1ULL << 27 | 1ULL << 32;
-	unsigned before[6] = {0}, sets[6] = {0}; /* valgrind: see capabilities_linux.c */
-	entry held;
-
-	MUST(make_inheritable(before) == 0);
-	for (int level = 0; level <= LIBREPLACE_LEVEL_FILESYSTEM; level++) {
-		uint64_t left = level == LIBREPLACE_LEVEL_FILESYSTEM ? ~of_files : 0;
-
-		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
-		MUST(capabilities(SYS_capget, sets) == 0);
-		MUST(sets[0] == (before[0] & (unsigned)left));
-		MUST(sets[3] == (before[3] & (unsigned)(left >> 32)));
-		MUST(sets[1] == before[1] && sets[4] == before[4] && (sets[2] | sets[5]) == 0);
-		MUST(libreplace_leave(&held.guard) == 0 && capabilities(SYS_capget, sets) == 0);
-		MUST(memcmp(before, sets, sizeof sets) == 0);
-	}
-}
-
 /* Only the flag for it makes the program abort. */
 static void other_flags_do_not_abort(void)
 {
@@ -356,7 +333,6 @@ int main(void)
 	RUN(storage_of_another_thread_is_not_its_own);
 	RUN(wrong_order_is_reported_for_each_entry);
 	RUN(first_failure_is_reported);
-	RUN(capabilities_for_files_are_cleared);
 	RUN(other_flags_do_not_abort);
 	return failed != 0;
 }

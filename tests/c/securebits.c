@@ -1,0 +1,95 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Entries whose capabilities the library clears and restores itself, and securebits. Most cases
+ * exist because a mutant of tests/programs/mutants.py survived without them. Each case runs in a
+ * forked child, as root, on builds whose calls change one thread. Source: capabilities(7).
+ */
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include "cases.h"
+#include "raw_capabilities.h"
+
+/* Root with inheritable capabilities: the library clears them, not the kernel. At level filesystem,
+ * these are the capabilities that the kernel would clear: CAP_FS_SET of linux/capability.h. */
+static void capabilities_for_files_are_cleared(void)
+{
+	static const uint64_t of_files = 1ULL << 0 | 1ULL << 1 | 1ULL << 2 | 1ULL << 3 | 1ULL << 4 |
+	                                 1ULL << 9 | 1ULL << 27 | 1ULL << 32;
+	unsigned before[6] = {0}, sets[6] = {0}; /* valgrind: see capabilities_linux.c */
+	entry held;
+
+	MUST(make_inheritable(before) == 0);
+	for (int level = 0; level <= LIBREPLACE_LEVEL_FILESYSTEM; level++) {
+		uint64_t left = level == LIBREPLACE_LEVEL_FILESYSTEM ? ~of_files : 0;
+
+		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+		MUST(capabilities(SYS_capget, sets) == 0);
+		MUST(sets[0] == (before[0] & (unsigned)left));
+		MUST(sets[3] == (before[3] & (unsigned)(left >> 32)));
+		MUST(sets[1] == before[1] && sets[4] == before[4] && (sets[2] | sets[5]) == 0);
+		MUST(libreplace_leave(&held.guard) == 0 && capabilities(SYS_capget, sets) == 0);
+		MUST(memcmp(before, sets, sizeof sets) == 0);
+	}
+}
+
+/* Enter and leave at each level. Everything must be as before. */
+static void must_enter_and_leave(const struct libreplace_identity *user)
+{
+	unsigned before[6] = {0}, sets[6] = {0};
+	entry held;
+
+	MUST(capabilities(SYS_capget, before) == 0);
+	for (int level = 0; level <= LIBREPLACE_LEVEL_FILESYSTEM; level++) {
+		fresh(&held)->flags = LIBREPLACE_ALLOW_ROOT;
+		MUST(libreplace_enter(&held.guard, user, level) == 0);
+		MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
+		MUST(capabilities(SYS_capget, sets) == 0);
+		MUST(memcmp(before, sets, sizeof sets) == 0);
+	}
+}
+
+/* The numbers are the securebits of capabilities(7). */
+enum { NOROOT = 1 << 0, NO_SETUID_FIXUP = 1 << 2, KEEP_CAPS = 1 << 4 };
+
+/* Root with inheritable capabilities, so that the library reads the securebits. */
+static void harmless_securebits_forbid_nothing(void)
+{
+	static const struct libreplace_identity root_of_staff = {0, STAFF, 0, NULL};
+	static const int bits[] = {0, NOROOT, KEEP_CAPS, NOROOT | KEEP_CAPS};
+	unsigned sets[6] = {0};
+
+	MUST(make_inheritable(sets) == 0);
+	for (int i = 0; i < 4; i++) {
+		if (prctl(PR_SET_SECUREBITS, bits[i], 0, 0, 0) != 0)
+			return; /* without CAP_SETPCAP */
+		must_enter_and_leave(&alice);
+		must_enter_and_leave(&root_of_staff);
+	}
+	/* root stays root, so nothing would have to be cleared */
+	MUST(prctl(PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) == 0);
+	must_enter_and_leave(&root_of_staff);
+}
+
+/* The library clears the capabilities of such a server itself. */
+static void server_without_root_needs_no_setuid_fixup(void)
+{
+	if (prctl(PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) != 0)
+		return;
+	MUST(become_server_without_root() == 0);
+	must_enter_and_leave(&alice);
+}
+
+int main(void)
+{
+	int failed = 0;
+
+	if (geteuid() != 0)
+		return 77;
+	RUN(capabilities_for_files_are_cleared);
+	RUN(harmless_securebits_forbid_nothing);
+	RUN(server_without_root_needs_no_setuid_fixup);
+	return failed != 0;
+}
