@@ -145,6 +145,16 @@ static void real_uid(void)
 	MUST(libreplace_setresuid(ALICE, -1, -1) == 0);
 }
 
+static void saved_uid(void)
+{
+	MUST(libreplace_setresuid(-1, -1, ALICE) == 0);
+}
+
+static void real_gid(void)
+{
+	MUST(libreplace_setresgid(0, -1, -1) == 0);
+}
+
 static void effective_gid(void)
 {
 	MUST(libreplace_setresgid(-1, 0, -1) == 0);
@@ -195,6 +205,8 @@ static void each_change_inside_is_noticed(void)
 	} cases[] = {
 	    {effective_uid, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
 	    {real_uid, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
+	    {saved_uid, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
+	    {real_gid, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
 	    {effective_gid, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
 	    {saved_gid, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
 	    {groups, &alice, LIBREPLACE_LEVEL_EFFECTIVE},
