@@ -82,6 +82,96 @@ static void server_without_root_needs_no_setuid_fixup(void)
 	must_enter_and_leave(&alice);
 }
 
+/* Root that has another id among its three, or not all its permitted capabilities effective. */
+static void enter_as_unusual_root(int number)
+{
+	static const uid_t ids[][3] = {{1000, 0, 0}, {0, 1000, 0}, {0, 0, 1000}, {0, 0, 0}};
+	const uid_t *own = ids[number];
+	unsigned sets[6] = {0};
+
+	if (prctl(PR_SET_SECUREBITS, KEEP_CAPS, 0, 0, 0) != 0)
+		return; /* without CAP_SETPCAP */
+	MUST(libreplace_setresuid(own[0], own[1], own[2]) == 0);
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[0] = own[0] + own[1] + own[2] == 0 ? 0 : sets[1];
+	sets[3] = own[0] + own[1] + own[2] == 0 ? 0 : sets[4];
+	MUST(capabilities(SYS_capset, sets) == 0);
+	must_enter_and_leave(&alice);
+}
+
+static void unusual_root_enters(void)
+{
+	for (int i = 0; i < 4; i++)
+		in_child(enter_as_unusual_root, i);
+}
+
+/* Return: whether the thread has these effective capabilities inside an entry as root. */
+static int has_as_root(unsigned low, unsigned high)
+{
+	static const struct libreplace_identity root_of_staff = {0, STAFF, 0, NULL};
+	unsigned sets[6] = {0};
+	entry held;
+	int same;
+
+	fresh(&held)->flags = LIBREPLACE_ALLOW_ROOT;
+	MUST(libreplace_enter(&held.guard, &root_of_staff, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_check(&held.guard) == 0 && capabilities(SYS_capget, sets) == 0);
+	same = sets[0] == low && sets[3] == high;
+	MUST(libreplace_leave(&held.guard) == 0);
+	return same;
+}
+
+/* Root does not get more than it had. Another user gets what the kernel gives to root. */
+static void identity_of_root_has_roots_capabilities(void)
+{
+	unsigned all[6] = {0}, sets[6];
+
+	MUST(capabilities(SYS_capget, all) == 0 && has_as_root(all[0], all[3]));
+	memcpy(sets, all, sizeof sets);
+	sets[0] = 1;
+	sets[3] = 0;
+	MUST(capabilities(SYS_capset, sets) == 0 && has_as_root(1, 0));
+	MUST(capabilities(SYS_capset, all) == 0);
+	MUST(become_server_without_root() == 0 && has_as_root(BOTH, 0));
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[0] = 0;
+	MUST(capabilities(SYS_capset, sets) == 0 && has_as_root(BOTH, 0));
+}
+
+/* Securebits that somebody sets inside an entry of ordinary root. The inheritable capabilities make
+ * the library read them. */
+static void securebits_are_set_inside(int bits)
+{
+	unsigned before[6] = {0}, sets[6] = {0};
+	entry outer, inner;
+
+	MUST(capabilities(SYS_capget, before) == 0);
+	MUST(libreplace_enter(fresh(&outer), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[0] = sets[2] = sets[1];
+	sets[3] = sets[5] = sets[4];
+	MUST(capabilities(SYS_capset, sets) == 0);
+	if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) != 0)
+		return; /* without CAP_SETPCAP */
+	sets[0] = sets[3] = 0;
+	MUST(capabilities(SYS_capset, sets) == 0);
+	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_check(&inner.guard) == 0 && libreplace_leave(&inner.guard) == 0);
+	expect_ids(0, ALICE, 0, ALICE, STAFF, 2);
+	MUST(libreplace_check(&outer.guard) == -1 && libreplace_leave(&outer.guard) == -1);
+	MUST(outer.guard.step == LIBREPLACE_STEP_CAPABILITIES && !libreplace_tainted());
+	MUST(capabilities(SYS_capget, sets) == 0);
+	MUST(memcmp(before, sets, sizeof sets) == 0);
+	expect_ids(0, 0, 0, 0, 0, 0);
+}
+
+static void securebits_set_inside_do_not_hinder_others(void)
+{
+	in_child(securebits_are_set_inside, 0);
+	in_child(securebits_are_set_inside, KEEP_CAPS);
+	in_child(securebits_are_set_inside, NO_SETUID_FIXUP);
+}
+
 int main(void)
 {
 	int failed = 0;
@@ -91,5 +181,8 @@ int main(void)
 	RUN(capabilities_for_files_are_cleared);
 	RUN(harmless_securebits_forbid_nothing);
 	RUN(server_without_root_needs_no_setuid_fixup);
+	RUN(unusual_root_enters);
+	RUN(identity_of_root_has_roots_capabilities);
+	RUN(securebits_set_inside_do_not_hinder_others);
 	return failed != 0;
 }
