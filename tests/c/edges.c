@@ -64,34 +64,38 @@ static void another_saved_id_is_refused_only_at_level_real(void)
 }
 
 /* Enter and leave as a thread of alice without privilege, which starts with these group IDs. */
-static int step_that_refuses_gids(gid_t r, gid_t e, gid_t s)
+static int step_that_refuses_gids(gid_t r, gid_t e, gid_t s, gid_t fs)
 {
 	int step;
-	gid_t now[3];
+	gid_t now[3], now_fs;
 
 	MUST(libreplace_setgroups(alice.size, alice.groups) == 0);
-	MUST(libreplace_setresgid(r, e, s) == 0);
+	MUST(libreplace_setresgid(r, e, s) == 0 && libreplace_setfsgid(fs) == 0);
 	MUST(libreplace_setresuid(ALICE, ALICE, ALICE) == 0);
 	step = enter_and_leave(LIBREPLACE_LEVEL_EFFECTIVE);
 	MUST(libreplace_getresgid(&now[0], &now[1], &now[2]) == 0);
 	MUST(now[0] == r && now[1] == e && now[2] == s);
+	MUST(libreplace_getfsgid(&now_fs) == 0 && now_fs == fs);
 	return step;
 }
 
 /* An entry sets the real and the effective group ID. */
 static void group_that_cannot_be_set_again(int number)
 {
-	static const gid_t cases[][3] = {
-	    {80012, STAFF, STAFF}, {STAFF, 80012, STAFF}, {STAFF, 80012, 80012}};
+	static const gid_t cases[][4] = {
+	    {80012, STAFF, STAFF, STAFF}, {STAFF, 80012, STAFF, 80012},
+	    {STAFF, 80012, 80012, 80012}, {80012, STAFF, 80012, STAFF},
+	    {STAFF, 80012, 80012, STAFF},
+	};
 	const gid_t *gids = cases[number];
 
-	MUST(step_that_refuses_gids(gids[0], gids[1], gids[2]) ==
+	MUST(step_that_refuses_gids(gids[0], gids[1], gids[2], gids[3]) ==
 	     (number < 2 ? LIBREPLACE_STEP_RETURN : LIBREPLACE_STEP_NONE));
 }
 
 static void thread_that_cannot_set_its_group_again_is_refused(void)
 {
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 5; i++)
 		in_child(group_that_cannot_be_set_again, i);
 }
 

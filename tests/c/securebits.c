@@ -7,14 +7,12 @@
  * forked child, as root, on builds whose calls change one thread. Source: capabilities(7).
  */
 #include <stdint.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include "cases.h"
+#include "filter.h"
 #include "raw_capabilities.h"
 
 /* Root with inheritable capabilities: the library clears them, not the kernel. At level filesystem,
  * these are the capabilities that the kernel would clear: CAP_FS_SET of linux/capability.h. */
-static void capabilities_for_files_are_cleared(void)
+static void clear_for_files(int only_chown)
 {
 	static const uint64_t of_files = 1ULL << 0 | 1ULL << 1 | 1ULL << 2 | 1ULL << 3 | 1ULL << 4 |
 	                                 1ULL << 9 | 1ULL << 27 | 1ULL << 32;
@@ -22,6 +20,11 @@ static void capabilities_for_files_are_cleared(void)
 	entry held;
 
 	MUST(make_inheritable(before) == 0);
+	if (only_chown != 0) {
+		before[2] = 1;
+		before[5] = 0;
+		MUST(capabilities(SYS_capset, before) == 0);
+	}
 	for (int level = 0; level <= LIBREPLACE_LEVEL_FILESYSTEM; level++) {
 		uint64_t left = level == LIBREPLACE_LEVEL_FILESYSTEM ? ~of_files : 0;
 
@@ -33,6 +36,12 @@ static void capabilities_for_files_are_cleared(void)
 		MUST(libreplace_leave(&held.guard) == 0 && capabilities(SYS_capget, sets) == 0);
 		MUST(memcmp(before, sets, sizeof sets) == 0);
 	}
+}
+
+static void capabilities_for_files_are_cleared(void)
+{
+	in_child(clear_for_files, 0);
+	in_child(clear_for_files, 1);
 }
 
 /* Enter and leave at each level. Everything must be as before. */
@@ -52,17 +61,17 @@ static void must_enter_and_leave(const struct libreplace_identity *user)
 }
 
 /* The numbers are the securebits of capabilities(7). */
-enum { NOROOT = 1 << 0, NO_SETUID_FIXUP = 1 << 2, KEEP_CAPS = 1 << 4 };
+enum { NOROOT = 1 << 0, NO_SETUID_FIXUP = 1 << 2, KEEP_CAPS = 1 << 4, NO_RAISE = 1 << 6 };
 
 /* Root with inheritable capabilities, so that the library reads the securebits. */
 static void harmless_securebits_forbid_nothing(void)
 {
 	static const struct libreplace_identity root_of_staff = {0, STAFF, 0, NULL};
-	static const int bits[] = {0, NOROOT, KEEP_CAPS, NOROOT | KEEP_CAPS};
+	static const int bits[] = {0, NOROOT, KEEP_CAPS, NOROOT | KEEP_CAPS, NO_RAISE};
 	unsigned sets[6] = {0};
 
 	MUST(make_inheritable(sets) == 0);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		if (prctl(PR_SET_SECUREBITS, bits[i], 0, 0, 0) != 0)
 			return; /* without CAP_SETPCAP */
 		must_enter_and_leave(&alice);
@@ -82,6 +91,48 @@ static void server_without_root_needs_no_setuid_fixup(void)
 	must_enter_and_leave(&alice);
 }
 
+/* At level filesystem, root keeps what does not concern files. Another user keeps nothing. */
+static void server_without_root_keeps_nothing(void)
+{
+	unsigned sets[6] = {0};
+	entry held;
+
+	MUST(become_server_without_root() == 0);
+	for (int level = 0; level <= LIBREPLACE_LEVEL_FILESYSTEM; level++) {
+		MUST(libreplace_enter(fresh(&held), &alice, level) == 0);
+		MUST(capabilities(SYS_capget, sets) == 0 && (sets[0] | sets[3]) == 0);
+		MUST(libreplace_leave(&held.guard) == 0);
+	}
+}
+
+/* An inheritable capability that is not permitted stays, so the thread need not set it again. */
+static void inheritable_capability_that_is_not_permitted_stays(void)
+{
+	unsigned sets[6] = {0};
+
+	MUST(make_inheritable(sets) == 0);
+	sets[0] &= ~1U; /* CAP_CHOWN */
+	sets[1] &= ~1U;
+	MUST(capabilities(SYS_capset, sets) == 0);
+	if (prctl(PR_CAPBSET_DROP, 0, 0, 0, 0) != 0)
+		return; /* without CAP_SETPCAP */
+	must_enter_and_leave(&alice);
+}
+
+/* A filter hides the capabilities. */
+static void unknown_capabilities_are_reported(void)
+{
+	entry held;
+
+	MUST(become_server_without_root() == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	refuse_call(SYS_capget, EIO);
+	MUST(libreplace_check(&held.guard) == -1 && errno == EIO);
+	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES);
+	MUST(libreplace_leave(&held.guard) == -1 && libreplace_tainted());
+	MUST(held.guard.state == LIBREPLACE_STATE_TAINTED);
+}
+
 /* Root that has another id among its three, or not all its permitted capabilities effective. */
 static void enter_as_unusual_root(int number)
 {
@@ -92,6 +143,7 @@ static void enter_as_unusual_root(int number)
 	if (prctl(PR_SET_SECUREBITS, KEEP_CAPS, 0, 0, 0) != 0)
 		return; /* without CAP_SETPCAP */
 	MUST(libreplace_setresuid(own[0], own[1], own[2]) == 0);
+	MUST(libreplace_setfsuid(0) == 0);
 	MUST(capabilities(SYS_capget, sets) == 0);
 	sets[0] = own[0] + own[1] + own[2] == 0 ? 0 : sets[1];
 	sets[3] = own[0] + own[1] + own[2] == 0 ? 0 : sets[4];
@@ -181,6 +233,9 @@ int main(void)
 	RUN(capabilities_for_files_are_cleared);
 	RUN(harmless_securebits_forbid_nothing);
 	RUN(server_without_root_needs_no_setuid_fixup);
+	RUN(server_without_root_keeps_nothing);
+	RUN(inheritable_capability_that_is_not_permitted_stays);
+	RUN(unknown_capabilities_are_reported);
 	RUN(unusual_root_enters);
 	RUN(identity_of_root_has_roots_capabilities);
 	RUN(securebits_set_inside_do_not_hinder_others);
