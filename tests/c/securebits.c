@@ -123,10 +123,17 @@ static void inheritable_capability_that_is_not_permitted_stays(void)
 static void unknown_capabilities_are_reported(void)
 {
 	entry held;
+	int status = 0;
+	pid_t child;
 
 	MUST(become_server_without_root() == 0);
 	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	refuse_call(SYS_capget, EIO);
+	MUST((child = fork()) >= 0);
+	if (child == 0)
+		exit(0); /* not reached: it cannot know that it is the user and nothing else */
+	MUST(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+	MUST(WTERMSIG(status) == SIGABRT);
 	MUST(libreplace_check(&held.guard) == -1 && errno == EIO);
 	MUST(held.guard.step == LIBREPLACE_STEP_CAPABILITIES);
 	MUST(libreplace_leave(&held.guard) == -1 && libreplace_tainted());
@@ -157,6 +164,17 @@ static void unusual_root_enters(void)
 		in_child(enter_as_unusual_root, i);
 }
 
+/* In a child that was forked inside such an entry: it is root for good, and keeps its rights. */
+static void must_be_root(int unused)
+{
+	unsigned sets[6] = {0};
+	uid_t r, e, s;
+
+	(void)unused;
+	MUST(libreplace_getresuid(&r, &e, &s) == 0 && r == 0 && e == 0 && s == 0);
+	MUST(capabilities(SYS_capget, sets) == 0 && sets[1] != 0);
+}
+
 /* Return: whether the thread has these effective capabilities inside an entry as root. */
 static int has_as_root(unsigned low, unsigned high)
 {
@@ -169,6 +187,7 @@ static int has_as_root(unsigned low, unsigned high)
 	MUST(libreplace_enter(&held.guard, &root_of_staff, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 	MUST(libreplace_check(&held.guard) == 0 && capabilities(SYS_capget, sets) == 0);
 	same = sets[0] == low && sets[3] == high;
+	in_child(must_be_root, 0);
 	MUST(libreplace_leave(&held.guard) == 0);
 	return same;
 }
