@@ -20,6 +20,7 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,35 +44,64 @@ SOURCES = (
     *("capabilities_linux.c", "ids_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
     *("drop.c", "drop_linux.c", "proc_linux.c"),
 )
-#: The programs of tests/c/ that the tests below run.
+#: The programs of tests/c/ and tests/c/explorer/ that the tests below run.
 PROGRAMS = (
     *("conformance", "guard", "edges", "forks", "found", "transitions", "faults", "threads", "thread_ends", "returns"),
-    *("open_beneath", "filter", "identity", "drop_privileges", "namespaces", "imitated", "reports", "steps"),
+    *(
+        "open_beneath",
+        "filter",
+        "identity",
+        "drop_privileges",
+        "namespaces",
+        "imitated",
+        "reports",
+        "securebits",
+        "steps",
+    ),
+    *("explore", "kernel_rules", "counter"),
 )
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
-    "replace_calls.c": ("conformance", "guard", "filter", "transitions"),
+    "replace_calls.c": ("conformance", "guard", "filter", "transitions", "reports"),
     "libreplace_process_": ("drop_privileges",),  # functions of replace_calls.c
     "open_beneath_linux.c": ("open_beneath",),
-    "threads.c": ("guard", "edges", "reports", "thread_ends", "threads"),
+    "threads.c": ("guard", "edges", "reports", "counter", "thread_ends", "threads"),
     "threads_linux.c": ("thread_ends",),
     "identity.c": ("identity", "edges"),
-    "can_return.c": ("edges", "reports", "some_returns", "returns"),
-    "ids_linux.c": ("namespaces", "edges", "filter", "imitated"),
-    "imitation.c": ("guard", "edges", "imitated"),
+    "can_return.c": (
+        "edges",
+        "filter",
+        "reports",
+        "securebits",
+        "some_exploring",
+        "kernel_rules",
+        "exploring",
+        "returns",
+    ),
+    "ids_linux.c": ("namespaces", "edges", "filter", "exploring", "imitated"),
+    "imitation.c": ("guard", "edges", "exploring", "imitated"),
     "signals.c": ("guard", "edges", "reports", "forks", "some_steps", "steps"),
-    "drop.c": ("identity", "namespaces", "drop_privileges"),
 }
 _OF_CORE = (
-    *("guard", "edges", "reports", "found", "filter", "namespaces", "forks", "faults", "some_returns", "some_steps"),
-    *("imitated", "threads", "returns"),
+    *("guard", "edges", "reports", "securebits", "found", "filter", "namespaces", "some_exploring", "forks", "faults"),
+    *("some_returns", "kernel_rules", "some_steps", "imitated", "exploring", "threads", "returns"),
 )
+_ALL = tuple(dict.fromkeys([*_OF_CORE, *(test for tests in _OF_FILE.values() for test in tests)]))
+#: Test -> its program and arguments, if the program needs some.
+_FORMS = {
+    "some_returns": ("returns", "9973"),
+    "some_exploring": ("explore", "--seconds", "0.1"),
+    "exploring": ("explore", "--seconds", "1"),
+    "counter": ("counter", "--states", "125000"),
+    "some_steps": ("steps", "499"),
+    "steps": ("steps", "29"),
+}
 #: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
 #: test_drop_privileges.py).
 APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
 #: Seconds until a test counts as hanging, which counts as detected: ten times an idle run.
 HANG, LONG_HANG = 10, 120
-_LONG = ("returns", "steps", "drop_privileges", "threads", "transitions")
+_LONG = ("returns", "steps", "drop_privileges", "threads", "explore", "kernel_rules", "counter")
 
 
 def equivalent() -> dict[str, str]:
@@ -86,13 +116,30 @@ def equivalent() -> dict[str, str]:
     return found
 
 
+def read_texts(platform: str) -> dict[str, str]:
+    """Return the C files of the library."""
+    generated = (golden.GOLDEN / platform / "replace_calls.c").read_text()
+    return {"replace_calls.c": generated, **{name: (CORE / name).read_text() for name in SOURCES}}
+
+
+def _sources(program: str) -> list[Path]:
+    """Return the source files of a program; tests/c/explorer/meson.build lists those of the programs there."""
+    explorer = TESTS / "c" / "explorer"
+    if not (explorer / f"{program}.c").exists():
+        return [TESTS / "c" / f"{program}.c"]
+    listed = re.search(rf"executable\('{program}[_'].*?\n((?:\s*'\w+\.c',)+)", (explorer / "meson.build").read_text())
+    assert listed, program
+    return [explorer / name for name in re.findall(r"\w+\.c", listed[1])]
+
+
 class Build:
     """The objects and programs of one platform.  Only the changed file is compiled again."""
 
     def __init__(self, folder: Path, platform: str = "linux-glibc-x86_64", compiler: tuple[str, ...] = ("cc",)) -> None:
-        self.folder, self.family = folder, golden.GOLDEN / platform
+        self.folder = folder
         self.wide = "32" if platform.endswith("i386") else ""  # the ending of the names in strace
-        golden.write_headers(self.family, folder / "include")
+        if not folder.joinpath("include").exists():
+            golden.write_headers(golden.GOLDEN / platform, folder / "include")
         flags = (
             "-O1",
             "-Werror=incompatible-pointer-types",
@@ -100,24 +147,26 @@ class Build:
             "-fPIC",
             "-D_GNU_SOURCE",
             f"-I{folder / 'include'}",
-            f"-I{CORE}",
+            *(f"-I{folder}", f"-I{CORE}"),
             f"-I{TESTS / 'c'}",
         )
         self.cc = (*compiler, *flags)
-        for name, text in self.texts().items():
+        if (folder / "libmutant.so").exists():
+            return  # a copy
+        for name, text in read_texts(platform).items():
             assert self.compile(name, text), name
         self.link()
         for test in PROGRAMS:
-            if not (self.wide and test in ("imitated", "steps")):
-                source = TESTS / "c" / f"{test}.c"
-                command = [*self.cc, source, "-L", folder, "-lmutant", f"-Wl,-rpath,{folder}", "-pthread"]
-                subprocess.run([*command, "-o", folder / test], check=True)
+            if not (self.wide and test in ("imitated", "steps", "kernel_rules")):
+                self._build_program(test)
 
-    def texts(self) -> dict[str, str]:
-        return {
-            "replace_calls.c": (self.family / "replace_calls.c").read_text(),
-            **{name: (CORE / name).read_text() for name in SOURCES},
-        }
+    def _build_program(self, name: str) -> None:
+        command = [*self.cc, *_sources(name)]
+        if name == "counter":
+            command += ["-DLIBREPLACE_PLACES=1"]
+        else:
+            command += ["-L", self.folder, "-lmutant", "-Wl,-rpath,$ORIGIN", "-pthread", "-ldl"]
+        subprocess.run([*command, "-o", self.folder / name], check=True)
 
     def compile(self, name: str, text: str) -> bool:
         """Whether it compiles."""
@@ -138,41 +187,33 @@ class Build:
 
     def link(self) -> None:
         objects = [self._object(name) for name in ("replace_calls.c", *SOURCES)]
-        subprocess.run([*self.cc, "-shared", *objects, "-pthread", "-o", self.folder / "libmutant.so"], check=True)
+        subprocess.run(
+            [*self.cc, "-shared", "-Wl,-z,now", *objects, "-pthread", "-o", self.folder / "libmutant.so"], check=True
+        )
 
-    def detect(self, file: str = "", call: str = "") -> str:
-        """Return the name of the first test of this file, and of this call, that detects the mutant, or "".
+    def detect(self, file: str, call: str = "") -> str:
+        """Return the name of the first test of this file, and of this call, that detects the mutant, or ""."""
+        chosen = _OF_FILE.get("libreplace_process_" if call.startswith("process_") else file, _OF_CORE)
+        return next((name for name in chosen if self.detects(name, call)), "")
 
-        Without a file: the first test at all.
-        """
-        others = {
-            "faults": self._faults,
-            "imitated": self._imitated,
-            "transitions": lambda: self._transitions(call),
-            "some_returns": lambda: self._fails("returns", "9973"),
-            "some_steps": lambda: self._fails("steps", "499"),
-            "steps": lambda: self._fails("steps", "29"),
-        }
-        chosen = _OF_FILE.get(file, _OF_CORE) if file else [name for name in PROGRAMS if (self.folder / name).exists()]
-        if call.startswith("process_"):
-            chosen = _OF_FILE["libreplace_process_"]
-        for name in chosen:
-            if self._detects(others.get(name, lambda name=name: self._fails(name))):
-                return name
-        return ""
+    def detects(self, name: str, call: str = "") -> bool:
+        """Whether this test fails."""
+        others = {"faults": self._faults, "imitated": self._imitated, "transitions": lambda: self._transitions(call)}
+        program, *arguments = _FORMS.get(name, (name,))
+        if not (self.folder / program).exists():
+            return False
+        if program == "counter":
+            self._build_program(program)  # it has core/threads.c in it
+        try:
+            return bool(others.get(name, lambda: self._fails(program, *arguments))())
+        except (subprocess.TimeoutExpired, ValueError, KeyError):  # the test hangs, or prints something else
+            return True
 
     def _transitions(self, call: str) -> bool:
         """Whether a transition of the call differs from the model.  Without a name: a transition of any call."""
         todo = [one for one in transitions.everything() if call in ("", one[3] + one[0])]
         text = self._output("transitions", "ours", *([call] if call else [])) if todo else ""
         return bool(transitions.wrong(transitions.parse(text), todo))
-
-    @staticmethod
-    def _detects(test: object) -> bool:
-        try:
-            return bool(test())  # type: ignore[operator]
-        except (subprocess.TimeoutExpired, ValueError, KeyError):  # the test hangs, or prints something else
-            return True
 
     def _output(self, name: str, *arguments: str) -> str:
         command = [self.folder / name, *arguments]
@@ -197,13 +238,14 @@ class Build:
 
     def _imitated(self) -> bool:
         """test_uid_wrapper.py in short."""
-        powerless = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
+        powerless = ("setpriv", "--reuid=1000", "--regid=1000")
         with_rights = ("--inh-caps=+setuid,+setgid", "--ambient-caps=+setuid,+setgid")
         wrapped = ("env", "LD_PRELOAD=libuid_wrapper.so", "UID_WRAPPER=1", "UID_WRAPPER_ROOT=1")
         return (
-            self._fails("imitated", "accepted", before=(*powerless, *wrapped))
+            self._fails("imitated", "accepted", before=(*powerless, "--clear-groups", *wrapped))
+            or self._fails("imitated", "accepted", before=(*powerless, "--groups=5,80001", *wrapped))
             or self._fails("imitated", "refused", before=wrapped)
-            or self._fails("imitated", "mixed", before=(*powerless, *with_rights, *wrapped))
+            or self._fails("imitated", "mixed", before=(*powerless, "--clear-groups", *with_rights, *wrapped))
         )
 
     def _faults(self) -> bool:
@@ -219,6 +261,7 @@ class Build:
         cases += [(f"{call}:error=EIO:when=2", "enter -1 5 2 2") for call in getters]
         cases += [(f"{call}:error=EIO:when=3", "leave 0 0 0 4") for call in getters]
         cases += [(f"{call}:error=EIO:when=3", "leave -1 1 9 4", "changed") for call in getters]
+        cases += [(f"{setters[2]}:error=EAGAIN:when=2", "leave -1 1 9 4", "changed")]
         cases += [(f"{getters[1]}:error=EIO:when=3+", "again -1 131 1 0")]
         cases += [
             ("capget:error=EIO:when=2", "enter -1 5 8 2"),
@@ -252,9 +295,10 @@ def narrow() -> list[str]:
     """On i386, put each 16-bit call in the place of its 32-bit call.  Return the names that no test detects."""
     gaps = []
     with tempfile.TemporaryDirectory(prefix="libreplace-mutants-") as folder:
-        build = Build(Path(folder), "linux-glibc-i386", ("cc", "-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"))
-        assert not build.detect(), "a test fails without a mutation"
-        text = build.texts()["replace_calls.c"]
+        platform = "linux-glibc-i386"
+        build = Build(Path(folder), platform, ("cc", "-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"))
+        assert not build.detect("replace_calls.c"), "a test fails without a mutation"
+        text = read_texts(platform)["replace_calls.c"]
         for number in sorted(set(re.findall(r"SYS_(\w+)32", text))):
             build.compile("replace_calls.c", text.replace(f"SYS_{number}32", f"SYS_{number}"))
             build.link()
@@ -271,29 +315,28 @@ def main() -> int:
     parser.add_argument("--share", type=int, default=1, metavar="N", help="try one of N mutants")
     parser.add_argument("--only", default="", metavar="TEXT", help="try the mutants whose name contains the text")
     options = parser.parse_args()
+    texts = read_texts("linux-glibc-x86_64")
+    every, harmless = all_mutants(texts), equivalent()
+    stale = sorted(harmless.keys() - {name for name, _, _ in every})
+    if stale:
+        raise SystemExit("equivalent_mutants.txt has names of no mutant; remove or change them:\n" + "\n".join(stale))
+    todo = [one for one in every if options.only in one[0]]
+    todo = [one for one in todo if zlib.crc32(one[0].encode()) % options.share == 0 and one[0] not in harmless]
+    if options.list:
+        print("\n".join(name for name, _, _ in todo))
+        return 0
     with tempfile.TemporaryDirectory(prefix="libreplace-mutants-") as folder:
         Path(folder).chmod(0o755)  # some programs run as another user
         builds: SimpleQueue[Build] = SimpleQueue()
-        for number in range(2 * len(os.sched_getaffinity(0))):  # a mutant that hangs uses no processor
-            builds.put(Build(Path(folder) / str(number)))
-        build = builds.get()
-        detected_by = build.detect()
-        if detected_by:
-            raise SystemExit(f"{detected_by} fails without a mutation; fix that first")
-        texts = build.texts()
+        build = Build(Path(folder) / "0")
         builds.put(build)
-        every = all_mutants(texts)
-        harmless = equivalent()
-        stale = sorted(harmless.keys() - {name for name, _, _ in every})
-        if stale:
-            raise SystemExit(
-                "equivalent_mutants.txt has names of no mutant; remove or change them:\n" + "\n".join(stale)
-            )
-        todo = [one for one in every if options.only in one[0]]
-        todo = [one for one in todo if zlib.crc32(one[0].encode()) % options.share == 0 and one[0] not in harmless]
-        if options.list:
-            print("\n".join(name for name, _, _ in todo))
-            return 0
+        for number in range(1, 2 * len(os.sched_getaffinity(0))):  # a mutant that hangs uses no processor
+            shutil.copytree(build.folder, Path(folder) / str(number))
+            builds.put(Build(Path(folder) / str(number)))
+        with ThreadPoolExecutor() as pool:
+            failing = [name for name, fails in zip(_ALL, pool.map(build.detects, _ALL), strict=True) if fails]
+        if failing:
+            raise SystemExit(f"{', '.join(failing)}: fails without a mutation; fix that first")
 
         def attempt(one: tuple[str, str, str]) -> tuple[str, str]:
             name, file, text = one

@@ -248,10 +248,11 @@ def mutants(text: str) -> list[Mutant]:
 
 
 def _short(text: str, start: int, end: int) -> str:
-    """The text on one line; for a single token, with its neighbours."""
+    """The text on one line; for a single token, with its neighbours. No word is cut."""
     if re.fullmatch(r"\W*\w*\W*", text[start:end]):
-        line = text.rfind("\n", 0, start) + 1
-        begins, ends = max(line, start - 30), min(text.find("\n", end), end + 20)
-        return " ".join(f"{text[begins:start]}[{text[start:end]}]{text[end:ends]}".split())
+        before, after = re.findall(r"\w*.{0,30}$", text[:start])[0], re.findall(r"^.{0,20}\w*", text[end:])[0]
+        return " ".join(f"{before}[{text[start:end]}]{after}".split())
     words = " ".join(text[start:end].split())
-    return words if len(words) <= 70 else f"{words[:45]} .. {words[-21:]}"
+    if len(words) <= 70:
+        return words
+    return " .. ".join(re.findall(r"^.{45}\w*|\w*.{21}$", words))
