@@ -11,7 +11,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include "cases.h"
+#include "filter.h"
 #include "raw_capabilities.h"
 
 static struct libreplace_drop result;
@@ -109,6 +109,21 @@ static void failed_drop_restores_each_id(void)
 	MUST(libreplace_getfsuid(&fsuid) == 0 && fsuid == 6);
 	MUST(libreplace_getfsgid(&fsgid) == 0 && fsgid == 7);
 	MUST(getgroups(1, &group) == 1 && group == 5);
+}
+
+/* A filter lets the last step fail: dropping the capabilities. */
+static void drop_that_fails_late_restores_each_user_id(void)
+{
+	unsigned sets[] = {BOTH, BOTH, 0, 0, 0, 0};
+	uid_t ruid, euid, suid;
+
+	MUST(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && libreplace_setresuid(1, 2, 3) == 0);
+	MUST(capabilities(SYS_capset, sets) == 0 && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == 0);
+	refuse_call(SYS_capset, EPERM);
+	MUST(libreplace_drop_privileges(&alice, 0, &result) == -1 && errno == EPERM);
+	MUST(result.step == LIBREPLACE_STEP_CAPABILITIES);
+	MUST(result.state == LIBREPLACE_STATE_ROLLED_BACK);
+	MUST(libreplace_getresuid(&ruid, &euid, &suid) == 0 && ruid == 1 && euid == 2 && suid == 3);
 }
 
 /* A cancelled thread must not stop half-way, while no thread can enter. */
@@ -296,6 +311,7 @@ int main(void)
 	RUN(wrong_arguments_are_refused);
 	RUN(root_itself_may_stay_root);
 	RUN(failed_drop_restores_each_id);
+	RUN(drop_that_fails_late_restores_each_user_id);
 	RUN(cancelling_waits);
 	RUN(thread_that_libc_does_not_know_is_found);
 #if LIBREPLACE_THREAD_SCOPE
