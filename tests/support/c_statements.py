@@ -125,9 +125,10 @@ def statements(body: list[Token]) -> list[Statement]:
         siblings.insert(here, statement)
         return end
 
-    place, block = 0, []
+    place = 0
+    outermost: list[Statement] = []
     while place < len(body):
-        place = take(place, [], block)
+        place = take(place, [], outermost)
     return found
 
 
