@@ -253,7 +253,8 @@ LIBREPLACE_HIDDEN int libreplace_cannot_return(struct libreplace_guard *guard, i
 /* Read the fs ids; @ids has the other ids already. On a system without fs ids, they are the
  * effective ids. Return: 0, or -1 with errno set. */
 LIBREPLACE_HIDDEN int libreplace_read_fs_ids(struct libreplace_ids *ids);
-/* Whether the thread, which is @ids, can make setfsuid(2) or setfsgid(2). A filter may refuse them. */
+/* Whether the thread, which is @ids, can make setfsuid(2) or setfsgid(2). A filter may refuse
+ * them. */
 LIBREPLACE_HIDDEN int libreplace_can_set_fsuid(const struct libreplace_ids *ids);
 LIBREPLACE_HIDDEN int libreplace_can_set_fsgid(const struct libreplace_ids *ids);
 /* Whether a thread without capabilities can change its groups, which Linux refuses. The groups are
