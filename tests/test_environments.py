@@ -258,6 +258,7 @@ print(replace.SCOPE, replace.getresuid() == (0, 0, 0))
     assert text == ("thread True\n" if replace.SCOPE == "thread" else "process False\n")
 
 
+@pytest.mark.timeout(1800)
 def test_suite_passes_under_uid_wrapper():
     """Only tests of ids and groups run: uid_wrapper fakes no fs ids, does not sort lists and accepts -1 in a list."""
     needs_root()
@@ -266,7 +267,8 @@ def test_suite_passes_under_uid_wrapper():
     suite = [ROOT / "tests" / "test_input.py", ROOT / "tests" / "test_os_own_tests.py"]
     options = ["-q", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT]
     chosen = "not setfs and not minus_one_is_refused and not good_groups"
-    out = run(*powerless, sys.executable, "-m", "pytest", *options, "-k", chosen, *suite, env=environment, cwd="/")
+    command = [*powerless, sys.executable, "-m", "pytest", *options, "-k", chosen, *suite]
+    out = run(*command, env=environment, cwd="/", timeout=1700)
     assert out.returncode == 0, out.stdout[-2000:]
     assert int(out.stdout.rsplit(" passed", 1)[0].split()[-1]) > 150, out.stdout[-500:]
 
