@@ -508,6 +508,23 @@ static void thread_is_tainted_if_restoring_fails(void)
 	MUST(errno == ENOTRECOVERABLE && inner.guard.step == LIBREPLACE_STEP_REFUSED);
 }
 
+/* The first entry of a process sets the fs uid, even to the same id; see imitation.c. */
+static void first_entry_that_changes_no_id_raises_capabilities(void)
+{
+	unsigned sets[6] = {BOTH, BOTH, 0, 0, 0, 0};
+	entry held;
+
+	MUST(become_server_without_root() == 0 && capabilities(SYS_capset, sets) == 0);
+	MUST(libreplace_setgroups(alice.size, alice.groups) == 0);
+	MUST(libreplace_setfsgid(STAFF) == 0 && libreplace_setfsuid(ALICE) == 0);
+	sets[0] = 0;
+	MUST(capabilities(SYS_capset, sets) == 0);
+	MUST(libreplace_enter(fresh(&held), &alice, LIBREPLACE_LEVEL_FILESYSTEM) == 0);
+	MUST(libreplace_leave(&held.guard) == 0);
+	expect_ids(1000, 1000, 1000, ALICE, 1000, 2);
+	MUST(capabilities(SYS_capget, sets) == 0 && sets[0] == 0 && sets[1] == BOTH);
+}
+
 static void all_capabilities_are_dropped(void)
 {
 	unsigned sets[6] = {0};
@@ -543,6 +560,7 @@ int main(void)
 	RUN(securebit_set_inside_does_not_hinder_leaving);
 	RUN(abort_flag_aborts_if_restoring_fails);
 	RUN(thread_is_tainted_if_restoring_fails);
+	RUN(first_entry_that_changes_no_id_raises_capabilities);
 	RUN(all_capabilities_are_dropped);
 	return failed != 0;
 }
