@@ -11,13 +11,6 @@
 /* Where faults multiply the runs: a user, root, and the thread's own ids. */
 enum { FEW = 3 };
 
-/* The innermost entry is over. But a child may be its user for good. */
-static void forget(struct run *run)
-{
-	if (!run->for_good)
-		run->count--;
-}
-
 /* Enter one of the first @count identities. Return: whether the thread holds it. */
 static int enter(struct run *run, int count)
 {
@@ -33,21 +26,39 @@ static int enter(struct run *run, int count)
 	result = libreplace_enter(entry->guard, &entry->user, entry->level);
 	look_after_enter(run, result);
 	if (result != 0)
-		forget(run);
+		run->count--;
 	return result == 0;
 }
 
+/* Whatever a stray call has changed before, the function must notice it. */
 static void check(struct run *run)
 {
+	run->unread = 0;
 	look_after_check(run, libreplace_check(run->entries[run->count - 1].guard));
 }
 
 static void leave(struct run *run)
 {
-	int result = libreplace_leave(run->entries[run->count - 1].guard);
+	int result;
 
+	run->unread = 0;
+	result = libreplace_leave(run->entries[run->count - 1].guard);
 	look_after_leave(run, result);
-	forget(run);
+	run->count--;
+}
+
+/* A tainted thread enters nothing more. */
+static void enter_if_tainted(struct run *run)
+{
+	unsigned before = run->thread.changes;
+	struct holding *entry = &run->entries[MOST_ENTRIES - 1];
+
+	if (!libreplace_tainted())
+		return;
+	libreplace_guard_init(entry->guard, GUARD_SIZE);
+	if (libreplace_enter(entry->guard, &run->entries[0].user, run->entries[0].level) == 0 ||
+	    entry->guard->state != LIBREPLACE_STATE_IDLE || run->thread.changes != before)
+		complain(run, "a tainted thread enters");
 }
 
 /* Enter, check, perhaps enter another identity and leave it, and leave. */
@@ -103,6 +114,7 @@ static void with_faults(struct run *run)
 	run->lies_left = 1;
 	run->failures_left = 2 - choose(&run->choices, 2, "only one call fails, nested");
 	enter_and_leave(run, FEW, run->failures_left == 1);
+	enter_if_tainted(run);
 }
 
 static void with_fork(struct run *run)
@@ -111,7 +123,9 @@ static void with_fork(struct run *run)
 	choose_first_entry(run);
 	run->forks_left = 1;
 	run->failures_left = choose(&run->choices, 2, "one call fails, not nested");
+	perhaps_fork(run);
 	enter_and_leave(run, FEW, run->failures_left == 0);
+	perhaps_fork(run);
 }
 
 static void with_stray_call(struct run *run)
@@ -124,6 +138,7 @@ static void with_stray_call(struct run *run)
 	stray_call(run);
 	check(run);
 	leave(run);
+	enter_if_tainted(run);
 }
 
 const struct domain domains[] = {

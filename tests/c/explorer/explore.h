@@ -5,8 +5,9 @@
  * Shared by the files of the program explore, which runs the compiled core on a model kernel and
  * looks for a way to enter and leave that ends wrong. explore.c has the command, search.c the
  * search, domains.c what one run does, states.c the states in which a thread starts, holds.c what
- * must hold afterwards, system.c the functions of libc that the core calls, kernel.c the rules of
- * the kernel, memory.c the core's memory, choices.c the choice points.
+ * must hold afterwards, promises.c what the documentation promises, system.c the functions of libc
+ * that the core calls, kernel.c the rules of the kernel, memory.c the core's memory, choices.c the
+ * choice points.
  *
  * Each run begins in the same way, as in a new process, and must not depend on earlier runs.
  */
@@ -35,7 +36,14 @@ enum { ROOM = 8, MOST_ENTRIES = 2 };
 enum { GUARD_SIZE = sizeof(struct libreplace_guard) + 3 * ROOM * sizeof(gid_t) };
 
 /* A stray call has changed these, and the core has not read them since. */
-enum { UNREAD_UIDS = 1, UNREAD_GIDS = 2, UNREAD_FSUID = 4, UNREAD_FSGID = 8, UNREAD_GROUPS = 16 };
+enum {
+	UNREAD_UIDS = 1,
+	UNREAD_GIDS = 2,
+	UNREAD_FSUID = 4,
+	UNREAD_FSGID = 8,
+	UNREAD_GROUPS = 16,
+	UNREAD_CAPABILITIES = 32
+};
 
 /**
  * struct holding - an entry that the run makes
@@ -77,7 +85,8 @@ struct counts {
  * @entries:	the entries that are held or being made, the outermost first
  * @count:	how many entries that are
  * @id:		PARENT, or CHILD after a fork
- * @for_good:	this is a child that must be one of the users for good
+ * @child_of:	the entry that was held, made or left when the child was forked. The child must be
+ *	its user for good. NULL if there was no such entry, or no fork
  * @failures_left:	how many calls may still fail
  * @lies_left:	how many calls may still report success and do nothing
  * @forks_left:	how often a signal handler may still fork at a call
@@ -100,7 +109,8 @@ struct run {
 	int of_state;
 	struct holding entries[MOST_ENTRIES];
 	int count;
-	int id, for_good;
+	int id;
+	struct holding *child_of;
 	int failures_left, lies_left, forks_left, strays_left;
 	int faults, strays, unread;
 	const char *wrong;
@@ -114,8 +124,9 @@ extern struct run *the_run;
 
 /* ---- system.c */
 
-/* Fork, as a signal handler does. What follows runs in the child. */
-void fork_now(struct run *run);
+/* Fork, as a signal handler does, if one more fork may be made. What follows may be in the child.
+ */
+void perhaps_fork(struct run *run);
 /* Let another thread call libc's functions, if one more stray call may be made. */
 void stray_call(struct run *run);
 /* A function of the core; its address tells where the core is. */
@@ -143,6 +154,18 @@ enum { IDENTITIES = 7 };
 void choose_identity(struct run *run, struct holding *entry, int count);
 /* Write the state as text, for people. */
 void print_credentials(const char *name, const struct credentials *is);
+
+/* ---- promises.c */
+
+/* Set the groups of the identity. */
+void set_groups(const struct run *run, struct credentials *is,
+                const struct libreplace_identity *user);
+/* The start of the run, with the ids and groups that the entry sets; see enum libreplace_level. */
+struct credentials ids_inside(const struct run *run, const struct holding *entry);
+/* Whether the thread has the privilege to set all ids and groups of the entry. */
+int is_privileged(const struct run *run, const struct holding *entry);
+/* Whether libreplace_enter() has a reason to refuse the entry if no call fails. */
+int may_be_refused(const struct run *run, const struct holding *entry);
 
 /* ---- holds.c */
 

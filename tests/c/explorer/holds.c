@@ -36,61 +36,44 @@ static struct holding *innermost(struct run *run)
 
 /* ---- Inside an entry */
 
-/* Set the groups of the identity. */
-static void set_groups(const struct run *run, struct credentials *is,
-                       const struct libreplace_identity *user)
+/* The capabilities of a thread that holds the entry. If it acts as root, the kernel decides, unless
+ * it was root before. */
+static void look_at_capabilities_inside(struct run *run, const struct holding *entry)
 {
-	memset(is->groups, 0, sizeof is->groups);
-	is->size = (int)user->size;
-	for (int i = 0; i < is->size; i++)
-		is->groups[i] = kernel_id(run->thread.namespace->gids, user->groups[i]);
-	sort_groups(is->groups, is->size);
-}
+	const struct credentials *now = &run->thread.is, *before = &entry->before;
+	uint64_t forbidden = entry->level == LIBREPLACE_LEVEL_FILESYSTEM ? FS_SET : ~0ULL;
+	uint32_t root = kernel_id(run->thread.namespace->uids, 0);
 
-/* The ids and groups of a thread that holds the entry; see enum libreplace_level. */
-static struct credentials ids_inside(const struct run *run, const struct holding *entry)
-{
-	const struct range *uids = run->thread.namespace->uids;
-	uint32_t uid = kernel_id(uids, entry->user.uid);
-	uint32_t gid = kernel_id(run->thread.namespace->gids, entry->user.gid);
-	uint32_t shield = kernel_id(uids, LIBREPLACE_SHIELD_UID);
-	int fs_only = entry->level == LIBREPLACE_LEVEL_FILESYSTEM;
-	struct credentials set = run->start;
-	/* a fault may look as if the user namespace did not map the first ID */
-	int second = run->faults > 0 && run->thread.is.ruid == kernel_id(uids, 65535);
-
-	set.fsuid = uid;
-	set.fsgid = gid;
-	if (!fs_only) {
-		set.euid = uid;
-		set.rgid = set.egid = gid;
+	if (now->permitted != before->permitted || now->bounding != before->bounding ||
+	    now->securebits != before->securebits)
+		complain(run, "entering changed the permitted or bounding set, or securebits");
+	if (entry->user.uid != 0) {
+		if ((now->effective & forbidden) != 0)
+			complain(run, "inside, the thread has an effective capability");
+		if (now->ambient != 0)
+			complain(run, "inside, the thread has an ambient capability");
+		if (now->inheritable != (before->inheritable & ~before->permitted))
+			complain(run, "inside, the thread has another inheritable set");
+	} else if (run->strays > 0) {
+		return; /* libreplace_check() does not look at the capabilities of root */
+	} else if (now->inheritable != before->inheritable ||
+	           (now->ambient & ~before->ambient) != 0) {
+		complain(run, "acting as root changed the inheritable or ambient set");
+	} else if (before->euid == root && before->fsuid == root &&
+	           (now->effective != before->effective || now->ambient != before->ambient)) {
+		complain(run, "root that acts as root has other capabilities");
 	}
-	if (entry->level == LIBREPLACE_LEVEL_SHIELDED)
-		set.ruid =
-		    shield != NO_ID && shield != uid && !second ? shield : kernel_id(uids, 65535);
-	if (entry->level == LIBREPLACE_LEVEL_REAL)
-		set.ruid = uid;
-	set_groups(run, &set, &entry->user);
-	return set;
 }
 
 static void look_inside(struct run *run, const struct holding *entry)
 {
-	const struct credentials *now = &run->thread.is, *before = &entry->before;
 	struct credentials set = ids_inside(run, entry);
-	int fs_only = entry->level == LIBREPLACE_LEVEL_FILESYSTEM;
 
-	if (!same_ids(now, &set))
+	if (!same_ids(&run->thread.is, &set))
 		complain(run, "inside, the thread has other ids than those of the identity");
-	if (now->permitted != before->permitted || now->bounding != before->bounding ||
-	    now->securebits != before->securebits)
-		complain(run, "entering changed the permitted or bounding set, or securebits");
-	if (entry->user.uid == 0)
-		return;
-	if ((now->effective & (fs_only ? FS_SET : ~0ULL)) != 0)
-		complain(run, "inside, the thread has an effective capability");
-	if (now->ambient != 0)
-		complain(run, "inside, the thread has an ambient capability");
+	look_at_capabilities_inside(run, entry);
+	if (!libreplace_main_is_switched() || libreplace_depth() != (unsigned)run->count)
+		complain(run, "inside, the thread does not count as switched");
 }
 
 /* ---- Forked children */
@@ -111,48 +94,43 @@ static int is_for_good(const struct run *run, const struct holding *entry)
 	return same(now, &user) && (now->permitted & ~run->start.permitted) == 0;
 }
 
-/* The child may be the user of any entry that was held or was being made or left. */
-static int is_somebody_for_good(const struct run *run)
-{
-	for (int i = 0; i < run->count; i++)
-		if (is_for_good(run, &run->entries[i]))
-			return 1;
-	return 0;
-}
-
+/* In a child of root, libreplace_end() may have to make it root again. */
 void look_after_fork(struct run *run, const struct credentials *before)
 {
-	const struct credentials *now = &run->thread.is;
-	/* The entry of a thread that has changed nothing yet may go on in the child. */
-	int untouched = same(now, before) && same(now, &run->start) && libreplace_depth() == 0;
-
-	run->for_good = !untouched;
-	if (run->for_good && innermost(run)->user.uid != 0 && !is_somebody_for_good(run))
+	if (run->count == 0) {
+		if (!same(&run->thread.is, before))
+			complain(run, "a child that was forked outside of entries has changed");
+		return;
+	}
+	run->child_of = innermost(run);
+	if (run->child_of->user.uid != 0 && !is_for_good(run, run->child_of))
 		complain(run, "the child is not the user for good");
 }
 
 static void look_at_child(struct run *run)
 {
-	if (!is_somebody_for_good(run))
+	if (!is_for_good(run, run->child_of))
 		complain(run, "in the end, the child is not the user for good");
-	if (libreplace_tainted() || libreplace_depth() != 0)
+	if (libreplace_tainted() || libreplace_depth() != 0 || libreplace_main_is_switched())
 		complain(run, "the child is tainted or has an entry");
 }
 
-/* Root that forks can be root for good without any change. */
-static int is_child_for_good(struct run *run, const struct libreplace_guard *guard)
-{
-	if (run->id == CHILD &&
-	    (guard->state == LIBREPLACE_STATE_FOR_GOOD || guard->step == LIBREPLACE_STEP_FORKED))
-		run->for_good = 1;
-	return run->for_good;
-}
-
-/* A child may abort if a call has failed, or if the parent had not entered yet and cannot. */
+/* A child may abort if a call has failed, or if the parent has not entered yet and the child has
+ * not the privilege to become the user. */
 void look_after_abort(struct run *run)
 {
-	if (run->faults == 0 && innermost(run)->guard->state == LIBREPLACE_STATE_ENTERED)
-		complain(run, "a child of a thread that holds an identity aborts");
+	const struct holding *entry;
+
+	if (run->faults > 0)
+		return;
+	if (run->count == 0) {
+		complain(run, "a child that was forked outside of entries aborts");
+		return;
+	}
+	entry = innermost(run);
+	if (entry->guard->state == LIBREPLACE_STATE_ENTERED ||
+	    (is_privileged(run, entry) && entry->user.uid != 0))
+		complain(run, "a child that can become the user aborts");
 }
 
 /* ---- After each function */
@@ -161,8 +139,8 @@ void look_after_abort(struct run *run)
  * if it has made a user ID 0, the kernel clears capabilities when that ID changes again. */
 static void look_at_taint(struct run *run)
 {
-	if (!libreplace_tainted())
-		complain(run, "a function failed, but the thread is not tainted");
+	if (!libreplace_tainted() || !libreplace_main_is_switched())
+		complain(run, "a function failed, but the thread is not tainted or not counted");
 	if (run->faults < 2 && run->strays == 0)
 		complain(run, "tainted");
 }
@@ -172,7 +150,7 @@ void look_after_enter(struct run *run, int result)
 	struct holding *entry = innermost(run);
 	const struct libreplace_guard *guard = entry->guard;
 
-	if (is_child_for_good(run, guard)) {
+	if (run->child_of != NULL) {
 		look_at_child(run);
 		return;
 	}
@@ -191,12 +169,14 @@ void look_after_enter(struct run *run, int result)
 		complain(run, "the state after a failure to enter");
 	} else if (!same(&run->thread.is, &entry->before) && run->strays == 0) {
 		complain(run, "a failed entry changed something");
+	} else if (run->faults + run->strays == 0 && !may_be_refused(run, entry)) {
+		complain(run, "an entry without an obstacle failed");
 	}
 }
 
 void look_after_check(struct run *run, int result)
 {
-	if (is_child_for_good(run, innermost(run)->guard))
+	if (run->child_of != NULL)
 		look_at_child(run);
 	else if (result != 0 && run->faults + run->strays == 0)
 		complain(run, "the check found a difference");
@@ -209,7 +189,7 @@ void look_after_leave(struct run *run, int result)
 	struct holding *entry = innermost(run);
 	const struct libreplace_guard *guard = entry->guard;
 
-	if (is_child_for_good(run, guard)) {
+	if (run->child_of != NULL) {
 		look_at_child(run);
 		return;
 	}
@@ -235,35 +215,63 @@ static int is_one_of(uint32_t id, const uint32_t *list, int size)
 	return 0;
 }
 
-/* A thread that could not be restored must not have more rights than it had, or than the users that
- * it acted for. A stray call may add ids. */
+/* A thread that could not be restored must not have more capabilities than it had. */
 static void look_at_rights(struct run *run)
 {
 	const struct credentials *now = &run->thread.is, *start = &run->start;
-	const uint32_t is[] = {now->ruid, now->euid, now->suid, now->fsuid};
-	uint32_t may_be[8 + MOST_ENTRIES] = {start->ruid, start->euid, start->suid, start->fsuid};
-	int count = 4;
 
 	if (((now->permitted | now->effective) & ~start->permitted) != 0 ||
 	    (now->inheritable & ~start->inheritable) != 0 ||
 	    (now->ambient & ~start->ambient) != 0 || (now->bounding & ~start->bounding) != 0)
 		complain(run, "the thread has more capabilities than at the start");
-	may_be[count++] = kernel_id(run->thread.namespace->uids, LIBREPLACE_SHIELD_UID);
-	may_be[count++] = kernel_id(run->thread.namespace->uids, 65535);
-	for (int i = 0; i < MOST_ENTRIES; i++)
-		may_be[count++] = kernel_id(run->thread.namespace->uids, run->entries[i].user.uid);
-	for (int i = 0; i < 4 && run->strays == 0; i++)
-		if (!is_one_of(is[i], may_be, count))
-			complain(run, "the thread has an id that nobody asked for");
+}
+
+/* It must not have an id or a group that neither it nor one of the users had. A stray call may add
+ * such ids. */
+static void look_at_ids(struct run *run)
+{
+	const struct credentials *now = &run->thread.is, *start = &run->start;
+	const struct user_namespace *in = run->thread.namespace;
+	const uint32_t uids[] = {now->ruid, now->euid, now->suid, now->fsuid};
+	const uint32_t gids[] = {now->rgid, now->egid, now->sgid, now->fsgid};
+	uint32_t may_be[6 + MOST_ENTRIES] = {start->ruid,
+	                                     start->euid,
+	                                     start->suid,
+	                                     start->fsuid,
+	                                     kernel_id(in->uids, LIBREPLACE_SHIELD_UID),
+	                                     kernel_id(in->uids, 65535)};
+	uint32_t may_be_group[2 * MOST_GROUPS] = {start->rgid, start->egid, start->sgid,
+	                                          start->fsgid};
+	int count = 6, groups = 4, found = 1;
+
+	for (int i = 0; i < start->size; i++)
+		may_be_group[groups++] = start->groups[i];
+	for (int i = 0; i < MOST_ENTRIES; i++) {
+		const struct libreplace_identity *user = &run->entries[i].user;
+
+		may_be[count++] = kernel_id(in->uids, user->uid);
+		may_be_group[groups++] = kernel_id(in->gids, user->gid);
+		for (size_t k = 0; k < user->size; k++)
+			may_be_group[groups++] = kernel_id(in->gids, user->groups[k]);
+	}
+	for (int i = 0; i < 4; i++)
+		found &=
+		    is_one_of(uids[i], may_be, count) && is_one_of(gids[i], may_be_group, groups);
+	for (int i = 0; i < now->size; i++)
+		found &= is_one_of(now->groups[i], may_be_group, groups);
+	if (!found)
+		complain(run, "the thread has an id or a group that nobody asked for");
 }
 
 void look_at_end(struct run *run)
 {
-	if (run->for_good) {
+	if (run->child_of != NULL) {
 		look_at_child(run);
 		return;
 	}
 	look_at_rights(run);
+	if (run->strays == 0)
+		look_at_ids(run);
 	if (libreplace_tainted())
 		return;
 	if (!same(&run->thread.is, &run->start) && run->unread == 0)

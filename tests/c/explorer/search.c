@@ -23,17 +23,18 @@ static double now(void)
 static const char *run_once(const struct domain *domain, struct run *run)
 {
 	restore_memory();
-	run->count = run->for_good = run->faults = run->strays = run->unread = 0;
+	run->count = run->faults = run->strays = run->unread = 0;
 	run->failures_left = run->lies_left = run->forks_left = run->strays_left = 0;
 	run->wrong = NULL;
+	run->child_of = NULL;
 	run->id = PARENT;
 	for (int i = 0; i < MOST_ENTRIES; i++)
-		run->entries[i].user.uid = NO_ID;
+		run->entries[i].user = (struct libreplace_identity){NO_ID, NO_ID, 0, NULL};
 	if (setjmp(run->aborted) == 0) {
 		domain->act(run);
 		look_at_end(run);
 		run->counts.tainted += libreplace_tainted() != 0;
-		run->counts.for_good += run->for_good != 0;
+		run->counts.for_good += run->child_of != NULL;
 	} else if (run->id != CHILD) {
 		complain(run, "the process aborts");
 	} else {

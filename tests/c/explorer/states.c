@@ -151,6 +151,7 @@ static void begin(struct run *run, const struct user_namespace *namespace)
 {
 	memset(&run->thread, 0, sizeof run->thread);
 	run->thread.namespace = namespace;
+	kernel_sees_no_op = 1;
 }
 
 static void end(struct run *run)
@@ -204,26 +205,29 @@ void choose_hidden_state(struct run *run)
 	};
 
 	begin(run, &namespaces[choose(&run->choices, LENGTH(namespaces), "user namespace")]);
+	kernel_sees_no_op = !choose(&run->choices, 2, "kernel before Linux 6.3");
 	choose_uids(run, 4);
 	set_gids(run, &shapes[choose(&run->choices, LENGTH(shapes), "group IDs")]);
 	set_sets(run, sets[choose(&run->choices, LENGTH(sets), "capabilities")]);
 	end(run);
 }
 
-/* A row has everything but capabilities and securebits. */
+/* A row has everything but capabilities and securebits. @before_6_3: see kernel_sees_no_op */
 static const struct {
 	struct uids uids;
 	struct gids gids;
 	const struct user_namespace *in;
+	int before_6_3;
 } people[] = {
-    {{ROOT, ROOT, ROOT, ROOT}, {0, 0, 0, 0, 0, {0}}, &initial_namespace},
-    {{ROOT, ROOT, ROOT, A}, {A, ROOT, A, B, 2, {ROOT, STAFF}}, &initial_namespace},
-    {{ROOT, A, ROOT, A}, {0, A, 0, A, 1, {A}}, &initial_namespace},
-    {{A, ROOT, ROOT, ROOT}, {0, 0, 0, 0, 2, {STAFF, FRIENDS}}, &namespaces[0]},
-    {{A, A, ROOT, A}, {A, A, 0, A, 1, {A}}, &namespaces[3]},
-    {{ROOT, ROOT, A, ROOT}, {A, A, A, A, 0, {0}}, &namespaces[1]},
-    {{A, A, A, A}, {A, A, A, A, 1, {A}}, &initial_namespace},
-    {{A, B, A, ROOT}, {A, ROOT, A, B, 2, {ROOT, STAFF}}, &namespaces[0]},
+    {{ROOT, ROOT, ROOT, ROOT}, {0, 0, 0, 0, 0, {0}}, &initial_namespace, 0},
+    {{ROOT, ROOT, ROOT, A}, {A, ROOT, A, B, 2, {ROOT, STAFF}}, &initial_namespace, 1},
+    {{ROOT, A, ROOT, A}, {0, A, 0, A, 1, {A}}, &initial_namespace, 0},
+    {{A, ROOT, ROOT, ROOT}, {0, 0, 0, 0, 2, {STAFF, FRIENDS}}, &namespaces[0], 1},
+    {{A, A, ROOT, A}, {A, A, 0, A, 1, {A}}, &namespaces[3], 0},
+    {{ROOT, ROOT, A, ROOT}, {A, A, A, A, 0, {0}}, &namespaces[1], 0},
+    {{A, A, A, A}, {A, A, A, A, 1, {A}}, &initial_namespace, 0},
+    {{A, B, A, ROOT}, {A, ROOT, A, B, 2, {ROOT, STAFF}}, &namespaces[0], 1},
+    {{A, A, A, A}, {A, A, A, A, 1, {HIDDEN}}, &namespaces[0], 0},
 };
 
 void choose_named_state(struct run *run)
@@ -243,6 +247,7 @@ void choose_named_state(struct run *run)
 	int who = choose(&run->choices, LENGTH(people), "user IDs");
 
 	begin(run, people[who].in);
+	kernel_sees_no_op = !people[who].before_6_3;
 	set_uids(run, people[who].uids);
 	set_gids(run, &people[who].gids);
 	set_sets(run, sets[choose(&run->choices, LENGTH(sets), "capabilities")]);

@@ -32,11 +32,13 @@ static const int errors[] = {EPERM, EINVAL};
 enum { ERRORS = sizeof errors / sizeof *errors };
 
 /* Another thread calls libc, and libc makes the same call in this thread. glibc aborts the process
- * if a call does not succeed in all threads, so a call that fails changes nothing. */
+ * if a call does not succeed in all threads, so a call that fails changes nothing. RAISE is what a
+ * signal handler of this thread may do. */
 void stray_call(struct run *run)
 {
-	enum { NOTHING, BECOME_ROOT, BECOME_B, GROUP_OF_ROOT, NO_GROUPS, FS_ROOT, STRAYS };
+	enum { NOTHING, BECOME_ROOT, BECOME_B, GROUP_OF_ROOT, NO_GROUPS, FS_ROOT, RAISE, STRAYS };
 	struct thread *thread = &run->thread;
+	const struct credentials *is = &thread->is;
 	unsigned before = thread->changes;
 	int unread = 0;
 
@@ -65,6 +67,10 @@ void stray_call(struct run *run)
 		kernel_setfsuid(thread, ROOT);
 		unread = UNREAD_FSUID;
 		break;
+	case RAISE:
+		kernel_capset(thread, is->permitted, is->permitted, is->inheritable);
+		unread = UNREAD_CAPABILITIES;
+		break;
 	}
 	run->strays_left--;
 	if (thread->changes == before)
@@ -84,8 +90,7 @@ static int outcome(const char *call, int changes)
 	struct run *run = the_run;
 	int lies = changes && run->lies_left > 0, which;
 
-	if (run->forks_left > 0 && choose_rarely(&run->choices, 2, "fork") != 0)
-		fork_now(run);
+	perhaps_fork(run);
 	stray_call(run);
 	if (run->failures_left == 0 && !lies)
 		return MADE;
@@ -163,6 +168,8 @@ static int what_it_reads(long number, const long *word)
 		return UNREAD_GIDS;
 	case GETGROUPS:
 		return UNREAD_GROUPS;
+	case SYS_capget:
+		return UNREAD_CAPABILITIES;
 	case SETFSUID:
 		return (uint32_t)word[0] == NO_ID ? UNREAD_FSUID : 0;
 	case SETFSGID:
@@ -353,10 +360,12 @@ void (*function_of_core(void))(void)
 	return handlers.child[0];
 }
 
-void fork_now(struct run *run)
+void perhaps_fork(struct run *run)
 {
 	struct credentials before = run->thread.is;
 
+	if (run->forks_left == 0 || choose_rarely(&run->choices, 2, "fork") == 0)
+		return;
 	run->forks_left--;
 	run->id = CHILD;
 	if (run->trace)
