@@ -84,8 +84,8 @@ _ALL = tuple(dict.fromkeys([*_OF_CORE, *(test for tests in _OF_FILE.values() for
 #: Test -> its program and arguments, if the program needs some.
 _FORMS = {
     "some_returns": ("returns", "9973"),
-    "some_exploring": ("explore", "--seconds", "0.1"),
-    "exploring": ("explore", "--seconds", "1"),
+    "some_exploring": ("explore", "--runs", "20000"),
+    "exploring": ("explore", "--runs", "200000"),
     "counter": ("counter", "--states", "125000"),
     "some_steps": ("steps", "499"),
     "steps": ("steps", "29"),
