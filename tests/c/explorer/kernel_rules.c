@@ -132,6 +132,7 @@ static void in_thread(void)
 
 /* ---- User namespaces */
 
+static int has_namespaces;
 static struct user_namespace namespace;
 
 /* Choose a random map. The ranges of a map must not overlap. */
@@ -235,6 +236,17 @@ static const char *missing(void)
 	return NULL;
 }
 
+/* Whether this process may write any map. user_namespaces(7): root that has not made the namespace
+ * needs CAP_SYS_ADMIN. */
+static int may_write_maps(void)
+{
+	enum { SYS_ADMIN = 21 };
+	const uint32_t needed = BIT(SETUID) | BIT(SETGID) | BIT(SYS_ADMIN);
+	uint32_t header[2] = {0x20080522, 0}, words[6];
+
+	return syscall(SYS_capget, header, words) == 0 && (words[0] & needed) == needed;
+}
+
 /* Adapt the model to the kernel. */
 static void adapt(void)
 {
@@ -244,6 +256,7 @@ static void adapt(void)
 	outside.overflow_uid = read_number("/proc/sys/kernel/overflowuid");
 	outside.overflow_gid = read_number("/proc/sys/kernel/overflowgid");
 	has_filters = prctl(21, 0, 0, 0, 0) >= 0; /* PR_GET_SECCOMP */
+	has_namespaces = may_write_maps();
 	MUST(pthread_create(&thread, NULL, look_for_no_op, NULL) == 0);
 	MUST(pthread_join(thread, NULL) == 0);
 }
@@ -294,8 +307,6 @@ static void print_replay(void)
 
 static void run_states(unsigned long first, unsigned long count)
 {
-	int has_namespaces = 1;
-
 	main_process = getpid();
 	atexit(print_replay);
 	for (number = first; number < first + count; number++) {
