@@ -103,7 +103,8 @@ static void grow(void)
 		*find(&states[i].world) = i + 1;
 }
 
-static void reach(const struct world *world, unsigned before, const struct choices *choices)
+/* Return: whether the state was not reached before. */
+static int reach(const struct world *world, unsigned before, const struct choices *choices)
 {
 	unsigned *place;
 
@@ -111,11 +112,12 @@ static void reach(const struct world *world, unsigned before, const struct choic
 		grow();
 	place = find(world);
 	if (*place != 0)
-		return;
+		return 0;
 	states[size] = (struct reached){.world = *world, .before = before};
 	for (int i = 0; choices != NULL && i < 2 && i < choices->size; i++)
 		states[size].choices[i] = (uint8_t)choices->chosen[i];
 	*place = ++size;
+	return 1;
 }
 
 /* How many steps lead to a state */
@@ -172,12 +174,11 @@ static struct result search(const struct cast *cast, unsigned most)
 		do {
 			world = states[i].world;
 			result.fault = take_step(cast, &world, &result.choices, 0);
-			if (result.fault == NULL)
+			if (result.fault == NULL && reach(&world, i, &result.choices))
 				result.fault = check_quiet(cast, &world);
 			if (result.fault != NULL)
 				return result;
 			result.steps++;
-			reach(&world, i, &result.choices);
 		} while (next_choices(&result.choices));
 	}
 	return result;
