@@ -25,8 +25,8 @@
 
 _Thread_local struct libreplace_thread libreplace_mine;
 
-#ifndef LIBREPLACE_PLACES /* tests/c/explorer/counter.c goes through every state of a small table  \
-                           */
+/* tests/c/explorer/counter.c goes through every state of a small table. */
+#ifndef LIBREPLACE_PLACES
 #define LIBREPLACE_PLACES 1024
 #endif
 enum { PLACES = LIBREPLACE_PLACES, OF_MAIN = PLACES, NO_PLACE };

@@ -12,8 +12,6 @@
 #include "cases.h"
 #include "raw_capabilities.h"
 
-enum { NO_SETUID_FIXUP = 1 << 2 }; /* a securebit */
-
 /* Enter and leave as alice. Return: the step that refuses the entry, or LIBREPLACE_STEP_NONE. */
 static int enter_and_leave(int level)
 {

@@ -14,6 +14,8 @@
 
 enum { OF_SETGID = 6, OF_SETUID = 7 };
 enum { BOTH = 1U << OF_SETGID | 1U << OF_SETUID };
+/* Securebits. The lock of each is the next bit. */
+enum { NOROOT = 1 << 0, NO_SETUID_FIXUP = 1 << 2, KEEP_CAPS = 1 << 4, NO_RAISE = 1 << 6 };
 
 /* Read or set the capabilities of the calling thread; @call is SYS_capget or SYS_capset. */
 static inline int capabilities(long call, unsigned *sets)

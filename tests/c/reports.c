@@ -203,9 +203,9 @@ static void all_groups_of_a_user_are_set(void)
 		in_child(member_of, sizes[i]);
 }
 
-static void must_be_the_user_for_good(entry *held, unsigned depth)
+static void must_be_the_user_for_good(entry *held)
 {
-	MUST(libreplace_depth() == 0 && libreplace_active() == 0 && depth > 0);
+	MUST(libreplace_depth() == 0 && libreplace_active() == 0);
 	MUST(libreplace_check(&held->guard) == -1 && errno == EPERM && held->guard.error == EPERM);
 	MUST(held->guard.step == LIBREPLACE_STEP_FORKED);
 	MUST(libreplace_enter(&held->guard, &bob, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
@@ -225,7 +225,7 @@ static void forked_child_learns_it_from_each_call(void)
 	MUST(libreplace_enter(fresh(&inner), &bob, LIBREPLACE_LEVEL_SHIELDED) == 0);
 	MUST((child = fork()) >= 0);
 	if (child == 0) {
-		must_be_the_user_for_good(&inner, 2);
+		must_be_the_user_for_good(&inner);
 		MUST(libreplace_leave(&outer.guard) == -1 && errno == EPERM);
 		MUST(outer.guard.step == LIBREPLACE_STEP_FORKED && geteuid() == BOB);
 		MUST(outer.guard.state == LIBREPLACE_STATE_FOR_GOOD && !libreplace_tainted());

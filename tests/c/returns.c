@@ -387,7 +387,7 @@ static void compare_with_calls(struct thread *mine)
 			continue;
 		/* documented: root that keeps its capabilities is refused */
 		if (mine->results[i] == LIBREPLACE_STEP_CAPABILITIES &&
-		    (mine->start.is.securebits & NO_FIXUP) != 0)
+		    (mine->start.is.securebits & NO_SETUID_FIXUP) != 0)
 			continue;
 		if (can_plainly(&mine->start, &one))
 			complain_of(&needless, mine, &one, NULL,

@@ -60,9 +60,6 @@ static void must_enter_and_leave(const struct libreplace_identity *user)
 	}
 }
 
-/* The numbers are the securebits of capabilities(7). */
-enum { NOROOT = 1 << 0, NO_SETUID_FIXUP = 1 << 2, KEEP_CAPS = 1 << 4, NO_RAISE = 1 << 6 };
-
 /* Root with inheritable capabilities, so that the library reads the securebits. */
 static void harmless_securebits_forbid_nothing(void)
 {

@@ -13,15 +13,9 @@
 #include "cases.h"
 #include "raw_capabilities.h"
 
-/* Numbers of capabilities, PR_SET_SECUREBITS and the securebits; see capabilities(7). */
+/* Numbers of capabilities, and the locks of all securebits; see capabilities(7). */
 enum { OF_CHOWN = 0, OF_SETPCAP = 8, LAST_CAPABILITY = 63, MOST_GROUPS = 4 };
-enum {
-	NOROOT = 1 << 0,
-	NO_FIXUP = 1 << 2,
-	KEEP_CAPS = 1 << 4,
-	NO_RAISE = 1 << 6,
-	LOCKS = 1 << 1 | 1 << 3 | 1 << 5 | 1 << 7
-};
+enum { LOCKS = (NOROOT | NO_SETUID_FIXUP | KEEP_CAPS | NO_RAISE) << 1 };
 #define ALL_CAPABILITIES (~0ULL)
 
 /* The ids, groups, capabilities and securebits of a thread. No padding: compared with memcmp(3). */
@@ -90,7 +84,7 @@ static void become(const struct start *start)
 {
 	const struct snapshot *is = &start->is;
 
-	MUST(prctl(PR_SET_SECUREBITS, NO_FIXUP) == 0);
+	MUST(prctl(PR_SET_SECUREBITS, NO_SETUID_FIXUP) == 0);
 	MUST(libreplace_setgroups((size_t)is->size, is->groups) == 0);
 	MUST(libreplace_setresgid(is->rgid, is->egid, is->sgid) == 0);
 	MUST(libreplace_setfsgid(is->fsgid) == 0);
@@ -147,12 +141,12 @@ static struct start starting_state(int number)
 	static const int bits[BITS] = {0,
 	                               KEEP_CAPS,
 	                               NOROOT,
-	                               NO_FIXUP,
+	                               NO_SETUID_FIXUP,
 	                               NO_RAISE,
 	                               LOCKS,
 	                               KEEP_CAPS | LOCKS,
-	                               NO_FIXUP | LOCKS,
-	                               NOROOT | NO_FIXUP | NO_RAISE | KEEP_CAPS | LOCKS,
+	                               NO_SETUID_FIXUP | LOCKS,
+	                               NOROOT | NO_SETUID_FIXUP | NO_RAISE | KEEP_CAPS | LOCKS,
 	                               KEEP_CAPS | NO_RAISE};
 	struct start start = {.unbounded = 0};
 	struct snapshot *is = &start.is;
