@@ -123,12 +123,12 @@ def test_fault_names_the_state_and_the_command_that_tries_it_again():
     ways = spoiled(set_real_gid_to_effective_gid)
     with pytest.raises(Fault) as first:
         search(SEED, range(1000), ways)
-    seed, number = re.search(r"starting_states\.py --seed (\w+) --first (\d+) --states 1$", str(first.value)).groups()
+    seed, number = re.search(r"starting_states\.py --seed (\w+) --replay (\d+)$", str(first.value)).groups()
     with pytest.raises(Fault) as again:
         search(seed, range(int(number), int(number) + 1), ways)
     assert str(again.value) == str(first.value)
 
 
 def test_death_of_a_child_is_a_fault():
-    with pytest.raises(Fault, match=r"(?s)the child ended with -6.*--first 1 --states 1$"):
+    with pytest.raises(Fault, match=r"(?s)the child ended with -6.*--replay 1$"):
         search(SEED, range(1, 2), dict.fromkeys(ALL_WAYS, lambda plan, body: os.abort()))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Starts threads and processes with random credentials, and enters identities in every way that Python offers.
 
-usage: python tests/programs/starting_states.py [--states N] [--seed SEED] [--first NUMBER]   (as root)
+usage: python tests/programs/starting_states.py [--seed SEED] [--states N | --replay NUMBER]   (as root)
 
 Each starting state has random ids, groups, capability sets and securebits. Each state gets some random plans: a with
 block, acting_as, impersonated, run_as or an IdentityExecutor, each with a random identity and level, and often with
@@ -256,7 +256,7 @@ def search(seed: str, numbers: range, ways: Ways = WAYS | OUTER_WAYS, progress: 
                 counts.update(in_child(visit_many, seed, batch, ways, at))
             except Exception as problem:
                 number = struct.unpack("q", at[:8])[0]
-                command = f"python tests/programs/starting_states.py --seed {seed} --first {number} --states 1"
+                command = f"python tests/programs/starting_states.py --seed {seed} --replay {number}"
                 raise Fault(f"{problem}\nto try it again: {command}") from problem
             counts["starting states"] += len(batch)
             if progress:
@@ -278,16 +278,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--states", type=int, default=10_000, help="how many starting states (default %(default)s)")
     parser.add_argument("--seed", default="1", help="another seed gives other states (default %(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="the number of the first state (default %(default)s)")
+    parser.add_argument("--replay", type=int, metavar="NUMBER", help="try only the state that has this number")
     arguments = parser.parse_args()
-    if arguments.states < 1 or arguments.first < 0:
-        parser.error("--states should be at least 1, and --first at least 0")
+    if arguments.states < 1:
+        parser.error("--states should be at least 1")
     reason, status = why_not()
     if reason:
         print(f"{parser.prog}: {reason}", file=sys.stderr)
         return status
     began = time.monotonic()
-    numbers = range(arguments.first, arguments.first + arguments.states)
+    numbers = range(arguments.states) if arguments.replay is None else range(arguments.replay, arguments.replay + 1)
     try:
         counts = search(arguments.seed, numbers, progress=sys.stderr.isatty())
     except Fault as problem:
