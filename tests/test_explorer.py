@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The program tests/c/explorer/explore, which searches the compiled core for a way to enter and leave that ends wrong.
+"""The programs of tests/c/explorer/: their options, and a minute of the program explore.
 
-The search itself runs here for a minute. `meson test` makes 100 000 runs in each domain. docs/how-checked.md has the
-results of the whole search.
+That program searches the compiled core for a way to enter and leave that ends wrong. `meson test` makes 100 000 runs in
+each domain. docs/how-checked.md has the results of the whole search.
 """
 
 import os
@@ -29,20 +29,25 @@ def test_help_lists_the_domains(explore):
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("name", "words", "why"),
     [
-        (["--fast"], "--fast"),
-        (["--seed"], "--seed"),
-        (["--seconds", "soon"], "a number is needed: --seconds"),
-        (["faults", "nothing"], "unknown domain: nothing"),
-        (["--all", "--from", "0.1"], "one domain is needed: --from"),
-        (["--replay", "0.1", "faults", "forks"], "one domain is needed: --replay"),
-        (["--replay", "0.x", "faults"], "no list of choices: 0.x"),
-        (["--replay", "9999", "faults"], "there is no such choice"),
+        ("explore", ["--fast"], "unknown option: --fast"),
+        ("explore", ["--seed"], "a value is needed: --seed"),
+        ("explore", ["--seconds", "soon"], "a number is needed: --seconds"),
+        ("explore", ["faults", "nothing"], "unknown domain: nothing"),
+        ("explore", ["--all", "--from", "0.1"], "one domain is needed: --from"),
+        ("explore", ["--replay", "0.1", "faults", "forks"], "one domain is needed: --replay"),
+        ("explore", ["--replay", "0.x", "faults"], "no list of choices: 0.x"),
+        ("explore", ["--replay", "9999", "faults"], "there is no such choice"),
+        ("counter_1", ["--states", "0"], "a number from 1 is needed: --states"),
+        ("counter_1", ["--replay", "0.7"], "there is no such choice"),
+        ("counter_1", ["states"], "unknown argument: states"),
+        ("kernel_rules", ["--states", "0"], "a number from 1 is needed: --states"),
+        ("kernel_rules", ["--replay", "-1"], "a number is needed: --replay"),
     ],
 )
-def test_wrong_usage_is_refused(explore, words, why):
-    out = run(explore, *words)
+def test_wrong_usage_is_refused(explore, name, words, why):
+    out = run(explore.with_name(name), *words)
     assert (out.returncode, out.stdout) == (2, "")
     assert why in out.stderr
 
@@ -84,7 +89,7 @@ def test_search_stops_in_time_and_goes_on_where_it_stopped(explore):
     assert re.search(r"^ok states: 100 runs in ", out.stdout, re.M)
     whole = run(explore, "--all", "--runs", 200, "states")
     again = re.search(r"explore (--all --from \S+ states)$", out.stdout, re.M)[1].split()
-    rest = run(explore, *again, "--runs", 100)
+    rest = run(explore, "--runs", 100, *again)
     assert rest.stdout.splitlines()[2] == whole.stdout.splitlines()[2], "both stop at the same place"
     counts = [[int(number) for number in re.findall(r"\d+", one.stdout.splitlines()[1])] for one in (out, rest, whole)]
     assert [first + second for first, second in zip(*counts[:2], strict=True)][1:] == counts[2][1:]
@@ -94,6 +99,18 @@ def test_search_tells_when_all_combinations_are_tried(explore):
     out = run(explore, "--all", "--from", "4.1.3.3.3.3.7.3.6.3", "hidden")
     assert out.returncode == 0, out.stdout
     assert COUNTS.search(out.stdout)[3] == " (all)"
+
+
+def test_search_notices_wrong_versions_of_the_counter(explore):
+    """The programs print the command that shows each step."""
+    counter = explore.with_name("counter_1")
+    out = run(counter, "--states", 2000)
+    assert out.returncode == 0, out.stdout
+    found = re.findall(r"^ok wrong version .*\n  (.*)\n  to see each step: counter_1 --replay (\S+)$", out.stdout, re.M)
+    assert len(found) == 6
+    for fault, choices in found:
+        again = run(counter, "--replay", choices)
+        assert (again.returncode, again.stdout.splitlines()[-1]) == (1, fault)
 
 
 def test_replay_shows_each_call(explore):

@@ -44,22 +44,6 @@ SOURCES = (
     *("capabilities_linux.c", "ids_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
     *("drop.c", "drop_linux.c", "proc_linux.c"),
 )
-#: The programs of tests/c/ and tests/c/explorer/ that the tests below run.
-PROGRAMS = (
-    *("conformance", "guard", "edges", "forks", "found", "transitions", "faults", "threads", "thread_ends", "returns"),
-    *(
-        "open_beneath",
-        "filter",
-        "identity",
-        "drop_privileges",
-        "namespaces",
-        "imitated",
-        "reports",
-        "securebits",
-        "steps",
-    ),
-    *("explore", "kernel_rules", "counter"),
-)
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
     "replace_calls.c": ("conformance", "guard", "filter", "transitions", "reports"),
@@ -90,6 +74,8 @@ _FORMS = {
     "some_steps": ("steps", "499"),
     "steps": ("steps", "29"),
 }
+#: The programs of tests/c/ and tests/c/explorer/ that the tests run.
+PROGRAMS = tuple(dict.fromkeys(_FORMS.get(test, (test,))[0] for test in _ALL))
 #: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
 #: test_drop_privileges.py).
 APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
@@ -116,7 +102,7 @@ def read_texts(platform: str) -> dict[str, str]:
     return {"replace_calls.c": generated, **{name: (CORE / name).read_text() for name in SOURCES}}
 
 
-def _sources(program: str) -> list[Path]:
+def sources(program: str) -> list[Path]:
     """Return the source files of a program; tests/c/explorer/meson.build lists those of the programs there."""
     explorer = TESTS / "c" / "explorer"
     if not (explorer / f"{program}.c").exists():
@@ -155,7 +141,7 @@ class Build:
                 self._build_program(test)
 
     def _build_program(self, name: str) -> None:
-        command = [*self.cc, *_sources(name)]
+        command = [*self.cc, *sources(name)]
         if name == "counter":
             command += ["-DLIBREPLACE_PLACES=1"]
         else:

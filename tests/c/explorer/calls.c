@@ -108,3 +108,17 @@ const struct call *find_call(long number)
 			return &model_calls[i];
 	return NULL;
 }
+
+void print_credentials(FILE *to, const char *name, const struct credentials *is)
+{
+	fprintf(to, "%s: uids %u/%u/%u fs %u, gids %u/%u/%u fs %u, groups", name, is->ruid,
+	        is->euid, is->suid, is->fsuid, is->rgid, is->egid, is->sgid, is->fsgid);
+	for (int i = 0; i < is->size; i++)
+		fprintf(to, " %u", is->groups[i]);
+	fprintf(to,
+	        "; effective %llx, permitted %llx, inheritable %llx, ambient %llx, bounding %llx, "
+	        "securebits %#x\n",
+	        (unsigned long long)is->effective, (unsigned long long)is->permitted,
+	        (unsigned long long)is->inheritable, (unsigned long long)is->ambient,
+	        (unsigned long long)is->bounding, (unsigned)is->securebits);
+}

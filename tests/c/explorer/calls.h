@@ -10,6 +10,7 @@
 #ifndef EXPLORER_CALLS_H
 #define EXPLORER_CALLS_H
 
+#include <stdio.h>
 #include "kernel.h"
 #include "../numbers.h"
 
@@ -35,5 +36,8 @@ extern const struct call model_calls[MODEL_CALLS];
 
 /* Find a call of the model. Return: NULL if there is none with this number. */
 const struct call *find_call(long number);
+
+/* Print credentials in one line, for people. */
+void print_credentials(FILE *to, const char *name, const struct credentials *is);
 
 #endif

@@ -94,19 +94,6 @@ void start_to_compare(struct comparison *comparison)
 
 /* ---- Reports */
 
-void print_credentials(const char *name, const struct credentials *is)
-{
-	printf("  %s: uids %u/%u/%u fs %u, gids %u/%u/%u fs %u, groups", name, is->ruid, is->euid,
-	       is->suid, is->fsuid, is->rgid, is->egid, is->sgid, is->fsgid);
-	for (int i = 0; i < is->size; i++)
-		printf(" %u", is->groups[i]);
-	printf(", effective %llx permitted %llx inheritable %llx ambient %llx bounding %llx, "
-	       "securebits %#x\n",
-	       (unsigned long long)is->effective, (unsigned long long)is->permitted,
-	       (unsigned long long)is->inheritable, (unsigned long long)is->ambient,
-	       (unsigned long long)is->bounding, (unsigned)is->securebits);
-}
-
 static void print_call(const struct call *call, const long *word, long result)
 {
 	printf("  %s(", call->name);
@@ -119,7 +106,7 @@ void complain(struct comparison *comparison, const char *what)
 {
 	comparison->failed = 1;
 	printf("not ok: %s\n", what);
-	print_credentials("the thread", &comparison->thread.is);
+	print_credentials(stdout, "  the thread", &comparison->thread.is);
 }
 
 static void count(struct outcomes *counts, long result)
@@ -222,8 +209,8 @@ static long compare_call(struct comparison *one, const struct call *call, const 
 		print_call(call, word, result);
 	if (what != NULL) {
 		complain(one, what);
-		print_credentials("before the call", &before);
-		print_credentials("in the kernel", &now);
+		print_credentials(stdout, "  before the call", &before);
+		print_credentials(stdout, "  in the kernel", &now);
 	}
 	errno = error;
 	return result < 0 && result > -4096 ? -1 : result;

@@ -45,9 +45,6 @@ struct comparison {
  * is. */
 void start_to_compare(struct comparison *comparison);
 
-/* Print credentials as one line. */
-void print_credentials(const char *name, const struct credentials *is);
-
 /* Print what is wrong, with the credentials. */
 void complain(struct comparison *comparison, const char *what);
 

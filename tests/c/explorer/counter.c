@@ -19,10 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "counter.h"
+#include "options.h"
 
 static const char usage[] =
     "usage: counter_N [--states MOST]\n"
-    "       counter_N --replay CAST VERSION CHOICES\n"
+    "       counter_N --replay CHOICES\n"
     "\n"
     "Go through all interleavings of the threads of each cast: they enter, leave, drop, fork,\n"
     "end and start again, with libreplace's own count of the switched threads. Then check that\n"
@@ -30,7 +31,7 @@ static const char usage[] =
     "seconds, and counter_2 one minute and 1.5 GB of memory.\n"
     "\n"
     "  --states MOST     go on from MOST states of each cast only, those with the fewest steps\n"
-    "  --replay ...      show the steps of a fault; the options stand below the fault\n"
+    "  --replay CHOICES  show the steps of a fault; the command stands below the fault\n"
     "\n"
     "Exit status: 0 if nothing is wrong, 1 if something is, 2 for wrong usage.\n";
 
@@ -150,7 +151,8 @@ struct result {
 
 static void print_replay(const struct result *result, int cast, int version)
 {
-	printf("# %s\n# --replay %d %d ", result->fault, cast, version);
+	printf("  %s\n  to see each step: counter_%d --replay %d.%d.", result->fault,
+	       LIBREPLACE_PLACES, cast, version);
 	print_choices_to(result->last);
 	for (int i = 0; i < result->choices.size; i++)
 		printf(i == 0 ? "%d" : ".%d", result->choices.chosen[i]);
@@ -218,48 +220,53 @@ static int search_wrong_version(int number, const char *what)
 	return 0;
 }
 
-static int refuse_options(void)
-{
-	fputs(usage, stderr);
-	return 2;
-}
-
-static int replay(int number, int version, const char *text)
+/* The first two choices are the cast and the version. */
+static int replay(const char *text)
 {
 	struct choices choices = {.size = 0};
 	struct world world;
 	const char *fault = NULL;
+	int cast;
 
-	if (number < 0 || number >= CASTS || use_wrong_version(version) == NULL ||
-	    parse_choices(&choices, text) != 0)
-		return refuse_options();
+	if (parse_choices(&choices, text) != 0)
+		refuse("no list of choices", text);
+	cast = choose(&choices, CASTS, "cast");
+	use_version(choose(&choices, VERSIONS, "version"));
 	memset(&world, 0, sizeof world);
 	while (fault == NULL && choices.size < choices.given) {
-		fault = take_step(&casts[number], &world, &choices, 1);
+		fault = take_step(&casts[cast], &world, &choices, 1);
 		if (fault == NULL)
-			fault = check_quiet(&casts[number], &world);
+			fault = check_quiet(&casts[cast], &world);
 	}
-	printf("%s\n", fault != NULL ? fault : "no fault");
+	printf("%s\n", fault != NULL ? fault : "nothing is wrong");
 	return fault != NULL;
 }
 
-int main(int argc, char **argv)
+static void help(void)
 {
-	unsigned most = UINT_MAX;
-	const char *what;
-	int failed = 0;
+	printf("%s", usage);
+}
 
-	if (argc == 2 && strcmp(argv[1], "--help") == 0)
-		return fputs(usage, stdout) == EOF;
-	if (argc == 5 && strcmp(argv[1], "--replay") == 0)
-		return replay(atoi(argv[2]), atoi(argv[3]), argv[4]);
-	if (argc == 3 && strcmp(argv[1], "--states") == 0)
-		most = (unsigned)strtoul(argv[2], NULL, 10);
-	else if (argc != 1)
-		return refuse_options();
+int main(int count, char **arguments)
+{
+	double most = UINT_MAX;
+	const char *choices = NULL;
+	const struct option known[] = {
+	    {"--states", &most, NULL, NULL},
+	    {"--replay", NULL, &choices, NULL},
+	    {NULL, NULL, NULL, NULL},
+	};
+	int first = read_options(count, arguments, known, help), failed = 0;
+
+	if (first < count)
+		refuse("unknown argument", arguments[first]);
+	if (most < 1 || most > UINT_MAX)
+		refuse("a number from 1 is needed", "--states");
+	if (choices != NULL)
+		return replay(choices);
 	for (int cast = 0; cast < CASTS; cast++)
-		failed += search_cast(cast, most);
-	for (int number = 1; (what = use_wrong_version(number)) != NULL; number++)
-		failed += search_wrong_version(number, what);
+		failed += search_cast(cast, (unsigned)most);
+	for (int number = 1; number < VERSIONS; number++)
+		failed += search_wrong_version(number, use_version(number));
 	return failed != 0;
 }

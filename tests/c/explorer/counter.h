@@ -112,8 +112,9 @@ int is_like_new_process(void);
 /* Print the next steps. */
 extern int print_steps;
 
-/* Use a wrong version of a function; 0: use no wrong version. Return: what it does, or NULL if
- * there is no such version. */
-const char *use_wrong_version(int number);
+/* Use a version of the functions: 0 is the present one, the others are wrong. Return: what it does.
+ */
+enum { VERSIONS = 7 };
+const char *use_version(int number);
 
 #endif

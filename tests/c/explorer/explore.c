@@ -6,11 +6,11 @@
  * replace/core/ run on a model kernel, and every decision is a choice point. explore.h tells which
  * file has what.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "explore.h"
+#include "options.h"
 
 static const char usage[] =
     "usage: explore [--seconds N] [--runs N] [--seed N] [--trace] [DOMAIN...]\n"
@@ -35,80 +35,31 @@ static const char usage[] =
     "\n"
     "Domains:\n";
 
-static int help(void)
+static void help(void)
 {
 	printf("%s", usage);
 	for (const struct domain *one = domains; one->name != NULL; one++)
 		printf("  %-8s %s\n", one->name, one->about);
-	return 0;
 }
 
-static void stop(const char *why, const char *word)
+/* Read the options. Return: how many arguments come before the domains. */
+static int read_command(int count, char **arguments, struct options *options)
 {
-	fprintf(stderr, "explore: %s: %s; see explore --help\n", why, word);
-	exit(2);
-}
-
-static double read_number(const char *name, const char *text)
-{
-	char *end;
-	double number = strtod(text, &end);
-
-	if (end == text || *end != '\0' || !(number >= 0 && number < 1e15))
-		stop("a number is needed", name);
-	return number;
-}
-
-/* Read the options. Return: the place of the first domain. */
-static int read_options(int count, char **arguments, struct options *options)
-{
-	static const struct option known[] = {
-	    {"all", no_argument, NULL, 'a'},
-	    {"from", required_argument, NULL, 'f'},
-	    {"help", no_argument, NULL, 'h'},
-	    {"replay", required_argument, NULL, 'r'},
-	    {"runs", required_argument, NULL, 'n'},
-	    {"seconds", required_argument, NULL, 's'},
-	    {"seed", required_argument, NULL, 'd'},
-	    {"trace", no_argument, NULL, 't'},
-	    {NULL, 0, NULL, 0},
+	const struct option known[] = {
+	    {"--all", NULL, NULL, &options->all},         {"--from", NULL, &options->from, NULL},
+	    {"--replay", NULL, &options->replay, NULL},   {"--runs", &options->runs, NULL, NULL},
+	    {"--seconds", &options->seconds, NULL, NULL}, {"--seed", &options->seed, NULL, NULL},
+	    {"--trace", NULL, NULL, &options->trace},     {NULL, NULL, NULL, NULL},
 	};
+	int first = read_options(count, arguments, known, help);
 
-	for (int one; (one = getopt_long(count, arguments, "", known, NULL)) != -1;)
-		switch (one) {
-		case 'a':
-			options->all = 1;
-			break;
-		case 'f':
-			options->from = optarg;
-			break;
-		case 'h':
-			exit(help());
-		case 'r':
-			options->replay = optarg;
-			break;
-		case 'n':
-			options->runs = read_number("--runs", optarg);
-			break;
-		case 's':
-			options->seconds = read_number("--seconds", optarg);
-			break;
-		case 'd': /* a seed of 0 would give no random numbers */
-			options->seed = 2 * (uint64_t)read_number("--seed", optarg) + 1;
-			break;
-		case 't':
-			options->trace = 1;
-			break;
-		default:
-			exit(2);
-		}
-	if ((options->from != NULL || options->replay != NULL) && count - optind != 1)
-		stop("one domain is needed", options->from != NULL ? "--from" : "--replay");
+	if ((options->from != NULL || options->replay != NULL) && count - first != 1)
+		refuse("one domain is needed", options->from != NULL ? "--from" : "--replay");
 	if (options->from != NULL && !options->all)
-		stop("--all is needed", "--from");
+		refuse("--all is needed", "--from");
 	if (!options->all && options->seconds <= 0 && options->runs <= 0)
 		options->seconds = 5;
-	return optind;
+	return first;
 }
 
 /* Whether the command line names the domain, or none. */
@@ -131,17 +82,17 @@ static int is_domain(const char *name)
 
 int main(int count, char **arguments)
 {
-	struct options options = {.seed = 3};
+	struct options options = {.seed = 1};
 	struct run *run = calloc(1, sizeof *run);
-	int status = 0, first = read_options(count, arguments, &options);
+	int status = 0, first = read_command(count, arguments, &options);
 
 	for (int i = first; i < count; i++)
 		if (!is_domain(arguments[i]))
-			stop("unknown domain", arguments[i]);
+			refuse("unknown domain", arguments[i]);
 	for (int i = 0; run != NULL && i < MOST_ENTRIES; i++)
 		run->entries[i].guard = calloc(1, GUARD_SIZE);
 	if (run == NULL || run->entries[MOST_ENTRIES - 1].guard == NULL)
-		stop("not enough memory", "calloc");
+		refuse("not enough memory", "calloc");
 	the_run = run;
 	keep_memory();
 	for (const struct domain *one = domains; one->name != NULL; one++)

@@ -6,8 +6,8 @@
  * looks for a way to enter and leave that ends wrong. explore.c has the command, search.c the
  * search, domains.c what one run does, states.c the states in which a thread starts, holds.c what
  * must hold afterwards, promises.c what the documentation promises, system.c the functions of libc
- * that the core calls, kernel.c the rules of the kernel, memory.c the core's memory, choices.c the
- * choice points.
+ * that the core calls, calls.c the list of system calls, kernel.c the rules of the kernel, memory.c
+ * the core's memory, choices.c the choice points.
  *
  * Each run begins in the same way, as in a new process, and must not depend on earlier runs.
  */
@@ -16,8 +16,8 @@
 
 #include <setjmp.h>
 #include <libreplace/replace.h>
+#include "calls.h"
 #include "choices.h"
-#include "kernel.h"
 
 /* The ids of the model's only thread, and of its forked child. No thread of Linux has such an id.
  */
@@ -152,8 +152,6 @@ void choose_named_state(struct run *run);
 /* Choose one of the first @count identities, and a level, and store them in the entry. */
 enum { IDENTITIES = 7 };
 void choose_identity(struct run *run, struct holding *entry, int count);
-/* Write the state as text, for people. */
-void print_credentials(const char *name, const struct credentials *is);
 
 /* ---- promises.c */
 
@@ -201,15 +199,14 @@ extern const struct domain domains[];
  * struct options - what the command line asks for
  * @seconds:	how long each domain is searched; 0: without limit
  * @runs:	how many runs are made in each domain; 0: without limit
- * @seed:	the state of the random numbers
+ * @seed:	another number gives other random choices
  * @all:	try all combinations of choices
  * @trace:	show each call
  * @from:	the choices to begin with, or NULL
  * @replay:	the choices of the only run, or NULL
  */
 struct options {
-	double seconds, runs;
-	uint64_t seed;
+	double seconds, runs, seed;
 	int all, trace;
 	const char *from, *replay;
 };

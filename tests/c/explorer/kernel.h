@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT
  *
  * A model of what the Linux kernel does with a thread's credentials: the system calls that
- * replace/core/ makes to enter and to leave. the program explore runs the compiled core on it, and
+ * replace/core/ makes to enter and to leave. The program explore runs the compiled core on it, and
  * kernel_rules.c compares it with the real kernel, call by call.
  *
  * Each function is one system call. It returns what the system call returns: a negative number is

@@ -4,8 +4,8 @@
  *
  * random_entries.h explains the function.
  */
-#include <stddef.h>
 #include "../cases.h"
+#include "inside.h"
 #include "random_calls.h"
 #include "random_entries.h"
 
@@ -13,11 +13,6 @@ enum { LEVELS = 4 };
 
 static const struct comparison *now;
 static struct entries *counted;
-
-static int same(const struct credentials *a, const struct credentials *b)
-{
-	return memcmp(a, b, sizeof *a) == 0;
-}
 
 static int is_subset(uint64_t set, uint64_t of)
 {
@@ -46,60 +41,22 @@ static const char *wrong_outside(int result, int state, const struct credentials
 			return "more capabilities than before";
 		return NULL;
 	}
-	return same(is, before) ? NULL : "enter or leave did not restore the credentials";
-}
-
-/* The credentials of a thread that holds the identity, but for its groups and capabilities; see
- * enum libreplace_level. @base: those before the outermost entry */
-static struct credentials inside(const struct libreplace_identity *user, int level,
-                                 const struct credentials *base)
-{
-	const struct range *uids = now->thread.namespace->uids;
-	uint32_t shield = kernel_id(uids, LIBREPLACE_SHIELD_UID);
-	struct credentials set = *base;
-
-	set.fsuid = kernel_id(uids, user->uid);
-	set.fsgid = kernel_id(now->thread.namespace->gids, user->gid);
-	if (level == LIBREPLACE_LEVEL_FILESYSTEM)
-		return set;
-	set.euid = set.fsuid;
-	set.rgid = set.egid = set.fsgid;
-	if (level == LIBREPLACE_LEVEL_REAL)
-		set.ruid = set.fsuid;
-	if (level == LIBREPLACE_LEVEL_SHIELDED)
-		set.ruid = shield != NO_ID && shield != set.fsuid ? shield : kernel_id(uids, 65535);
-	return set;
-}
-
-static int has_groups(const struct libreplace_identity *user)
-{
-	const struct credentials *is = &now->thread.is;
-	size_t found = 0;
-
-	for (size_t i = 0; i < user->size; i++)
-		for (int k = 0; k < is->size; k++)
-			if (is->groups[k] ==
-			    kernel_id(now->thread.namespace->gids, user->groups[i])) {
-				found++;
-				break;
-			}
-	return found == user->size && is->size == (int)user->size;
+	return same_credentials(is, before) ? NULL
+	                                    : "enter or leave did not restore the credentials";
 }
 
 static const char *wrong_inside(const struct libreplace_identity *user, int level,
                                 const struct credentials *base)
 {
 	const struct credentials *is = &now->thread.is;
-	struct credentials set = inside(user, level, base);
+	struct credentials set = ids_inside(&now->thread, base, user, level, 0);
 	uint64_t forbidden = level == LIBREPLACE_LEVEL_FILESYSTEM ? FS_SET : ALL_CAPABILITIES;
-	size_t ids = offsetof(struct credentials, groups) - offsetof(struct credentials, ruid);
 
-	if (memcmp(&is->ruid, &set.ruid, ids) != 0)
-		return "other ids inside";
-	if (!has_groups(user))
-		return "other groups inside";
-	if (is->permitted != base->permitted || is->securebits != base->securebits)
-		return "other permitted capabilities or securebits inside";
+	if (!same_ids(is, &set))
+		return "other ids or groups inside";
+	if (is->permitted != set.permitted || is->bounding != set.bounding ||
+	    is->securebits != set.securebits)
+		return "another permitted or bounding set or securebits inside";
 	if (user->uid != 0 && ((is->effective & forbidden) != 0 || is->ambient != 0))
 		return "a forbidden capability inside";
 	return NULL;

@@ -173,8 +173,8 @@ static int search(const struct domain *domain, struct run *run, const struct opt
 static int replay(const struct domain *domain, struct run *run)
 {
 	run_once(domain, run);
-	print_credentials("at the start", &run->start);
-	print_credentials("in the end", &run->thread.is);
+	print_credentials(stderr, "at the start", &run->start);
+	print_credentials(stderr, "in the end", &run->thread.is);
 	printf("%s\n", run->wrong == NULL ? "nothing is wrong" : run->wrong);
 	return run->wrong != NULL;
 }
@@ -184,7 +184,8 @@ int look_at_domain(const struct domain *domain, struct run *run, const struct op
 	const char *choices = options->replay != NULL ? options->replay : options->from;
 	int is_random = !options->all && options->replay == NULL;
 
-	run->choices = (struct choices){.random = is_random ? options->seed : 0};
+	/* a state of 0 would give no random numbers */
+	run->choices = (struct choices){.random = is_random ? 2 * (uint64_t)options->seed + 1 : 0};
 	run->trace = options->trace || options->replay != NULL;
 	if (choices != NULL && parse_choices(&run->choices, choices) != 0) {
 		fprintf(stderr, "explore: no list of choices: %s\n", choices);

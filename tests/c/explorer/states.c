@@ -310,17 +310,3 @@ void choose_identity(struct run *run, struct holding *entry, int count)
 	}
 	entry->level = choose(&run->choices, LIBREPLACE_LEVEL_FILESYSTEM + 1, "level");
 }
-
-void print_credentials(const char *name, const struct credentials *is)
-{
-	fprintf(stderr, "%s: uids %u/%u/%u fs %u, gids %u/%u/%u fs %u, groups", name, is->ruid,
-	        is->euid, is->suid, is->fsuid, is->rgid, is->egid, is->sgid, is->fsgid);
-	for (int i = 0; i < is->size; i++)
-		fprintf(stderr, " %u", is->groups[i]);
-	fprintf(stderr,
-	        "; effective %llx, permitted %llx, inheritable %llx, ambient %llx, bounding %llx, "
-	        "securebits %#x\n",
-	        (unsigned long long)is->effective, (unsigned long long)is->permitted,
-	        (unsigned long long)is->inheritable, (unsigned long long)is->ambient,
-	        (unsigned long long)is->bounding, (unsigned)is->securebits);
-}

@@ -20,7 +20,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "calls.h"
 #include "explore.h"
 
 struct run *the_run;
@@ -78,7 +77,7 @@ void stray_call(struct run *run)
 	run->strays++;
 	run->unread |= unread;
 	if (run->trace)
-		print_credentials("  stray call", &thread->is);
+		print_credentials(stderr, "  stray call", &thread->is);
 }
 
 /* What outcome() returns: make the call, report success without making it, or an errno. */
@@ -137,7 +136,7 @@ static void show_call(const char *name, const long *word, int words, int what, l
 	else
 		fprintf(stderr, " = %ld\n", result);
 	if (run->thread.changes != run->shown)
-		print_credentials("    now", &run->thread.is);
+		print_credentials(stderr, "    now", &run->thread.is);
 	run->shown = run->thread.changes;
 }
 
