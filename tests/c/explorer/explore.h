@@ -5,9 +5,9 @@
  * Shared by the files of the program explore, which runs the compiled core on a model kernel and
  * looks for a way to enter and leave that ends wrong. explore.c has the command, search.c the
  * search, domains.c what one run does, states.c the states in which a thread starts, holds.c what
- * must hold afterwards, promises.c what the documentation promises, system.c the functions of libc
- * that the core calls, calls.c the list of system calls, kernel.c the rules of the kernel, memory.c
- * the core's memory, choices.c the choice points.
+ * must hold afterwards, promises.c and inside.c what the documentation promises, system.c and
+ * process.c the functions of libc that the core calls, calls.c the list of system calls, kernel.c
+ * the rules of the kernel, memory.c the core's memory, choices.c the choice points.
  *
  * Each run begins in the same way, as in a new process, and must not depend on earlier runs.
  */
@@ -124,11 +124,17 @@ extern struct run *the_run;
 
 /* ---- system.c */
 
+/* Let another thread call libc's functions, if one more stray call may be made. */
+void stray_call(struct run *run);
+/* A call that changes no credentials fails, or not. Return: @result, or -1 with errno set; a
+ * negative result is an errno. */
+int other_call(const char *name, long result);
+
+/* ---- process.c */
+
 /* Fork, as a signal handler does, if one more fork may be made. What follows may be in the child.
  */
 void perhaps_fork(struct run *run);
-/* Let another thread call libc's functions, if one more stray call may be made. */
-void stray_call(struct run *run);
 /* A function of the core; its address tells where the core is. */
 void (*function_of_core(void))(void);
 
@@ -155,11 +161,8 @@ void choose_identity(struct run *run, struct holding *entry, int count);
 
 /* ---- promises.c */
 
-/* Set the groups of the identity. */
-void set_groups(const struct run *run, struct credentials *is,
-                const struct libreplace_identity *user);
 /* The start of the run, with the ids and groups that the entry sets; see enum libreplace_level. */
-struct credentials ids_inside(const struct run *run, const struct holding *entry);
+struct credentials promised_ids(const struct run *run, const struct holding *entry);
 /* Whether the thread has the privilege to set all ids and groups of the entry. */
 int is_privileged(const struct run *run, const struct holding *entry);
 /* Whether libreplace_enter() has a reason to refuse the entry if no call fails. */

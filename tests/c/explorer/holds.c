@@ -7,26 +7,13 @@
  * that the documentation of libreplace/guard.h promises.
  */
 #include <stddef.h>
-#include <string.h>
 #include "explore.h"
+#include "inside.h"
 
 void complain(struct run *run, const char *what)
 {
 	if (run->wrong == NULL)
 		run->wrong = what;
-}
-
-static int same_ids(const struct credentials *a, const struct credentials *b)
-{
-	size_t start = offsetof(struct credentials, ruid),
-	       end = offsetof(struct credentials, securebits);
-
-	return memcmp((const char *)a + start, (const char *)b + start, end - start) == 0;
-}
-
-static int same(const struct credentials *a, const struct credentials *b)
-{
-	return memcmp(a, b, sizeof *a) == 0;
 }
 
 static struct holding *innermost(struct run *run)
@@ -67,7 +54,7 @@ static void look_at_capabilities_inside(struct run *run, const struct holding *e
 
 static void look_inside(struct run *run, const struct holding *entry)
 {
-	struct credentials set = ids_inside(run, entry);
+	struct credentials set = promised_ids(run, entry);
 
 	if (!same_ids(&run->thread.is, &set))
 		complain(run, "inside, the thread has other ids than those of the identity");
@@ -88,17 +75,17 @@ static int is_for_good(const struct run *run, const struct holding *entry)
 	    kernel_id(run->thread.namespace->uids, entry->user.uid);
 	user.rgid = user.egid = user.sgid = user.fsgid =
 	    kernel_id(run->thread.namespace->gids, entry->user.gid);
-	set_groups(run, &user, &entry->user);
+	set_groups(&user, run->thread.namespace->gids, &entry->user);
 	if (entry->user.uid != 0)
 		user.effective = user.permitted = user.inheritable = user.ambient = 0;
-	return same(now, &user) && (now->permitted & ~run->start.permitted) == 0;
+	return same_credentials(now, &user) && (now->permitted & ~run->start.permitted) == 0;
 }
 
 /* In a child of root, libreplace_end() may have to make it root again. */
 void look_after_fork(struct run *run, const struct credentials *before)
 {
 	if (run->count == 0) {
-		if (!same(&run->thread.is, before))
+		if (!same_credentials(&run->thread.is, before))
 			complain(run, "a child that was forked outside of entries has changed");
 		return;
 	}
@@ -167,7 +154,7 @@ void look_after_enter(struct run *run, int result)
 	} else if (guard->state != LIBREPLACE_STATE_IDLE &&
 	           guard->state != LIBREPLACE_STATE_ROLLED_BACK) {
 		complain(run, "the state after a failure to enter");
-	} else if (!same(&run->thread.is, &entry->before) && run->strays == 0) {
+	} else if (!same_credentials(&run->thread.is, &entry->before) && run->strays == 0) {
 		complain(run, "a failed entry changed something");
 	} else if (run->faults + run->strays == 0 && !may_be_refused(run, entry)) {
 		complain(run, "an entry without an obstacle failed");
@@ -201,7 +188,7 @@ void look_after_leave(struct run *run, int result)
 		complain(run, "the state after leaving");
 	if (result != 0 && run->faults + run->strays == 0)
 		complain(run, "leaving failed");
-	if (!same(&run->thread.is, &entry->before) && run->unread == 0)
+	if (!same_credentials(&run->thread.is, &entry->before) && run->unread == 0)
 		complain(run, "leaving did not restore everything");
 }
 
@@ -274,7 +261,7 @@ void look_at_end(struct run *run)
 		look_at_ids(run);
 	if (libreplace_tainted())
 		return;
-	if (!same(&run->thread.is, &run->start) && run->unread == 0)
+	if (!same_credentials(&run->thread.is, &run->start) && run->unread == 0)
 		complain(run, "in the end, the thread is not what it was");
 	if (libreplace_main_is_switched() || libreplace_depth() != 0)
 		complain(run, "in the end, the thread counts as switched");

@@ -5,48 +5,13 @@
  * What libreplace/guard.h promises, for the program explore: the ids inside an entry, and the
  * reasons for which an entry may be refused. explore.h explains the functions.
  */
-#include <string.h>
 #include "explore.h"
+#include "inside.h"
 
-/* ---- Inside an entry */
-
-void set_groups(const struct run *run, struct credentials *is,
-                const struct libreplace_identity *user)
+struct credentials promised_ids(const struct run *run, const struct holding *entry)
 {
-	memset(is->groups, 0, sizeof is->groups);
-	is->size = (int)user->size;
-	for (int i = 0; i < is->size; i++)
-		is->groups[i] = kernel_id(run->thread.namespace->gids, user->groups[i]);
-	sort_groups(is->groups, is->size);
+	return ids_inside(&run->thread, &run->start, &entry->user, entry->level, run->faults > 0);
 }
-
-struct credentials ids_inside(const struct run *run, const struct holding *entry)
-{
-	const struct range *uids = run->thread.namespace->uids;
-	uint32_t uid = kernel_id(uids, entry->user.uid);
-	uint32_t gid = kernel_id(run->thread.namespace->gids, entry->user.gid);
-	uint32_t shield = kernel_id(uids, LIBREPLACE_SHIELD_UID);
-	int fs_only = entry->level == LIBREPLACE_LEVEL_FILESYSTEM;
-	struct credentials set = run->start;
-	/* a fault may look as if the user namespace did not map the first ID */
-	int second = run->faults > 0 && run->thread.is.ruid == kernel_id(uids, 65535);
-
-	set.fsuid = uid;
-	set.fsgid = gid;
-	if (!fs_only) {
-		set.euid = uid;
-		set.rgid = set.egid = gid;
-	}
-	if (entry->level == LIBREPLACE_LEVEL_SHIELDED)
-		set.ruid =
-		    shield != NO_ID && shield != uid && !second ? shield : kernel_id(uids, 65535);
-	if (entry->level == LIBREPLACE_LEVEL_REAL)
-		set.ruid = uid;
-	set_groups(run, &set, &entry->user);
-	return set;
-}
-
-/* ---- Entries that are refused */
 
 static int is_hidden(const struct range *map, uint32_t id, uint32_t overflow)
 {
@@ -78,7 +43,7 @@ static int has_zero(const struct run *run, const struct credentials *is)
 int is_privileged(const struct run *run, const struct holding *entry)
 {
 	const struct user_namespace *in = run->thread.namespace;
-	struct credentials set = ids_inside(run, entry);
+	struct credentials set = promised_ids(run, entry);
 	uint64_t both = BIT(SETUID) | BIT(SETGID);
 
 	return (run->start.permitted & both) == both && !in->denies_setgroups &&
@@ -89,7 +54,7 @@ int may_be_refused(const struct run *run, const struct holding *entry)
 {
 	const struct user_namespace *in = run->thread.namespace;
 	const struct credentials *before = &entry->before;
-	struct credentials set = ids_inside(run, entry);
+	struct credentials set = promised_ids(run, entry);
 	int bits = before->securebits;
 
 	if (!is_privileged(run, entry) || has_hidden_id(in, before))
