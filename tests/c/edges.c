@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include "cases.h"
 #include "raw_capabilities.h"
+#include "securebits.h"
 
 /* Enter and leave as alice. Return: the step that refuses the entry, or LIBREPLACE_STEP_NONE. */
 static int enter_and_leave(int level)

@@ -8,14 +8,13 @@
 #ifndef RAW_CAPABILITIES_H
 #define RAW_CAPABILITIES_H
 
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { OF_SETGID = 6, OF_SETUID = 7 };
 enum { BOTH = 1U << OF_SETGID | 1U << OF_SETUID };
-/* Securebits. The lock of each is the next bit. */
-enum { NOROOT = 1 << 0, NO_SETUID_FIXUP = 1 << 2, KEEP_CAPS = 1 << 4, NO_RAISE = 1 << 6 };
 
 /* Read or set the capabilities of the calling thread; @call is SYS_capget or SYS_capset. */
 static inline int capabilities(long call, unsigned *sets)
@@ -23,6 +22,16 @@ static inline int capabilities(long call, unsigned *sets)
 	unsigned header[2] = {0x20080522, 0};
 
 	return (int)syscall(call, header, sets);
+}
+
+/* Set the capabilities of the calling thread, each set as one number. */
+static inline int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable)
+{
+	unsigned sets[6] = {(unsigned)effective,         (unsigned)permitted,
+	                    (unsigned)inheritable,       (unsigned)(effective >> 32),
+	                    (unsigned)(permitted >> 32), (unsigned)(inheritable >> 32)};
+
+	return capabilities(SYS_capset, sets);
 }
 
 /* Make all permitted capabilities inheritable, and store the sets. */

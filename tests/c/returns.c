@@ -12,32 +12,21 @@
  * one with a fault
  */
 #include <stddef.h>
+#include "filter.h"
 #include "starting_states.h"
 
 /* A filter lets setting these ids fail, so that an entry fails after it has changed something. */
 enum { NO_USER = 79998, NO_GROUP = 79999 };
 
-struct instruction {
-	uint16_t code;
-	uint8_t if_true, if_false;
-	uint32_t value;
-};
-
 /* Refuse calls whose first or second argument is one of the two ids. */
 static void refuse_ids(void)
 {
-	enum { LOAD = 0x20, JUMP_IF_EQUAL = 0x15, RETURN = 0x06 };
-	static const uint16_t one = 1;
-	uint32_t first = *(const uint8_t *)&one == 1 ? 16 : 20; /* offsets in struct seccomp_data */
 	struct instruction code[] = {
-	    {LOAD, 0, 0, first},
-	    {JUMP_IF_EQUAL, 4, 0, NO_USER},
-	    {JUMP_IF_EQUAL, 3, 0, NO_GROUP},
-	    {LOAD, 0, 0, first + 8},
-	    {JUMP_IF_EQUAL, 1, 0, NO_USER},
-	    {JUMP_IF_EQUAL, 0, 1, NO_GROUP},
-	    {RETURN, 0, 0, 0x00050000U | EPERM},
-	    {RETURN, 0, 0, 0x7fff0000U},
+	    {LOAD, 0, 0, FIRST_ARGUMENT}, /* the first argument */
+	    {JUMP_IF_EQUAL, 4, 0, NO_USER},   {JUMP_IF_EQUAL, 3, 0, NO_GROUP},
+	    {LOAD, 0, 0, FIRST_ARGUMENT + 8}, /* the second argument */
+	    {JUMP_IF_EQUAL, 1, 0, NO_USER},   {JUMP_IF_EQUAL, 0, 1, NO_GROUP},
+	    {RETURN, 0, 0, ERRNO | EPERM},    {RETURN, 0, 0, ALLOW},
 	};
 	struct {
 		unsigned short size;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include "filter.h"
 #include "raw_capabilities.h"
+#include "securebits.h"
 
 /* Root with inheritable capabilities: the library clears them, not the kernel. At level filesystem,
  * these are the capabilities that the kernel would clear: CAP_FS_SET of linux/capability.h. */
@@ -64,7 +65,7 @@ static void must_enter_and_leave(const struct libreplace_identity *user)
 static void harmless_securebits_forbid_nothing(void)
 {
 	static const struct libreplace_identity root_of_staff = {0, STAFF, 0, NULL};
-	static const int bits[] = {0, NOROOT, KEEP_CAPS, NOROOT | KEEP_CAPS, NO_RAISE};
+	static const int bits[] = {0, NOROOT, KEEP_CAPS, NOROOT | KEEP_CAPS, NO_CAP_AMBIENT_RAISE};
 	unsigned sets[6] = {0};
 
 	MUST(make_inheritable(sets) == 0);

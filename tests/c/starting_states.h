@@ -12,10 +12,10 @@
 #include <stdint.h>
 #include "cases.h"
 #include "raw_capabilities.h"
+#include "securebits.h"
 
-/* Numbers of capabilities, and the locks of all securebits; see capabilities(7). */
+/* Numbers of capabilities; see capabilities(7). */
 enum { OF_CHOWN = 0, OF_SETPCAP = 8, LAST_CAPABILITY = 63, MOST_GROUPS = 4 };
-enum { LOCKS = (NOROOT | NO_SETUID_FIXUP | KEEP_CAPS | NO_RAISE) << 1 };
 #define ALL_CAPABILITIES (~0ULL)
 
 /* The ids, groups, capabilities and securebits of a thread. No padding: compared with memcmp(3). */
@@ -40,15 +40,6 @@ static uint64_t possible;
 static uint64_t wide(const unsigned *sets, int which)
 {
 	return sets[which] | (uint64_t)sets[which + 3] << 32;
-}
-
-static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable)
-{
-	unsigned sets[6] = {(unsigned)effective,         (unsigned)permitted,
-	                    (unsigned)inheritable,       (unsigned)(effective >> 32),
-	                    (unsigned)(permitted >> 32), (unsigned)(inheritable >> 32)};
-
-	return capabilities(SYS_capset, sets);
 }
 
 static struct snapshot look(void)
@@ -142,12 +133,12 @@ static struct start starting_state(int number)
 	                               KEEP_CAPS,
 	                               NOROOT,
 	                               NO_SETUID_FIXUP,
-	                               NO_RAISE,
+	                               NO_CAP_AMBIENT_RAISE,
 	                               LOCKS,
 	                               KEEP_CAPS | LOCKS,
 	                               NO_SETUID_FIXUP | LOCKS,
-	                               NOROOT | NO_SETUID_FIXUP | NO_RAISE | KEEP_CAPS | LOCKS,
-	                               KEEP_CAPS | NO_RAISE};
+	                               SECUREBITS | LOCKS,
+	                               KEEP_CAPS | NO_CAP_AMBIENT_RAISE};
 	struct start start = {.unbounded = 0};
 	struct snapshot *is = &start.is;
 	int which;

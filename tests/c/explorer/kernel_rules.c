@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include "../cases.h"
+#include "../raw_capabilities.h"
 #include "options.h"
 #include "random_threads.h"
 
@@ -68,9 +69,9 @@ static int may_write_maps(void)
 {
 	enum { SYS_ADMIN = 21 };
 	const uint32_t needed = BIT(SETUID) | BIT(SETGID) | BIT(SYS_ADMIN);
-	uint32_t header[2] = {0x20080522, 0}, words[6];
+	unsigned sets[6];
 
-	return syscall(SYS_capget, header, words) == 0 && (words[0] & needed) == needed;
+	return capabilities(SYS_capget, sets) == 0 && (sets[0] & needed) == needed;
 }
 
 /* Adapt the model to the kernel. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+#include "../raw_capabilities.h"
 #include "choices.h"
 #include "random_calls.h"
 
@@ -162,16 +163,6 @@ static unsigned long any_securebits(void)
 
 /* ---- Random calls */
 
-static void set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable)
-{
-	uint32_t header[2] = {0x20080522, 0};
-	uint32_t words[6] = {(uint32_t)effective,         (uint32_t)permitted,
-	                     (uint32_t)inheritable,       (uint32_t)(effective >> 32),
-	                     (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32)};
-
-	syscall(SYS_capset, header, words);
-}
-
 /* The order in which a compiler evaluates arguments differs, so they are variables. */
 static void call_setresuid(void)
 {
@@ -199,9 +190,9 @@ static void call_capset(void)
 
 static void get_capabilities(void)
 {
-	uint32_t header[2] = {0x20080522, 0}, words[6];
+	unsigned sets[6];
 
-	syscall(SYS_capget, header, words);
+	capabilities(SYS_capget, sets);
 }
 
 static void call_setgroups(void)
