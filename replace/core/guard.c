@@ -17,9 +17,9 @@
 /*
  * Change the thread's ids to those of the entry. If the user namespace does not map
  * LIBREPLACE_SHIELD_UID, setresuid(2) fails with EINVAL. Then try the second such ID. If that is
- * not mapped either, refuse the entry. If the user's ID is one that the thread has, it is mapped,
- * and the thread tries both: the real user ID may be the only one that is 0, and if the thread gave
- * that up alone, it would lose its capabilities.
+ * not mapped either, refuse the entry. If the thread has the user's ID already, the same call makes
+ * it the effective ID. Otherwise root that becomes root would lose its capabilities if its real
+ * user ID is the only one that is 0.
  */
 static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, uid_t user)
 {
@@ -60,14 +60,14 @@ static int walk_in(struct libreplace_guard *guard, struct libreplace_ids *now, u
 static int restore_once(struct libreplace_guard *guard, struct libreplace_ids *now, int finding)
 {
 	const struct libreplace_ids *before = &guard->before;
-	int guessed = now->euid == (uid_t)-1;
+	int are_unknown = now->euid == (uid_t)-1;
 	int by_kernel = finding != LIBREPLACE_STEP_CAPABILITIES &&
 	                libreplace_kernel_restores_capabilities(guard, now->euid);
 
 	if (libreplace_walk(guard, now, before, libreplace_found(guard)) != 0)
 		return -1;
 	/* if setresuid(2) only reports success, the fs uid does not follow */
-	if (guessed) {
+	if (are_unknown) {
 		if (libreplace_read_all(guard, now, libreplace_scratch(guard)) != 0)
 			return -1;
 		if (now->fsuid != before->fsuid || now->fsgid != before->fsgid)

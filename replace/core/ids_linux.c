@@ -45,9 +45,10 @@ int libreplace_read_fs_ids(struct libreplace_ids *ids)
 	return 0;
 }
 
-/* These calls return the present id. A filter that refuses them, or that does not make them, makes
- * them return something else. An id from -4095 looks like an error on 32-bit systems. */
-static unsigned ask(long number)
+/* What setfsuid(2) or setfsgid(2) returns: the present id. If a filter refuses the call, or reports
+ * success and does not make it, it is another number. An id from -4095 looks like an error on
+ * 32-bit systems. */
+static unsigned returned_id(long number)
 {
 	int before = errno;
 	long result = syscall(number, (uid_t)-1);
@@ -59,12 +60,12 @@ static unsigned ask(long number)
 
 int libreplace_can_set_fsuid(const struct libreplace_ids *ids)
 {
-	return ask(SETFSUID) == ids->fsuid;
+	return returned_id(SETFSUID) == ids->fsuid;
 }
 
 int libreplace_can_set_fsgid(const struct libreplace_ids *ids)
 {
-	return ask(SETFSGID) == ids->fsgid;
+	return returned_id(SETFSGID) == ids->fsgid;
 }
 
 /* Read the start of a small file. Return: the number of bytes, or -1 with errno set. */
