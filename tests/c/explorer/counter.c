@@ -67,20 +67,25 @@ static void *allocate(void *old, size_t bytes)
 	return memory;
 }
 
-/* FNV-1a, four bytes at a time */
+/* FNV-1a, eight bytes at a time; the shift lets the high bits count, too */
+static uint64_t add_to_hash(uint64_t sum, uint64_t part)
+{
+	sum = (sum ^ part) * 1099511628211ULL;
+	return sum ^ sum >> 32;
+}
+
 static unsigned hash(const struct world *world)
 {
-	uint64_t sum = 14695981039346656037ULL;
-	uint32_t part;
+	uint64_t sum = 14695981039346656037ULL, part = 0;
+	size_t i;
 
-	for (size_t i = 0; i < sizeof *world; i += sizeof part) {
-		size_t left = sizeof *world - i;
-
-		part = 0;
-		memcpy(&part, (const char *)world + i, left < sizeof part ? left : sizeof part);
-		sum = (sum ^ part) * 1099511628211ULL;
+	for (i = 0; i + sizeof part <= sizeof *world; i += sizeof part) {
+		memcpy(&part, (const char *)world + i, sizeof part);
+		sum = add_to_hash(sum, part);
 	}
-	return (unsigned)(sum >> 32 ^ sum >> 13);
+	part = 0;
+	memcpy(&part, (const char *)world + i, sizeof *world - i);
+	return (unsigned)add_to_hash(sum, part);
 }
 
 static unsigned *find(const struct world *world)
