@@ -174,5 +174,10 @@ int main(int count, char **arguments)
 	adapt();
 	try_threads(replay < 0 ? 0 : (uint64_t)replay, replay < 0 ? (uint64_t)states : 1);
 	print_totals(setting.totals);
+	if (states >= 100 && replay < 0 &&
+	    (setting.totals->entries.entered == 0 || setting.totals->entries.refused == 0)) {
+		printf("not ok: it tries nothing\n");
+		return 1;
+	}
 	return setting.totals->failed != 0;
 }

@@ -45,18 +45,22 @@ static const char *wrong_outside(int result, int state, const struct credentials
 	                                    : "enter or leave did not restore the credentials";
 }
 
+/* @base: the credentials before the outermost entry; @before: those before this one */
 static const char *wrong_inside(const struct libreplace_identity *user, int level,
-                                const struct credentials *base)
+                                const struct credentials *base, const struct credentials *before)
 {
 	const struct credentials *is = &now->thread.is;
 	struct credentials set = ids_inside(&now->thread, base, user, level, 0);
 	uint64_t forbidden = level == LIBREPLACE_LEVEL_FILESYSTEM ? FS_SET : ALL_CAPABILITIES;
+	uint64_t inheritable = before->inheritable & (user->uid == 0 ? ~0ULL : ~before->permitted);
 
 	if (!same_ids(is, &set))
 		return "other ids or groups inside";
 	if (is->permitted != set.permitted || is->bounding != set.bounding ||
 	    is->securebits != set.securebits)
 		return "another permitted or bounding set or securebits inside";
+	if (is->inheritable != inheritable)
+		return "another inheritable set inside";
 	if (user->uid != 0 && ((is->effective & forbidden) != 0 || is->ambient != 0))
 		return "a forbidden capability inside";
 	return NULL;
@@ -117,7 +121,7 @@ static const char *try_entry(const struct credentials *base, int nested)
 		return wrong_outside(result, held.guard.state, &before);
 	}
 	counted->entered++;
-	what = wrong_inside(&user, level, base);
+	what = wrong_inside(&user, level, base, &before);
 	if (what == NULL && libreplace_check(&held.guard) != 0)
 		what = "the check fails";
 	if (what == NULL && nested)
