@@ -95,7 +95,7 @@ class Visit:
         except (replace.IdentityRefused, replace.IdentityError) as problem:
             self.counts[f"refused with {type(problem).__name__}: {problem.step}, {problem.state}"] += 1
             after = f"it entered, and then ({problem.__context__})"
-            wrong = after if entered else wrong_refusal(plan, before, problem)
+            wrong = after if entered else wrong_refusal(plan, self.base, before, problem)
             if wrong:
                 raise Fault(f"{plan}: {wrong}: {type(problem).__name__}: {problem}") from problem
         else:
@@ -133,7 +133,7 @@ class Visit:
                 plan.identity, SHOW, allow_root=plan.allow_root, stdout=subprocess.PIPE, cwd="/", env={}
             )
         except (replace.IdentityRefused, replace.IdentityError) as problem:
-            wrong = wrong_refusal(plan._replace(level="shielded"), before, problem)
+            wrong = wrong_refusal(plan._replace(level="shielded"), self.base, before, problem)
         else:
             text, _ = child.communicate()
             wrong = wrong_child(plan, self.base, from_status(text))

@@ -18,7 +18,17 @@ from typing import Any, NamedTuple
 
 import replace
 from support.children import LEVELS, SHIELD
-from support.credentials import ABOUT_FILES, KEEP_CAPS, SETGID, SETUID, Credentials, look, may_set_groups
+from support.credentials import (
+    ABOUT_FILES,
+    KEEP_CAPS,
+    NO_CAP_AMBIENT_RAISE,
+    NO_SETUID_FIXUP,
+    SETGID,
+    SETUID,
+    Credentials,
+    look,
+    may_set_groups,
+)
 
 #: The ids of the identities. A starting state has all but the last of them.
 UIDS, GIDS = (0, 80001, 80002, 80003), (0, 80011, 80012, 80013)
@@ -180,8 +190,8 @@ REFUSALS: dict[tuple[type[Exception], str], tuple[set[int], set[str]]] = {
 }
 
 
-def wrong_refusal(plan: Plan, before: Credentials, problem: Any) -> str:
-    """What is wrong with the exception of an entry. `before` is what the thread had before."""
+def wrong_refusal(plan: Plan, base: Credentials, before: Credentials, problem: Any) -> str:
+    """What is wrong with the exception of an entry. `before` is what the thread had before this entry."""
     if plan.identity.has_root and not plan.allow_root:
         right = type(problem) is replace.IdentityRefused and problem.state == "unchanged"
         return "" if right else "it is not IdentityRefused"
@@ -196,14 +206,18 @@ def wrong_refusal(plan: Plan, before: Credentials, problem: Any) -> str:
     if problem.errno not in errors or problem.state not in states or problem.identity != plan.identity:
         return "another class, step, errno or state than expected"
     possible = mapped and has_shield and may_set_groups()
-    return "needless" if possible and must_enter(before) else ""
+    return "needless" if possible and must_enter(plan, base, before) else ""
 
 
-def must_enter(base: Credentials) -> bool:
-    """Whether a thread may not be refused: it has the two capabilities, and nothing stops it from returning."""
+def must_enter(plan: Plan, base: Credentials, before: Credentials) -> bool:
+    """Whether the thread may not be refused: it has the two capabilities, and nothing stops it from returning."""
     if base.permitted & SETUID == 0 or base.permitted & SETGID == 0:
         return False
-    if base.uids == (0, 0, 0, 0) and base.effective == base.permitted and base.inheritable == base.securebits == 0:
-        return True  # ordinary root
-    keeps_capabilities = base.securebits & ~(KEEP_CAPS << 1) == KEEP_CAPS
-    return keeps_capabilities and base.inheritable & base.permitted & ~base.bounding == 0
+    if before.inheritable & before.permitted & ~before.bounding:
+        return False
+    if before.ambient and before.securebits & NO_CAP_AMBIENT_RAISE:
+        return False
+    if before.securebits & NO_SETUID_FIXUP:
+        return base.uids[1] != 0 or plan.identity.uid == 0
+    keeps_zero = (0 in before.uids[:3]) == (0 in expected_ids(plan, base)[0][:3])
+    return keeps_zero or before.securebits & KEEP_CAPS != 0
