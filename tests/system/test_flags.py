@@ -88,6 +88,17 @@ def test_library_compiles_with_warnings_as_errors(source, tmp_path, compiler, fl
     assert out.returncode == 0, out.stdout
 
 
+def test_c_tests_build_without_a_shared_libc(source, tmp_path):
+    env = {"CC": tool("musl-gcc", "a libc for static programs") + " -static"}
+    for command in (
+        ["setup", tmp_path / "b", source, "-Dpython=false", "-Dcredentials=syscall", "-Ddefault_library=static"],
+        ["compile", "-C", tmp_path / "b"],
+    ):
+        out = meson(*command, env=env)
+        assert out.returncode == 0, out.stdout + out.stderr
+    assert (tmp_path / "b" / "tests" / "c" / "guard").exists()
+
+
 # ---- Layout
 
 
