@@ -19,9 +19,9 @@ COUNTS = re.compile(r"^ok (\w+): (\d+) runs( \(all\))? in .*\n")
 ENDS = {
     "states": {"rolled back"},
     "hidden": {"rolled back"},
-    "faults": {"rolled back", "tainted"},
+    "faults": {"rolled back", "tainted", "aborted"},
     "forks": {"rolled back", "forked", "aborted"},
-    "strays": {"rolled back", "tainted"},
+    "strays": {"rolled back", "tainted", "aborted"},
 }
 
 

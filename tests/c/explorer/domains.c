@@ -33,22 +33,23 @@ static int enter(struct run *run, int count)
 /* Whatever a stray call has changed before, the function must notice it. */
 static void check(struct run *run)
 {
+	int changed = has_changed(run);
+
 	run->unread = 0;
-	look_after_check(run, libreplace_check(run->entries[run->count - 1].guard));
+	look_after_check(run, libreplace_check(run->entries[run->count - 1].guard), changed);
 }
 
 static void leave(struct run *run)
 {
-	int result;
+	int changed = has_changed(run);
 
 	run->unread = 0;
-	result = libreplace_leave(run->entries[run->count - 1].guard);
-	look_after_leave(run, result);
+	look_after_leave(run, libreplace_leave(run->entries[run->count - 1].guard), changed);
 	run->count--;
 }
 
-/* A tainted thread enters nothing more. */
-static void enter_if_tainted(struct run *run)
+/* A tainted thread enters nothing more, and its children abort. */
+static void go_on_if_tainted(struct run *run)
 {
 	unsigned before = run->thread.changes;
 	struct holding *entry = &run->entries[MOST_ENTRIES - 1];
@@ -59,6 +60,9 @@ static void enter_if_tainted(struct run *run)
 	if (libreplace_enter(entry->guard, &run->entries[0].user, run->entries[0].level) == 0 ||
 	    entry->guard->state != LIBREPLACE_STATE_IDLE || run->thread.changes != before)
 		complain(run, "a tainted thread enters");
+	run->failures_left = run->lies_left = run->strays_left = 0;
+	run->forks_left = 1;
+	perhaps_fork(run);
 }
 
 /* Enter, check, perhaps enter another identity and leave it, and leave. */
@@ -114,7 +118,7 @@ static void with_faults(struct run *run)
 	run->lies_left = 1;
 	run->failures_left = 2 - choose(&run->choices, 2, "only one call fails, nested");
 	enter_and_leave(run, FEW, run->failures_left == 1);
-	enter_if_tainted(run);
+	go_on_if_tainted(run);
 }
 
 static void with_fork(struct run *run)
@@ -138,7 +142,7 @@ static void with_stray_call(struct run *run)
 	stray_call(run);
 	check(run);
 	leave(run);
-	enter_if_tainted(run);
+	go_on_if_tainted(run);
 }
 
 const struct domain domains[] = {

@@ -51,13 +51,16 @@ enum {
  * @user:	the identity
  * @level:	enum libreplace_level
  * @before:	what the thread was before
+ * @inside:	what it was after entering
+ * @found:	libreplace_check() has found something
  * @groups:	storage of the identity's groups
  */
 struct holding {
 	struct libreplace_guard *guard;
 	struct libreplace_identity user;
 	int level;
-	struct credentials before;
+	struct credentials before, inside;
+	int found;
 	gid_t groups[MOST_GROUPS];
 };
 
@@ -172,11 +175,15 @@ int may_be_refused(const struct run *run, const struct holding *entry);
 
 /* Store that something is wrong, unless something is stored already. */
 void complain(struct run *run, const char *what);
-/* Look for what is wrong after the calls of the guard. @result is what the call has returned. */
+/* Whether the ids or groups have changed since the thread entered. */
+int has_changed(struct run *run);
+/* Look for what is wrong after the calls of the guard. @result: what the call has returned;
+ * @changed: has_changed() before it */
 void look_after_enter(struct run *run, int result);
-void look_after_check(struct run *run, int result);
-void look_after_leave(struct run *run, int result);
-void look_after_fork(struct run *run, const struct credentials *before);
+void look_after_check(struct run *run, int result, int changed);
+void look_after_leave(struct run *run, int result, int changed);
+/* @tainted: whether the parent is tainted */
+void look_after_fork(struct run *run, const struct credentials *before, int tainted);
 void look_after_abort(struct run *run);
 void look_at_end(struct run *run);
 

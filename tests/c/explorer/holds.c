@@ -82,8 +82,10 @@ static int is_for_good(const struct run *run, const struct holding *entry)
 }
 
 /* In a child of root, libreplace_end() may have to make it root again. */
-void look_after_fork(struct run *run, const struct credentials *before)
+void look_after_fork(struct run *run, const struct credentials *before, int tainted)
 {
+	if (tainted)
+		complain(run, "a child of a tainted thread goes on");
 	if (run->count == 0) {
 		if (!same_credentials(&run->thread.is, before))
 			complain(run, "a child that was forked outside of entries has changed");
@@ -102,13 +104,13 @@ static void look_at_child(struct run *run)
 		complain(run, "the child is tainted or has an entry");
 }
 
-/* A child may abort if a call has failed, or if the parent has not entered yet and the child has
- * not the privilege to become the user. */
+/* A child may abort if a call has failed, or the parent is tainted, or if the parent has not
+ * entered yet and the child has not the privilege to become the user. */
 void look_after_abort(struct run *run)
 {
 	const struct holding *entry;
 
-	if (run->faults > 0)
+	if (run->faults > 0 || libreplace_tainted())
 		return;
 	if (run->count == 0) {
 		complain(run, "a child that was forked outside of entries aborts");
@@ -121,6 +123,11 @@ void look_after_abort(struct run *run)
 }
 
 /* ---- After each function */
+
+int has_changed(struct run *run)
+{
+	return !same_ids(&run->thread.is, &innermost(run)->inside);
+}
 
 /* One failure is always overcome. After a stray call, the way back may need what it has taken away:
  * if it has made a user ID 0, the kernel clears capabilities when that ID changes again. */
@@ -145,6 +152,8 @@ void look_after_enter(struct run *run, int result)
 	run->counts.refused += guard->state == LIBREPLACE_STATE_IDLE;
 	run->counts.rolled_back += guard->state == LIBREPLACE_STATE_ROLLED_BACK;
 	if (result == 0) {
+		entry->inside = run->thread.is;
+		entry->found = 0;
 		if (guard->state != LIBREPLACE_STATE_ENTERED)
 			complain(run, "the state after entering");
 		else if (run->unread == 0)
@@ -161,17 +170,20 @@ void look_after_enter(struct run *run, int result)
 	}
 }
 
-void look_after_check(struct run *run, int result)
+void look_after_check(struct run *run, int result, int changed)
 {
+	innermost(run)->found |= result != 0;
 	if (run->child_of != NULL)
 		look_at_child(run);
 	else if (result != 0 && run->faults + run->strays == 0)
 		complain(run, "the check found a difference");
+	else if (result == 0 && changed)
+		complain(run, "the check did not find a difference");
 	else if (result == 0 && run->unread == 0 && run->faults == 0)
 		look_inside(run, innermost(run));
 }
 
-void look_after_leave(struct run *run, int result)
+void look_after_leave(struct run *run, int result, int changed)
 {
 	struct holding *entry = innermost(run);
 	const struct libreplace_guard *guard = entry->guard;
@@ -188,6 +200,8 @@ void look_after_leave(struct run *run, int result)
 		complain(run, "the state after leaving");
 	if (result != 0 && run->faults + run->strays == 0)
 		complain(run, "leaving failed");
+	if (result == 0 && (changed || entry->found))
+		complain(run, "leaving did not report a difference");
 	if (!same_credentials(&run->thread.is, &entry->before) && run->unread == 0)
 		complain(run, "leaving did not restore everything");
 }

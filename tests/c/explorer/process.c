@@ -138,6 +138,7 @@ void (*function_of_core(void))(void)
 void perhaps_fork(struct run *run)
 {
 	struct credentials before = run->thread.is;
+	int tainted = libreplace_tainted();
 
 	if (run->forks_left == 0 || choose_rarely(&run->choices, 2, "fork") == 0)
 		return;
@@ -147,7 +148,7 @@ void perhaps_fork(struct run *run)
 		fprintf(stderr, "  fork; this is the child\n");
 	for (int i = 0; i < handlers.count; i++)
 		handlers.child[i]();
-	look_after_fork(run, &before);
+	look_after_fork(run, &before, tainted);
 }
 
 /* The handlers of signals make no difference to credentials. */
