@@ -57,9 +57,9 @@ static int set_present_id(struct libreplace_guard *guard, struct libreplace_ids 
 		return 0;
 	}
 	guard->changes += 2;
-	if (libreplace_raise(guard) != 0) /* if libreplace_walk() had nothing to change */
-		return -1;
-	if (libreplace_read_fs_ids(now) != 0 || libreplace_setfsuid(guard->set.fsuid) != 0)
+	/* libreplace_walk() has not raised the capabilities if it had nothing to change */
+	if (libreplace_raise(guard) != 0 || libreplace_read_fs_ids(now) != 0 ||
+	    libreplace_setfsuid(guard->set.fsuid) != 0)
 		return libreplace_fail(guard, LIBREPLACE_STEP_UID, errno);
 	return 0;
 }
