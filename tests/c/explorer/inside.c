@@ -31,14 +31,14 @@ void set_groups(struct credentials *is, const struct range *gids,
 	sort_groups(is->groups, is->size);
 }
 
-/* The real user ID at level shielded */
+/* The real user ID at level shielded, or NO_ID if no ID is left */
 static uint32_t shield_id(const struct thread *thread, uint32_t uid, int may_be_second)
 {
 	const struct range *uids = thread->namespace->uids;
 	uint32_t first = kernel_id(uids, LIBREPLACE_SHIELD_UID), second = kernel_id(uids, 65535);
 
 	if (first == NO_ID || first == uid || (may_be_second && thread->is.ruid == second))
-		return second;
+		return second != uid ? second : NO_ID;
 	return first;
 }
 

@@ -59,8 +59,6 @@ int may_be_refused(const struct run *run, const struct holding *entry)
 
 	if (!is_privileged(run, entry) || has_hidden_id(in, before))
 		return 1;
-	if (entry->level == LIBREPLACE_LEVEL_SHIELDED && set.ruid == set.fsuid)
-		return 1;
 	if ((before->inheritable & before->permitted & ~before->bounding) != 0 ||
 	    (before->ambient != 0 && (bits & NO_CAP_AMBIENT_RAISE) != 0))
 		return 1;
