@@ -167,7 +167,7 @@ static int make_again(struct thread *thread, const struct call *call, const long
 
 static int is_filtered(const struct comparison *one, long number, const long *word)
 {
-	return one->lie != NULL && one->lie->number == number &&
+	return one->filter != NULL && one->filter->number == number &&
 	       (number != SYS_prctl || word[0] == PR_CAP_AMBIENT);
 }
 
@@ -179,7 +179,7 @@ static const char *difference(struct comparison *one, const struct call *call, c
 	int is_same = 1;
 
 	if (is_filtered(one, call->number, word))
-		expected = -one->lie->error;
+		expected = -one->filter->error;
 	else
 		is_same = make_again(&one->thread, call, word, result, &expected);
 	read_credentials(one, now);

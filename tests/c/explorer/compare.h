@@ -13,7 +13,7 @@
 
 /* A seccomp filter: the kernel does not make this call, and returns -@error. If the call is prctl,
  * this is true for PR_CAP_AMBIENT only. If @error is 0, the filter lies. */
-struct lie {
+struct filter {
 	long number;
 	int error;
 };
@@ -26,7 +26,7 @@ struct outcomes {
 /**
  * struct comparison - a real thread, and its model
  * @thread:	the model
- * @lie:	the filter of the thread, or NULL
+ * @filter:	the filter of the thread, or NULL
  * @status:	/proc/thread-self/status of the real thread, opened outside of its user namespace:
  * so it shows the kernel's ids, also those that the namespace does not map
  * @verbose:	print each call
@@ -35,7 +35,7 @@ struct outcomes {
  */
 struct comparison {
 	struct thread thread;
-	const struct lie *lie;
+	const struct filter *filter;
 	int status;
 	int verbose, failed;
 	struct outcomes *outcomes;

@@ -23,7 +23,8 @@ static int is_subset(uint64_t set, uint64_t of)
  * that the kernel does not restore itself. Nobody can see that before the entry. */
 static int may_be_tainted(void)
 {
-	return now->lie != NULL && (now->lie->error == 0 || now->lie->number == SYS_capset);
+	return now->filter != NULL &&
+	       (now->filter->error == 0 || now->filter->number == SYS_capset);
 }
 
 /* An entry may fail, but it must not change anything then. If the return is impossible, the thread

@@ -27,42 +27,42 @@ static int believes_lies(long call)
 	       (call == SETFSGID && is->fsgid != is->egid);
 }
 
-static const struct lie *choose_filter(void)
+static const struct filter *choose_filter(void)
 {
 	static const long setters[] = {SETRESUID, SETRESGID, SETFSUID,
 	                               SETFSGID,  SETGROUPS, SYS_capset};
 	static const long others[] = {GETRESUID, GETRESGID, GETGROUPS, SYS_capget, SYS_prctl};
 	static const int errors[] = {0, EPERM, EAGAIN, ENOMEM};
-	static struct lie lie;
+	static struct filter filter;
 
 	if (!setting->has_filters || pick(FILTERS, "filter") != 0)
 		return NULL;
 	if (pick(3, "filtered call") == 0) {
-		lie.number = others[pick(5, "filtered getter")];
-		lie.error = EPERM;
+		filter.number = others[pick(5, "filtered getter")];
+		filter.error = EPERM;
 	} else {
-		lie.number = setters[pick(6, "filtered setter")];
-		lie.error = errors[pick(4, "error of the filter")];
-		if (lie.error == 0 && believes_lies(lie.number))
-			lie.error = EPERM;
+		filter.number = setters[pick(6, "filtered setter")];
+		filter.error = errors[pick(4, "error of the filter")];
+		if (filter.error == 0 && believes_lies(filter.number))
+			filter.error = EPERM;
 	}
-	return &lie;
+	return &filter;
 }
 
-static void install(const struct lie *lie)
+static void install(const struct filter *filter)
 {
 	setting->totals->filters++;
-	if (lie->number == SYS_prctl)
+	if (filter->number == SYS_prctl)
 		refuse_value(SYS_prctl, PR_CAP_AMBIENT);
 	else
-		refuse_call((unsigned)lie->number, lie->error);
+		refuse_call((unsigned)filter->number, filter->error);
 }
 
 /* ---- One thread */
 
 static void try_thread(void)
 {
-	const struct lie *lie;
+	const struct filter *filter;
 	const char *what = NULL;
 
 	setting->totals->threads++;
@@ -71,10 +71,10 @@ static void try_thread(void)
 		print_credentials(stdout, "  at the start", &now.thread.is);
 	become_anybody();
 	start_to_compare(NULL);
-	lie = choose_filter();
-	if (lie != NULL)
-		install(lie);
-	now.lie = lie;
+	filter = choose_filter();
+	if (filter != NULL)
+		install(filter);
+	now.filter = filter;
 	start_to_compare(&now);
 	for (int calls = pick(MOST_CALLS, "number of calls"); calls > 0 && !now.failed; calls--)
 		random_call();
