@@ -80,7 +80,7 @@ PROGRAMS = tuple(dict.fromkeys(_FORMS.get(test, (test,))[0] for test in _ALL))
 #: test_drop_privileges.py).
 APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
 #: Seconds until a test counts as hanging, which counts as detected: at least ten times an idle run.
-HANG, LONG_HANG = 20, 120
+HANG, LONG_HANG = 10, 120
 _LONG = ("returns", "steps", "drop_privileges", "threads", "explore", "kernel_rules", "counter")
 
 
