@@ -67,26 +67,6 @@ static const char *wrong_inside(const struct libreplace_identity *user, int leve
 	return NULL;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	gid_t one = *(const gid_t *)a, other = *(const gid_t *)b;
-
-	return one < other ? -1 : one > other;
-}
-
-/* In ascending order, without duplicates. Return: how many */
-static size_t choose_groups(gid_t *groups)
-{
-	int size = any_groups(groups);
-	size_t kept = 0;
-
-	qsort(groups, (size_t)size, sizeof *groups, compare_ids);
-	for (int i = 0; i < size; i++)
-		if (i == 0 || groups[i] != groups[i - 1])
-			groups[kept++] = groups[i];
-	return kept;
-}
-
 /* Most identities are possible. */
 static struct libreplace_identity choose_identity(gid_t *groups)
 {
@@ -97,7 +77,8 @@ static struct libreplace_identity choose_identity(gid_t *groups)
 		user.uid = any_uid();
 	while (kernel_id(now->thread.namespace->gids, user.gid) == NO_ID && pick(16, "id") != 0)
 		user.gid = any_gid();
-	user.size = choose_groups(groups);
+	user.size = (size_t)any_groups(groups);
+	user.size = libreplace_sort_groups(groups, user.size);
 	return user;
 }
 
