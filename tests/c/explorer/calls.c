@@ -2,9 +2,11 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * calls.h explains the functions. Each function here unpacks the arguments of one system call.
+ * calls.h explains the functions. Most functions here unpack the arguments of one system call. The
+ * getters take the place of libc's, and make their calls with the program's syscall().
  */
 #include <stddef.h>
+#include <unistd.h>
 #include "calls.h"
 
 static long setresuid_call(struct thread *thread, const long *word)
@@ -107,6 +109,21 @@ const struct call *find_call(long number)
 		if (model_calls[i].number == number)
 			return &model_calls[i];
 	return NULL;
+}
+
+int getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
+{
+	return (int)syscall(GETRESUID, ruid, euid, suid);
+}
+
+int getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
+{
+	return (int)syscall(GETRESGID, rgid, egid, sgid);
+}
+
+int getgroups(int size, gid_t *groups)
+{
+	return (int)syscall(GETGROUPS, (long)size, groups);
 }
 
 void print_credentials(FILE *to, const char *name, const struct credentials *is)

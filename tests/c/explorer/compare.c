@@ -244,18 +244,3 @@ int prctl(int option, ...)
 	va_end(list);
 	return (int)syscall(SYS_prctl, (long)option, word[0], word[1], word[2], word[3]);
 }
-
-int getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
-{
-	return (int)syscall(GETRESUID, ruid, euid, suid);
-}
-
-int getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
-{
-	return (int)syscall(GETRESGID, rgid, egid, sgid);
-}
-
-int getgroups(int size, gid_t *groups)
-{
-	return (int)syscall(GETGROUPS, (long)size, groups);
-}

@@ -244,31 +244,7 @@ int other_call(const char *name, long result)
 	return (int)finish(result);
 }
 
-/* ---- libc's getters */
-
-static int get(long number, void *first, void *second, void *third)
-{
-	const long word[MOST_WORDS] = {(long)first, (long)second, (long)third};
-
-	return (int)make_call(find_call(number), word);
-}
-
-int getresuid(uid_t *ruid, uid_t *euid, uid_t *suid)
-{
-	return get(GETRESUID, ruid, euid, suid);
-}
-
-int getresgid(gid_t *rgid, gid_t *egid, gid_t *sgid)
-{
-	return get(GETRESGID, rgid, egid, sgid);
-}
-
-int getgroups(int size, gid_t *groups)
-{
-	const long word[MOST_WORDS] = {size, (long)groups};
-
-	return (int)make_call(find_call(GETGROUPS), word);
-}
+/* ---- The effective ids */
 
 uid_t geteuid(void)
 {
