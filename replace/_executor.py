@@ -12,7 +12,6 @@ import threading
 import weakref
 from concurrent.futures import Executor, Future
 from itertools import count
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from ._acting_as import refuse_lazy_function
@@ -20,8 +19,9 @@ from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
 from ._native import is_itself, main_is_switched
-from ._pool import Home, Pool, Task, TaskFuture, broken_pool, exiting, supervisors
+from ._pool import Pool, broken_pool, refuse_at_exit
 from ._threads import difference_from_main, unknown_ids
+from ._worker import Home, Task, TaskFuture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -81,6 +81,7 @@ class IdentityExecutor(Executor):
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer should be callable, not {type(initializer).__name__}")
         check_options(level, allow_root)
+        refuse_at_exit()
         if not is_itself():
             raise IdentityRefused(
                 "this thread holds an identity or is tainted, and the workers would inherit its ids; create the "
@@ -104,17 +105,7 @@ class IdentityExecutor(Executor):
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
         home = Home.of_process() if private_fs else None
         pool = self._pool = Pool(max_workers, prefix, initializer, initargs, options, home)
-        ready: SimpleQueue[OSError | None] = SimpleQueue()
-        supervisor = threading.Thread(target=pool.supervise, args=(ready,), name=f"{prefix}_supervisor")
-        supervisor.start()
-        problem = ready.get()
-        if problem is not None:
-            if home is not None:
-                os.close(home.directory)
-            supervisor.join()
-            raise problem
-        supervisors[pool] = supervisor
-        self._supervisor = supervisor
+        pool.start_supervisor()
         self._close = weakref.finalize(self, pool.close)
         self._close.atexit = False
 
@@ -145,19 +136,19 @@ class IdentityExecutor(Executor):
         pool = self._pool
         check_identity(identity, pool.options["allow_root"])
         refuse_lazy_function(function)
-        future = TaskFuture()
-        if pool.pid != os.getpid():  # check this before the lock: a thread that does not exist here may hold it
+        if pool.pid != os.getpid():
             raise RuntimeError(
                 "the workers belong to the process that this one was forked from; create an IdentityExecutor in this "
                 "process"
             )
-        with pool.lock:
-            if pool.broken is not None:
-                raise broken_pool(pool.broken)
-            if pool.closed:
-                when = "interpreter shutdown" if exiting.is_set() else "shutdown"
-                raise RuntimeError(f"cannot schedule new futures after {when}")
-            pool.give(Task(future, identity, function, args, kwargs))
+        if pool.broken is not None:
+            raise broken_pool(pool.broken)
+        if pool.closed:
+            raise pool.refusal()
+        future = TaskFuture()
+        task = Task(future, identity, function, args, kwargs)
+        del function, args, kwargs  # so that this thread does not destroy them, if the task is faster
+        pool.add(task)
         return future
 
     def map(  # type: ignore[override]
@@ -211,16 +202,15 @@ class IdentityExecutor(Executor):
         pool = self._pool
         if pool.pid != os.getpid():
             return
-        with pool.lock:
-            if wait and threading.current_thread() in [worker.thread for worker in pool.workers]:
-                raise RuntimeError(
-                    "a worker cannot wait for its own end; call shutdown(wait=False), or call it in another thread"
-                )
-            pool.close()
+        if wait and threading.current_thread() in [worker.thread for worker in list(pool.workers)]:
+            raise RuntimeError(
+                "a worker cannot wait for its own end; call shutdown(wait=False), or call it in another thread"
+            )
+        pool.close()
         if cancel_futures:
             pool.cancel()
         if wait:
-            self._supervisor.join()
+            pool.supervisor.join()
 
 
 class _Bound(Executor):

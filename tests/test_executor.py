@@ -760,7 +760,7 @@ def raise_at(line, where):
 
 def interrupted(line, function):
     """Call function and raise Interrupt at the given line of the pool's files; return whether that line was reached."""
-    trace, left = raise_at(line, lambda code: code.co_filename.endswith(("_pool.py", "_executor.py")))
+    trace, left = raise_at(line, lambda code: code.co_filename.endswith(("_pool.py", "_worker.py", "_executor.py")))
     sys.settrace(trace)
     try:
         function()
@@ -796,7 +796,9 @@ def test_exception_thrown_into_a_worker_ends_at_most_one_task():
     def body():
         names, line, reached, ended = ("take", "run", "leave_identity"), 0, True, 0
         while reached:
-            trace, left = raise_at(line, lambda code: code.co_filename.endswith("_pool.py") and code.co_name in names)
+            trace, left = raise_at(
+                line, lambda code: code.co_filename.endswith(("_pool.py", "_worker.py")) and code.co_name in names
+            )
             threading.settrace(trace)
             with IdentityExecutor(1) as pool:
                 tasks = [pool.submit(ALICE, os.geteuid), pool.submit(ALICE, os.geteuid), pool.submit(BOB, os.geteuid)]

@@ -35,6 +35,7 @@ ORDER = [
         "_acting_as",
         "_impersonated",
         "_closed_folders",
+        "_worker",
         "_pool",
         "_executor",
     ),

@@ -271,6 +271,8 @@ static PyMethodDef methods[] = {
     {"drop_privileges", FAST(native_drop_privileges),
      "drop_privileges(uid, gid, groups, flags): (step, error, state, thread); step is 0 after "
      "success."},
+    {"claim", FAST(native_claim),
+     "claim(workers, task): give a task, or None, to the last of these idle workers."},
     {"private_fs", native_private_fs, METH_NOARGS,
      "Give the calling thread its own working directory and umask."},
     {"alone", FAST(native_alone),
@@ -363,6 +365,10 @@ static int native_exec(PyObject *module)
 	state->f_globals = PyUnicode_InternFromString("f_globals");
 	state->f_back = PyUnicode_InternFromString("f_back");
 	state->name = PyUnicode_InternFromString("__name__");
+	state->pop = PyUnicode_InternFromString("pop");
+	state->put = PyUnicode_InternFromString("put");
+	state->task = PyUnicode_InternFromString("task");
+	state->wake = PyUnicode_InternFromString("wake");
 	if (PyErr_Occurred() || PyModule_AddType(module, state->guard) != 0)
 		return -1;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -391,6 +397,10 @@ static int native_exec(PyObject *module)
 		macro((state)->f_back);                                                            \
 		macro((state)->name);                                                              \
 		macro((state)->plain);                                                             \
+		macro((state)->pop);                                                               \
+		macro((state)->put);                                                               \
+		macro((state)->task);                                                              \
+		macro((state)->wake);                                                              \
 	} while (0)
 
 static int native_traverse(PyObject *module, visitproc visit, void *arg)

@@ -41,6 +41,7 @@ struct native_state {
 	PyObject *entering, *leaving;
 	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */
 	PyObject *plain;
+	PyObject *pop, *put, *task, *wake; /* names of attributes, for claim() */
 };
 
 /*
@@ -92,6 +93,10 @@ PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
  * any frame counts as a plain function.
  */
 long native_flags_of_caller(struct native_state *state);
+
+/* pool.c */
+
+PyObject *native_claim(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* open_beneath.c */
 

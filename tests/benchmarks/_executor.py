@@ -29,7 +29,7 @@ import time
 from _measure import ALICE, ratio
 
 import replace
-from replace import _pool
+from replace import _native, _pool
 
 MARK = "/libreplace-benchmark-mark"
 USERS = [replace.Identity(90001 + n, 90101 + n, [90101 + n, 90200]) for n in range(64)]
@@ -72,26 +72,20 @@ def ratios(workers, count, rounds):
         }
 
 
-def any_idle_worker(pool, task, anybody):
-    """Pool.give_to_idle(), but it does not look at the workers' identities."""
-    key, stack = next(iter(pool.idle.items()))
-    worker = stack.pop()
-    if not stack:
-        del pool.idle[key]
-    worker.task = task
-    worker.wake.put(None)
-    return True
+def any_idle_worker(pool, identity, task):
+    """Pool.give(), but it does not look at the workers' identities."""
+    return any(workers and _native.claim(workers, task) for workers in list(pool.idle.values()))
 
 
 def affinity(count, rounds):
     """Return (ratio, microseconds of ours, of a pool that uses any idle worker)."""
-    own_worker_first = _pool.Pool.give_to_idle
+    own_worker_first = _pool.Pool.give
 
     def in_turn(executor, give):
         chosen = random.Random(1)
 
         def body(count):
-            _pool.Pool.give_to_idle = give
+            _pool.Pool.give = give
             for _ in range(count):
                 executor.submit(chosen.choice(USERS[:4]), nothing).result()
 

@@ -1,0 +1,262 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""A worker of IdentityExecutor: a thread that takes the identity of each task, and runs it.
+
+A worker keeps its identity until it gets another user's task. _pool.py decides which worker runs which task.
+"""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import os
+import sys
+import threading
+import traceback
+from concurrent.futures import Future
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._acting_as import refuse_lazy_result
+from ._errors import IdentityRefused
+from ._impersonate import impersonate
+from ._native import is_itself, private_fs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+
+    from ._identity import Identity
+    from ._native import Guard
+    from ._pool import Pool
+
+#: A group of exceptions: BaseExceptionGroup, since Python 3.11.
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
+
+
+class TaskFuture(Future[Any]):
+    """A Future that knows whether it has done callbacks. They run in the worker, whose ids are checked after them."""
+
+    has_callbacks = False
+
+    def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
+        self.has_callbacks = True
+        super().add_done_callback(function)
+
+
+class Task:
+    """The arguments of submit(), and the Future.
+
+    The worker empties the task before it calls the function. So a thread that still has a reference to the task, such
+    as the one in submit(), cannot be the one that destroys the arguments.
+    """
+
+    __slots__ = ("args", "function", "future", "identity", "kwargs")
+
+    def __init__(
+        self,
+        future: TaskFuture,
+        identity: Identity,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.future, self.identity, self.function, self.args, self.kwargs = future, identity, function, args, kwargs
+
+    def empty(self) -> None:
+        """Remove the function and its arguments."""
+        del self.function, self.args, self.kwargs
+
+
+class Home(NamedTuple):
+    """The working directory and umask that each task starts with, if private_fs is on."""
+
+    directory: int  # an open descriptor
+    place: tuple[int, int]  # its device and inode
+    umask: int
+
+    @classmethod
+    def of_process(cls) -> Home:
+        """The process's working directory and umask."""
+        mask = os.umask(0o077)
+        os.umask(mask)
+        directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        found = os.fstat(directory)
+        return cls(directory, (found.st_dev, found.st_ino), mask)
+
+
+class Worker:
+    """A thread, with its present identity, its task, and a queue that wakes it."""
+
+    __slots__ = ("context", "guard", "identity", "pool", "problem", "task", "thread", "turns", "wake")
+
+    context: Context  # a copy of what the initializer left; each task runs in a copy of it
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.thread: threading.Thread | None = None
+        self.identity: Identity | None = None  # used only to choose tasks; the kernel knows the ids
+        self.guard: Guard | None = None
+        self.turns = 0  # tasks of this identity in a row
+        self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
+        # True: the worker is removed from the idle ones, and has a task or should take one. False: the pool is closed.
+        self.wake: SimpleQueue[bool] = SimpleQueue()
+        self.problem: OSError | None = None  # the failure to leave an identity between two tasks
+
+    def work(self) -> None:
+        """The body of the thread. It ends when the pool closes, or if the thread's ids are wrong."""
+        thrown: BaseException | None = None
+        try:
+            if self.begin():
+                while self.pool.take(self) and self.run():
+                    pass
+        except BaseException as problem:  # another thread raised it in this thread, with PyThreadState_SetAsyncExc()
+            _clear_locals(problem)
+            thrown = problem
+        finally:
+            try:
+                self.leave_identity()
+            finally:
+                self.pool.remove_worker(self, thrown)
+                thrown = None  # its traceback refers to this frame, so the reference would be a cycle
+
+    def begin(self) -> bool:
+        """Prepare the thread for its first task. False if that failed."""
+        pool = self.pool
+        try:
+            if pool.home is not None:
+                private_fs()
+            if pool.initializer is not None:
+                pool.initializer(*pool.initargs)
+            if not is_itself():
+                raise IdentityRefused(
+                    "the initializer entered an identity and did not leave it; use a with block in the initializer"
+                )
+            self.context = copy_context()
+            return True
+        except BaseException as problem:
+            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            pool.mark_broken(problem)
+            return False
+
+    def leave_identity(self) -> bool:
+        """Leave the identity. False if that failed, or if the thread is tainted."""
+        guard, right = self.guard, True
+        if guard is None:
+            return True
+        try:
+            guard.__exit__(None, None, None)
+        except OSError as problem:
+            self.problem, right = problem, False  # the supervisor logs it, because it belongs to no task
+        # Keep the reference until the guard is left. If another thread dropped the last reference, that thread would
+        # leave the guard, and would be tainted.
+        self.guard = self.identity = None
+        return right and is_itself()
+
+    def enter(self, identity: Identity) -> BaseException | None:
+        """Enter the identity. Return the exception if that failed."""
+        try:
+            # Store the guard before it is entered. Then leave_identity() can leave it after any exception.
+            self.guard = impersonate(identity, **self.pool.options)
+            self.guard.__enter__()
+            self.identity, self.turns = identity, 1
+            return None
+        except BaseException as problem:
+            return problem
+
+    def run(self) -> bool:
+        """Run the task. False if the thread's ids were wrong before or after it."""
+        task = self.task
+        assert task is not None
+        future, identity = task.future, task.identity
+        if identity is not self.identity and identity != self.identity and not self.leave_identity():
+            return False
+        if self.guard is None:
+            failed = self.enter(identity)
+            if failed is not None:
+                right = self.leave_identity() and is_itself()
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(failed)
+                self.task = task = future = failed = None  # type: ignore[assignment]  # no cycle
+                return right
+        guard = self.guard
+        assert guard is not None
+        if not future.set_running_or_notify_cancel():
+            task.empty()  # a cancelled task's arguments, too, are destroyed as its user
+            self.task = None
+            return guard.check()
+        result, failed = _outcome(task, self.context.copy())
+        right = guard.check()
+        if not right:
+            try:
+                guard.__exit__(None, None, None)  # raises what check() found
+            except OSError as problem:
+                problem.__context__ = failed
+                failed = problem
+            self.guard = self.identity = None
+        if failed is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failed)
+        self.task = task = result = failed = None
+        # Done callbacks have run in this thread. So does the destructor of the result, if nobody else has the future.
+        again = future.has_callbacks or _references(future) <= _ONLY_HERE
+        del future
+        if again and right:
+            right = guard.check()
+        return right and (self.pool.home is None or self.go_home(self.pool.home))
+
+    def go_home(self, home: Home) -> bool:
+        """Set the pool's directory and umask for the next task."""
+        os.umask(home.umask)
+        try:
+            current = os.stat(".")
+            if (current.st_dev, current.st_ino) == home.place:
+                return True
+        except OSError:  # the working directory does not exist any more, or the user has no access to it
+            pass
+        if not self.leave_identity():  # the user may have no access to the pool's directory
+            return False
+        os.fchdir(home.directory)
+        return True
+
+
+#: sys.getrefcount(), and its result for an object that one local variable refers to. PyPy does not have it.
+_references: Callable[[object], int] = getattr(sys, "getrefcount", lambda thing: 0)
+_ONLY_HERE = 2
+
+
+def _outcome(task: Task, context: Context) -> tuple[Any, BaseException | None]:
+    """Call the function of a task. Return its result and its exception.
+
+    When this function returns, nothing here refers to the arguments: an exception refers to this frame.
+    """
+    function, args, kwargs = task.function, task.args, task.kwargs
+    task.empty()
+    result: Any = None
+    try:
+        result = context.run(function, *args, **kwargs)
+        refuse_lazy_result(function, result)
+        return result, None
+    except BaseException as problem:
+        _clear_locals(problem)
+        return None, problem
+    finally:
+        del task, context, function, args, kwargs, result
+
+
+def _clear_locals(problem: BaseException) -> None:
+    """Destroy the local variables of the frames in an exception's traceback, as the user whose code made them.
+
+    Otherwise the thread that drops the exception destroys them, with the server's ids. A destructor may, for example,
+    remove a folder by name.
+    """
+    known: set[int] = set()
+    found: list[BaseException | None] = [problem]
+    while found:
+        one = found.pop()
+        if one is not None and id(one) not in known:
+            known.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            found += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, _GROUP) else ())]
