@@ -24,6 +24,7 @@ from ._impersonate import impersonate
 from ._native import is_itself, private_fs
 
 if TYPE_CHECKING:
+    import decimal
     from collections.abc import Callable
     from contextvars import Context
 
@@ -89,9 +90,10 @@ class Home(NamedTuple):
 class Worker:
     """A thread, with its present identity, its task, and a queue that wakes it."""
 
-    __slots__ = ("context", "guard", "identity", "pool", "problem", "task", "thread", "turns", "wake")
+    __slots__ = ("context", "decimal", "guard", "identity", "pool", "problem", "task", "thread", "turns", "wake")
 
     context: Context  # a copy of what the initializer left; each task runs in a copy of it
+    decimal: decimal.Context | None  # the one that the initializer left: the copies would share this object
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -134,6 +136,7 @@ class Worker:
                     "the initializer entered an identity and did not leave it; use a with block in the initializer"
                 )
             self.context = copy_context()
+            self.decimal = next((self.context[one] for one in self.context if one.name == "decimal_context"), None)
             return True
         except BaseException as problem:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
@@ -186,7 +189,10 @@ class Worker:
             task.empty()  # a cancelled task's arguments, too, are destroyed as its user
             self.task = None
             return guard.check()
-        result, failed = _outcome(task, self.context.copy())
+        context = self.context.copy()
+        if self.decimal is not None:
+            context.run(sys.modules["decimal"].setcontext, self.decimal.copy())
+        result, failed = _outcome(task, context)
         right = guard.check()
         if not right:
             try:
@@ -196,10 +202,10 @@ class Worker:
                 failed = problem
             self.guard = self.identity = None
         if failed is None:
-            future.set_result(result)
+            context.run(future.set_result, result)
         else:
-            future.set_exception(failed)
-        self.task = task = result = failed = None
+            context.run(future.set_exception, failed)
+        self.task = task = context = result = failed = None  # type: ignore[assignment]
         # Done callbacks have run in this thread. So does the destructor of the result, if nobody else has the future.
         again = future.has_callbacks or _references(future) <= _ONLY_HERE
         del future

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Who destroys what a task leaves behind: its arguments, its local variables, its exception and its result."""
 
+import contextvars
+import decimal
 import gc
 import os
+import sys
 import threading
 import weakref
 
@@ -56,6 +59,11 @@ def raise_in_generator(thing, seen):
 FAILING = [raise_with_local, raise_in_except_block, raise_with_cycle, raise_in_generator]
 
 
+#: Before Python 3.11, the caller of a function refers to the arguments until the function returns. So a fast worker is
+#: not the last one that refers to them. There, the worker begins the task after submit() has returned.
+KEEPS_ARGUMENTS = sys.version_info < (3, 11)
+
+
 @pytest.mark.parametrize("function", FAILING)
 @pytest.mark.parametrize("kept", ["future", "exception", "nothing"])
 def test_arguments_and_locals_of_a_failed_task_are_destroyed_as_its_user(function, kept):
@@ -64,7 +72,11 @@ def test_arguments_and_locals_of_a_failed_task_are_destroyed_as_its_user(functio
         seen, keep = [], []
         with IdentityExecutor(1) as pool:
             for user in (ALICE, BOB, ALICE):
+                gate = threading.Event()
+                if KEEPS_ARGUMENTS:
+                    pool.submit(user, gate.wait, HANG)
                 future = pool.submit(user, function, Witness(seen), seen)
+                gate.set()
                 keep.append(future if kept == "future" else future.exception(HANG) if kept == "exception" else None)
                 del future
                 pool.submit(user, int).result(HANG)
@@ -122,7 +134,12 @@ def test_arguments_are_destroyed_before_the_future_is_done():
         seen = []
         with IdentityExecutor(1) as pool:
             for function in (repr, raise_in_except_block):
-                pool.submit(ALICE, function, Witness(seen)).exception(HANG)
+                gate = threading.Event()
+                if KEEPS_ARGUMENTS:
+                    pool.submit(ALICE, gate.wait, HANG)
+                future = pool.submit(ALICE, function, Witness(seen))
+                gate.set()
+                future.exception(HANG)
                 assert seen.pop() == ALICE.uid
                 assert not seen
 
@@ -157,7 +174,6 @@ def test_result_of_a_failed_entry_refers_to_no_future():
         gc.disable()
         os.setgroups([])
         with IdentityExecutor(1) as pool:
-            import sys
 
             def veto(event, args):
                 if event == "replace.enter" and args[0] == BOB:
@@ -182,5 +198,30 @@ def test_traceback_of_a_failed_task_still_shows_its_lines():
         shown = "".join(traceback.format_exception(error))
         assert "raise ValueError(local is not None)" in shown
         assert "raise KeyError from error" in shown
+
+    as_root(body)
+
+
+def test_task_and_its_callbacks_have_a_context_of_their_own():
+    def body():
+        variable = contextvars.ContextVar("variable", default="none")
+        seen = []
+
+        def change(future=None):
+            seen.append((variable.get(), decimal.getcontext().prec))
+            variable.set("changed")
+            decimal.getcontext().prec = 5
+
+        def begin():
+            variable.set("initializer")
+            decimal.getcontext().prec = 7
+
+        with IdentityExecutor(1, initializer=begin) as pool:
+            for user in (ALICE, ALICE, BOB):
+                gate = threading.Event()
+                pool.submit(user, gate.wait, HANG)
+                pool.submit(user, change).add_done_callback(change)
+                gate.set()
+        assert seen == [("initializer", 7), ("changed", 5)] * 3
 
     as_root(body)
