@@ -19,7 +19,7 @@ from collections import OrderedDict, deque
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import suppress
 from itertools import count
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._native import claim, private_fs
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: A worker runs at most this many tasks of one identity in a row while tasks of other identities wait.
 TURNS = 32
+#: submit() waits at most this many seconds for the start of a worker.
+PATIENCE = 1.0
 
 _log = logging.getLogger(__package__)
 _log.addHandler(logging.NullHandler())  # silent by default
@@ -99,18 +101,25 @@ class Pool:
         return any(workers and claim(workers, task) for workers in list(idle.values()))
 
     def order_worker(self, task: Task) -> None:
-        """Ask the supervisor for a worker, and wait until it has started.
+        """Ask the supervisor for a worker, and wait until its thread has started.
 
-        ThreadPoolExecutor.submit() starts the thread, too. At exit, Python 3.12 starts no more threads, so the threads
-        must exist before the main thread ends.
+        ThreadPoolExecutor.submit() starts the thread, too. Python 3.12 starts no more threads when the main thread has
+        ended, so they must exist before. A finalizer may call submit() while this thread holds a lock without which no
+        thread can start. So the wait has a limit.
         """
         started: SimpleQueue[None] = SimpleQueue()
         self.orders.put(started)
+        if not self.ended and self.may_wait():
+            with suppress(Empty):
+                started.get(timeout=PATIENCE)
         if self.ended:
-            if task.future.cancel():  # otherwise the supervisor has found it
+            self.cancel_late()
+            if task.future.cancelled():
                 raise self.refusal()
-        elif _may_wait():
-            started.get()
+
+    def may_wait(self) -> bool:
+        """False in the supervisor, and in a thread that holds the lock: a finalizer may call submit() there."""
+        return self.supervisor.ident != threading.get_ident() and not self.lock._is_owned()  # type: ignore[attr-defined]
 
     def refusal(self) -> RuntimeError:
         """The exception for a task that comes too late."""
@@ -293,11 +302,18 @@ class Pool:
     def release(self) -> None:
         """Let nobody wait for the supervisor any more, and close the descriptor of the pool's folder."""
         self.ended = True
+        self.cancel_late()
         while not self.orders.empty():
             _reply(self.orders.get())
         pools.discard(self)
         if self.home is not None:
             os.close(self.home.directory)
+
+    def cancel_late(self) -> None:
+        """Cancel the tasks that came after the end. Their submit() raises an exception."""
+        with suppress(IndexError):
+            while True:
+                self.inbox.popleft().future.cancel()
 
     def is_finished(self) -> bool:
         """Whether the pool is closed and empty. Then submit() accepts no task any more."""
@@ -305,16 +321,10 @@ class Pool:
             if not self.closed or self.workers or self.find_waiting() or not self.orders.empty():
                 return False
             self.ended = True
-            if self.inbox:  # submit() was faster
-                self.ended = False
-            return self.ended
+            return True
 
     def carry_out(self, order: Order) -> None:
-        """Join a worker that has ended, and start a new one if tasks wait that no idle worker can take."""
-        if isinstance(order, Worker) and order.thread is not None:
-            order.thread.join()
-            if order.problem is not None:  # this thread logs it, because a log handler may open files
-                _log.warning("a worker of %s ended: %s", self.prefix, order.problem)
+        """Start a worker if tasks wait that no idle worker can take. Join the worker that has ended."""
         try:
             if self.broken is not None:
                 self.refuse_waiting()
@@ -324,6 +334,10 @@ class Pool:
                 self.start(worker)
         finally:
             _reply(order)
+        if isinstance(order, Worker) and order.thread is not None:
+            order.thread.join()
+            if order.problem is not None:  # this thread logs it, because a log handler may open files
+                _log.warning("a worker of %s ended: %s", self.prefix, order.problem)
 
     def new_worker(self) -> Worker | None:
         """Make a worker, if tasks wait that no idle worker can take, and the pool is not full."""
@@ -357,15 +371,6 @@ def _reply(order: Order) -> None:
     """Tell submit() that its order is done."""
     if isinstance(order, SimpleQueue):
         order.put(None)
-
-
-def _may_wait() -> bool:
-    """Whether this thread may wait for a supervisor.
-
-    A finalizer may call submit() in a supervisor, and in a thread that holds the lock of a pool.
-    """
-    this = threading.get_ident()
-    return all(pool.supervisor.ident != this and not pool.lock._is_owned() for pool in list(pools))  # type: ignore[attr-defined]
 
 
 def broken_pool(cause: BaseException) -> BrokenThreadPool:

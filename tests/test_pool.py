@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: MIT
 """The pool when it is called at a bad moment: in a signal handler, in a finalizer, and at the interpreter's exit."""
 
+import contextlib
+import gc
+import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import wait
 
 import pytest
@@ -101,6 +106,64 @@ def test_finalizer_that_submits_completes_its_future():
                     break
             assert len(futures) > 100
             assert not wait(futures, HANG).not_done
+
+    as_root(body)
+
+
+def test_submit_everywhere_at_once_loses_no_task():
+    """Threads, tasks, a signal handler and finalizers submit, cancel and shut down. The collector runs all the time.
+
+    So finalizers also run while a new thread holds the locks of the module threading.
+    """
+
+    def body():
+        users = [replace.Identity(80001 + n, 80011 + n) for n in range(5)]
+        gc.set_threshold(50)
+        wrong = []
+        for round in range(20):
+            pool, futures, choose = IdentityExecutor(1 + round % 4), [], random.Random(round)
+
+            def check(uid, more):
+                if os.geteuid() != uid:
+                    wrong.append((uid, os.geteuid()))
+                if more < 0.1:
+                    submit()
+                if more > 0.95:
+                    raise ValueError
+
+            def submit(choose=choose, pool=pool, futures=futures, check=check):
+                user = choose.choice(users)
+                with contextlib.suppress(RuntimeError):  # after the shutdown
+                    futures.append(pool.submit(user, check, user.uid, choose.random()))
+                    if choose.random() < 0.05:
+                        futures[-1].cancel()
+
+            class Cycle:
+                def __init__(self):
+                    self.itself = self
+
+                def __del__(self, submit=submit):
+                    submit()
+
+            def submit_often(choose=choose, submit=submit, Cycle=Cycle):
+                for _ in range(100):
+                    submit()
+                    if choose.random() < 0.2:
+                        Cycle()
+
+            with Handler(submit):
+                threads = [threading.Thread(target=submit_often) for _ in range(3)]
+                for thread in threads:
+                    thread.start()
+                submit_often()
+                pool.shutdown(wait=round % 2 == 0, cancel_futures=round % 5 == 0)
+                for thread in threads:
+                    thread.join()
+            pool.shutdown()
+            assert not wait(list(futures), HANG).not_done
+            assert not pool._pool.workers
+            assert not pool._pool.inbox
+        assert wrong == []
 
     as_root(body)
 
