@@ -201,7 +201,7 @@ class TestAtExit:
             "pool = replace.IdentityExecutor(1)\n"
             "def late():\n"
             "    try:\n"
-            "        while True: pool.submit(alice, time.sleep, 0.001)\n"
+            "        while True: pool.submit(alice, int); time.sleep(0.01)\n"
             "    except RuntimeError as error: print(error)\n"
             "pool.submit(alice, late)\n"
         )
