@@ -143,6 +143,13 @@ class Worker:
             pool.mark_broken(problem)
             return False
 
+    def new_context(self) -> Context:
+        """Make the context in which a task and its done callbacks run."""
+        context = self.context.copy()
+        if self.decimal is not None:
+            context.run(sys.modules["decimal"].setcontext, self.decimal.copy())
+        return context
+
     def leave_identity(self) -> bool:
         """Leave the identity. False if that failed, or if the thread is tainted."""
         guard, right = self.guard, True
@@ -189,10 +196,10 @@ class Worker:
             task.empty()  # a cancelled task's arguments, too, are destroyed as its user
             self.task = None
             return guard.check()
-        context = self.context.copy()
-        if self.decimal is not None:
-            context.run(sys.modules["decimal"].setcontext, self.decimal.copy())
+        context = self.new_context()
         result, failed = _outcome(task, context)
+        kept = context if future.has_callbacks else None
+        del context  # before the check, because destructors of its values may run
         right = guard.check()
         if not right:
             try:
@@ -201,11 +208,11 @@ class Worker:
                 problem.__context__ = failed
                 failed = problem
             self.guard = self.identity = None
-        if failed is None:
-            context.run(future.set_result, result)
+        if kept is None:
+            _complete(future, result, failed)
         else:
-            context.run(future.set_exception, failed)
-        self.task = task = context = result = failed = None  # type: ignore[assignment]
+            kept.run(_complete, future, result, failed)
+        self.task = task = kept = result = failed = None
         # Done callbacks have run in this thread. So does the destructor of the result, if nobody else has the future.
         again = future.has_callbacks or _references(future) <= _ONLY_HERE
         del future
@@ -250,6 +257,14 @@ def _outcome(task: Task, context: Context) -> tuple[Any, BaseException | None]:
         return None, problem
     finally:
         del task, context, function, args, kwargs, result
+
+
+def _complete(future: TaskFuture, result: Any, failed: BaseException | None) -> None:
+    """Set the outcome of a task."""
+    if failed is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failed)
 
 
 def _clear_locals(problem: BaseException) -> None:
