@@ -55,7 +55,7 @@ def running_loop() -> str:
     return ""
 
 
-def _refuse_greenlets(identity: Identity) -> None:
+def _refuse_greenlets(identity: Identity | None) -> None:
     greenlet = _call_if_imported("greenlet", "getcurrent")
     if greenlet is not None and (
         greenlet.parent is not None
@@ -72,7 +72,7 @@ def _refuse_greenlets(identity: Identity) -> None:
 # native/guard_type.c calls these functions before an entry, the first two only if a module of _LOOPS is imported.
 
 
-def _before(identity: Identity, /) -> None:
+def _before(identity: Identity | None, /) -> None:
     """Refuse __enter__() in a thread that runs an event loop, because the identity would cross an await."""
     running = running_loop()
     if running:

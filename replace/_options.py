@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Level and OnFailure: the types of impersonate()'s options, for annotations.
+"""Level and OnFailure: the types of impersonate()'s options, for annotations. Isolation is IdentityExecutor's.
 
 This file is loaded on first use, because typing loads slower than the rest of this package.
 """
@@ -9,6 +9,7 @@ from typing import Literal
 
 Level = Literal["shielded", "effective", "real", "filesystem"]
 OnFailure = Literal["taint", "abort"]
+Isolation = Literal["state", "thread"]
 
 Level.__doc__ = """The type of ``level``, which says which ids of the thread change.
 

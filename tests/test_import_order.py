@@ -35,6 +35,8 @@ ORDER = [
         "_acting_as",
         "_impersonated",
         "_closed_folders",
+        "_private_fs",
+        "_thread_state",
         "_worker",
         "_pool",
         "_executor",

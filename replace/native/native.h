@@ -4,8 +4,8 @@
  *
  * Declarations that the files of native/ share; not installed. module.c has the module and most of
  * its functions. guard_type.c has the type Guard, and frame.c looks at the code that enters.
- * open_beneath.c opens files, and peer_linux.c reads the peer of a socket. convert.c converts
- * arguments and results.
+ * open_beneath.c opens files, and peer_linux.c reads the peer of a socket. thread_state_linux.c
+ * reads the other settings of a thread. convert.c converts arguments and results.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -112,5 +112,25 @@ PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs
  * for every other socket. Source: unix(7), socket(7), sk_getsockopt() in net/core/sock.c.
  */
 PyObject *native_peer(PyObject *module, PyObject *socket);
+
+/* thread_state_linux.c or thread_state_none.c: what a thread keeps besides its ids */
+
+/*
+ * thread_settings() and restore_settings(settings): the signal mask, the name, the locale and the
+ * floating point environment of the calling thread, as opaque bytes.
+ */
+PyObject *native_thread_settings(PyObject *module, PyObject *unused);
+PyObject *native_restore_settings(PyObject *module, PyObject *settings);
+/*
+ * thread_state(): lines of text, as bytes to compare, about all other settings that belong to one
+ * thread. Raises OSError if one of them cannot be read, although a task may have changed it.
+ */
+PyObject *native_thread_state(PyObject *module, PyObject *unused);
+/*
+ * join_keyring(): give the thread a new session keyring without a name. Returns the serial numbers
+ * of its thread keyring and process keyring (0: it has none), and its default keyring for
+ * request_key(2). Returns None if keyctl(2) is refused. Source: keyrings(7), keyctl(2).
+ */
+PyObject *native_join_keyring(PyObject *module, PyObject *unused);
 
 #endif
