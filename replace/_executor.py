@@ -20,13 +20,14 @@ from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
 from ._native import is_itself, main_is_switched
 from ._pool import Pool, broken_pool, refuse_at_exit
+from ._thread_state import ISOLATIONS
 from ._threads import difference_from_main, unknown_ids
-from ._worker import Home, Task, TaskFuture
+from ._worker import Task, TaskFuture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ._options import Level
+    from ._options import Isolation, Level
 
 
 class IdentityExecutor(Executor):
@@ -52,15 +53,21 @@ class IdentityExecutor(Executor):
         level: As for :func:`impersonate`.
         allow_root: As for :func:`impersonate`.
         private_fs: Give each worker its own working directory and umask (Linux only). Each task starts with those that
-            the process had when you made the pool.
+            its worker had after the initializer. Without an initializer, these are the process's when you made the
+            pool.
+        isolation: What happens between the tasks of two users. With ``"state"``, the worker restores what a task may
+            have changed in its thread, and compares what it cannot restore. If something differs or cannot be read, a
+            new worker replaces it. With ``"thread"``, a new worker always replaces it. See :doc:`pools`.
+        keyrings: Give each user's tasks a new session keyring. With False, tasks use the server's keyrings, for example
+            for the keys of encrypted folders.
 
     Raises:
-        ValueError: ``max_workers`` or ``level`` is wrong.
+        ValueError: ``max_workers``, ``level`` or ``isolation`` is wrong.
         TypeError: ``initializer`` is not callable.
         IdentityRefused: The calls of this build change the whole process; or this thread or the main thread holds an
             identity; or this thread's ids differ from the main thread's, or cannot be compared because /proc cannot be
             read.
-        OSError: ``private_fs`` is not possible on this system.
+        OSError: ``private_fs`` is not possible on this system; or this thread cannot get a session keyring.
     """
 
     def __init__(
@@ -73,6 +80,8 @@ class IdentityExecutor(Executor):
         level: Level = DEFAULT_LEVEL,
         allow_root: bool = False,
         private_fs: bool = False,
+        isolation: Isolation = "state",
+        keyrings: bool = True,
     ) -> None:
         if max_workers is None:
             max_workers = min(32, (getattr(os, "process_cpu_count", os.cpu_count)() or 1) + 4)
@@ -80,6 +89,8 @@ class IdentityExecutor(Executor):
             raise ValueError(f"max_workers must be greater than 0, not {max_workers}")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer should be callable, not {type(initializer).__name__}")
+        if isolation not in ISOLATIONS:
+            raise ValueError(f"isolation should be {' or '.join(ISOLATIONS)}, not {isolation!r}")
         check_options(level, allow_root)
         refuse_at_exit()
         if not is_itself():
@@ -103,8 +114,7 @@ class IdentityExecutor(Executor):
             )
         options = {"level": level, "allow_root": allow_root}
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
-        home = Home.of_process() if private_fs else None
-        pool = self._pool = Pool(max_workers, prefix, initializer, initargs, options, home)
+        pool = self._pool = Pool(max_workers, prefix, initializer, initargs, options, private_fs, isolation, keyrings)
         pool.start_supervisor()
         self._close = weakref.finalize(self, pool.close)
         self._close.atexit = False

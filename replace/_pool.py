@@ -22,14 +22,17 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._native import claim, private_fs
+from ._native import claim
+from ._private_fs import PrivateFs
+from ._thread_state import own_keyring
 from ._worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._identity import Identity
-    from ._worker import Home, Task
+    from ._options import Isolation
+    from ._worker import Task
 
 #: A worker runs at most this many tasks of one identity in a row while tasks of other identities wait.
 TURNS = 32
@@ -50,9 +53,12 @@ class Pool:
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
         options: dict[str, Any],
-        home: Home | None,
+        private_fs: bool,
+        isolation: Isolation,
+        keyrings: bool,
     ) -> None:
-        self.size, self.prefix, self.options, self.home = size, prefix, options, home
+        self.size, self.prefix, self.options = size, prefix, options
+        self.private_fs, self.isolation, self.keyrings = private_fs, isolation, keyrings
         self.initializer, self.initargs = initializer, initargs
         self.pid = os.getpid()
         self.inbox: deque[Task] = deque()  # tasks that no idle worker got, in the order of submit()
@@ -262,8 +268,8 @@ class Pool:
     def start_supervisor(self) -> None:
         """Start the supervisor.
 
-        Raises RuntimeError if the interpreter ends, or the system refuses more threads. Raises OSError if private_fs is
-        not possible.
+        Raises RuntimeError if the interpreter ends, or the system refuses more threads. Raises OSError if private_fs or
+        keyrings is not possible.
         """
         pools.add(self)
         try:
@@ -283,31 +289,31 @@ class Pool:
     def supervise(self) -> None:
         """The body of the supervisor: start and join workers, until the pool is closed and empty."""
         try:
-            problem = self.try_private_fs()
+            problem = self.try_options()
             self.ready.put(problem)
             while problem is None and not self.is_finished():
                 self.carry_out(self.orders.get())
         finally:
             self.release()
 
-    def try_private_fs(self) -> OSError | None:
-        """Find out whether private_fs is possible, in the supervisor, because that opens no files."""
+    def try_options(self) -> OSError | None:
+        """Find out whether the options are possible. The workers start with this thread's directory and umask."""
         try:
-            if self.home is not None:
-                private_fs()
+            if self.private_fs:
+                PrivateFs()
+            if self.keyrings:
+                own_keyring()
             return None
         except OSError as problem:
             return problem
 
     def release(self) -> None:
-        """Let nobody wait for the supervisor any more, and close the descriptor of the pool's folder."""
+        """Let nobody wait for the supervisor any more."""
         self.ended = True
         self.cancel_late()
         while not self.orders.empty():
             _reply(self.orders.get())
         pools.discard(self)
-        if self.home is not None:
-            os.close(self.home.directory)
 
     def cancel_late(self) -> None:
         """Cancel the tasks that came after the end. Their submit() raises an exception."""

@@ -78,8 +78,8 @@ class ThreadState:
     def restore_python(self) -> None:
         """Restore what the interpreter keeps for the thread: the functions that it calls, the attributes of Thread.
 
-        Call this after each task, while the thread still has the task's identity: afterwards a trace function of the
-        task would run as the server, and so would the destructor of an object that is removed here.
+        Call this while the thread still has the identity of its tasks: afterwards a trace function of a task would run
+        as the server, and so would the destructor of an object that is removed here.
         """
         if _hooks() != self._hooks:
             trace, profile, generators, depth = self._hooks

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import builtins
 import logging
-import os
 import sys
 import threading
 import traceback
 from concurrent.futures import Future
-from contextvars import copy_context
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ._acting_as import refuse_lazy_result
 from ._errors import IdentityRefused
 from ._impersonate import impersonate
-from ._native import is_itself, private_fs
+from ._native import is_itself
+from ._private_fs import PrivateFs
+from ._thread_state import ThreadState
 
 if TYPE_CHECKING:
-    import decimal
     from collections.abc import Callable
     from contextvars import Context
 
@@ -70,36 +69,19 @@ class Task:
         del self.function, self.args, self.kwargs
 
 
-class Home(NamedTuple):
-    """The working directory and umask that each task starts with, if private_fs is on."""
-
-    directory: int  # an open descriptor
-    place: tuple[int, int]  # its device and inode
-    umask: int
-
-    @classmethod
-    def of_process(cls) -> Home:
-        """The process's working directory and umask."""
-        mask = os.umask(0o077)
-        os.umask(mask)
-        directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        found = os.fstat(directory)
-        return cls(directory, (found.st_dev, found.st_ino), mask)
-
-
 class Worker:
     """A thread, with its present identity, its task, and a queue that wakes it."""
 
-    __slots__ = ("context", "decimal", "guard", "identity", "pool", "problem", "task", "thread", "turns", "wake")
-
-    context: Context  # a copy of what the initializer left; each task runs in a copy of it
-    decimal: decimal.Context | None  # the one that the initializer left: the copies would share this object
+    __slots__ = ("fs", "guard", "identity", "pool", "problem", "state", "task", "thread", "turns", "user", "wake")
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.thread: threading.Thread | None = None
         self.identity: Identity | None = None  # used only to choose tasks; the kernel knows the ids
         self.guard: Guard | None = None
+        self.user: Identity | None = None  # the last one that the thread entered since its state was restored
+        self.state: ThreadState | None = None
+        self.fs: PrivateFs | None = None
         self.turns = 0  # tasks of this identity in a row
         self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
         # True: the worker is removed from the idle ones, and has a task or should take one. False: the pool is closed.
@@ -120,6 +102,8 @@ class Worker:
             try:
                 self.leave_identity()
             finally:
+                if self.fs is not None:
+                    self.fs.close()
                 self.pool.remove_worker(self, thrown)
                 thrown = None  # its traceback refers to this frame, so the reference would be a cycle
 
@@ -127,34 +111,30 @@ class Worker:
         """Prepare the thread for its first task. False if that failed."""
         pool = self.pool
         try:
-            if pool.home is not None:
-                private_fs()
+            if pool.private_fs:
+                self.fs = PrivateFs()
             if pool.initializer is not None:
                 pool.initializer(*pool.initargs)
             if not is_itself():
                 raise IdentityRefused(
                     "the initializer entered an identity and did not leave it; use a with block in the initializer"
                 )
-            self.context = copy_context()
-            self.decimal = next((self.context[one] for one in self.context if one.name == "decimal_context"), None)
+            if self.fs is not None:
+                self.fs.remember()
+            self.state = ThreadState(pool.isolation, pool.keyrings)
             return True
         except BaseException as problem:
             logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
             pool.mark_broken(problem)
             return False
 
-    def new_context(self) -> Context:
-        """Make the context in which a task and its done callbacks run."""
-        context = self.context.copy()
-        if self.decimal is not None:
-            context.run(sys.modules["decimal"].setcontext, self.decimal.copy())
-        return context
-
     def leave_identity(self) -> bool:
         """Leave the identity. False if that failed, or if the thread is tainted."""
         guard, right = self.guard, True
         if guard is None:
             return True
+        if self.state is not None:
+            self.state.restore_python()  # now: a trace function of a task must not run as the server
         try:
             guard.__exit__(None, None, None)
         except OSError as problem:
@@ -164,11 +144,19 @@ class Worker:
         self.guard = self.identity = None
         return right and is_itself()
 
+    def change_user(self, identity: Identity) -> bool:
+        """Leave the identity, and restore what its tasks changed in the thread. False if the worker must end."""
+        if not self.leave_identity():
+            return False
+        user, self.user = self.user, None
+        return user is None or user == identity or (self.state is not None and self.state.restore())
+
     def enter(self, identity: Identity) -> BaseException | None:
         """Enter the identity. Return the exception if that failed."""
         try:
             # Store the guard before it is entered. Then leave_identity() can leave it after any exception.
             self.guard = impersonate(identity, **self.pool.options)
+            self.user = identity
             self.guard.__enter__()
             self.identity, self.turns = identity, 1
             return None
@@ -180,7 +168,7 @@ class Worker:
         task = self.task
         assert task is not None
         future, identity = task.future, task.identity
-        if identity is not self.identity and identity != self.identity and not self.leave_identity():
+        if identity is not self.identity and identity != self.identity and not self.change_user(identity):
             return False
         if self.guard is None:
             failed = self.enter(identity)
@@ -190,18 +178,20 @@ class Worker:
                     future.set_exception(failed)
                 self.task = task = future = failed = None  # type: ignore[assignment]  # no cycle
                 return right
-        guard = self.guard
+        guard, state = self.guard, self.state
         assert guard is not None
+        assert state is not None
         if not future.set_running_or_notify_cancel():
             task.empty()  # a cancelled task's arguments, too, are destroyed as its user
             self.task = None
             return guard.check()
-        context = self.new_context()
+        context = state.new_context()
         result, failed = _outcome(task, context)
         kept = context if future.has_callbacks else None
         del context  # before the check, because destructors of its values may run
         right = guard.check()
         if not right:
+            state.restore_python()
             try:
                 guard.__exit__(None, None, None)  # raises what check() found
             except OSError as problem:
@@ -218,21 +208,8 @@ class Worker:
         del future
         if again and right:
             right = guard.check()
-        return right and (self.pool.home is None or self.go_home(self.pool.home))
-
-    def go_home(self, home: Home) -> bool:
-        """Set the pool's directory and umask for the next task."""
-        os.umask(home.umask)
-        try:
-            current = os.stat(".")
-            if (current.st_dev, current.st_ino) == home.place:
-                return True
-        except OSError:  # the working directory does not exist any more, or the user has no access to it
-            pass
-        if not self.leave_identity():  # the user may have no access to the pool's directory
-            return False
-        os.fchdir(home.directory)
-        return True
+        # A user who may not enter the directory cannot go back there.
+        return right and (self.fs is None or self.fs.restore() or (self.leave_identity() and self.fs.restore()))
 
 
 #: sys.getrefcount(), and its result for an object that one local variable refers to. PyPy does not have it.
