@@ -16,7 +16,7 @@ import os
 import sys
 
 from . import _native
-from ._errors import TAINTED, UNCHANGED, DropFailed, IdentityRefused, ThreadsDiffer, refused
+from ._errors import UNCHANGED, DropFailed, IdentityRefused, ThreadsDiffer, refused
 from ._identity import Identity, check_identity
 from ._native import SETTERS, active, alone, state_name, step_name
 from ._threads import assert_clean, thread_credentials, unknown_ids
@@ -54,6 +54,14 @@ def drop_privileges(identity: Identity, *, allow_root: bool = False, allow_io_ur
     thread. Then it reads the credentials of all threads from the kernel, and tries to become root again. If a step
     fails, the ids are rolled back. The audit event is ``replace.drop`` (identity), before the call changes anything.
 
+    If the process is root, the call first sets only the effective uid, and looks at all threads. A thread that would
+    not become the user, or would keep capabilities, shows this here, and the ids are rolled back. Only the securebit of
+    prctl(PR_SET_KEEPCAPS) shows itself later: if another thread has it and the calling thread has not, the state is
+    ``"tainted"``.
+
+    The calling thread gets a new session keyring, also if a later step fails. Other threads keep the server's. So drop
+    privileges before you start threads.
+
     Args:
         identity: The user that the process becomes.
         allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
@@ -61,15 +69,15 @@ def drop_privileges(identity: Identity, *, allow_root: bool = False, allow_io_ur
             shows, and use them after the drop.
 
     Raises:
-        IdentityRefused: A thread is switched; or /proc cannot be read; or another thread has capabilities, which only
-            that thread can drop; or the process has an open io_uring, or a thread that the kernel runs for one.
-            Nothing changed.
+        IdentityRefused: A thread is switched; or /proc cannot be read; or another thread would keep capabilities, or
+            has inheritable ones, which only that thread can drop; or the process has an open io_uring, or a thread that
+            the kernel runs for one. Nothing changed.
         ThreadsDiffer: Threads have different ids, or only some have CAP_SETUID and CAP_SETGID, so libc would abort the
             process. Nothing changed.
         DropFailed: A step failed. ``state`` says what the process is now.
         TypeError: ``identity`` is not an Identity.
 
-    Source: credentials(7), capabilities(7), setresuid(2), io_uring_register(2).
+    Source: credentials(7), capabilities(7), session-keyring(7), setresuid(2), io_uring_register(2).
     """
     check_identity(identity, True)  # C decides about root
     sys.audit("replace.drop", identity)
@@ -93,10 +101,17 @@ def _failure(identity: Identity, step: int, error: int, state: str, tid: int) ->
             "credentials"
         )
     elif state == UNCHANGED and step == _native.STEP_CAPABILITIES:
-        reason = f"{thread} has capabilities, which only it can drop; drop privileges before you start threads"
+        reason = (
+            f"{thread} has capabilities, which only it can drop, also inheritable ones; drop privileges before you "
+            "start threads"
+        )
     if reason:
         return IdentityRefused(reason, error=error)
-    where = f"{thread} has not become the user" if step == _native.STEP_VERIFY and state == TAINTED else ""
+    where = ""
+    if step == _native.STEP_VERIFY:
+        where = f"{thread} has not become the user"
+    elif step == _native.STEP_CAPABILITIES and tid:
+        where = f"{thread} would keep capabilities; clear its securebits, or drop privileges before you start threads"
     return DropFailed(error, identity, step_name(step), state, where)
 
 

@@ -41,6 +41,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
         LIBREPLACE_STEP_THREADS
         LIBREPLACE_STEP_IO_URING
         LIBREPLACE_STEP_ROOT_AGAIN
+        LIBREPLACE_STEP_KEYRING
 
     cdef enum libreplace_state:
         LIBREPLACE_STATE_IDLE

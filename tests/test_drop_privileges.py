@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import pickle
+import random
 import resource
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from support.children import (
     BOB,
     HANG,
     LIBC,
+    ROOT_IDS,
     as_plain_root,
     as_root,
     become_server_without_root,
@@ -31,6 +33,7 @@ from support.children import (
     needs_root,
     switched_elsewhere,
 )
+from support.credentials import KEEP_CAPS, NO_SETUID_FIXUP, become, from_status, look, random_credentials
 from support.rings import ASYNC, NOP, OPENAT, SQPOLL, Ring
 
 import replace
@@ -210,11 +213,12 @@ def test_thread_that_did_not_change_is_found():
 
     def body():
         with held_elsewhere(prepared(lambda: install_filter(117, 0))) as worker:
+            before = threads()
             with pytest.raises(replace.DropFailed, match="has not become the user") as caught:
                 drop_privileges(ALICE)
-            assert (caught.value.step, caught.value.state) == ("verifying", "tainted")
-            assert (pickle.loads(pickle.dumps(caught.value)).hint, caught.value.hint) == ("end the process",) * 2
+            assert (caught.value.step, caught.value.state) == ("verifying", "rolled back")
             assert f"<thread {worker.native_id} " in str(caught.value)
+            assert threads() == before
 
     as_plain_root(body)
 
@@ -225,7 +229,8 @@ def test_call_that_only_reports_success_is_found():
         install_filter(119, 0)  # setresgid
         with pytest.raises(replace.DropFailed, match="the calling thread has not become the user") as caught:
             drop_privileges(ALICE)
-        assert caught.value.state == "tainted"
+        assert caught.value.state == "rolled back"
+        assert os.getresuid() == (0, 0, 0)
 
     as_plain_root(body)
 
@@ -247,6 +252,170 @@ def test_threads_that_have_just_ended_do_not_matter():
 
     if replace.SCOPE == "thread":
         assert [as_root(body) for _ in range(30)] == [IDS_OF_ALICE] * 30 or os.geteuid() != 0
+
+
+# ---- Capabilities and keyrings that would stay
+
+
+def threads():
+    """Return ids and capability sets of all threads of this process, from /proc."""
+    found = {}
+    for tid in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{tid}/status", "rb") as file:
+            found[tid] = from_status(file.read())
+    return found
+
+
+def set_securebits(bits):
+    assert LIBC.prctl(28, bits, 0, 0, 0) == 0  # PR_SET_SECUREBITS
+
+
+@pytest.mark.parametrize("uids", [(0, 0, 0), (1000, 0, 0), (0, 0, 1000)], ids=str)
+def test_thread_that_would_keep_its_capabilities_is_found_before_the_drop(uids):
+    """Nobody can read the securebits of another thread. It shows them when the effective uid changes."""
+
+    def body():
+        os.setresuid(*uids)
+        with held_elsewhere(prepared(lambda: set_securebits(NO_SETUID_FIXUP))) as worker:
+            before = threads()
+            with pytest.raises(replace.DropFailed, match="would keep capabilities; clear its securebits") as caught:
+                drop_privileges(ALICE)
+            assert (caught.value.step, caught.value.state) == ("checking capabilities", "rolled back")
+            assert f"<thread {worker.native_id} " in str(caught.value)
+            assert threads() == before
+        drop_privileges(ALICE)
+        assert ids() == IDS_OF_ALICE
+
+    as_plain_root(body)
+
+
+def test_thread_with_keepcaps_is_named_after_the_drop():
+    """Nothing shows this bit before the last step. So the process has no way back, and the exception says so."""
+
+    def body():
+        with held_elsewhere(prepared(lambda: set_securebits(KEEP_CAPS))) as worker:
+            with pytest.raises(replace.DropFailed, match="has not become the user") as caught:
+                drop_privileges(ALICE)
+            assert (caught.value.step, caught.value.state) == ("verifying", "tainted")
+            assert (pickle.loads(pickle.dumps(caught.value)).hint, caught.value.hint) == ("end the process",) * 2
+            assert f"<thread {worker.native_id} " in str(caught.value)
+            for one in threads().values():
+                assert one[:3] == ((80001,) * 4, (80011,) * 4, (80011, 80021))
+                assert one.effective == 0
+
+    as_plain_root(body)
+
+
+def test_drop_is_refused_if_another_thread_has_inheritable_capabilities():
+    """A file with inheritable capabilities would give them to the user's program."""
+
+    def body():
+        def prepare():
+            change_capabilities(lambda sets: sets.__setitem__(2, 1 << 13))  # CAP_NET_RAW
+
+        with held_elsewhere(prepared(prepare)) as worker:
+            before = threads()
+            with pytest.raises(
+                replace.IdentityRefused, match="which only it can drop, also inheritable ones"
+            ) as caught:
+                drop_privileges(ALICE)
+            assert f"<thread {worker.native_id} " in str(caught.value)
+            assert threads() == before
+        change_capabilities(lambda sets: sets.__setitem__(2, 1 << 13))
+        drop_privileges(ALICE)  # the calling thread drops its own
+        assert look().inheritable == 0
+
+    as_plain_root(body)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_drop_from_random_capabilities(elsewhere):
+    """Either nothing changed, or no thread has a capability. Only KEEP_CAPS of another thread cannot be seen before."""
+    choose = random.Random(1)
+
+    def body(start, bits_elsewhere):
+        manager = prepared(lambda: set_securebits(bits_elsewhere)) if elsewhere else contextlib.nullcontext()
+        with contextlib.ExitStack() as stack:
+            if elsewhere:
+                stack.enter_context(held_elsewhere(manager))
+            become(start)
+            before = threads()
+            try:
+                drop_privileges(ALICE)
+            except (replace.IdentityRefused, replace.ThreadsDiffer):
+                assert threads() == before
+                return "refused"
+            except replace.DropFailed as error:
+                if error.state != "tainted":
+                    assert threads() == before
+                return error.state
+            for one in threads().values():
+                assert one[:3] == ((80001,) * 4, (80011,) * 4, (80011, 80021))
+                assert one.permitted | one.effective | one.inheritable | one.ambient == 0
+            for call in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.setgroups([])):
+                with pytest.raises(PermissionError):
+                    call()
+            return "dropped"
+
+    needs_root()
+    results = {}
+    for _ in range(10 if elsewhere else 150):  # a thread in the way is waited for
+        start = random_credentials(choose, look(), (0, 80001, 1000), (0, 80011, 1000))
+        bits = choose.choice([0, 0, NO_SETUID_FIXUP, KEEP_CAPS])
+        if elsewhere and choose.random() < 0.7:
+            start = look()._replace(securebits=start.securebits)
+        result = in_child(body, start, bits)
+        assert result != "tainted" or (elsewhere and bits == KEEP_CAPS), (start, bits)
+        results[result] = results.get(result, 0) + 1
+    assert results["dropped"] > 0, results
+    assert results["refused" if elsewhere else "unchanged"] > 0, results
+
+
+KEYCTL = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1)
+
+
+def session_keyring():
+    """Return the serial number of the session keyring of the calling thread: keyctl(2), KEYCTL_GET_KEYRING_ID."""
+    serial = LIBC.syscall(KEYCTL, 0, -3, 0)
+    if serial < 0:
+        pytest.skip("needs keyctl(2)")
+    return serial
+
+
+def test_session_keyring_of_root_does_not_stay():
+    def body():
+        root = session_keyring()
+        drop_privileges(ALICE)
+        mine = session_keyring()
+        assert mine != root
+        drop_privileges(ALICE)  # nothing to drop
+        assert session_keyring() == mine
+
+    session_keyring()
+    as_plain_root(body)
+
+
+def test_drop_is_rolled_back_if_the_keyring_is_full():
+    def body():
+        install_filter(KEYCTL, errno.EDQUOT)
+        with pytest.raises(replace.DropFailed) as caught:
+            drop_privileges(ALICE)
+        assert (caught.value.step, caught.value.state) == ("joining a new session keyring", "rolled back")
+        assert ids() == ROOT_IDS
+
+    session_keyring()
+    as_plain_root(body)
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])
+def test_drop_needs_no_keyrings(error):
+    def body():
+        install_filter(KEYCTL, error)
+        drop_privileges(ALICE)
+        return ids()
+
+    session_keyring()
+    assert as_plain_root(body) == IDS_OF_ALICE
 
 
 # ---- io_uring

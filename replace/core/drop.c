@@ -13,9 +13,10 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* The ids and groups of the calling thread. */
+/* The ids, groups and capabilities of the calling thread. */
 struct own {
 	struct libreplace_ids ids;
+	struct libreplace_capabilities capabilities;
 	gid_t *groups; /* malloc(3) */
 };
 
@@ -61,7 +62,10 @@ static int read_own(struct own *own)
 		ids->rgid = getgid();
 		ids->egid = ids->sgid = getegid();
 	}
-	return libreplace_read_fs_ids(ids) != 0 ? -1 : read_groups(own);
+	if (libreplace_read_fs_ids(ids) != 0 ||
+	    libreplace_get_capabilities(&own->capabilities) != 0)
+		return -1;
+	return read_groups(own);
 }
 
 static int same_own(const struct own *a, const struct own *b)
@@ -92,6 +96,18 @@ static int has_groups(struct own *own, const struct libreplace_identity *identit
 	}
 }
 
+/* Whether the calling thread has the group IDs and the groups of the identity. */
+static int is_member(const struct libreplace_identity *identity)
+{
+	struct own own = {.groups = NULL};
+	gid_t gid = identity->gid;
+	int good = read_own(&own) == 0 && own.ids.rgid == gid && own.ids.egid == gid &&
+	           own.ids.sgid == gid && has_groups(&own, identity);
+
+	free(own.groups);
+	return good;
+}
+
 static int is_user(struct own *own, const struct libreplace_identity *identity)
 {
 	struct own user = *own;
@@ -107,30 +123,38 @@ static int is_user(struct own *own, const struct libreplace_identity *identity)
  * group under the same number. But a process without privileges that certainly is the user already
  * needs no change, so it may drop again.
  */
-static int set_groups(const struct libreplace_identity *identity)
+static int set_groups(const struct libreplace_identity *identity, struct libreplace_drop *result)
 {
 	struct own own = {.groups = NULL};
 	int error, good;
 
-	if (libreplace_set_process_groups(identity) == 0)
-		return 0;
+	if (libreplace_set_process_groups(identity) == 0) {
+		if (identity->uid == 0 || libreplace_join_new_keyring() == 0)
+			return 0;
+		return libreplace_drop_failed(result, LIBREPLACE_STEP_KEYRING, errno, 0);
+	}
 	error = errno;
 	good = error == EPERM && read_own(&own) == 0 &&
 	       !libreplace_unmapped(&own.ids, own.groups) && is_user(&own, identity);
 	free(own.groups);
-	errno = error;
-	return good ? 0 : -1;
+	return good ? 0 : libreplace_drop_failed(result, LIBREPLACE_STEP_GROUPS, error, 0);
 }
 
-static int change(const struct libreplace_identity *identity, struct libreplace_drop *result)
+static int change(const struct libreplace_identity *identity, const struct libreplace_ids *before,
+                  struct libreplace_drop *result)
 {
 	uid_t uid = identity->uid;
 	gid_t gid = identity->gid;
 
-	if (set_groups(identity) != 0)
-		return libreplace_drop_failed(result, LIBREPLACE_STEP_GROUPS, errno, 0);
+	if (set_groups(identity, result) != 0)
+		return -1;
 	if (libreplace_process_setresgid(gid, gid, gid) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_GID, errno, 0);
+	/* what follows cannot be undone */
+	if (!is_member(identity))
+		return libreplace_drop_failed(result, LIBREPLACE_STEP_VERIFY, EPERM, 0);
+	if (libreplace_try_uid(identity, before, result) != 0)
+		return -1;
 	if (libreplace_process_setresuid(uid, uid, uid) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_UID, errno, 0);
 	/* the kernel drops the capabilities of threads that were root */
@@ -159,6 +183,7 @@ static int roll_back(const struct own *before, int step)
 		/* of this thread; libc cannot set those of others */
 		(void)libreplace_setfsuid(ids->fsuid);
 		(void)libreplace_setfsgid(ids->fsgid);
+		(void)libreplace_set_capabilities(&before->capabilities);
 	}
 	good = (unchanged || !libreplace_unmapped(ids, before->groups)) && read_own(&now) == 0 &&
 	       same_own(&now, before) &&
@@ -213,7 +238,7 @@ static int drop(const struct libreplace_identity *identity, int flags,
 		libreplace_drop_failed(result, LIBREPLACE_STEP_READ, errno, 0);
 	else if (libreplace_look_at_threads(LIBREPLACE_MAY_DROP, identity, flags, result) != 0)
 		; /* nothing is changed */
-	else if (change(identity, result) != 0)
+	else if (change(identity, &before.ids, result) != 0)
 		result->state = roll_back(&before, result->step);
 	else {
 		status = verify(identity, flags, result);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "internal.h"
@@ -22,6 +23,9 @@
 enum { PF_EXITING = 0x4, PF_IO_WORKER = 0x10 };
 /* linux/capability.h */
 #define SETGID_AND_SETUID (1ULL << 6 | 1ULL << 7)
+
+/* linux/keyctl.h, which some C libraries come without */
+enum { KEYCTL_JOIN_SESSION_KEYRING = 1 };
 
 /* The longest wait for threads that are ending, in milliseconds. */
 enum { WAIT_BEFORE = 500, WAIT_AFTER = 2000 };
@@ -155,6 +159,11 @@ static int may_drop(struct look *look, int task, const char *number,
 	     SETGID_AND_SETUID) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_THREADS, EPERM,
 		                              thread->number);
+	/* they have an effect when the thread executes a file with inheritable capabilities */
+	if (thread->number != look->own && look->identity->uid != 0 &&
+	    capabilities(thread, "\nCapInh:") != 0)
+		return libreplace_drop_failed(result, LIBREPLACE_STEP_CAPABILITIES, EPERM,
+		                              thread->number);
 	if (!keeps_capabilities(thread, look->identity) || capabilities(thread, "\nCapPrm:") == 0)
 		return 0;
 	/* the calling thread can drop its own */
@@ -179,9 +188,14 @@ static int judge(struct look *look, int task, const char *number,
 			                              other);
 	if (look->kind == LIBREPLACE_MAY_DROP)
 		return may_drop(look, task, number, thread, result);
+	if (look->kind == LIBREPLACE_HAVE_FOLLOWED && thread->number != look->own &&
+	    capabilities(thread, "\nCapEff:") != 0)
+		return libreplace_drop_failed(result, LIBREPLACE_STEP_CAPABILITIES, EPERM,
+		                              thread->number);
 	if (look->kind == LIBREPLACE_HAVE_DROPPED && look->identity->uid != 0 &&
-	    (capabilities(thread, "\nCapEff:") | capabilities(thread, "\nCapPrm:")) != 0)
-		return libreplace_drop_failed(result, LIBREPLACE_STEP_VERIFY, EPERM,
+	    (capabilities(thread, "\nCapEff:") | capabilities(thread, "\nCapPrm:") |
+	     capabilities(thread, "\nCapInh:")) != 0)
+		return libreplace_drop_failed(result, LIBREPLACE_STEP_CAPABILITIES, EPERM,
 		                              thread->number);
 	return 0;
 }
@@ -277,9 +291,35 @@ int libreplace_look_at_threads(enum libreplace_look kind,
 		close(look.mark);
 	if (!failed)
 		result->step = result->error = result->thread = 0;
-	else if (kind == LIBREPLACE_HAVE_DROPPED)
+	else if (kind == LIBREPLACE_HAVE_DROPPED ||
+	         (kind == LIBREPLACE_HAVE_FOLLOWED && result->step == LIBREPLACE_STEP_THREADS))
 		result->step = LIBREPLACE_STEP_VERIFY;
 	return failed;
+}
+
+/*
+ * When the effective user ID is no longer 0, the kernel clears the effective capabilities of each
+ * thread, unless the thread has SECBIT_NO_SETUID_FIXUP. Nobody can read the securebits of another
+ * thread, but everybody can see this. If the real or the saved user ID is 0, too, no thread needs a
+ * capability for the next step or for the way back.
+ */
+int libreplace_try_uid(const struct libreplace_identity *identity,
+                       const struct libreplace_ids *before, struct libreplace_drop *result)
+{
+	if (identity->uid == 0 || before->euid != 0 || (before->ruid != 0 && before->suid != 0))
+		return 0;
+	if (libreplace_process_setresuid((uid_t)-1, identity->uid, (uid_t)-1) != 0)
+		return libreplace_drop_failed(result, LIBREPLACE_STEP_UID, errno, 0);
+	return libreplace_look_at_threads(LIBREPLACE_HAVE_FOLLOWED, identity,
+	                                  LIBREPLACE_ALLOW_IO_URING, result);
+}
+
+/* A kernel without keys, and a filter that hides them, leave nothing to protect. */
+int libreplace_join_new_keyring(void)
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0)
+		return 0;
+	return errno == ENOSYS || errno == EPERM || errno == EACCES ? 0 : -1;
 }
 
 int libreplace_set_process_groups(const struct libreplace_identity *identity)

@@ -20,6 +20,20 @@ int libreplace_look_at_threads(enum libreplace_look look,
 	return 0;
 }
 
+int libreplace_try_uid(const struct libreplace_identity *identity,
+                       const struct libreplace_ids *before, struct libreplace_drop *result)
+{
+	(void)identity;
+	(void)before;
+	(void)result;
+	return 0;
+}
+
+int libreplace_join_new_keyring(void)
+{
+	return 0;
+}
+
 /* On FreeBSD and macOS, the first group is the effective group ID. So setgid(2) would take the
  * place of the first group of the list. Source: setgroups(2). */
 int libreplace_set_process_groups(const struct libreplace_identity *identity)

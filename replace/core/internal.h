@@ -310,15 +310,32 @@ LIBREPLACE_HIDDEN int libreplace_drop_failed(struct libreplace_drop *result, int
 /* ---- drop_*.c: every thread of the process. Elsewhere than on Linux, all threads have the same
  * ids */
 
-/* What libreplace_look_at_threads() looks for: what forbids a drop, whether all threads have
+/* What libreplace_look_at_threads() looks for: what forbids a drop, whether the other threads have
+ * the effective user ID of the identity and no effective capabilities, whether all threads have
  * dropped, or whether all threads have the same ids. */
-enum libreplace_look { LIBREPLACE_MAY_DROP, LIBREPLACE_HAVE_DROPPED, LIBREPLACE_ARE_ALIKE };
+enum libreplace_look {
+	LIBREPLACE_MAY_DROP,
+	LIBREPLACE_HAVE_FOLLOWED,
+	LIBREPLACE_HAVE_DROPPED,
+	LIBREPLACE_ARE_ALIKE
+};
 
 /* Read the credentials of all threads from the kernel. Return: 0, or -1 with the failure and its
  * thread stored in @result. */
 LIBREPLACE_HIDDEN int libreplace_look_at_threads(enum libreplace_look look,
                                                  const struct libreplace_identity *identity,
                                                  int flags, struct libreplace_drop *result);
+/*
+ * Before a process whose user IDs are @before becomes the user, see whether every thread would. If
+ * the process is root and can return to that, this sets the effective user ID, and looks at all
+ * threads.
+ * Return: 0, or -1 with the failure stored in @result.
+ */
+LIBREPLACE_HIDDEN int libreplace_try_uid(const struct libreplace_identity *identity,
+                                         const struct libreplace_ids *before,
+                                         struct libreplace_drop *result);
+/* Give the calling thread a new session keyring, if it may. Return: 0, or -1 with errno set. */
+LIBREPLACE_HIDDEN int libreplace_join_new_keyring(void);
 /* Set the supplementary groups of all threads to those of the identity. Return: 0, or -1 with errno
  * set. */
 LIBREPLACE_HIDDEN int libreplace_set_process_groups(const struct libreplace_identity *identity);
@@ -355,7 +372,8 @@ LIBREPLACE_HIDDEN int libreplace_proc_read_thread(int task, const char *number,
                                                   unsigned long *flags);
 
 /* The value of a line of a status: "\nUid:" and the like. Return: NULL if there is none.
- * libreplace_proc_read_thread() has checked that there are Uid, Gid, Groups, CapPrm and CapEff. */
+ * libreplace_proc_read_thread() has checked that there are Uid, Gid, Groups, CapInh, CapPrm and
+ * CapEff. */
 LIBREPLACE_HIDDEN const char *libreplace_proc_value_of(const struct libreplace_proc_text *status,
                                                        const char *name);
 

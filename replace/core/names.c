@@ -57,6 +57,8 @@ const char *libreplace_step_name(int step)
 		return "looking for io_uring";
 	case LIBREPLACE_STEP_ROOT_AGAIN:
 		return "trying to become root again";
+	case LIBREPLACE_STEP_KEYRING:
+		return "joining a new session keyring";
 	default:
 		return "unknown";
 	}

@@ -104,11 +104,8 @@ int libreplace_proc_read_thread(int task, const char *number, struct libreplace_
 	static const struct {
 		const char *name;
 		int base, count;
-	} lines[] = {{"\nUid:", 10, 4},
-	             {"\nGid:", 10, 4},
-	             {"\nGroups:", 10, -1},
-	             {"\nCapPrm:", 16, 1},
-	             {"\nCapEff:", 16, 1}};
+	} lines[] = {{"\nUid:", 10, 4},    {"\nGid:", 10, 4},    {"\nGroups:", 10, -1},
+	             {"\nCapInh:", 16, 1}, {"\nCapPrm:", 16, 1}, {"\nCapEff:", 16, 1}};
 	struct libreplace_proc_text *text = &thread->status;
 	char name[NAME_MAX + 16];
 	const char *end;

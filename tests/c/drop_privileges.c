@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include "filter.h"
 #include "raw_capabilities.h"
+#include "securebits.h"
 
 static struct libreplace_drop result;
 static pthread_barrier_t meeting;
@@ -157,9 +158,64 @@ static void thread_that_libc_does_not_know_is_found(void)
 		return; /* musl's clone() starts no threads */
 	MUST(other > 0);
 	MUST(libreplace_drop_privileges(&alice, 0, &result) == -1 && errno == EPERM);
-	MUST(result.step == LIBREPLACE_STEP_VERIFY && result.state == LIBREPLACE_STATE_TAINTED &&
-	     result.thread == other);
+	MUST(result.step == LIBREPLACE_STEP_VERIFY &&
+	     result.state == LIBREPLACE_STATE_ROLLED_BACK && result.thread == other);
+	MUST(getuid() == 0 && geteuid() == 0 && getgid() == 0);
 	_exit(0);
+}
+
+static int securebits_of_worker, inheritable_of_worker;
+
+static void *keep_capabilities(void *unused)
+{
+	unsigned sets[6] = {0};
+
+	other = (pid_t)syscall(SYS_gettid);
+	MUST(capabilities(SYS_capget, sets) == 0);
+	sets[2] = (unsigned)inheritable_of_worker;
+	MUST(capabilities(SYS_capset, sets) == 0);
+	if (prctl(PR_SET_SECUREBITS, securebits_of_worker, 0, 0, 0) != 0)
+		securebits_of_worker = 0; /* without CAP_SETPCAP */
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);
+	return unused;
+}
+
+/* Whether a drop failed in this step because of the worker, and left the process in this state. */
+static int failed_because_of_worker(int step, int state)
+{
+	return libreplace_drop_privileges(&alice, 0, &result) == -1 && errno == EPERM &&
+	       result.step == step && result.state == state && result.thread == other;
+}
+
+/* The securebits of another thread cannot be read. NO_SETUID_FIXUP is found in a step that can be
+ * undone; KEEP_CAPS is not. */
+static void thread_that_keeps_capabilities_is_found(void)
+{
+	static const int bits[] = {0, NO_SETUID_FIXUP, KEEP_CAPS};
+	unsigned before[6] = {0}, sets[6] = {0};
+	pthread_t worker;
+
+	MUST(pthread_barrier_init(&meeting, NULL, 2) == 0 && capabilities(SYS_capget, before) == 0);
+	for (int i = 0; i < 3; i++) {
+		securebits_of_worker = bits[i];
+		inheritable_of_worker = i == 0;
+		MUST(pthread_create(&worker, NULL, keep_capabilities, NULL) == 0);
+		pthread_barrier_wait(&meeting);
+		if (i == 0)
+			MUST(refused(&alice, 0, LIBREPLACE_STEP_CAPABILITIES, EPERM) &&
+			     result.thread == other);
+		else if (securebits_of_worker == NO_SETUID_FIXUP)
+			MUST(failed_because_of_worker(LIBREPLACE_STEP_CAPABILITIES,
+			                              LIBREPLACE_STATE_ROLLED_BACK));
+		else if (securebits_of_worker == KEEP_CAPS)
+			MUST(failed_because_of_worker(LIBREPLACE_STEP_VERIFY,
+			                              LIBREPLACE_STATE_TAINTED));
+		pthread_barrier_wait(&meeting);
+		MUST(pthread_join(worker, NULL) == 0);
+		MUST(capabilities(SYS_capget, sets) == 0);
+		MUST(securebits_of_worker == KEEP_CAPS || memcmp(before, sets, sizeof sets) == 0);
+	}
 }
 
 #if LIBREPLACE_THREAD_SCOPE
@@ -314,6 +370,7 @@ int main(void)
 	RUN(drop_that_fails_late_restores_each_user_id);
 	RUN(cancelling_waits);
 	RUN(thread_that_libc_does_not_know_is_found);
+	RUN(thread_that_keeps_capabilities_is_found);
 #if LIBREPLACE_THREAD_SCOPE
 	RUN(thread_with_other_ids_is_named);
 #if defined(__GLIBC__) && defined(__LP64__)

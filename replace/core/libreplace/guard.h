@@ -82,9 +82,10 @@ enum libreplace_level {
  * @LIBREPLACE_STEP_RETURN:	the thread could not return from the identity, so nothing changed;
  *	libreplace_enter() lists the reasons
  * @LIBREPLACE_STEP_THREADS:	a thread has other ids than the others; see libreplace/drop.h, also
- *	for the next two steps
+ *	for the next three steps
  * @LIBREPLACE_STEP_IO_URING:	the process uses io_uring
  * @LIBREPLACE_STEP_ROOT_AGAIN:	the process dropped its privileges, but could become root again
+ * @LIBREPLACE_STEP_KEYRING:	joining a new session keyring
  */
 enum libreplace_step {
 	LIBREPLACE_STEP_NONE = 0,
@@ -102,7 +103,8 @@ enum libreplace_step {
 	LIBREPLACE_STEP_RETURN = 12,
 	LIBREPLACE_STEP_THREADS = 13,
 	LIBREPLACE_STEP_IO_URING = 14,
-	LIBREPLACE_STEP_ROOT_AGAIN = 15
+	LIBREPLACE_STEP_ROOT_AGAIN = 15,
+	LIBREPLACE_STEP_KEYRING = 16
 };
 
 /**
