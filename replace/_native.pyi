@@ -513,4 +513,15 @@ def setup(
 def make(
     identity: Identity, uid: int, gid: int, groups: bytes, level: int, flags: int, across_yield: bool, /
 ) -> Guard: ...
+def start_child(
+    uid: int,
+    gid: int,
+    groups: bytes,
+    flags: int,
+    restore_signals: bool,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None,
+    /,
+) -> tuple[bool, int, int]: ...
 def run(guard: Guard, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any] | None, /) -> _T: ...

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from ._errors import IdentityRefused
+from ._errors import UNCHANGED, CapabilitiesRemain, IdentityError, IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import impersonate, running_loop
-from ._native import SCOPE, run
+from ._native import ALLOW_ROOT, SCOPE, is_itself, run, start_child, step_name
 from ._starts import starting
 
 TYPE_CHECKING = False
@@ -21,29 +21,43 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
 
     The real, effective and saved ids and the groups of the child are the identity's. The child keeps no capability, so
     it cannot become root again. The program is looked up, and files are opened, as the user. The call returns when the
-    program runs. The user can stop the child before that, so the call is refused on an event loop's thread. You may
-    call it while the thread holds another identity, if you have imported subprocess before.
+    program runs. The user can stop the child before that, so the call is refused on an event loop's thread. Your own
+    code in the arguments (``__fspath__()``, an iterator) runs before the thread holds the identity, and codecs and
+    modules are looked up before, too. You may call it while the thread holds another identity, if you have called
+    :func:`preload` before; then all this happens under that identity.
 
-    The child has its own session, so it cannot type into the server's terminal (ioctl_tty(2), TIOCSTI). It inherits the
-    server's standard files, environment, working directory and session keyring. Pass ``stdin``, ``stdout``, ``stderr``,
-    ``env`` and ``cwd`` to change them. The user can stop or trace the child, so it may take long until the child ends.
+    The child has its own session, so it cannot type into the server's terminal (ioctl_tty(2), TIOCSTI). No signal is
+    ignored or blocked in it, and it gives up real-time scheduling and a nice value below 0. It inherits the server's
+    standard files, environment, working directory and session keyring. Pass ``stdin``, ``stdout``, ``stderr``, ``env``
+    and ``cwd`` to change them. It also inherits the umask, resource limits, CPU affinity, I/O priority, OOM score,
+    securebits, bounding set, cgroup and name spaces. The user can stop or trace the child, so it may take long until
+    the child ends.
+
+    If the calls of this build change the whole process, the child drops its privileges as :func:`drop_privileges`
+    does. This needs /proc, and gives the child a new session keyring.
 
     Args:
         identity: The user that the child becomes.
         args: The program and its arguments, as for subprocess.Popen.
         allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
         options: As for subprocess.Popen, without ``user``, ``group`` and ``extra_groups``. ``start_new_session`` is
-            True by default.
+            True by default. With ``restore_signals=False``, ignored and blocked signals stay so.
 
     Returns:
         A subprocess.Popen.
 
     Raises:
-        TypeError: ``user``, ``group`` or ``extra_groups`` is given.
+        TypeError: ``user``, ``group`` or ``extra_groups`` is given, or another option is wrong.
+        LookupError: There is no codec ``encoding`` or error handler ``errors``. Nothing was started.
         IdentityRefused: As for :func:`impersonate`; or an event loop runs in this thread.
-        IdentityError: A step failed. ``state`` says what the thread is now.
+        IdentityError: A step failed. ``state`` says what the thread is now. If the child could not become the user for
+            good, it was ended before it ran the program.
+        CapabilitiesRemain: The thread has the securebit NO_SETUID_FIXUP without NOROOT. In the child, set-user-ID
+            programs would keep root's capabilities after they have given root up.
         OSError: As for subprocess.Popen.
         subprocess.SubprocessError: As for subprocess.Popen.
+
+    Source: credentials(7), capabilities(7), fork(2), execve(2).
     """
     import subprocess
 
@@ -58,18 +72,85 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
             "in a worker thread, for example `await asyncio.to_thread(popen_as, ...)`",
             identity,
         )
-    if SCOPE != "thread":
-        return subprocess.Popen(
-            args, user=identity.uid, group=identity.gid, extra_groups=list(identity.groups), **options
-        )
-    # user= makes Popen use fork() instead of vfork(), so core/fork.c turns the child into the user at once. The child's
-    # own setuid calls then only repeat this.
+    _load(options)
+    words, converted = _converted(args, options)
+    # user= makes Popen use fork() instead of vfork(), so the fork handlers turn the child into the user at once. The
+    # child's own setuid calls then only repeat this.
+    converted["user"] = identity.uid
     popen = subprocess.Popen.__new__(subprocess.Popen)
+    call: tuple[Any, tuple[Any, ...], dict[str, Any]] = (popen.__init__, (words,), converted)  # type: ignore[misc]
+    if SCOPE == "thread":
+        call = (run, (impersonate(identity, allow_root=allow_root), *call), {})
+    flags = ALLOW_ROOT if allow_root else 0
+    restore_signals = bool(options.get("restore_signals", True))
     before = getattr(starting, "popen", None)
     starting.popen = popen  # protect_os() permits only this object to start a process
     try:
-        guard = impersonate(identity, allow_root=allow_root)
-        run(guard, popen.__init__, (args,), {"user": identity.uid, "group": identity.gid, **options})  # type: ignore[misc]
+        called, step, error = start_child(identity.uid, identity.gid, identity._groups, flags, restore_signals, *call)
     finally:
         starting.popen = before
+    if not called:
+        where = "a set-user-ID program in the child would keep root's capabilities: securebit NO_SETUID_FIXUP"
+        raise CapabilitiesRemain(error, identity, step_name(step), UNCHANGED, where)
+    popen.args = args
+    if step:
+        raise _ended(popen, identity, step, error)
     return popen
+
+
+def _load(options: dict[str, Any]) -> None:
+    """Load what Popen would load under the identity: the codec of its streams, and the modules that show a warning.
+
+    The user may be unable to read Python's files. A wrong codec is found before anything starts.
+    """
+    import codecs
+    import io
+
+    encoding, errors = options.get("encoding"), options.get("errors")
+    if encoding or errors or options.get("text") or options.get("universal_newlines"):
+        io.TextIOWrapper(io.BytesIO(), "locale" if encoding is None else encoding, errors)
+        if errors is not None:
+            codecs.lookup_error(errors)
+    if is_itself():
+        try:
+            import linecache  # noqa: F401
+            import locale  # noqa: F401
+            import tokenize  # noqa: F401
+            import tracemalloc  # noqa: F401
+        except ImportError:
+            pass  # the server cannot read them either
+
+
+def _converted(args: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The arguments of Popen, as numbers, strings and bytes. Otherwise Popen would call the caller's objects, as the
+    user: os.PathLike, iterables, mappings, and objects with fileno(), which the caller must keep alive."""
+    import os
+
+    def path(value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    options = {name: path(value) if name in ("executable", "cwd") else value for name, value in options.items()}
+    for name in ("stdin", "stdout", "stderr"):
+        if hasattr(options.get(name), "fileno"):
+            options[name] = options[name].fileno()
+    if options.get("env") is not None:
+        options["env"] = {path(name): path(value) for name, value in options["env"].items()}
+    if options.get("pass_fds"):
+        options["pass_fds"] = tuple(map(int, options["pass_fds"]))
+    if isinstance(args, (str, bytes)):
+        return args, options
+    if isinstance(args, os.PathLike):
+        return (args if options.get("shell") else path(args)), options  # Popen refuses a path with shell=True
+    return list(map(path, args)), options
+
+
+def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: int) -> IdentityError:
+    """End a child that may not be the user, and return the exception."""
+    if popen.pid:
+        popen.kill()
+        popen.wait()
+    for stream in (popen.stdin, popen.stdout, popen.stderr):
+        if stream is not None:
+            stream.close()
+    where = "the child could not become the user for good, so it was ended before it ran the program"
+    return IdentityError(error, identity, step_name(step), UNCHANGED, where)

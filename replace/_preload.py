@@ -25,7 +25,18 @@ _CODECS = (
 #: Modules that functions of the standard library and of this package import.
 _MODULES = (
     *("_strptime", "concurrent.futures.thread", "functools", "grp", "inspect", "linecache", "locale", "logging", "pwd"),
-    *("selectors", "socket", "stringprep", "subprocess", "tempfile", "threading", "tokenize", "traceback", "warnings"),
+    *(
+        "selectors",
+        "socket",
+        "stringprep",
+        "subprocess",
+        "tempfile",
+        "threading",
+        "tokenize",
+        "traceback",
+        "tracemalloc",
+    ),
+    "warnings",
 )
 
 

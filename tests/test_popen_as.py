@@ -3,11 +3,41 @@
 """popen_as() starts a child that permanently becomes the user."""
 
 import asyncio
+import codecs
+import contextlib
+import encodings
+import errno
 import os
+import pathlib
+import resource
+import signal
 import subprocess
+import sys
+import tempfile
+import warnings
 
 import pytest
-from support.children import ALICE, BOB, as_plain_root, as_root, ids
+from support.builds import run
+from support.children import (
+    ALICE,
+    BOB,
+    LIBC,
+    as_plain_root,
+    as_root,
+    ids,
+    install_filter,
+    needs_root,
+)
+from support.credentials import (
+    KEEP_CAPS,
+    LOCKS,
+    NO_SETUID_FIXUP,
+    NOROOT,
+    Credentials,
+    become,
+    from_status,
+    look,
+)
 
 import replace
 from replace import Identity, impersonate, popen_as
@@ -67,3 +97,316 @@ def test_popen_as_is_refused_in_the_event_loop_thread(regain):
         return child.communicate()[0].strip()
 
     assert as_root(lambda: asyncio.run(main())) in ("(80001, 80001, 80001)", None)
+
+
+# ---- Starting states
+
+#: CAP_SETGID and CAP_SETUID, and with CAP_SETPCAP
+BOTH = 1 << 6 | 1 << 7
+ID_CAPABILITIES = BOTH | 1 << 8
+
+
+def show(**options):
+    """Return the credentials of a program that popen_as() starts as ALICE."""
+    child = popen_as(ALICE, ["/bin/cat", "/proc/self/status"], stdout=subprocess.PIPE, cwd="/", **options)
+    return from_status(child.communicate()[0])
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+@pytest.mark.parametrize("inheritable", [0, ID_CAPABILITIES])
+@pytest.mark.parametrize("ambient", [0, BOTH])
+@pytest.mark.parametrize("bits", [0, KEEP_CAPS, NOROOT, NO_SETUID_FIXUP, NOROOT | NO_SETUID_FIXUP | LOCKS])
+def test_child_cannot_become_root_whatever_capabilities_the_server_has(uid, inheritable, ambient, bits, regain):
+    """systemd's AmbientCapabilities= gives such states."""
+
+    def body():
+        become(
+            Credentials((uid,) * 4, (uid,) * 4, (), BOTH, BOTH, inheritable | ambient, ambient, look().bounding, bits)
+        )
+        before = look()
+        if bits == NO_SETUID_FIXUP:  # without NOROOT
+            with pytest.raises(replace.CapabilitiesRemain):
+                show()
+        elif bits & NO_SETUID_FIXUP and uid == 0 and replace.SCOPE == "thread":  # the thread would keep capabilities
+            with pytest.raises(replace.IdentityError):
+                show()
+        else:
+            child = show()
+            assert child[:3] == ((80001,) * 4, (80011,) * 4, (80011, 80021))
+            assert child.effective | child.permitted | child.inheritable | child.ambient == 0
+            out = popen_as(ALICE, [regain], stdout=subprocess.PIPE, cwd="/").communicate()[0]
+            assert out.strip() == b"(80001, 80001, 80001)"
+        assert look() == before
+
+    as_plain_root(body)
+
+
+def test_child_is_refused_if_setuid_programs_would_keep_capabilities():
+    def body():
+        become(Credentials((1000,) * 4, (1000,) * 4, (), BOTH, BOTH, 0, 0, look().bounding, NO_SETUID_FIXUP))
+        with pytest.raises(replace.CapabilitiesRemain, match=r"set-user-ID program.*PR_SET_SECUREBITS") as caught:
+            popen_as(ALICE, ["/bin/true"], cwd="/")
+        assert caught.value.state == "unchanged"
+
+    as_plain_root(body)
+
+
+def test_server_keeps_the_ambient_capabilities_that_a_child_lost():
+    def body():
+        become(Credentials((1000,) * 4, (1000,) * 4, (), BOTH, BOTH, BOTH, BOTH, look().bounding, 0))
+        assert show().ambient == 0
+        assert look().ambient == BOTH
+
+    as_plain_root(body)
+
+
+def test_child_that_cannot_become_the_user_runs_no_program(tmp_path):
+    """A filter refuses setgroups(2), so the child would keep the server's groups, or the entry is refused."""
+
+    def body():
+        os.setgroups([5])
+        install_filter({"x86_64": 116, "aarch64": 159}[os.uname().machine], errno.EPERM)
+        with pytest.raises(replace.IdentityError) as caught:
+            popen_as(ALICE, ["/bin/touch", str(tmp_path / "ran")], cwd="/", stdout=subprocess.PIPE)
+        assert (caught.value.step, caught.value.errno) == ("setgroups", errno.EPERM)
+        assert caught.value.state in ("unchanged", "rolled back")
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, 0)  # it was waited for
+        assert os.getresuid() == (0, 0, 0)
+
+    os.chmod(tmp_path, 0o777)
+    as_plain_root(body)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_child_without_fork_handlers_is_ended(tmp_path):
+    """Somebody's Popen starts the program with vfork(2), which runs no fork handlers. So the child did not change."""
+
+    def body():
+        class Other(subprocess.Popen):
+            def __init__(self, args, **options):
+                del options["user"]
+                super().__init__(args, **options)
+
+        subprocess.Popen = Other
+        with pytest.raises(replace.IdentityError, match="ended before it ran the program"):
+            popen_as(ALICE, ["/bin/sleep", "1000"], cwd="/")
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, 0)
+
+    as_plain_root(body)
+
+
+def test_working_directory_is_entered_as_the_user():
+    def body():
+        with tempfile.TemporaryDirectory() as folder, pytest.raises(PermissionError):  # mode 0700
+            popen_as(ALICE, ["true"], cwd=folder)
+
+    as_plain_root(body)
+
+
+# ---- What Popen does under the identity
+
+TEXT = {
+    "encoding": [None, "cp1140", "utf-16"],
+    "errors": [None, "replace"],
+    "text": [None, True],
+    "bufsize": [-1, 0, 1],
+}
+
+
+def test_nothing_is_imported_under_the_identity():
+    """Also not by a warning that Python shows: bufsize=1 without text, pass_fds without close_fds, no encoding."""
+    script = """
+import itertools, os, pathlib, subprocess, sys
+import replace
+asked = []
+class Noted:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if os.geteuid() != 0:
+            asked.append(name)
+sys.meta_path.insert(0, Noted)
+pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+alice = replace.Identity(80001, 80011)
+def start(**options):
+    try:
+        replace.popen_as(alice, ["true"], cwd="/", **options).communicate()
+    except (LookupError, OSError, subprocess.SubprocessError):
+        pass
+sets = %r
+for values in itertools.product(*sets.values()):
+    start(**pipes, **dict(zip(sets, values)))
+for options in (
+    {"shell": True}, {"preexec_fn": lambda: None}, {"preexec_fn": lambda: 1 / 0}, {"pass_fds": [0], "close_fds": False},
+    {"stdout": subprocess.DEVNULL}, {"executable": pathlib.Path("/bin/true")}, {"executable": "/none"}, {"umask": 7},
+    {"env": {b"a": "b"}}, {"restore_signals": False}, {"start_new_session": False}, {"universal_newlines": True},
+):
+    start(**options)
+print(asked)
+"""
+    needs_root()
+    words = (sys.executable, "-W", "always", "-X", "warn_default_encoding", "-c", script % TEXT)
+    out = run(*words, cwd="/")
+    assert out.stdout == "[]\n", out.stdout + out.stderr
+    assert "RuntimeWarning" in out.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [{"encoding": "nonsense"}, {"errors": "nonsense"}, {"encoding": "hex"}, {"encoding": "", "text": True}]
+)
+def test_unknown_codec_starts_nothing(options):
+    def body():
+        with pytest.raises(LookupError):
+            popen_as(ALICE, ["/bin/true"], cwd="/", **options)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, 0)
+
+    as_plain_root(body)
+
+
+CODEC = """
+import codecs
+found = codecs.lookup("latin-1")
+def getregentry():
+    return codecs.CodecInfo(*found, name="closed", incrementalencoder=found.incrementalencoder,
+                            incrementaldecoder=found.incrementaldecoder)
+"""
+
+
+def test_codec_of_a_closed_folder_is_found():
+    """The user cannot read the codec's file. The server can."""
+
+    def body():
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "closed.py").write_text(CODEC)
+            encodings.__path__.append(folder)
+            child = popen_as(ALICE, ["echo", "x"], stdout=subprocess.PIPE, encoding="closed", cwd="/")
+            assert child.communicate()[0] == "x\n"
+            assert codecs.lookup("closed").name == "closed"
+
+    as_plain_root(body)
+
+
+def test_code_in_the_arguments_runs_as_the_server():
+    def body():
+        seen = []
+
+        class Name:
+            def __init__(self, text):
+                self.text = text
+
+            def __fspath__(self):
+                seen.append(os.geteuid())
+                return self.text
+
+        class Stream:
+            def fileno(self):
+                seen.append(os.geteuid())
+                return 1
+
+        class Variables(dict):
+            def items(self):
+                seen.append(os.geteuid())
+                return super().items()
+
+        os.PathLike.register(Name)
+        args = [Name("sh"), "-c", Name('test "$a" = b')]
+        child = popen_as(ALICE, args, executable=Name("/bin/sh"), cwd=Name("/"), env=Variables(a="b"), stdout=Stream())
+        assert child.wait() == 0
+        assert child.args is args
+        assert len(seen) >= 6
+        assert set(seen) == {0}
+
+    as_plain_root(body)
+
+
+def test_file_that_only_the_arguments_refer_to_stays_open(tmp_path):
+    def body():
+        return popen_as(ALICE, ["echo", "x"], stdout=path.open("wb"), cwd="/").wait()
+
+    path = tmp_path / "out"
+    assert as_plain_root(body) == 0
+    assert (tmp_path / "out").read_bytes() == b"x\n"
+
+
+# ---- What the child inherits
+
+
+def signals(**options):
+    """Return the ignored and the blocked signals of a program, as in proc_pid_status(5)."""
+    child = popen_as(ALICE, ["/bin/grep", "^Sig[IB]", "/proc/self/status"], stdout=subprocess.PIPE, cwd="/", **options)
+    fields = dict(line.split() for line in child.communicate()[0].splitlines())
+    return int(fields[b"SigIgn:"], 16), int(fields[b"SigBlk:"], 16)
+
+
+def test_no_signal_is_ignored_or_blocked_in_the_program():
+    def body():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGRTMAX, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGRTMIN])
+        assert signals() == (0, 0)
+        ignored, blocked = signals(restore_signals=False)
+        assert ignored & 1 << signal.SIGHUP - 1
+        assert blocked & 1 << signal.SIGTERM - 1
+        assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    as_plain_root(body)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_RR"), reason="needs sched_setscheduler(2)")
+def test_program_has_no_priority_of_the_server():
+    def body():
+        with contextlib.suppress(OSError):  # a container may forbid it
+            os.setpriority(os.PRIO_PROCESS, 0, -5)
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        child = popen_as(ALICE, ["/bin/cat", "/proc/self/stat"], stdout=subprocess.PIPE, cwd="/")
+        fields = child.communicate()[0].rpartition(b")")[2].split()
+        assert int(fields[16]) == 0  # nice
+        assert int(fields[38]) == os.SCHED_OTHER
+        return os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert as_plain_root(body) in [(os.SCHED_RR, -5), (0, 0), (os.SCHED_RR, 0), (0, -5)]
+
+
+def test_positive_nice_value_stays():
+    def body():
+        os.setpriority(os.PRIO_PROCESS, 0, 7)
+        return popen_as(ALICE, ["nice"], stdout=subprocess.PIPE, cwd="/").communicate()[0]
+
+    assert as_plain_root(body) == b"7\n"
+
+
+def test_child_cannot_be_traced_before_it_runs_the_program():
+    """The server has the user's uid and capabilities. preexec_fn runs in the child, as the user, before the program."""
+
+    def body():
+        reader, writer = os.pipe()
+        become(Credentials((1000,) * 4, (1000,) * 4, (), BOTH, BOTH, 0, 0, look().bounding, 0))
+        LIBC.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: the server has made itself traceable
+        child = popen_as(
+            Identity(1000, 1000),
+            ["/bin/true"],
+            cwd="/",
+            preexec_fn=lambda: os.write(writer, b"%d" % LIBC.prctl(3, 0, 0, 0, 0)),
+        )
+        assert child.wait() == 0
+        return os.read(reader, 9)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert as_plain_root(body) == b"0"
+
+
+def test_attributes_that_the_page_names_are_inherited():
+    """docs/limits.md says that the program inherits these."""
+
+    def body():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (77, 77))
+        os.umask(0o27)
+        script = "umask; ulimit -n; cat /proc/self/oom_score_adj"
+        pathlib.Path("/proc/self/oom_score_adj").write_text("12")
+        return popen_as(ALICE, ["sh", "-c", script], stdout=subprocess.PIPE, cwd="/").communicate()[0].split()
+
+    assert as_plain_root(body) == [b"0027", b"77", b"12"]

@@ -257,7 +257,8 @@ def test_other_starts_during_popen_as_are_refused():
 
         replace.protect_os()
         sys.addaudithook(hook)
-        child = replace.popen_as(ALICE, ["/bin/true"], cwd=Folder())
+        with impersonate(BOB):  # otherwise Folder() runs as the server
+            child = replace.popen_as(ALICE, ["/bin/true"], cwd=Folder())
         assert child.wait() == 0
         assert len(refused) >= 2
         assert 0 not in refused
@@ -272,7 +273,7 @@ def test_argument_iterator_cannot_start_a_process():
         replace.protect_os()
         before = starters.alive()
         for start in (os.system, lambda name: subprocess.call([name])):
-            with pytest.raises(replace.IdentityRefused):
+            with impersonate(BOB), pytest.raises(replace.IdentityRefused):
                 replace.popen_as(ALICE, map(start, ["true"]), cwd="/")
         assert starters.nothing_new(before)
 
@@ -296,7 +297,9 @@ def test_finalizer_cannot_start_a_thread_during_popen_as():
                 return super().items()
 
         replace.protect_os()
-        assert replace.popen_as(ALICE, ["/bin/true"], cwd="/", env=Variables()).wait() == 0
+        with impersonate(BOB):
+            child = replace.popen_as(ALICE, ["/bin/true"], cwd="/", env=Variables())
+        assert child.wait() == 0
         assert refused == [1]
 
     as_root(body)

@@ -293,6 +293,11 @@ static PyMethodDef methods[] = {
     {"join_keyring", native_join_keyring, METH_NOARGS,
      "Join a new session keyring. Return (thread keyring, process keyring, default), or None."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
+    {"start_child", FAST(native_start_child),
+     "start_child(uid, gid, groups, flags, restore_signals, function, args, kwargs): call a "
+     "function "
+     "that starts a process. Return (called, step, error); step is 0 if the child became the "
+     "user."},
     {"open_beneath", (PyCFunction)(void (*)(void))native_open_beneath, METH_VARARGS | METH_KEYWORDS,
      native_open_beneath_doc},
     {NULL, NULL, 0, NULL},

@@ -4,8 +4,9 @@
  *
  * Declarations that the files of native/ share; not installed. module.c has the module and most of
  * its functions. guard_type.c has the type Guard, and frame.c looks at the code that enters.
- * open_beneath.c opens files, and peer_linux.c reads the peer of a socket. thread_state_linux.c
- * reads the other settings of a thread. convert.c converts arguments and results.
+ * open_beneath.c opens files, peer_linux.c reads the peer of a socket, and child.c changes a child
+ * of popen_as(). pool.c and thread_state_linux.c are for the workers of a pool. convert.c converts
+ * arguments and results.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -84,6 +85,29 @@ extern PyType_Spec native_guard_spec;
 /* The functions make() and run() of the module. */
 PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* child.c */
+
+/*
+ * The function start_child() of the module: call a function that starts a process. The children
+ * that the calling thread forks meanwhile do not inherit what a user's program must not have, and
+ * become the user if the calls of this build change the whole process.
+ */
+PyObject *native_start_child(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* child_linux.c or child_none.c */
+
+/* Whether a set-user-ID program that gives root up would keep root's capabilities: in this thread,
+ * and in every process that it starts. */
+int native_keeps_capabilities(void);
+
+/* The next two functions are for a forked child. */
+
+/* Keep the user from tracing the child, and from reading its memory, until it runs a program. */
+void native_forbid_tracing(void);
+/* Give up real-time scheduling and a nice value below 0, as SCHED_RESET_ON_FORK does. Return: 0, or
+ * -1 with errno set. */
+int native_reset_priority(void);
 
 /* frame.c */
 
