@@ -371,6 +371,19 @@ def test_drop_from_random_capabilities(elsewhere):
     assert results["refused" if elsewhere else "unchanged"] > 0, results
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of capset(2) is that of x86_64")
+def test_drop_of_root_needs_no_capset():
+    """The kernel drops the capabilities of root. A filter refuses capset(2), after which there is no way back."""
+
+    def body():
+        install_filter(126, errno.EPERM)
+        drop_privileges(ALICE)
+        assert look().permitted == 0
+        return ids()
+
+    assert as_plain_root(body) == IDS_OF_ALICE
+
+
 KEYCTL = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1)
 
 

@@ -140,6 +140,15 @@ static int set_groups(const struct libreplace_identity *identity, struct librepl
 	return good ? 0 : libreplace_drop_failed(result, LIBREPLACE_STEP_GROUPS, error, 0);
 }
 
+/* Whether the calling thread has none. Then it need not drop them, which a filter may refuse. */
+static int has_no_capabilities(void)
+{
+	struct libreplace_capabilities left;
+
+	return libreplace_get_capabilities(&left) == 0 &&
+	       (left.effective | left.permitted | left.inheritable) == 0;
+}
+
 static int change(const struct libreplace_identity *identity, const struct libreplace_ids *before,
                   struct libreplace_drop *result)
 {
@@ -157,8 +166,8 @@ static int change(const struct libreplace_identity *identity, const struct libre
 		return -1;
 	if (libreplace_process_setresuid(uid, uid, uid) != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_UID, errno, 0);
-	/* the kernel drops the capabilities of threads that were root */
-	if (uid != 0 && libreplace_drop_capabilities() != 0)
+	/* the kernel drops the capabilities of threads that were root, but not inheritable ones */
+	if (uid != 0 && !has_no_capabilities() && libreplace_drop_capabilities() != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_CAPABILITIES, errno, 0);
 	return 0;
 }
