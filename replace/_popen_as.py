@@ -146,8 +146,11 @@ def _converted(args: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]
 
 def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: int) -> IdentityError:
     """End a child that may not be the user, and return the exception."""
+    from contextlib import suppress
+
     if popen.pid:
-        popen.kill()
+        with suppress(PermissionError):  # it has become the user, and ends
+            popen.kill()
         popen.wait()
     for stream in (popen.stdin, popen.stdout, popen.stderr):
         if stream is not None:
