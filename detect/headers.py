@@ -46,6 +46,15 @@ def _without_comments(text: str) -> str:
     return found.sub(lambda match: match[0] if match[0].startswith('"') else " ", text)
 
 
+def comments(text: str) -> Dict[str, List[str]]:
+    """The kernel-doc comments of the functions in a header: name -> lines."""
+    found = re.findall(r"^/\*\*\n \* (\w+)\(\) - (.*?)\n \*/$", text, re.M | re.S)
+    return {
+        name: [re.sub(r"^ \* ?", "", line).expandtabs(4) for line in (body[0].upper() + body[1:]).split("\n")]
+        for name, body in found
+    }
+
+
 def _preprocess(text: str, read: Callable[[str], str], macros: Dict[str, str]) -> str:
     """The text as a C compiler sees it, without other libraries' headers. Adds each macro to `macros`."""
     lines: List[str] = []
@@ -110,13 +119,13 @@ def parse(text: str, read: Callable[[str], str]) -> Declarations:
     return Declarations(constants, tuple(enums), tuple(structs), tuple(functions))
 
 
+def read(name: str) -> str:
+    """The text of a public header."""
+    with open(os.path.join(HEADERS, name), encoding="utf-8") as file:
+        return file.read()
+
+
 def declarations(calls_h: str) -> Declarations:
     """The declarations of libreplace/replace.h. calls_h is the text of calls.h, which is generated."""
 
-    def read(name: str) -> str:
-        if name == "calls.h":
-            return calls_h
-        with open(os.path.join(HEADERS, name), encoding="utf-8") as file:
-            return file.read()
-
-    return parse(read("replace.h"), read)
+    return parse(read("replace.h"), lambda name: calls_h if name == "calls.h" else read(name))

@@ -58,7 +58,8 @@ def _returns(call: Call) -> str:
     return f"The {kinds} {call.id_name()}."
 
 
-def _wrapped(text: str, indent: str = "", first: str = "") -> List[str]:
+def wrapped(text: str, indent: str = "", first: str = "") -> List[str]:
+    """The lines of a paragraph in a docstring."""
     return textwrap.wrap(text, 88, initial_indent=first or indent, subsequent_indent=indent)
 
 
@@ -70,18 +71,18 @@ def docstring(call: Call) -> List[str]:
         scope = 'If ``SCOPE`` is ``"thread"``, only the calling thread changes;'
         more = f"{more} {scope} libc's {call.name}() changes all threads.".strip()
     if more:
-        lines += ["", *_wrapped(more)]
+        lines += ["", *wrapped(more)]
     arguments, result = _arguments(call), _returns(call)
     if arguments:
         lines += ["", "Args:"]
     for name, text in arguments:
-        lines += _wrapped(text, " " * 8, f"    {name}: ")
+        lines += wrapped(text, " " * 8, f"    {name}: ")
     if result:
-        lines += ["", "Returns:", *_wrapped(result, " " * 4)]
+        lines += ["", "Returns:", *wrapped(result, " " * 4)]
     lines += ["", "Raises:"]
     for name, text in _exceptions(call):
-        lines += _wrapped(text, " " * 8, f"    {name}: ")
-    return [*lines, "", *_wrapped(f"Source: {call.source}.")]
+        lines += wrapped(text, " " * 8, f"    {name}: ")
+    return [*lines, "", *wrapped(f"Source: {call.source}.")]
 
 
 def _method_doc(call: Call) -> str:

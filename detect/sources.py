@@ -20,8 +20,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH
 
 from calls import CALLS
 from generate import calls_h
-from headers import Declarations, declarations
-from python_face import docstring, parameters, returned
+from headers import HEADERS, Declarations, comments, declarations, read
+from python_face import docstring, parameters, returned, wrapped
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -82,12 +82,11 @@ def _open_beneath_stub() -> List[str]:
 
 
 _EXIT = "self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /"
+#: The methods that checkers know. __aenter__() and __aexit__() always raise, so `async with` should be an error there.
 _GUARD = {
     "__enter__": "def __enter__(self) -> Identity:",
     "__exit__": f"def __exit__(\n    {_EXIT}\n) -> None:",
     "check": "def check(self) -> bool:",
-    "__aenter__": "async def __aenter__(self) -> NoReturn:",
-    "__aexit__": "async def __aexit__(self, *exception: object) -> NoReturn:",
 }
 
 
@@ -109,17 +108,29 @@ def _annotation(ctype: str) -> str:
     return "_Data" if "*" in ctype or "[" in ctype else "None" if ctype == "void" else "int"
 
 
+def _c_comments() -> Dict[str, List[str]]:
+    """The descriptions of the C functions: name -> lines, in the form of kernel-doc."""
+    found = {}
+    for name in sorted(os.listdir(HEADERS)):
+        if name.endswith(".h"):
+            found.update(comments(read(name)))
+    for call in CALLS:
+        result = f"Return: {call.result}, or -1 with errno set."
+        found[call.symbol] = [*wrapped(call.doc), "", result, *wrapped(f"Source: {call.source}.")]
+    return found
+
+
 def _lib_stub() -> List[str]:
-    declared = _declared()
+    declared, docs = _declared(), _c_comments()
     lines = [f"{name}: {'_Data' if v.startswith(chr(34)) else 'int'}" for name, v in declared.constants.items()]
     lines += [f"{name}: int" for enum in declared.enums for name in enum.members]
     for function in declared.functions:
         names = [f"{name}: {_annotation(text)}" for text, name in function.params]
         arguments = ", ".join(["self", *names, "/"] if names else ["self"])
-        line = f"def {function.name}({arguments}) -> {_annotation(function.result)}: ..."
+        line = f"def {function.name}({arguments}) -> {_annotation(function.result)}:"
         broken = re.sub(r"\((.*)\)", r"(\n    \1\n)", line)  # as `ruff format` breaks a long line
-        lines += [line] if len(line) <= 116 else broken.split("\n")
-    return lines
+        lines += [*_documented(line if len(line) <= 116 else broken, docs[function.name]), ""]
+    return [part for line in lines for part in line.split("\n")]
 
 
 def _pxd() -> List[str]:

@@ -5,7 +5,7 @@
 import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, NoReturn, SupportsIndex, TypeVar, final
+from typing import Any, Literal, SupportsIndex, TypeVar, final
 
 from _typeshed import HasFileno
 
@@ -492,12 +492,6 @@ class Guard:
         Returns:
             Whether the thread still has the ids, groups and capabilities that the entry set.
         """
-
-    async def __aenter__(self) -> NoReturn:
-        """Raise TypeError: an identity cannot be held across await."""
-
-    async def __aexit__(self, *exception: object) -> NoReturn:
-        """Raise TypeError: an identity cannot be held across await."""
 
 # generated: end
 
