@@ -15,7 +15,7 @@ from ._native import LAZY_CODE, depth, run, tainted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
     from typing import Any, NoReturn, TypeVar
 
     from ._identity import Identity
@@ -75,6 +75,15 @@ def _eager(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     return result
 
 
+def refuse_unknown_options(caller: str, names: Collection[str]) -> None:
+    """Raise TypeError if there are names: they are not options of the function `caller`."""
+    if names:
+        raise TypeError(
+            f"{caller}(): unknown option{'s' * (len(names) > 1)} {', '.join(map(repr, sorted(names)))} (keyword "
+            "arguments of the function: use functools.partial)"
+        )
+
+
 class acting_as:  # noqa: N801  (used like a function)
     """Make a callable that runs a function as another user: ``acting_as(identity, function)(*args, **kwargs)``.
 
@@ -116,13 +125,9 @@ class acting_as:  # noqa: N801  (used like a function)
         on_restore_failure: OnFailure = "taint",
         **unknown: NoReturn,
     ) -> None:
+        refuse_unknown_options("acting_as", unknown)
         refuse_lazy_function(function)
         check_identity(identity, allow_root)
-        if unknown:
-            raise TypeError(
-                f"unknown option: {', '.join(sorted(unknown))}; to pass keyword arguments to the function, use "
-                "functools.partial"
-            )
         self._options = changed_options(level, allow_root, allow_process, on_restore_failure)
         self.identity, self.__wrapped__ = identity, function
         for name in _METADATA:
@@ -181,6 +186,7 @@ async def run_as(
     """
     import asyncio  # already imported, because a coroutine of asyncio runs
 
+    refuse_unknown_options("run_as", unknown)
     if tainted():
         raise IdentityRefused(
             "the event loop's own thread is tainted, because an identity of another thread was left or dropped in it, "
@@ -200,7 +206,6 @@ async def run_as(
         allow_root=allow_root,
         allow_process=allow_process,
         on_restore_failure=on_restore_failure,
-        **unknown,
     )
     return await asyncio.to_thread(_in_worker, call, args)
 

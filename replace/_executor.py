@@ -14,7 +14,7 @@ from concurrent.futures import Executor, Future
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ._acting_as import refuse_lazy_function
+from ._acting_as import refuse_lazy_function, refuse_unknown_options
 from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
@@ -176,11 +176,12 @@ class IdentityExecutor(Executor):
             An iterator of the results, as of ``Executor.map()``.
 
         Raises:
-            TypeError: As for :meth:`submit`.
+            TypeError: As for :meth:`submit`; or an option is unknown.
             IdentityRefused: As for :meth:`submit`.
             BrokenThreadPool: As for :meth:`submit`.
             RuntimeError: As for :meth:`submit`.
         """
+        refuse_unknown_options("map", options.keys() - (Executor.map.__kwdefaults__ or {}).keys())
         return self.bound(identity).map(function, *iterables, **options)
 
     def bound(self, identity: Identity) -> Executor:

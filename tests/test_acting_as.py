@@ -287,6 +287,39 @@ def test_run_as_is_refused_in_a_tainted_thread():
     as_root(lambda: asyncio.run(main()))
 
 
-def test_acting_as_refuses_keyword_arguments_of_the_function():
-    with pytest.raises(TypeError, match="unknown option: encoding; .*functools.partial"):
-        replace.acting_as(ALICE, open, encoding="utf-8")
+# ---- Options that do not exist
+
+
+def map_with(identity, function, **options):
+    with replace.IdentityExecutor(1) as pool:
+        return pool.map(identity, function, [1], **options)
+
+
+def submit_nothing(*arguments):
+    raise AssertionError("the pool got a task")
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("acting_as", acting_as),
+        ("run_as", lambda *arguments, **options: asyncio.run(run_as(*arguments, **options))),
+        pytest.param("map", map_with, marks=pytest.mark.per_thread),
+    ],
+    ids=["acting_as", "run_as", "map"],
+)
+def test_unknown_option_names_the_function_and_functools_partial(name, call, monkeypatch):
+    monkeypatch.setattr(replace.IdentityExecutor, "submit", submit_nothing)
+    advice = r"\(keyword arguments of the function: use functools.partial\)"
+    with pytest.raises(TypeError, match=rf"^{name}\(\): unknown option 'encoding' {advice}$"):
+        call(ALICE, open, encoding="utf-8")
+    with pytest.raises(TypeError, match=rf"^{name}\(\): unknown options 'a', 'b' {advice}$"):
+        call(ALICE, len, b=1, a=2)
+
+
+def test_map_has_the_options_of_executor_map():
+    def body():
+        with replace.IdentityExecutor(1) as pool:
+            assert list(pool.map(ALICE, len, ["one", "three"], timeout=60, chunksize=2)) == [3, 5]
+
+    as_root(body)
