@@ -90,7 +90,8 @@ class acting_as:  # noqa: N801  (used like a function)
     The callable can be pickled if the function can, so you can use it with any executor or distributed engine. You can
     call it in generators and coroutines, and on an event loop's thread, because a plain function contains no await.
     It has the function's ``__name__``, ``__qualname__``, ``__doc__`` and ``__module__``. Its ``__wrapped__`` is the
-    function.
+    function. In a class it becomes a method if the function would, so ``@functools.partial(acting_as, identity)``
+    decorates functions and methods.
 
     Args:
         identity: The user to run the function as.
@@ -134,6 +135,11 @@ class acting_as:  # noqa: N801  (used like a function)
             value = getattr(function, name, _MISSING)
             if value is not _MISSING:  # a functools.partial has no __name__
                 setattr(self, name, value)
+
+    def __get__(self, instance: Any, owner: type | None = None, /) -> acting_as:
+        bind = getattr(type(self.__wrapped__), "__get__", None)
+        bound = self.__wrapped__ if bind is None else bind(self.__wrapped__, instance, owner)
+        return self if bound is self.__wrapped__ else type(self)(self.identity, bound, **self._options)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return run(impersonate(self.identity, **self._options), _eager, (self.__wrapped__, args, kwargs), None)

@@ -323,3 +323,64 @@ def test_map_has_the_options_of_executor_map():
             assert list(pool.map(ALICE, len, ["one", "three"], timeout=60, chunksize=2)) == [3, 5]
 
     as_root(body)
+
+
+# ---- Methods
+
+
+class Reader:
+    """A class with functions of several kinds, decorated or as they are."""
+
+    def __init__(self, word):
+        self.word = word
+
+    @functools.partial(acting_as, ALICE, allow_process=True)
+    def read(self, *more):
+        """Reads."""
+        return (self.word, *more, os.geteuid())
+
+    @classmethod
+    @functools.partial(acting_as, ALICE, allow_process=True)
+    def make(cls, word):
+        return (cls.__name__, word, os.geteuid())
+
+    @staticmethod
+    @functools.partial(acting_as, ALICE, allow_process=True)
+    def plain(word):
+        return (word, os.geteuid())
+
+    static = acting_as(ALICE, staticmethod(add), allow_process=True)
+    of_another = acting_as(ALICE, "another".upper, allow_process=True)
+    builtin = acting_as(ALICE, len, allow_process=True)
+    partial = acting_as(ALICE, functools.partial(int, "5"), allow_process=True)
+    nested = acting_as(BOB, acting_as(ALICE, lambda self: (self.word, os.geteuid())))
+
+
+def test_acting_as_is_a_method_if_its_function_would_be():
+    def body():
+        reader = Reader("word")
+        assert reader.read(1) == Reader.read(reader, 1) == ("word", 1, 80001)
+        assert reader.make("it") == Reader.make("it") == ("Reader", "it", 80001)
+        assert reader.plain("it") == Reader.plain("it") == ("it", 80001)
+        assert reader.static(1) == Reader.static(1) == (1, 80001)
+        assert reader.of_another() == Reader.of_another() == "ANOTHER"
+        assert reader.builtin([1]) == Reader.builtin([1]) == 1
+        assert reader.nested() == ("word", 80001)
+
+    as_root(body)
+
+
+def test_bound_acting_as_keeps_options_and_metadata():
+    reader = Reader("word")
+    assert Reader.read is vars(Reader)["read"]
+    assert reader.builtin is Reader.builtin
+    assert (reader.read.__name__, reader.read.__doc__, reader.read.identity) == ("read", "Reads.", ALICE)
+    assert "allow_process=True" in repr(reader.read)
+    assert reader.read.__wrapped__.__self__ is reader
+
+
+def test_bound_acting_as_can_be_pickled():
+    def body():
+        assert pickle.loads(pickle.dumps(Reader("word").read))(1) == ("word", 1, 80001)
+
+    as_root(body)

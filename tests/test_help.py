@@ -3,6 +3,7 @@
 """help(), dir() and inspect.signature() of the public API, its docstrings, and the metadata of acting_as objects."""
 
 import ast
+import copy
 import functools
 import inspect
 import pickle
@@ -175,6 +176,55 @@ def test_pickled_acting_as_has_the_same_metadata(function):
 def test_repr_of_acting_as_shows_identity_function_and_options():
     text = repr(replace.acting_as(ALICE, len, level="real", allow_process=True))
     assert text == f"acting_as({ALICE!r}, <built-in function len>, level='real', allow_process=True)"
+
+
+class Box:
+    """Has methods."""
+
+    def __init__(self, size=1):
+        self.size = size
+
+    def method(self, one):
+        """A method."""
+
+    @classmethod
+    def of_class(cls, one):
+        """A class method."""
+
+
+@pytest.mark.parametrize(
+    "function",
+    [documented, Box, Box.method, Box().method, Box.of_class, acting(documented)],
+    ids=lambda f: f.__qualname__,
+)
+def test_help_and_signature_of_acting_as_show_the_callable(function):
+    call = acting(function)
+    assert inspect.signature(call) == inspect.signature(function)
+    shown = pydoc.plain(pydoc.render_doc(call))
+    assert f"{function.__name__}{inspect.signature(function)}" in shown
+    assert function.__doc__ in shown
+    assert "As for :func:`impersonate`" not in shown
+
+
+@pytest.mark.parametrize("function", [functools.partial(documented, 1), Adder()])
+def test_help_and_signature_of_acting_as_without_a_name(function):
+    call = acting(function)
+    assert inspect.signature(call) == inspect.signature(function)
+    assert "acting_as(Identity(uid=80001" in pydoc.plain(pydoc.render_doc(call))
+
+
+def test_acting_as_can_be_wrapped_and_copied():
+    call = acting(documented, level="real")
+    wrapper = functools.wraps(call)(lambda *args: call(*args))
+    assert (wrapper.__name__, wrapper.__doc__, wrapper.__wrapped__) == ("documented", "The docstring.", call)
+    assert inspect.signature(wrapper) == inspect.signature(documented)
+    assert wrapper.__annotations__ == {}
+    for twin in (copy.copy(call), copy.deepcopy(call)):
+        assert (repr(twin), twin.__name__, inspect.signature(twin)) == (
+            repr(call),
+            "documented",
+            inspect.signature(documented),
+        )
 
 
 # ---- Guard
