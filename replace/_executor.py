@@ -200,6 +200,14 @@ class IdentityExecutor(Executor):
         check_identity(identity, self._pool.options["allow_root"])
         return _Bound(self, identity)
 
+    def __repr__(self) -> str:
+        pool = getattr(self, "_pool", None)  # none if __init__() raised
+        if pool is None:
+            return object.__repr__(self)
+        kind = f"{type(self).__module__}.{type(self).__qualname__}"
+        state = ", shut down" if pool.closed else ""
+        return f"<{kind} {pool.prefix} max_workers={pool.size} level={pool.options['level']}{state}>"
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more tasks. The workers still run the waiting tasks, unless you cancel them.
 
@@ -235,3 +243,6 @@ class _Bound(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Do nothing: the workers belong to the IdentityExecutor."""
+
+    def __repr__(self) -> str:
+        return f"<tasks as {self._identity!r} in {self._executor!r}>"

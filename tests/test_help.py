@@ -227,6 +227,23 @@ def test_acting_as_can_be_wrapped_and_copied():
         )
 
 
+# ---- Executors
+
+
+@pytest.mark.per_thread
+def test_repr_of_an_executor_and_of_a_bound_one():
+    with replace.IdentityExecutor(3, "prefix", level="real") as pool:
+        shown = "<replace.IdentityExecutor prefix max_workers=3 level=real>"
+        assert repr(pool) == shown
+        assert repr(pool.bound(ALICE)) == f"<tasks as {ALICE!r} in {shown}>"
+    assert repr(pool) == "<replace.IdentityExecutor prefix max_workers=3 level=real, shut down>"
+
+
+def test_repr_of_an_executor_without_a_pool():
+    pool = replace.IdentityExecutor.__new__(replace.IdentityExecutor)  # as if __init__() had raised
+    assert repr(pool).startswith("<replace.IdentityExecutor object at ")
+
+
 # ---- Guard
 
 
