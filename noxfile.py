@@ -12,7 +12,7 @@ EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependenci
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types, spelling and the generated parts of the source."""
-    session.install(*EXTRAS["lint"])
+    session.install(*EXTRAS["lint"], *EXTRAS["types"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

@@ -69,10 +69,10 @@ try:
         setuid,
         # generated: end
     )
-except ImportError as error:
+except ImportError as _error:
     from ._native_missing import explained
 
-    raise explained(error, __name__, __path__[0]) from error
+    raise explained(_error, __name__, __path__[0]) from _error
 
 from ._acting_as import acting_as, run_as
 from ._build import get_include, report
@@ -103,6 +103,8 @@ if TYPE_CHECKING:
     from ._executor import IdentityExecutor
     from ._options import Level, OnFailure
     from ._replace import ffi, lib
+
+    __version__: str
 
 __all__ = [
     "SCOPE",
@@ -170,7 +172,7 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> object:
+def _load(name: str) -> object:
     if name in _LATER:
         from importlib import import_module
 
@@ -182,6 +184,10 @@ def __getattr__(name: str) -> object:
     if name == "__version__":  # meson.build defines it, and the report repeats it
         return str(report()["version"])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if not TYPE_CHECKING:  # with a __getattr__(), checkers would accept every misspelled name
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:

@@ -16,12 +16,19 @@ from ._native import LAZY_CODE, depth, run, tainted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
-    from typing import Any, NoReturn, TypeVar
+    from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+
+    from typing_extensions import TypeVarTuple, Unpack
 
     from ._identity import Identity
     from ._options import Level, OnFailure
 
+    P = ParamSpec("P")
     T = TypeVar("T")
+    Ts = TypeVarTuple("Ts")
+else:  # typing loads slower than this package, so the class is generic only for checkers
+    P = T = None
+    Generic = {(P, T): object}
 
 
 async def _never() -> None: ...
@@ -68,7 +75,7 @@ def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
         raise TypeError(f"{function!r} returned an object of type {type(result).__name__}: {_ADVICE}")
 
 
-def _eager(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _eager(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
     """Call the function. Refuse and close a lazy result while the identity is still held."""
     result = function(*args, **kwargs)
     refuse_lazy_result(function, result)
@@ -84,7 +91,7 @@ def refuse_unknown_options(caller: str, names: Collection[str]) -> None:
         )
 
 
-class acting_as:  # noqa: N801  (used like a function)
+class acting_as(Generic[P, T]):  # noqa: N801  (used like a function)
     """Make a callable that runs a function as another user: ``acting_as(identity, function)(*args, **kwargs)``.
 
     The callable can be pickled if the function can, so you can use it with any executor or distributed engine. You can
@@ -114,10 +121,15 @@ class acting_as:  # noqa: N801  (used like a function)
     # __wrapped__ is in __dict__: as a slot, it would make inspect.signature() of the class fail.
     __slots__ = ("__dict__", "_options", "identity")
 
+    if TYPE_CHECKING:  # at run time, every object would have these as its own __annotations__
+        identity: Identity
+        __wrapped__: Callable[P, T]
+        _options: dict[str, Any]
+
     def __init__(
         self,
         identity: Identity,
-        function: Callable[..., Any],
+        function: Callable[P, T],
         /,
         *,
         level: Level = DEFAULT_LEVEL,
@@ -136,13 +148,17 @@ class acting_as:  # noqa: N801  (used like a function)
             if value is not _MISSING:  # a functools.partial has no __name__
                 setattr(self, name, value)
 
-    def __get__(self, instance: Any, owner: type | None = None, /) -> acting_as:
-        bind = getattr(type(self.__wrapped__), "__get__", None)
-        bound = self.__wrapped__ if bind is None else bind(self.__wrapped__, instance, owner)
-        return self if bound is self.__wrapped__ else type(self)(self.identity, bound, **self._options)
+    if not TYPE_CHECKING:  # with __get__(), mypy would take each annotated field with an acting_as for a method
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return run(impersonate(self.identity, **self._options), _eager, (self.__wrapped__, args, kwargs), None)
+        def __get__(self, instance, owner=None, /):
+            bind = getattr(type(self.__wrapped__), "__get__", None)
+            bound = self.__wrapped__ if bind is None else bind(self.__wrapped__, instance, owner)
+            return self if bound is self.__wrapped__ else type(self)(self.identity, bound, **self._options)
+
+        __class_getitem__ = classmethod(type(list[int]))  # types.GenericAlias, for annotations: acting_as[[int], str]
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run(impersonate(self.identity, **self._options), _eager, (self.__wrapped__, args, kwargs), None)  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
         from functools import partial
@@ -156,9 +172,9 @@ class acting_as:  # noqa: N801  (used like a function)
 
 async def run_as(
     identity: Identity,
-    function: Callable[..., T],
+    function: Callable[[Unpack[Ts]], T],
     /,
-    *args: Any,
+    *args: Unpack[Ts],
     level: Level = DEFAULT_LEVEL,
     allow_root: bool = False,
     allow_process: bool = False,
@@ -216,7 +232,7 @@ async def run_as(
     return await asyncio.to_thread(_in_worker, call, args)
 
 
-def _in_worker(call: acting_as, args: tuple[Any, ...]) -> Any:
+def _in_worker(call: acting_as[..., T], args: tuple[Any, ...]) -> T:
     """Run the call, unless earlier code has entered an identity in this worker and never left it."""
     if depth():
         raise IdentityRefused(

@@ -28,6 +28,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._identity import Identity
+    from ._threads import ThreadCredentials
+
 
 #: The state of a thread, or of the process, after a failure.
 UNCHANGED, ROLLED_BACK, TAINTED = map(state_name, (STATE_IDLE, STATE_ROLLED_BACK, STATE_TAINTED))
@@ -79,9 +82,12 @@ class IdentityError(OSError):
     """
 
     _subject = "the thread"
-    hint = "`libreplace verify --explain` says what is permitted here"
+    hint: str = "`libreplace verify --explain` says what is permitted here"
+    identity: Identity | None
+    step: str
+    state: str
 
-    def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
+    def __init__(self, error: int, identity: Identity | None, step: str, state: str, where: str = "") -> None:
         self.identity, self.step, self.state, self._where = identity, step, state, where
         now, advice, hint = _NOW.get(state, f"{self._subject} is {state}"), "", self.hint
         if fakeroot_is_loaded():
@@ -140,7 +146,7 @@ class DropFailed(IdentityError):
 
     _subject = "the process"
 
-    def __init__(self, error: int, identity: object, step: str, state: str, where: str = "") -> None:
+    def __init__(self, error: int, identity: Identity | None, step: str, state: str, where: str = "") -> None:
         if state == TAINTED:
             self.hint = "end the process"
         super().__init__(error, identity, step, state, where)
@@ -156,9 +162,12 @@ class IdentityRefused(RuntimeError):
         state: ``"unchanged"``.
     """
 
-    step, state = step_name(STEP_REFUSED), UNCHANGED
+    step: str = step_name(STEP_REFUSED)
+    state: str = UNCHANGED
+    identity: Identity | None
+    errno: int
 
-    def __init__(self, message: str, identity: object = None, error: int = 0) -> None:
+    def __init__(self, message: str, identity: Identity | None = None, error: int = 0) -> None:
         self.identity, self.errno = identity, error
         super().__init__(message, identity, error)
 
@@ -173,7 +182,9 @@ class ThreadsDiffer(RuntimeError):
         threads: The :class:`ThreadCredentials` of these threads.
     """
 
-    def __init__(self, message: str, threads: tuple[Any, ...]) -> None:
+    threads: tuple[ThreadCredentials, ...]
+
+    def __init__(self, message: str, threads: tuple[ThreadCredentials, ...]) -> None:
         self.threads = threads
         super().__init__(message, threads)
 
@@ -201,7 +212,7 @@ REFUSALS = {
 }
 
 
-def refused(error: int, identity: object = None) -> IdentityRefused:
+def refused(error: int, identity: Identity | None = None) -> IdentityRefused:
     """The exception for an error of REFUSALS."""
     return IdentityRefused(REFUSALS[error], identity, error)
 
@@ -241,7 +252,7 @@ def _where(step: int, error: int, state: int, entered: int) -> str:
     return f"the identity was entered in thread {owner}, and this is thread {this}; {owner} keeps it and is tainted"
 
 
-def failure(error: int, identity: object, step: int, state: int, thread: int) -> Exception:
+def failure(error: int, identity: Identity, step: int, state: int, thread: int) -> Exception:
     """The exception for a failed switch. native/guard_type.c calls this.
 
     `thread` is the number of the thread that entered, as threading.get_ident() returns it.

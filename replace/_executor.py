@@ -25,9 +25,29 @@ from ._threads import difference_from_main, unknown_ids
 from ._worker import Task, TaskFuture
 
 if TYPE_CHECKING:
+    import sys
     from collections.abc import Callable, Iterable, Iterator
+    from typing import ParamSpec, TypedDict, TypeVar
+
+    from typing_extensions import Unpack
 
     from ._options import Isolation, Level
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+    class OldMapOptions(TypedDict, total=False):
+        """The options of ``Executor.map()``."""
+
+        timeout: float | None
+        chunksize: int
+
+    if sys.version_info >= (3, 14):
+
+        class MapOptions(OldMapOptions, total=False):
+            buffersize: int | None
+    else:
+        MapOptions = OldMapOptions
 
 
 class IdentityExecutor(Executor):
@@ -122,8 +142,8 @@ class IdentityExecutor(Executor):
     _numbers = count()
 
     def submit(  # type: ignore[override]
-        self, identity: Identity, function: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Future[Any]:
+        self, identity: Identity, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
         """Run a function in a worker, as another user.
 
         Args:
@@ -162,8 +182,13 @@ class IdentityExecutor(Executor):
         return future
 
     def map(  # type: ignore[override]
-        self, identity: Identity, function: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any
-    ) -> Iterator[Any]:
+        self,
+        identity: Identity,
+        function: Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        **options: Unpack[MapOptions],
+    ) -> Iterator[T]:
         """Call a function for each item, as another user.
 
         Args:
@@ -238,7 +263,7 @@ class _Bound(Executor):
     def __init__(self, executor: IdentityExecutor, identity: Identity) -> None:
         self._executor, self._identity = executor, identity
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._executor.submit(self._identity, function, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -50,12 +50,19 @@ class Identity:
         ValueError: There are too many groups.
     """
 
-    __slots__ = ("_groups", "_hash", "gid", "has_root", "uid")
     __match_args__ = ("uid", "gid", "groups")
 
-    uid: int
-    gid: int
-    has_root: bool
+    if TYPE_CHECKING:  # for checkers, an assignment is an error
+
+        @property
+        def uid(self) -> int: ...
+        @property
+        def gid(self) -> int: ...
+        @property
+        def has_root(self) -> bool: ...
+    else:
+        __slots__ = ("_groups", "_hash", "gid", "has_root", "uid")
+
     _groups: bytes
     _hash: int
 

@@ -18,33 +18,36 @@ from ._native import run
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, TypeVar
+    from typing import Any, Generic, TypeVar
 
     from ._identity import Identity
     from ._options import Level, OnFailure
 
     T = TypeVar("T")
+else:  # typing loads slower than this package, so the class is generic only for checkers
+    T = None
+    Generic = {T: object}
 
 
-class _Impersonated:
+class _Impersonated(Generic[T]):
     """The iterator that impersonated() returns."""
 
     __slots__ = ("_identity", "_iterator", "_options", "_source")
 
-    def __init__(self, identity: Identity, iterable: Iterable[Any], options: dict[str, Any]) -> None:
+    def __init__(self, identity: Identity, iterable: Iterable[T], options: dict[str, Any]) -> None:
         self._identity, self._options, self._source = identity, options, iterable
         self._iterator: Any = None
 
     def _run(self, function: Callable[..., Any], *args: Any) -> Any:
         return run(impersonate(self._identity, **self._options), function, args, None)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> T:
         if self._iterator is None:
             self._iterator = self._run(iter, self._source)
-        return self._run(next, self._iterator)
+        return self._run(next, self._iterator)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the iterable, or its iterator, as the user. Do nothing if neither has a close()."""
@@ -83,7 +86,7 @@ def impersonated(
     allow_root: bool = False,
     allow_process: bool = False,
     on_restore_failure: OnFailure = "taint",
-) -> Iterator[T]:
+) -> _Impersonated[T]:
     """Iterate as another user, for example over a generator or a response body of WSGI.
 
     The thread holds the identity only during each next() and close(). Between two items it has its own ids, so another

@@ -13,7 +13,122 @@ from ._starts import starting
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from typing import Any
+    import sys
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from typing import IO, Any, Literal, TypeAlias, TypedDict, overload
+
+    from _typeshed import StrOrBytesPath
+    from typing_extensions import Unpack
+
+    Arguments: TypeAlias = StrOrBytesPath | Sequence[StrOrBytesPath]
+    File: TypeAlias = int | IO[Any] | None
+
+    class BytesOptions(TypedDict, total=False):
+        """The options of subprocess.Popen that do not change the type of its files."""
+
+        bufsize: int
+        executable: StrOrBytesPath | None
+        stdin: File
+        stdout: File
+        stderr: File
+        preexec_fn: Callable[[], object] | None
+        close_fds: bool
+        shell: bool
+        cwd: StrOrBytesPath | None
+        env: Mapping[bytes, StrOrBytesPath] | Mapping[str, StrOrBytesPath] | None
+        restore_signals: bool
+        start_new_session: bool
+        pass_fds: Collection[int]
+        umask: int
+        pipesize: int
+
+    if sys.version_info >= (3, 11):
+
+        class PopenOptions(BytesOptions, total=False):
+            process_group: int | None
+    else:
+        PopenOptions = BytesOptions
+
+    class AnyOptions(PopenOptions, total=False):
+        """All options. With one of these four, the files of the process are text files."""
+
+        text: bool | None
+        encoding: str | None
+        errors: str | None
+        universal_newlines: bool | None
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def popen_as(
+        identity: Identity,
+        args: Arguments,
+        /,
+        *,
+        allow_root: bool = False,
+        text: Literal[True],
+        encoding: str | None = None,
+        errors: str | None = None,
+        universal_newlines: bool | None = None,
+        **options: Unpack[PopenOptions],
+    ) -> subprocess.Popen[str]: ...
+    @overload
+    def popen_as(
+        identity: Identity,
+        args: Arguments,
+        /,
+        *,
+        allow_root: bool = False,
+        text: bool | None = None,
+        encoding: str,
+        errors: str | None = None,
+        universal_newlines: bool | None = None,
+        **options: Unpack[PopenOptions],
+    ) -> subprocess.Popen[str]: ...
+    @overload
+    def popen_as(
+        identity: Identity,
+        args: Arguments,
+        /,
+        *,
+        allow_root: bool = False,
+        text: bool | None = None,
+        encoding: str | None = None,
+        errors: str,
+        universal_newlines: bool | None = None,
+        **options: Unpack[PopenOptions],
+    ) -> subprocess.Popen[str]: ...
+    @overload
+    def popen_as(
+        identity: Identity,
+        args: Arguments,
+        /,
+        *,
+        allow_root: bool = False,
+        text: bool | None = None,
+        encoding: str | None = None,
+        errors: str | None = None,
+        universal_newlines: Literal[True],
+        **options: Unpack[PopenOptions],
+    ) -> subprocess.Popen[str]: ...
+    @overload
+    def popen_as(
+        identity: Identity,
+        args: Arguments,
+        /,
+        *,
+        allow_root: bool = False,
+        text: Literal[False] | None = None,
+        encoding: None = None,
+        errors: None = None,
+        universal_newlines: Literal[False] | None = None,
+        **options: Unpack[PopenOptions],
+    ) -> subprocess.Popen[bytes]: ...
+    @overload
+    def popen_as(
+        identity: Identity, args: Arguments, /, *, allow_root: bool = False, **options: Unpack[AnyOptions]
+    ) -> subprocess.Popen[Any]: ...
 
 
 def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **options: Any) -> subprocess.Popen[Any]:

@@ -51,6 +51,14 @@ class ThreadCredentials:
 
     __slots__ = ("_listed", "effective", "gids", "groups", "name", "permitted", "tid", "uids")
 
+    tid: int
+    name: str
+    uids: tuple[int, ...]
+    gids: tuple[int, ...]
+    groups: tuple[int, ...]
+    effective: int
+    permitted: int
+
     def __init__(self, tid: int, fields: dict[str, str]) -> None:
         self.tid, self.name, self._listed = tid, fields.get("Name", ""), fields.get("Pid", "")
         self.uids, self.gids = numbers(fields, "Uid", count=4), numbers(fields, "Gid", count=4)

@@ -227,6 +227,13 @@ def test_acting_as_can_be_wrapped_and_copied():
         )
 
 
+def test_acting_as_can_be_an_annotation_with_types_at_run_time():
+    kind = replace.acting_as[[int], str]
+    assert (kind.__origin__, kind.__args__) == (replace.acting_as, ([int], str))
+    assert type(kind(ALICE, chr, allow_process=True)) is replace.acting_as
+    assert replace.acting_as.__mro__ == (replace.acting_as, object)
+
+
 # ---- Executors
 
 
