@@ -22,22 +22,35 @@ _CODECS = (
     *("utf-32-be", "idna", "punycode", "cp437", "cp1252", "charmap", "unicode_escape", "raw_unicode_escape"),
     *("hex_codec", "base64_codec", "quopri_codec"),
 )
-#: Modules that functions of the standard library and of this package import.
-_MODULES = (
-    *("_strptime", "concurrent.futures.thread", "functools", "grp", "inspect", "linecache", "locale", "logging", "pwd"),
-    *(
-        "selectors",
-        "socket",
-        "stringprep",
-        "subprocess",
-        "tempfile",
-        "threading",
-        "tokenize",
-        "traceback",
-        "tracemalloc",
-    ),
-    "warnings",
-)
+
+
+def _import_late_modules() -> None:
+    """Import the modules that functions of the standard library and of this package import.
+
+    The imports are statements, because tools that freeze a program collect the modules of import statements.
+    """
+    import _strptime  # type: ignore[import-not-found]
+    import concurrent.futures.thread
+    import functools
+    import grp
+    import importlib.resources
+    import inspect
+    import json
+    import linecache
+    import locale
+    import logging
+    import pathlib
+    import pwd
+    import selectors
+    import socket
+    import stringprep
+    import subprocess
+    import tempfile
+    import threading
+    import tokenize
+    import traceback
+    import tracemalloc
+    import warnings
 
 
 def preload(*modules: str) -> None:
@@ -72,12 +85,22 @@ def preload(*modules: str) -> None:
     from importlib import import_module
 
     package = sys.modules[__package__]
+    try:
+        _import_late_modules()
+    except Exception as error:
+        missing = error.name if isinstance(error, ImportError) else None
+        raise ImportError(
+            f"preload() cannot import {missing or 'a module of the standard library'}: {error}", name=missing
+        ) from error
+    from_package = partial(getattr, package)  # some names are loaded on first use
     loads: list[tuple[Callable[[str], object], str]] = [(codecs.lookup, name) for name in _CODECS]
-    # Some names are loaded on first use. Reading the version imports more modules, too.
-    loads += [(partial(getattr, package), name) for name in (*package.__all__, "__version__")]
-    loads += [(import_module, name) for name in (*_MODULES, *modules)]
+    loads += [(from_package, name) for name in (*package.__all__, "__version__")]
+    loads += [(import_module, name) for name in modules]
     for load, name in loads:
         try:
             load(name)
         except Exception as error:
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            if load is from_package and missing == "_cffi_backend":
+                continue  # cffi is not installed, so nothing uses ffi and lib later
             raise ImportError(f"preload() cannot import {name}: {error}", name=name) from error

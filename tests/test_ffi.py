@@ -26,6 +26,64 @@ def test_import_loads_no_cffi():
     assert run(sys.executable, "-c", code, cwd="/").stdout.split() == ["False", "True"]
 
 
+#: Python code: from now on, cffi's extension module cannot be imported.
+NO_CFFI = """
+import sys
+class NoCffi:
+    def find_spec(name, path=None, target=None):
+        if name == "_cffi_backend":
+            raise {error}
+sys.meta_path.insert(0, NoCffi)
+import replace
+"""
+MISSING = "ModuleNotFoundError('No module named \"_cffi_backend\"', name='_cffi_backend')"
+BROKEN = "ImportError('libffi.so.8: cannot open shared object file', name='_cffi_backend')"
+
+
+def test_package_without_cffi_lacks_only_ffi_and_lib():
+    code = NO_CFFI.format(error=MISSING)
+    code += """
+replace.preload()
+lacking = []
+for name in replace.__all__:
+    try:
+        getattr(replace, name)
+    except ModuleNotFoundError:
+        lacking.append(name)
+print(lacking, replace.report()["version"] == replace.__version__, replace.getresuid() == __import__("os").getresuid())
+if replace.getresuid() == (0, 0, 0):
+    with replace.IdentityExecutor(1) as pool:
+        assert pool.submit(replace.Identity(80001, 80011), replace.getresuid).result()[1] == 80001
+"""
+    out = run(sys.executable, "-c", code, cwd="/")
+    assert out.stdout.splitlines() == ["['ffi', 'lib'] True True"], out.stderr
+
+
+@pytest.mark.parametrize("error", [MISSING, BROKEN], ids=["missing", "broken"])
+@pytest.mark.parametrize("name", ["ffi", "lib"])
+def test_error_without_cffi_says_what_is_missing(name, error):
+    out = run(sys.executable, "-c", NO_CFFI.format(error=error) + f"replace.{name}", cwd="/")
+    last = out.stderr.splitlines()[-1]
+    assert last.startswith(f"{error.split('(')[0]}: replace.ffi and replace.lib need the module _cffi_backend of the")
+    assert error.split(":")[0].split("'")[1] in last
+    assert "install cffi, or add the module to the frozen program" in last
+
+
+@pytest.mark.parametrize(
+    ("error", "call"), [(MISSING, "preload('_cffi_backend')"), (BROKEN, "preload()")], ids=["missing", "broken"]
+)
+def test_preload_without_cffi_fails_if_the_program_needs_it(error, call):
+    """A broken cffi is an error, because the program comes with it. A missing one is an error if it is asked for."""
+    out = run(sys.executable, "-c", NO_CFFI.format(error=error) + f"replace.{call}", cwd="/")
+    assert out.stderr.splitlines()[-1].startswith("ImportError: preload() cannot import "), out.stderr
+
+
+def test_ffi_needs_no_file_attribute():
+    """A module whose loader knows no location has none, as in a program of cx_Freeze with a zip file."""
+    code = "import replace; del replace._native.__file__; print(replace.lib.LIBREPLACE_SHIELD_UID)"
+    assert run(sys.executable, "-c", code, cwd="/").stdout == f"{2**32 - 3}\n"
+
+
 def header_text():
     """Return the text of replace.h and the headers that it includes, without comments."""
     folder = Path(replace.get_include(), "libreplace")

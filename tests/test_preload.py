@@ -105,6 +105,18 @@ def test_preload_names_the_module_that_failed(name, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [("import no_such_module", "no_such_module: "), ("1 / 0", "a module of the standard library: division by zero")],
+)
+def test_preload_names_the_failure_of_its_own_modules(text, words, tmp_path):
+    """A file of the program hides a module of the standard library."""
+    (tmp_path / "stringprep.py").write_text(text)
+    script = f"import sys, replace; sys.path.insert(0, {str(tmp_path)!r}); replace.preload()"
+    out = run(sys.executable, "-c", script, cwd="/")
+    assert out.stderr.splitlines()[-1].startswith(f"ImportError: preload() cannot import {words}"), out.stderr
+
+
+@pytest.mark.parametrize(
     ("name", "error"), [(os, TypeError), (b"os", TypeError), ("", ValueError), (".os", ValueError), ("a b", ValueError)]
 )
 def test_preload_with_an_invalid_name_imports_nothing(name, error):
