@@ -21,7 +21,7 @@ import report
 from bodies import HELPERS, body
 from calls import CALLS
 from headers import declarations
-from python_face import cffi_source, native_calls
+from python_face import cffi_source, native_calls, native_report
 from questions import questions
 from verdict import FACTS, Answers, Verdict, decide, yes
 from verify_table import verify_table
@@ -213,6 +213,7 @@ PACKAGE: Dict[str, Callable[[Answers], str]] = {
     "build_report.json": lambda answers: build_report(answers, False),
     "installed_report.json": lambda answers: build_report(answers, True),
     "native_calls.h": lambda answers: native_calls(),
+    "native_report.h": lambda answers: native_report(json.dumps(report.build(answers, True), separators=(",", ":"))),
     "verify_table.h": verify_table,
     "_cffi.c": lambda answers: cffi_source(answers["option:package"], declarations(calls_h(answers))),
 }

@@ -74,6 +74,7 @@ except ImportError as _error:
 
     raise explained(_error, __name__, __path__[0]) from _error
 
+from . import _native
 from ._acting_as import acting_as, run_as
 from ._build import get_include, report
 from ._drop_privileges import drop_privileges
@@ -161,6 +162,8 @@ __all__ = [
 ]
 
 
+__version__ = _native.VERSION
+
 #: Name -> module, loaded on first use: typing, threading, concurrent.futures and cffi load slower than this package.
 _LATER = {
     "Account": "._account",
@@ -181,8 +184,6 @@ def _load(name: str) -> object:
             value.__module__ = __name__
         globals()[name] = value
         return value
-    if name == "__version__":  # meson.build defines it, and the report repeats it
-        return str(report()["version"])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

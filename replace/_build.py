@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 """report() and get_include(): the build report, and the C library for other packages' C code.
 
-detect/report.py makes the report. Each file is looked up by name, because an editable install maps each file to a
-different place in the build directory.
+detect/report.py makes the report. It is part of the extension module, so it needs no file: a frozen program or a
+vendored copy may have only the package's modules. Each file is looked up by name, because an editable install maps each
+file to a different place in the build directory.
 """
 
 from __future__ import annotations
 
 import os
+
+from . import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +27,8 @@ def package_file(name: str) -> Path:
     path = Path(str(files(__package__).joinpath(name)))
     if not path.is_file():
         raise FileNotFoundError(
-            f"this package has no {name}: it is a vendored copy, installed without the C library's files; install "
-            "libreplace itself to get them"
+            f"this package has no {name}: it is a vendored copy or part of a frozen program, and has only the modules; "
+            "install libreplace itself to get the file"
         )
     return path
 
@@ -35,13 +38,10 @@ def report() -> dict[str, Any]:
 
     Returns:
         A new copy of the JSON document. report.schema.json in this package is its schema.
-
-    Raises:
-        FileNotFoundError: The package was installed without its report.
     """
     import json
 
-    document: dict[str, Any] = json.loads(package_file("build_report.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(_native.report())
     return document
 
 
@@ -52,6 +52,6 @@ def get_include() -> str:
         The folder for a C compiler's option -I, for ``#include <libreplace/replace.h>``.
 
     Raises:
-        FileNotFoundError: The package was installed without the C files, as vendored copies are.
+        FileNotFoundError: The package was installed without the C files, as in vendored copies and frozen programs.
     """
     return os.path.dirname(os.path.dirname(package_file("include/libreplace/replace.h")))

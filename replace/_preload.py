@@ -94,7 +94,7 @@ def preload(*modules: str) -> None:
         ) from error
     from_package = partial(getattr, package)  # some names are loaded on first use
     loads: list[tuple[Callable[[str], object], str]] = [(codecs.lookup, name) for name in _CODECS]
-    loads += [(from_package, name) for name in (*package.__all__, "__version__")]
+    loads += [(from_package, name) for name in package.__all__]
     loads += [(import_module, name) for name in modules]
     for load, name in loads:
         try:

@@ -5,12 +5,15 @@
 import json
 import re
 import shlex
+import shutil
 import sys
+from pathlib import Path
 
 import cross_answers
 import golden
 import jsonschema
 import pytest
+import python_face
 import report as build_side
 from markdown_it import MarkdownIt
 from questions import THREAD, questions
@@ -307,6 +310,40 @@ def test_answers_of_a_report_give_the_same_verdict(platform, option, given, run_
 def test_report_returns_a_fresh_copy():
     replace.report()["verdict"]["scope"] = "changed"
     assert replace.report()["verdict"]["scope"] == replace.SCOPE
+
+
+def test_version_and_report_need_no_data_file(tmp_path):
+    """A tool that freezes a program takes only modules."""
+    installed = Path(replace.__file__).parent
+    files = [path for path in installed.rglob("*") if path.suffix in (".py", ".so")]
+    for path in files:
+        target = tmp_path / "replace" / path.relative_to(installed)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    code = "import json, replace; print(replace.__file__, replace.__version__); print(json.dumps(replace.report()))"
+    out = run(sys.executable, "-c", code, env={"PYTHONPATH": str(tmp_path)}, cwd="/")
+    assert out.returncode == 0, out.stderr
+    first, second = out.stdout.splitlines()
+    assert first == f"{tmp_path}/replace/__init__.py {replace.__version__}"
+    assert json.loads(second) == replace.report()
+    out = run(sys.executable, "-c", "import replace; replace.get_include()", env={"PYTHONPATH": str(tmp_path)}, cwd="/")
+    assert "FileNotFoundError: this package has no include/libreplace/replace.h: it is a vendored" in out.stderr
+
+
+def test_installed_report_file_is_the_document():
+    """The file is for programs that cannot import the package. The .pc file says where it is."""
+    assert json.loads(Path(replace.get_include(), "../build_report.json").read_text()) == replace.report()
+
+
+@pytest.mark.parametrize("text", ['"?\\', "??/ ??= %s \\n", "\x7f\x1b\0\t", "\u00e9\u2028\ud800", "x" * 300, ""])
+def test_report_with_any_characters_becomes_a_c_string(text, tmp_path):
+    (tmp_path / "native_report.h").write_text(python_face.native_report(json.dumps([text])))
+    program = '#include <stdio.h>\n#include "native_report.h"\nint main(void) { return puts(build_report) < 0; }\n'
+    (tmp_path / "print.c").write_text(program)
+    compiler = [tool("cc", "compiles the report"), "-std=c11", "-Wall", "-Werror"]
+    out = run(*compiler, tmp_path / "print.c", "-o", tmp_path / "print")
+    assert out.returncode == 0, out.stderr
+    assert json.loads(run(tmp_path / "print").stdout) == [text]
 
 
 def test_version_is_the_same_everywhere():

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: MIT
  *
  * The Python module _native: functions that must be fast, or that an interrupt must not stop
- * half-way. The build writes the functions for ids from detect/calls.py into native_calls.h. The
- * functions for lists of groups are here. The type Guard is in guard_type.c, open_beneath() in
- * open_beneath.c. Uses the limited API of Python 3.10.
+ * half-way. The build writes the functions for ids from detect/calls.py into native_calls.h, and
+ * the build report into native_report.h. The functions for lists of groups are here. The type Guard
+ * is in guard_type.c, open_beneath() in open_beneath.c. Uses the limited API of Python 3.10.
  */
 #include <errno.h>
 #include "native.h"
@@ -235,6 +235,15 @@ static PyObject *native_alone(PyObject *module, PyObject *const *args, Py_ssize_
 	return result;
 }
 
+#include "native_report.h"
+
+static PyObject *native_report(PyObject *module, PyObject *unused)
+{
+	(void)module;
+	(void)unused;
+	return PyUnicode_FromStringAndSize(build_report, (Py_ssize_t)sizeof build_report - 1);
+}
+
 static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	struct native_state *state = PyModule_GetState(module);
@@ -278,6 +287,7 @@ static PyMethodDef methods[] = {
     {"alone", FAST(native_alone),
      "alone(function, args): call the function while no thread can enter. Return its result, or "
      "NotImplemented if a thread is switched."},
+    {"report", native_report, METH_NOARGS, "The build report, in JSON."},
     {"setup", FAST(native_setup),
      "setup(before, before_call, lazy_frame, failure, audit, loops): set the functions that a "
      "guard calls."},
@@ -389,6 +399,7 @@ static int native_exec(PyObject *module)
 			return -1;
 	if (PyModule_AddStringConstant(module, "SCOPE",
 	                               LIBREPLACE_THREAD_SCOPE ? "thread" : "process") != 0 ||
+	    PyModule_AddStringConstant(module, "VERSION", libreplace_build_info("version")) != 0 ||
 	    add(module, "LEVELS", levels_by_name()) != 0)
 		return -1;
 	return add(module, "SETTERS", Py_BuildValue(NATIVE_SETTERS));

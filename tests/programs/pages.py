@@ -89,12 +89,12 @@ no host names, and an older report has fewer facts.
 The build folder has a copy in `BUILD/replace/build_report.json`, also with `-Dpython=false`. This copy has everything,
 also host names and paths: look at it before you publish it.
 
-The Python package contains another copy. An installation with `-Dpython=false` has it in
-`share/libreplace/build_report.json`. This copy has no paths and no host names: where an argument such as
-`-ffile-prefix-map=/build/x=.` has a path, it has `-ffile-prefix-map=...`. It has the results of the run probes (small
-programs that the build ran), with the kernel's release and the builder's effective uid. If `SOURCE_DATE_EPOCH` is set,
-it leaves these results out, because such a build must give the same files on every machine. The field `left_out` says
-what a copy leaves out.
+The extension module of the Python package contains another copy, which `replace.report()` reads. For other programs,
+the same copy is installed as `build_report.json` in the package, or with `-Dpython=false` in `share/libreplace/`. This
+copy has no paths and no host names: where an argument such as `-ffile-prefix-map=/build/x=.` has a path, it has
+`-ffile-prefix-map=...`. It has the results of the run probes (small programs that the build ran), with the kernel's
+release and the builder's effective uid. If `SOURCE_DATE_EPOCH` is set, it leaves these results out, because such a
+build must give the same files on every machine. The field `left_out` says what a copy leaves out.
 
 ## What a reader can rely on
 

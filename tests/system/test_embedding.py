@@ -537,9 +537,14 @@ def test_vendored_package_contains_everything_but_c_files(beside, development):
     def files(folder):
         """Return the file names, without the ABI tag of extension modules."""
         names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-        return {re.sub(r"\..*\.so$", ".so", name) for name in names if not name.startswith(("include/", "lib/"))}
+        of_c = ("include/", "lib/", "build_report.json")
+        return {re.sub(r"\..*\.so$", ".so", name) for name in names if not name.startswith(of_c)}
 
     assert files(site / "host/_vendor/replace") == files(development / "replace")
+    assert not (site / "host/_vendor/replace/build_report.json").exists()
+    code = "import host; print(host.replace.report()['version'] == host.replace.__version__)"
+    out = run(sys.executable, "-c", code, env={"PYTHONPATH": str(site)}, cwd="/")
+    assert out.stdout == "True\n", out.stderr
     out = run(
         sys.executable, "-m", "host._vendor.replace", "config", "--cflags", env={"PYTHONPATH": str(site)}, cwd="/"
     )
