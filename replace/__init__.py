@@ -100,6 +100,8 @@ from ._threads import ThreadCredentials, assert_clean, thread_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._account import Account
     from ._executor import IdentityExecutor
     from ._options import Level, OnFailure
@@ -164,27 +166,28 @@ __all__ = [
 
 __version__ = _native.VERSION
 
-#: Name -> module, loaded on first use: typing, threading, concurrent.futures and cffi load slower than this package.
-_LATER = {
-    "Account": "._account",
-    "IdentityExecutor": "._executor",
-    "Level": "._options",
-    "OnFailure": "._options",
-    "ffi": "._replace",
-    "lib": "._replace",
-}
-
 
 def _load(name: str) -> object:
-    if name in _LATER:
-        from importlib import import_module
+    """Load a name on first use: typing, threading, concurrent.futures and cffi load slower than this package.
 
-        value: object = getattr(import_module(_LATER[name], __name__), name)
-        if isinstance(value, type):
-            value.__module__ = __name__
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    The imports are statements, because tools that freeze a program collect the modules of import statements.
+    """
+    module: Any
+    if name == "Account":
+        from . import _account as module
+    elif name == "IdentityExecutor":
+        from . import _executor as module
+    elif name in ("Level", "OnFailure"):
+        from . import _options as module
+    elif name in ("ffi", "lib"):
+        from . import _replace as module
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(module, name)
+    if isinstance(value, type):
+        value.__module__ = __name__
+    globals()[name] = value
+    return value
 
 
 if not TYPE_CHECKING:  # with a __getattr__(), checkers would accept every misspelled name

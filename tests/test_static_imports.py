@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Tools that freeze a program find the package's modules in its import statements, without running them.
+
+These tests ask modulefinder, which reads the bytecode as PyInstaller and cx_Freeze do. Those two are tried in
+tests/system/test_frozen.py.
+"""
+
+import sys
+from modulefinder import ModuleFinder
+
+import pytest
+from support.builds import ROOT, run
+
+from replace._starts import STARTERS
+
+#: Modules of the package for the command `libreplace`, which no other module imports.
+COMMAND = ("replace.__main__", "replace._cli")
+
+USE_EVERYTHING = """
+import os, sys
+before = set(sys.modules)
+import replace
+for name in replace.__all__:
+    getattr(replace, name)
+replace.preload(), replace.report(), replace.__version__, replace.Account.lookup("root")
+replace.thread_credentials(), replace.assert_clean()
+if os.geteuid() == 0:
+    import asyncio, warnings
+    warnings.simplefilter("ignore")
+    replace.protect_os()
+    alice = replace.Identity(80001, 80011)
+    replace.popen_as(alice, ["true"]).wait()
+    with replace.IdentityExecutor(1) as pool:
+        pool.submit(alice, os.geteuid).result()
+    async def serve():
+        await replace.run_as(alice, os.geteuid)
+    asyncio.run(serve())
+    list(replace.impersonated(alice, [1]))
+loaded = {name: getattr(sys.modules[name], "__spec__", None) for name in set(sys.modules) - before}
+print(*(name for name, spec in loaded.items() if spec and spec.name == name))
+"""
+
+
+def test_package_needs_no_docstrings_and_no_assertions():
+    """A frozen program may have neither."""
+    out = run(sys.executable, "-OO", "-c", USE_EVERYTHING, env={"PYTHONDONTWRITEBYTECODE": "1"}, cwd="/")
+    assert out.returncode == 0, out.stderr
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """The modules that modulefinder finds for a program whose only statement is `import replace`."""
+    program = tmp_path_factory.mktemp("program") / "program.py"
+    program.write_text("import replace\n")
+    finder = ModuleFinder()
+    finder.run_script(str(program))
+    return set(finder.modules)
+
+
+def test_every_module_of_the_package_is_found(found):
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "replace").rglob("*.py")}
+    files = {name.removesuffix(".__init__") for name in files if not name.startswith(COMMAND)}
+    assert {name for name in found if name.split(".")[0] == "replace"} == files | {"replace._native"}
+
+
+def test_every_module_that_is_loaded_at_run_time_is_found(found):
+    out = run(sys.executable, "-c", USE_EVERYTHING, cwd="/")
+    assert out.returncode == 0, out.stderr
+    loaded = set(out.stdout.split())
+    assert {"replace._executor", "_cffi_backend", "stringprep"} <= loaded
+    loaded = {name for name in loaded if not name.startswith("encodings.")}  # such tools add the whole package
+    loaded -= {"replace._cffi"}  # it is in the file of _native
+    loaded -= {starter.split(".")[0] for starter in STARTERS}  # what the program lacks cannot start anything
+    assert loaded - found == set()
