@@ -39,7 +39,7 @@ TURNS = 32
 #: submit() waits at most this many seconds for the start of a worker.
 PATIENCE = 1.0
 
-_log = logging.getLogger(__package__)
+_log = logging.getLogger(__name__.rpartition(".")[0])
 _log.addHandler(logging.NullHandler())  # silent by default
 
 

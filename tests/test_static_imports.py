@@ -6,14 +6,18 @@ These tests ask modulefinder, which reads the bytecode as PyInstaller and cx_Fre
 tests/system/test_frozen.py.
 """
 
+import importlib.util
 import sys
+import sysconfig
 from modulefinder import ModuleFinder
+from pathlib import Path
 
 import pytest
 from support.builds import ROOT, run
 
 from replace._starts import STARTERS
 
+FILES = sorted((ROOT / "replace").rglob("*.py"))
 #: Modules of the package for the command `libreplace`, which no other module imports.
 COMMAND = ("replace.__main__", "replace._cli")
 
@@ -48,18 +52,32 @@ def test_package_needs_no_docstrings_and_no_assertions():
     assert out.returncode == 0, out.stderr
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_uses_the_name_of_its_package_while_it_is_imported(path):
+    """cx_Freeze 8 adds an assignment to __package__ to the code of a module in a zip file, and breaks its jumps."""
+    assert "__package__" not in compile(path.read_text(), path, "exec").co_names
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """The modules that modulefinder finds for a program whose only statement is `import replace`."""
-    program = tmp_path_factory.mktemp("program") / "program.py"
-    program.write_text("import replace\n")
-    finder = ModuleFinder()
-    finder.run_script(str(program))
+    """The modules that modulefinder finds for a program whose only statement is `import replace`.
+
+    It looks only into the standard library and at two other modules, because it fails on namespace packages.
+    """
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "program.py").write_text("import replace\n")
+    for name in ("replace", "_cffi_backend"):
+        place = Path(importlib.util.find_spec(name).origin)
+        place = place.parent if place.stem == "__init__" else place
+        (folder / place.name).symlink_to(place)
+    library = [sysconfig.get_path("stdlib"), sysconfig.get_config_var("DESTSHARED")]
+    finder = ModuleFinder([str(folder), *library])
+    finder.run_script(str(folder / "program.py"))
     return set(finder.modules)
 
 
 def test_every_module_of_the_package_is_found(found):
-    files = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "replace").rglob("*.py")}
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES}
     files = {name.removesuffix(".__init__") for name in files if not name.startswith(COMMAND)}
     assert {name for name in found if name.split(".")[0] == "replace"} == files | {"replace._native"}
 
