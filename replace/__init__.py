@@ -107,8 +107,6 @@ if TYPE_CHECKING:
     from ._options import Level, OnFailure
     from ._replace import ffi, lib
 
-    __version__: str
-
 __all__ = [
     "SCOPE",
     "Account",

@@ -447,8 +447,13 @@ class _Lib:
 
         First looks for reasons to refuse. Then sets the groups, the group IDs and the user IDs with
         libc's calls, and drops the capabilities of the calling thread. Then reads the credentials of
-        all threads from the kernel, and tries to become root again. If a step fails, the ids are rolled
-        back. While this function runs, no thread can enter an identity. It allocates memory.
+        all threads from the kernel, and tries to become root again. If the effective and another user ID
+        are 0, it first sets only the effective one and looks at all threads, which shows who would not
+        become the user. If a step fails, the ids are rolled back. While this function runs, no thread
+        can enter an identity. It allocates memory.
+
+        The calling thread gets a new session keyring, unless the kernel has no keyrings or a filter
+        refuses keyctl(2). A roll-back does not restore the old one.
 
         Return: 0, or -1 with errno and @result set. In these cases, nothing was changed:
 
@@ -461,16 +466,18 @@ class _Lib:
         - LIBREPLACE_STEP_THREADS: @result->thread has other ids or other effective capabilities than
           another thread, so libc would abort the process
         - LIBREPLACE_STEP_CAPABILITIES: @result->thread has capabilities that it would keep, and that
-          only it can drop; drop privileges before you start threads
+          only it can drop; drop privileges before you start threads. Inheritable capabilities count. If
+          the state is LIBREPLACE_STATE_ROLLED_BACK, the thread has SECBIT_NO_SETUID_FIXUP
         - LIBREPLACE_STEP_IO_URING: @result->thread has an open io_uring, or is a thread that the kernel
           runs for one. A ring can keep the old credentials and use them after the drop. Close all rings,
           or drop privileges before you create one, or set LIBREPLACE_ALLOW_IO_URING
 
-        With LIBREPLACE_STEP_VERIFY, @result->thread has not become the user. Only Linux threads can
-        differ, so the other systems need no /proc.
+        With LIBREPLACE_STEP_VERIFY, @result->thread has not become the user. If the state is
+        LIBREPLACE_STATE_TAINTED, the thread is another one than the calling thread, and the ids are
+        right, then it has SECBIT_KEEP_CAPS and the calling thread has not: only the last step shows this
+        bit. Only Linux threads can differ, so the other systems need no /proc.
 
-        Other threads keep inheritable capabilities, if they have any. These have no effect until the
-        thread executes a file that has inheritable capabilities, too.
+        Other threads keep their session keyring. No call can read or change it from outside.
 
         A ring is not found if it has neither a descriptor in this process nor a thread of its own:
         a ring that is only registered or mapped, or whose descriptor another process has. Other threads
