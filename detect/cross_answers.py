@@ -49,12 +49,13 @@ def _value(text: str, place: str) -> str:
         return _VALUES[text.upper()]
     if re.match(r"""("[^"]*"|'[^']*')$""", text):  # in Samba, a quoted text is the output of a successful test
         return "yes"
-    code = re.match(r'\(\s*"?(-?\d+)"?\s*,\s*"([^"]*)"\s*\)$', text)
+    code = re.match(r'\(\s*"?(-?[0-9]+)"?\s*,\s*"([^"]*)"\s*\)$', text)
     if code and code.groups() == ("254", ""):  # how Samba itself writes UNKNOWN
         return "unknown"
     if code:
-        return "yes" if int(code.group(1)) == 0 else "no"
-    raise BadAnswer(f'{place}: bad answer {text!r}; write OK, NO, FAIL, UNKNOWN, "text" or (code, "text")')
+        return "no" if code.group(1).strip("-0") else "yes"
+    shown = text if len(text) <= 60 else text[:60] + "..."
+    raise BadAnswer(f'{place}: bad answer {shown!r}; write OK, NO, FAIL, UNKNOWN, "text" or (code, "text")')
 
 
 def load(path: str) -> bytes:

@@ -18,7 +18,11 @@ from textwrap import fill
 from ._build import report
 from ._cli import compare, config, threads, verify
 from ._cli import report as report_command
-from ._cli.text import CannotWrite, Failed, complain, say
+from ._cli.text import CannotWrite, Failed, complain, harmless, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 COMMANDS = {
     "report": report_command,
@@ -38,10 +42,17 @@ EXIT_STATUS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose error message is one line, even if a word of the command line has several."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(harmless(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line. argparse-manpage and shtab call this, too."""
     form = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(prog="libreplace", description=DESCRIPTION, formatter_class=form)
+    top = _Parser(prog="libreplace", description=DESCRIPTION, formatter_class=form)
     top.add_argument("--version", action="version", version=f"libreplace {report()['version']}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     everywhere = {_CANNOT_WRITE: EXIT_STATUS[_CANNOT_WRITE]}
@@ -100,7 +111,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     finally:
         for text, show in ((out.getvalue(), say), (err.getvalue(), complain)):
             if text:
-                show(text.removesuffix("\n"))
+                show(*text.removesuffix("\n").split("\n"))
     return arguments
 
 

@@ -158,13 +158,30 @@ def test_thread_id_is_accepted_for_its_process():
     in_child(body)
 
 
-def test_thread_name_cannot_send_terminal_escapes():
+#: A thread's name -> how the command shows it, and the value in its JSON. The kernel escapes line ends.
+NAMES = {
+    b"\x1b[2Jhidden": (r"\u001b[2Jhidden", "\x1b[2Jhidden"),
+    b"a\nUid:\t0\r": (r"a\nUid:\u00090", r"a\nUid:" + "\t0"),
+    "\x9b2J\x85".encode(): (r"\u009b2J", "\x9b2J"),
+    "\u202eevil\u2066x".encode(): (r"\u202eevil\u2066x", "\u202eevil\u2066x"),
+    b"\xff\x9b\xe2\x80": ("\ufffd", "\ufffd\ufffd\ufffd"),
+    b"\x7f\x08": (r"\u007f", "\x7f\x08"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_thread_name_cannot_send_terminal_escapes(name):
+    shown, value = NAMES[name]
+
     def body():
-        assert LIBC.prctl(15, b"\x1b[2Jhidden", 0, 0, 0) == 0  # PR_SET_NAME
+        assert LIBC.prctl(15, name, 0, 0, 0) == 0  # PR_SET_NAME
         out = threads(os.getpid())
-        assert "?[2Jhidden" in out.stdout
-        assert "\x1b" not in out.stdout
-        assert document(os.getpid())["threads"][0]["name"] == "\x1b[2Jhidden"
+        assert shown in out.stdout
+        assert out.stdout.replace("\n", "").isprintable()
+        assert len(out.stdout.splitlines()) == 5
+        out = threads("--json", os.getpid())
+        assert out.stdout.replace("\n", "").isprintable()
+        assert json.loads(out.stdout)["threads"][0]["name"] == value
 
     in_child(body)
 

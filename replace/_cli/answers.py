@@ -4,21 +4,24 @@
 
 from __future__ import annotations
 
+import shlex
+
 from .documents import REACH, machine
+from .text import harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-def as_answers(document: dict[str, Any]) -> str:
-    """A file of answers that leads another build to the same verdict."""
-    verdict, options = document["verdict"], document["options"]
+def as_answers(document: dict[str, Any]) -> list[str]:
+    """The lines of a file of answers that leads another build to the same verdict."""
+    verdict, credentials = document["verdict"], document["options"].get("credentials", "auto")
     lines = [
         f"# libreplace {document['version']}, {machine(document)}: {verdict['backend']} back end, "
         f"a call changes {REACH[verdict['scope']]}.",
         "# With the same headers, this command leads to the same verdict:",
-        f"#   meson setup BUILD -Dcredentials={options.get('credentials', 'auto')} -Dcross_answers=THIS_FILE",
+        f"#   meson setup BUILD -Dcredentials={shlex.quote(harmless(credentials))} -Dcross_answers=THIS_FILE",
     ]
     names = {"yes": "OK", "no": "NO"}
     for question in document["questions"]:
@@ -33,4 +36,4 @@ def as_answers(document: dict[str, Any]) -> str:
                 f"{answer} leads to the same verdict."
             )
         lines.append(f"{question['question']}: {answer}")
-    return "\n".join(lines)
+    return lines

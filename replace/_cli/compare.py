@@ -178,10 +178,9 @@ def conclusion(documents: list[dict[str, Any]], found: list[Part]) -> list[str]:
     return [f"Different: {', '.join(different)}.", f"The same: {', '.join(same) or 'nothing'}."]
 
 
-def as_text(heads: list[str], found: list[Part], ends: list[str]) -> str:
-    blocks = [_block(heads, part) for part in found if part.shown]
-    legend = "* differs from the most common value, - is not in that report"
-    return "\n\n".join("\n".join(block) for block in [*blocks, [legend], ends])
+def as_text(heads: list[str], found: list[Part], ends: list[str]) -> list[str]:
+    lines = [line for part in found if part.shown for line in (*_block(heads, part), "")]
+    return [*lines, "* differs from the most common value, - is not in that report", "", *ends]
 
 
 def _block(heads: list[str], part: Part) -> list[str]:
@@ -200,19 +199,19 @@ def _block(heads: list[str], part: Part) -> list[str]:
     return lines
 
 
-def as_markdown(heads: list[str], found: list[Part], ends: list[str]) -> str:
-    code, blocks = markdown.code, []
+def as_markdown(heads: list[str], found: list[Part], ends: list[str]) -> list[str]:
+    code, lines = markdown.code, []
     for part in found:
         rows = [
             [code(row.name), *map(str, Row(row.name, [code(c or "-") for c in row.cells]).marked("**{}**".format))]
             for row in part.shown
         ]
-        blocks += ["\n".join(markdown.table([part.title, *map(code, heads)], rows))] if rows else []
+        lines += [*markdown.table([part.title, *map(code, heads)], rows), ""] if rows else []
     legend = "**Bold** differs from the most common value, `-` is not in that report."
-    return "\n\n".join([*blocks, legend, " ".join(ends)])
+    return [*lines, legend, "", " ".join(ends)]
 
 
-def as_json(heads: list[str], found: list[Part], ends: list[str]) -> str:
+def as_json(heads: list[str], found: list[Part], ends: list[str]) -> list[str]:
     document: dict[str, Any] = {
         "reports": heads,
         "same": not any(part.differs for part in found),
@@ -220,7 +219,7 @@ def as_json(heads: list[str], found: list[Part], ends: list[str]) -> str:
     }
     for title, rows in found:
         document[title] = {row.name: dict(zip(heads, row.cells, strict=True)) for row in rows}
-    return json.dumps(document, indent=1)
+    return json.dumps(document, indent=1).split("\n")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -229,5 +228,5 @@ def run(arguments: argparse.Namespace) -> int:
     documents = [load(path) for path in arguments.file]
     found = parts(documents)
     form = as_json if arguments.json else as_markdown if arguments.markdown else as_text
-    say(form(names(arguments.file), found, conclusion(documents, found)))
+    say(*form(names(arguments.file), found, conclusion(documents, found)))
     return int(any(part.differs for part in found))

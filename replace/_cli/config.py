@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         lines = _lines(arguments.wanted)
     except FileNotFoundError as error:
         raise Failed(str(error), 1) from error
-    say("\n".join(lines))
+    say(*lines)
     return 0
 
 

@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
+import stat
 from typing import NamedTuple
 
 from .._build import package_file, report
-from .text import Failed
+from .text import Failed, harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +30,13 @@ REACH = {"thread": "one thread", "process": "the whole process"}
 #: The fields with facts about the build: name -> value. Each face of the report shows all of them.
 SECTIONS = ("options", "machine", "toolchain")
 
+#: Bytes of the largest file that is read. A report has 50 000, and with long evidence 200 000.
+_LARGEST = 4 << 20
+
+#: How deep the values of a file may be nested. A report has 6 levels.
+_DEEPEST = 40
+_TOO_DEEP = f"its values are nested more than {_DEEPEST} levels deep"
+
 _HINT = "a report is the output of `libreplace report --json`, or BUILD/replace/build_report.json"
 
 
@@ -37,46 +48,107 @@ class NotAReport(Failed):
 _TYPES = {"object": dict, "array": list, "string": str, "boolean": bool}
 
 
-def _check(value: Any, rule: dict[str, Any], place: str, definitions: dict[str, Any]) -> None:
+def _short(text: str) -> str:
+    """The beginning of somebody else's text, for a message."""
+    return harmless(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+def _check(value: Any, rule: dict[str, Any], place: str, definitions: dict[str, Any], depth: int = 0) -> None:
     """Raise ValueError, with a sentence, if the value does not fit a rule of the schema. Unknown fields are ignored.
 
     It knows only the words of JSON Schema that report.schema.json uses, and needs no package for them.
     """
+    if depth > _DEEPEST:
+        raise ValueError(_TOO_DEEP)
     rule = definitions[rule["$ref"].rpartition("/")[2]] if "$ref" in rule else rule
     kind = rule.get("type")
     if kind and not isinstance(value, _TYPES[kind]):
         raise ValueError(f"{place} is not {'an' if kind[0] in 'ao' else 'a'} {kind}")
     if value not in rule.get("enum", [value]):
         raise ValueError(f"{place} is none of {', '.join(rule['enum'])}")
+    if isinstance(value, str) and not re.fullmatch(rule.get("pattern", ".*"), value, re.DOTALL):
+        raise ValueError(f"{place} has a character that is not allowed there")
     if isinstance(value, dict):
         folder = f"{place}." if place else ""
         for name in rule.get("required", ()):
             if name not in value:
                 raise ValueError(f"it has no {folder}{name}")
+        if len(value) > rule.get("maxProperties", len(value)):
+            raise ValueError(f"{place} has more than {rule['maxProperties']} fields")
         known, others = rule.get("properties", {}), rule.get("additionalProperties", {})
         for name, inner in value.items():
-            _check(inner, known.get(name, others), f"{folder}{name}", definitions)
+            _check(inner, known.get(name, others), f"{folder}{_short(name)}", definitions, depth + 1)
     if isinstance(value, list):
         if len(value) < rule.get("minItems", 0):
             raise ValueError(f"{place} is empty")
+        if len(value) > rule.get("maxItems", len(value)):
+            raise ValueError(f"{place} has more than {rule['maxItems']} items")
         for number, inner in enumerate(value):
-            _check(inner, rule.get("items", {}), f"{place}[{number}]", definitions)
+            _check(inner, rule.get("items", {}), f"{place}[{number}]", definitions, depth + 1)
+
+
+def _read(path: str) -> bytes:
+    """The file, which must be a regular one: a FIFO without a writer would never end. Raises OSError, ValueError.
+
+    The shell's `<(command)` is a pipe, too, but the caller of this command has opened it.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+        own = re.fullmatch(r"/dev/stdin|/(dev|proc/self)/fd/\d+", path)
+        if not stat.S_ISREG(mode) and not (own and stat.S_ISFIFO(mode)):
+            raise ValueError("it is not a regular file")
+        os.set_blocking(handle, True)
+        with open(handle, "rb", closefd=False) as file:
+            data = file.read(_LARGEST + 1)
+    finally:
+        os.close(handle)
+    if len(data) > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST} bytes")
+    return data
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Readers choose different values if a name is there twice, so that is refused."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is twice in an object")
+    return found
+
+
+def _number(text: str) -> float:
+    """A number of JSON. NaN, Infinity and what is too large are no JSON if they are written again."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"the number {_short(text)} is too large, or none")
+    return number
+
+
+def _parse(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError."""
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_float=_number, parse_constant=_number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
 
 
 def load(path: str) -> dict[str, Any]:
     """The report in a file. Raises NotAReport."""
     try:
-        with open(path, encoding="utf-8") as file:
-            document: dict[str, Any] = json.load(file)
+        document = _parse(_read(path).decode("utf-8"))
     except OSError as error:
         raise NotAReport(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deeply
-        raise NotAReport(f"{path} is not a report: it is not JSON ({error}); {_HINT}") from error
+    except ValueError as error:
+        raise NotAReport(f"{path} is not a report: {error}; {_HINT}") from error
     if not isinstance(document, dict) or not {"schema_version", "verdict"} <= document.keys():
         raise NotAReport(f"{path} is not a report: it has no schema_version or no verdict; {_HINT}")
-    if document["schema_version"] != SCHEMA_VERSION:
+    version = document["schema_version"]
+    if type(version) is not int:  # True is 1, too
+        raise NotAReport(f"{path} is not a report: schema_version is not an integer; {_HINT}")
+    if version != SCHEMA_VERSION:
         raise NotAReport(
-            f"{path} has schema_version {document['schema_version']}; libreplace "
+            f"{path} has schema_version {_short(str(version))}; libreplace "
             f"{report()['version']} can read only {SCHEMA_VERSION}; use the version of libreplace that wrote the file"
         )
     schema = json.loads(package_file("report.schema.json").read_text(encoding="utf-8"))

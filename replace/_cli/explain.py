@@ -36,7 +36,9 @@ def explain(machine: Machine) -> list[str]:
     reasons: dict[str, list[str]] = {}  # by what to change
     for obstacle in dict.fromkeys(machine.obstacles.values()):
         reasons.setdefault(obstacle.advice, []).append(obstacle.reason)
-    notes = [f"{'; '.join(found)}\n  to change this: {advice}" for advice, found in reasons.items()]
+    notes = []
+    for advice, found in reasons.items():
+        notes += ["; ".join(found), f"  to change this: {advice}"]
     if machine_facts["no_new_privs"] == "1":
         notes.append("no_new_privs is set: set-user-ID programs do not become root here; switching ids still works")
     if machine_facts["seccomp"] not in ("0", "unknown"):

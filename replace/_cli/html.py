@@ -7,12 +7,13 @@ The page has no script and loads nothing; its content security policy forbids bo
 
 from __future__ import annotations
 
-from html import escape
+import html
 from itertools import groupby
 from string import Template
 
 from .._build import package_file
 from .documents import REACH, SECTIONS, facts, machine, used_questions
+from .text import harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ GROUPS = {
     "define": "Macros",
     "type": "Sizes",
 }
+
+
+def escape(text: str) -> str:
+    """The text for an element or for an attribute. Only its line ends and tabs are kept, for programs."""
+    lines = ["\t".join(map(harmless, line.split("\t"))) for line in text.split("\n")]
+    return html.escape("\n".join(lines)).replace("\t", "&#9;")
 
 
 def _link(question_id: str, questions: dict[str, dict[str, Any]]) -> str:
@@ -68,7 +75,7 @@ def _exits(step: dict[str, Any], forward: bool) -> str:
 def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
     steps, verdict = document["decision"], document["verdict"]
     backend = verdict["backend"]
-    lines = [f'<ol class="way {backend}">']
+    lines = [f'<ol class="way {escape(backend)}">']
     for number, step in enumerate(steps, 1):
         detail = f'<p class="detail">{escape(step["detail"])}</p>' if step["detail"] else ""
         ids = used_questions(step, document)
@@ -108,7 +115,7 @@ def _way(document: dict[str, Any], questions: dict[str, dict[str, Any]]) -> str:
 
 
 def _call(call: dict[str, Any]) -> str:
-    backend = f'<span class="pill {call["backend"]}">{escape(call["backend"])}</span>'
+    backend = f'<span class="pill {escape(call["backend"])}">{escape(call["backend"])}</span>'
     return (
         f'<tr><th scope="row"><code>{escape(call["name"])}</code></th><td>{backend}</td>'
         f"<td><code>{escape(call['symbol'])}</code></td><td>{escape(call['scope'])}</td></tr>"
@@ -168,10 +175,11 @@ def _questions(document: dict[str, Any]) -> str:
 
 def _facts(title: str, known: dict[str, str]) -> str:
     rows = "".join(f"<dt>{escape(key)}</dt><dd><code>{escape(value)}</code></dd>" for key, value in known.items())
-    return f"<section><h3>{title}</h3><dl>{rows}</dl></section>"
+    return f"<section><h3>{escape(title)}</h3><dl>{rows}</dl></section>"
 
 
-def as_html(document: dict[str, Any]) -> str:
+def as_html(document: dict[str, Any]) -> list[str]:
+    """The lines of the page."""
     verdict, overrides = document["verdict"], document["overrides"]
     shown = ("system", "libc", "libc_version", "backend", "scope", "samba_macro")
     build = [_facts("Verdict", {name.replace("_", " "): verdict[name] for name in shown if verdict[name]})]
@@ -181,7 +189,7 @@ def as_html(document: dict[str, Any]) -> str:
     page = Template(package_file("_cli/report.html").read_text(encoding="utf-8")).substitute(
         version=escape(document["version"]),
         machine=escape(machine(document)),
-        backend=verdict["backend"],
+        backend=escape(verdict["backend"]),
         reach=REACH[verdict["scope"]],
         means=BACKENDS[verdict["backend"]],
         rule=escape(verdict["rule"]),
@@ -196,4 +204,4 @@ def as_html(document: dict[str, Any]) -> str:
         schema_version=document["schema_version"],
         left_out=escape(", ".join(document["left_out"]) or "nothing"),
     )
-    return page.encode("ascii", "xmlcharrefreplace").decode("ascii")  # any locale can print it
+    return page.encode("ascii", "xmlcharrefreplace").decode("ascii").split("\n")  # any locale can print it

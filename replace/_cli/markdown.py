@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from .documents import REACH, SECTIONS, facts, machine, steps
+from .text import harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def code(text: str) -> str:
     """The text as a code span; an empty text stays empty."""
-    text = " ".join(text.split())
+    text = harmless(" ".join(text.split()))
     if not text:
         return ""
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
@@ -38,7 +39,7 @@ def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
     return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
-def as_markdown(document: dict[str, Any]) -> str:
+def as_markdown(document: dict[str, Any]) -> list[str]:
     verdict = document["verdict"]
     lines = [
         f"### libreplace {code(document['version'])}: {code(verdict['backend'])} back end, "
@@ -68,4 +69,4 @@ def as_markdown(document: dict[str, Any]) -> str:
         [*map(code, (q["question"], q["answer"])), q["how"], code(q["evidence"])] for q in document["questions"]
     ]
     lines += ["<details>", f"<summary>All {len(questions)} questions, with their evidence</summary>", ""]
-    return "\n".join([*lines, *table(("question", "answer", "how", "evidence"), questions), "", "</details>"])
+    return [*lines, *table(("question", "answer", "how", "evidence"), questions), "", "</details>"]

@@ -34,12 +34,12 @@ EXIT_STATUS = {
 EXAMPLE = "libreplace report --html > report.html"
 
 
-def _as_json(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=1)
+def _as_json(document: dict[str, Any]) -> list[str]:
+    return json.dumps(document, indent=1).split("\n")
 
 
-#: Option -> its help text, and the function that makes the form.
-FORMS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+#: Option -> its help text, and the function that makes the lines of the form.
+FORMS: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
     "all": ("print text with every call, question, option and tool", as_all),
     "json": ("print JSON, for programs", _as_json),
     "answers": (
@@ -65,5 +65,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    say(arguments.form(report() if arguments.file is None else load(arguments.file)))
+    say(*arguments.form(report() if arguments.file is None else load(arguments.file)))
     return 0

@@ -21,18 +21,18 @@ _BACKENDS = {
 }
 
 
-def as_text(document: dict[str, Any]) -> str:
+def as_text(document: dict[str, Any]) -> list[str]:
     """What was decided, why, and what the build ran."""
     probes = [question for question in document["questions"] if question["kind"] == "run"]
     lines = [*_verdict(document), *_grouped_calls(document), *_decision(document)]
     lines += ["", "Questions that need a run. The result of a run is evidence, and never decides:"]
     for evidence, same in groupby(probes, lambda question: question["evidence"]):
         lines += [line for q in same for line in fold(f"{q['question']}: {answered(q)}", 2)]
-        lines += fold(evidence, 6)
-    return "\n".join([*lines, "", "`libreplace report --all` lists every question, the options and the tools."])
+        lines += _evidence(evidence)
+    return [*lines, "", "`libreplace report --all` lists every question, the options and the tools."]
 
 
-def as_all(document: dict[str, Any]) -> str:
+def as_all(document: dict[str, Any]) -> list[str]:
     """The same, with a row for each call and each question, and the facts about the build."""
     calls = [(c["name"], c["backend"], c["symbol"], c["scope"]) for c in document["verdict"]["calls"]]
     lines = [*_verdict(document), "", *table(("call", "back end", "symbol", "scope"), calls), *_decision(document), ""]
@@ -40,11 +40,16 @@ def as_all(document: dict[str, Any]) -> str:
     head, rule, *rows = table(("question", "answer"), [(q["question"], answered(q)) for q in questions])
     lines += [head, rule]
     for row, question in zip(rows, questions, strict=True):
-        lines += [row, *fold(question["evidence"], 6)]
+        lines += [row, *_evidence(question["evidence"])]
     for title in SECTIONS:
         lines += ["", f"{title}:"]
         lines += [line for key, value in facts(document, title).items() for line in fold(f"{key}: {value}", 2)]
-    return "\n".join(lines)
+    return lines
+
+
+def _evidence(text: str) -> list[str]:
+    """The text may have several lines: a command, and the compiler's message."""
+    return [line for part in text.splitlines() for line in fold(part, 6)]
 
 
 def _verdict(document: dict[str, Any]) -> list[str]:

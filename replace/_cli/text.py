@@ -29,23 +29,41 @@ class CannotWrite(Exception):
     """Standard output cannot be written. The text says why. main() turns this into an exit status of its own."""
 
 
-#: Control characters, except tabs and line ends. A report of somebody else may contain them, and a terminal obeys them.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_NOT_ASCII = re.compile(r"[^ -~]")
 
 
-def _harmless(text: str) -> str:
-    """The text with an escape sequence, which is also one of JSON, for each control character."""
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+def harmless(text: str) -> str:
+    """The text as a part of one line: an escape sequence, which is also one of JSON, for each unprintable character.
 
-
-def say(text: str, end: str = "\n") -> None:
-    """Print the text and flush it. Raises CannotWrite.
-
-    A character that standard output cannot encode, or that controls a terminal, becomes an escape sequence.
+    A report of somebody else, a thread's name or a path may contain such characters. They control a terminal, begin a
+    line that looks like one of ours, or turn the direction of the text around (Unicode's bidirectional controls).
     """
+    return _NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else _escape(ord(found[0])), text)
+
+
+def _escape(character: int) -> str:
+    return f"\\u{character:04x}" if character < 0x10000 else f"\\U{character:08x}"
+
+
+def say(*lines: str) -> None:
+    """Print the lines and flush them. Raises CannotWrite.
+
+    A character that standard output cannot encode, or that is not printable, becomes an escape sequence. So a line
+    stays one line.
+    """
+    _write("".join(f"{harmless(line)}\n" for line in lines))
+
+
+def show_progress(text: str = "") -> None:
+    """On a terminal, print this text in the place of the one before. An empty text removes it. Raises CannotWrite."""
+    if sys.stdout.isatty():
+        _write(f"\r{harmless(text)}\033[K")
+
+
+def _write(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        _write_all((_harmless(text) + end).encode(encoding, "backslashreplace"), encoding)
+        _write_all(text.encode(encoding, "backslashreplace"), encoding)
     except OSError as error:
         _discard(sys.stdout)
         raise CannotWrite(error.strerror) from error
@@ -65,10 +83,10 @@ def _write_all(data: bytes, encoding: str) -> None:
         rest = rest[written:]
 
 
-def complain(text: str) -> None:
+def complain(*lines: str) -> None:
     """Print a message on standard error. If that fails, nobody can be told, and the exit status must do."""
     try:
-        print(_harmless(text), file=sys.stderr, flush=True)
+        print(*map(harmless, lines), sep="\n", file=sys.stderr, flush=True)
     except OSError:
         _discard(sys.stderr)
 
@@ -79,25 +97,27 @@ def _discard(stream: TextIO) -> None:
 
 
 def fold(text: str, indent: int = 0) -> list[str]:
-    """The text in lines that fit a terminal of 80 columns. Its own lines stay; each continues with a deeper indent."""
-    return [
-        line
-        for part in text.strip().splitlines()
-        for line in textwrap.wrap(
-            part,
-            79,
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + 2),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    ]
+    """The text in lines that fit a terminal of 80 columns. The second and later lines have a deeper indent."""
+    return textwrap.wrap(
+        text.strip(),
+        79,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+#: The widest column that is padded. A cell can be a long text of somebody else, and padding must not need gigabytes.
+_WIDEST = 200
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The lines of a table; each column is as wide as its widest cell."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    """The lines of a table; each column is as wide as its widest cell, but not wider than _WIDEST."""
+    cells = [tuple(map(harmless, row)) for row in [head, *rows]]
+    widths = [min(max(map(len, column)), _WIDEST) for column in zip(*cells, strict=True)]
+    rule = tuple("-" * width for width in widths[:-1]) + ("-" * len(head[-1]),)
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [head, tuple("-" * width for width in widths[:-1]) + ("-" * len(head[-1]),), *rows]
+        for row in [cells[0], rule, *cells[1:]]
     ]

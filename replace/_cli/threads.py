@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise Failed(_reason(arguments.pid, error)) from error
     document: dict[str, Any] = {"pid": found[0].tid, "threads": [_row(thread, found[0]) for thread in found]}
-    say(json.dumps(document, indent=1) if arguments.json else _text(document))
+    say(*(json.dumps(document, indent=1).split("\n") if arguments.json else _text(document)))
     return int(any(row["differs"] for row in document["threads"]))
 
 
@@ -74,7 +74,7 @@ def _row(thread: ThreadCredentials, main: ThreadCredentials) -> dict[str, Any]:
     }
 
 
-def _text(document: dict[str, Any]) -> str:
+def _text(document: dict[str, Any]) -> list[str]:
     rows = document["threads"]
     lines = table(
         ("*", "tid", "name", "uids r/e/s/fs", "gids r/e/s/fs", "groups", "effective", "permitted"),
@@ -82,7 +82,7 @@ def _text(document: dict[str, Any]) -> str:
             (
                 "*" if row["differs"] else "",
                 str(row["tid"]),
-                _printable(row["name"]) + (" (kernel, io_uring)" if row["kernel"] else ""),
+                row["name"] + (" (kernel, io_uring)" if row["kernel"] else ""),
                 "/".join(map(str, row["uids"])),
                 "/".join(map(str, row["gids"])),
                 _groups(row["groups"]),
@@ -94,15 +94,7 @@ def _text(document: dict[str, Any]) -> str:
     )
     differ = sum(row["differs"] for row in rows)
     end = f"{differ} of {len(rows)} threads differ from the main thread"
-    return "\n".join([*lines, "", end if differ else "no thread differs from the main thread"])
-
-
-def _printable(name: str) -> str:
-    """A thread's name without control characters, so that it cannot send escape sequences to root's terminal.
-
-    A thread sets its own name: prctl(2), PR_SET_NAME.
-    """
-    return "".join(character if character.isprintable() else "?" for character in name)
+    return [*lines, "", end if differ else "no thread differs from the main thread"]
 
 
 def _groups(groups: tuple[int, ...]) -> str:

@@ -12,7 +12,6 @@ import errno
 import json
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from .completion import USER, complete_as
 from .documents import REACH
 from .observe import NotHere
 from .obstacles import Machine
-from .text import Failed, say, table
+from .text import Failed, harmless, say, show_progress, table
 
 HELP = "check the build's decision on this machine"
 DESCRIPTION = """\
@@ -183,23 +182,26 @@ def run(arguments: argparse.Namespace) -> int:
         if user is None:
             machine = obstacles.find(folder, no_folder, verdict["calls"])
         if form == "explain":
-            say("\n".join(explain.explain(machine)) + "\n")
+            say(*explain.explain(machine), "")
         if people and user is not None:
-            say(f"libreplace {document['version']}: can user {user} read the files that imports need?\n")
+            say(f"libreplace {document['version']}: can user {user} read the files that imports need?", "")
         elif people:
             say(
                 f"libreplace {document['version']}: {verdict['backend']} back end; "
-                f"claim: a call changes {REACH[verdict['scope']]}\nrule: {verdict['rule']}\n"
+                f"claim: a call changes {REACH[verdict['scope']]}",
+                f"rule: {verdict['rule']}",
+                "",
             )
         elif form == "tap":
-            say(f"TAP version 14\n1..{len(plan)}")
+            say("TAP version 14", f"1..{len(plan)}")
         for number, check in enumerate(plan, 1):
-            if people and sys.stdout.isatty():
-                say(f"\r[{number}/{len(plan)}] {check.name} ...\033[K", end="")
+            if people:
+                show_progress(f"[{number}/{len(plan)}] {check.name} ...")
             result = Result(check.name, check.claim, *_judge(check, machine))
             results.append(result)
             if people:
-                say(("\r\033[K" if sys.stdout.isatty() else "") + _line(result))
+                show_progress()
+                say(_line(result))
             elif form == "tap":
                 _print_tap(number, result)
     counts = {status: sum(r.status == status for r in results) for status in (PROVED, CONTRADICTED, NOT_RUN)}
@@ -208,12 +210,14 @@ def run(arguments: argparse.Namespace) -> int:
             _print_calls(verdict, results)
         words = _words(verdict["scope"], counts) if user is None else _words_about(user, counts)
         say(
-            f"\n{counts[PROVED]} proved, {counts[CONTRADICTED]} contradicted, {counts[NOT_RUN]} not run "
-            f"in {time.monotonic() - started:.1f} s\n{words}"
+            "",
+            f"{counts[PROVED]} proved, {counts[CONTRADICTED]} contradicted, {counts[NOT_RUN]} not run "
+            f"in {time.monotonic() - started:.1f} s",
+            words,
         )
     elif form == "json":
         say(
-            json.dumps(
+            *json.dumps(
                 {
                     "version": document["version"],
                     "backend": verdict["backend"],
@@ -226,7 +230,7 @@ def run(arguments: argparse.Namespace) -> int:
                     "checks": [result._asdict() for result in results],
                 },
                 indent=1,
-            )
+            ).split("\n")
         )
     return _exit_status(results)
 
@@ -234,9 +238,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_tap(number: int, result: Result) -> None:
     word = "not ok" if result.status == CONTRADICTED else "ok"
     skip = f" # SKIP {result.detail}" if result.status == NOT_RUN else ""
-    say(f"{word} {number} - {result.name}: {result.claim}{skip}")
+    say(f"{word} {number} - {_tap(result.name)}: {_tap(result.claim)}{skip}")
     if result.status == CONTRADICTED:
-        say(f"  ---\n  message: {json.dumps(result.detail)}\n  ...")
+        say("  ---", f"  message: {json.dumps(result.detail)}", "  ...")
+
+
+def _tap(text: str) -> str:
+    """The text in a description of TAP, where # begins a directive. The name of a folder may have one."""
+    return harmless(text).replace("\\", "\\\\").replace("#", "\\#")
 
 
 def _print_calls(verdict: dict[str, Any], results: list[Result]) -> None:
@@ -251,7 +260,7 @@ def _print_calls(verdict: dict[str, Any], results: list[Result]) -> None:
         )
         for call in verdict["calls"]
     ]
-    say("\n" + "\n".join(table(("call", "back end", "symbol", "scope", "observed"), rows)))
+    say("", *table(("call", "back end", "symbol", "scope", "observed"), rows))
 
 
 def _words(scope: str, counts: dict[str, int]) -> str:

@@ -44,21 +44,33 @@ static void flush_or_exit(void)
 	exit(EX_IOERR);
 }
 
+/* Print a text that may have come from the environment: one line, without control characters. */
+static void print_harmless(FILE *stream, const char *text)
+{
+	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++)
+		if (*c >= ' ' && *c <= '~')
+			putc(*c, stream);
+		else
+			fprintf(stream, "\\x%02x", *c);
+}
+
 static void print_result(int number, const struct check *check, enum outcome outcome,
                          const char *detail)
 {
 	printf("%s %d - %s: %s", outcome == CONTRADICTED ? "not ok" : "ok", number, check->name,
 	       check->claim);
-	if (outcome == NOT_RUN)
-		printf(" # SKIP %s", detail);
+	if (outcome == NOT_RUN) {
+		fputs(" # SKIP ", stdout);
+		print_harmless(stdout, detail);
+	}
 	putchar('\n');
 	if (outcome == CONTRADICTED) {
 		fputs("  ---\n  message: \"", stdout);
-		for (const char *c = detail; *c != '\0'; c++) {
+		for (const char *c = detail; *c != '\0'; c++)
 			if (*c == '"' || *c == '\\')
-				putchar('\\');
-			putchar((unsigned char)*c < ' ' ? ' ' : *c);
-		}
+				printf("\\%c", *c);
+			else
+				print_harmless(stdout, (const char[]){*c, '\0'});
 		fputs("\"\n  ...\n", stdout);
 	}
 	flush_or_exit();
@@ -129,7 +141,9 @@ static int run_plan(int not_run_status)
 
 static int wrong_usage(const char *what, const char *word)
 {
-	fprintf(stderr, "libreplace-verify: %s %s; try --help\n", what, word);
+	fprintf(stderr, "libreplace-verify: %s ", what);
+	print_harmless(stderr, word);
+	fputs("; try --help\n", stderr);
 	return 2;
 }
 

@@ -100,9 +100,15 @@ build must give the same files on every machine. The field `left_out` says what 
 
 A *reader* is a program that reads reports. The schema (JSON Schema 2020-12) is installed as
 `replace/report.schema.json`. `schema_version` is 1. A reader accepts the versions that it knows and refuses all others.
-`libreplace report FILE` and `libreplace compare` refuse such a file, and a file that does not fit the schema, with exit
-status 2. A control character from a file is printed as an escape sequence, so you can show the report of a stranger in
-your terminal.
+`libreplace report FILE` and `libreplace compare` refuse such a file, and a file that does not fit the schema, with one
+line and exit status 2.
+
+You can show the report of a stranger, also as root. A file is refused if it has more than 4 MiB, if its values are
+nested more than 40 levels deep, if a list has more than 1000 items, if an object has a name twice, or if a number is
+not finite. It must be a regular file, or a pipe that you opened: `libreplace report <(ssh host libreplace report
+--json)`. Each character that is not printable is shown as an escape sequence: control characters, line ends inside a
+field, and controls of the text's direction. So a text from the file makes no line, no tag and no Markdown, and cannot
+command your terminal. In the file that `--answers` writes, it makes no answer (`test_hostile_files.py`).
 
 Within one version:
 

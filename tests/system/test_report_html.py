@@ -38,7 +38,7 @@ def show(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
 
     def load(document=None, width=1280, scheme="light"):
-        path.write_text(page_maker.as_html(document or replace.report()))
+        path.write_text("\n".join(page_maker.as_html(document or replace.report())))
         set_width(browser, width)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
@@ -132,7 +132,7 @@ def test_build_section_has_every_fact(show):
 def test_page_is_ascii_so_that_any_locale_can_print_it(show):
     document = replace.report()
     document["verdict"]["rule"] = "\u2018quoted\u2019 \u00e4"
-    assert page_maker.as_html(document).isascii()
+    assert "".join(page_maker.as_html(document)).isascii()
     assert "\u2018quoted\u2019 \u00e4" in show(document).find_element(By.CSS_SELECTOR, ".verdict").text
 
 
@@ -252,7 +252,7 @@ class Outline(html.parser.HTMLParser):
 
 @pytest.mark.parametrize("platform", platforms())
 def test_page_is_well_formed_and_loads_nothing(platform):
-    text = page_maker.as_html(of_platform(platform))
+    text = "\n".join(page_maker.as_html(of_platform(platform)))
     page = Outline(text)
     assert page.open == []
     assert page.fetching == []

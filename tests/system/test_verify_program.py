@@ -284,6 +284,12 @@ def test_no_file_remains_after_the_checks_or_an_interrupt(program, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_control_characters_do_not_reach_the_terminal(program):
+    out = run(program, "--\x1b[2J\n\x9b")
+    assert out.returncode == 2
+    assert out.stderr == r"libreplace-verify: unknown option --\x1b[2J\x0a\xc2\x9b; try --help" + "\n"
+
+
 def test_first_process_of_a_container_ends_after_a_signal(program):
     """The kernel ignores a signal that the first process of a PID namespace sends to itself."""
     needs_root()
