@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from .. import _native
 from . import controls, level_checks, switch_checks
 from .controls import become_root
-from .observe import NotHere, must, observe
+from .observe import NotHere, must, new_name, observe
 from .obstacles import FILES, IDS, LOSS, OPENAT2, OWNERS, PRIVILEGE, REAL_IDS, ROOT, UNPRIVILEGED, WIDE, Machine
 
 #: What a check needs that switches ids as root.
@@ -99,7 +99,7 @@ def _getters(machine: Machine) -> str | None:
 def _open_beneath(machine: Machine) -> str | None:
     """A path from a client opens nothing outside the folder, follows no magic link and opens no FIFO."""
     folder = machine.folder
-    out, fifo, name = (f"{kind}-{os.getpid()}" for kind in ("out", "fifo", "file"))
+    out, fifo, name = (f"{kind}-{new_name()}" for kind in ("out", "fifo", "file"))
     try:
         os.symlink("..", out, dir_fd=folder)
         os.mkfifo(fifo, dir_fd=folder)

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import chosen_ids
 from .chosen_ids import Ids
-from .observe import kernel_fields, kernel_ids, owner_of_new_file, present_ids
+from .observe import kernel_fields, kernel_ids, new_name, owner_of_new_file, present_ids
 
 _MOST_FILES = 8  # that a check opens
 
@@ -156,7 +156,7 @@ def owners(folder: int, creators: list[tuple[int, int]]) -> str:
 
 def openat2(folder: int) -> str:
     """openat2(2) must open a plain file, or be missing. Some filters say EPERM for every call that they do not know."""
-    name, library = f"control-{os.getpid()}", ctypes.CDLL(None, use_errno=True)
+    name, library = new_name(), ctypes.CDLL(None, use_errno=True)
     made = os.open(name, os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
     how = (ctypes.c_uint64 * 3)(os.O_RDONLY, 0, 0)  # struct open_how; 437: on every architecture but alpha
     words = (ctypes.c_long(437), ctypes.c_long(folder), os.fsencode(name), how, ctypes.c_size_t(ctypes.sizeof(how)))

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any, NamedTuple
 
 from .. import _native
@@ -67,9 +66,14 @@ def present_ids() -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (os.getuid(), os.geteuid()), (os.getgid(), os.getegid())
 
 
+def new_name() -> str:
+    """A name that nobody can guess, for a new file."""
+    return os.urandom(8).hex()
+
+
 def owner_of_new_file(folder: int) -> tuple[int, int]:
     """Make a file and remove it; return its owner and group."""
-    name = f"{os.getpid()}-{threading.get_native_id()}"
+    name = new_name()
     handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder)
     made = os.fstat(handle)
     os.close(handle)

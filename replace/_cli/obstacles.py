@@ -52,7 +52,7 @@ class Machine(NamedTuple):
     """What a check needs to know about this machine."""
 
     ids: Ids
-    folder: int  # descriptor of a folder in which everybody may make files
+    folder: int  # descriptor of the inner folder of check_folder.py, in which everybody may make files
     obstacles: dict[str, Obstacle]  # by requirement
     missing: frozenset[str] = frozenset()  # calls that the platform lacks: they fail with ENOSYS
 
@@ -119,7 +119,7 @@ def find(folder: int, no_folder: str, calls: list[dict[str, Any]]) -> Machine:
     ids, missing = chosen_ids.choose()
     setters = [call["name"] for call in calls if call["kind"] == "setter"]
     found: dict[str, Obstacle | None] = {
-        FILES: Obstacle(no_folder, "set TMPDIR to a folder where every user can make files") if no_folder else None,
+        FILES: Obstacle(no_folder, "set TMPDIR to a folder where this user can make files") if no_folder else None,
         REAL_IDS: _fakes_ids(),
         PRIVILEGE: _lacks_privilege(),
         IDS: Obstacle(f"this user namespace maps too few ids for {', '.join(missing)}", _MAP) if missing else None,

@@ -12,15 +12,15 @@ import errno
 import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
 from .._build import report
 from . import checks, explain, obstacles, user_checks
+from .check_folder import CheckFolder
 from .children import Died, in_child
 from .completion import USER, complete_as
 from .documents import REACH
@@ -114,9 +114,9 @@ def _judge(check: checks.Check, machine: Machine) -> tuple[str, str]:
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
-def _end_with(number: int, folder: tempfile.TemporaryDirectory[str]) -> None:
+def _end_with(number: int, folder: CheckFolder) -> None:
     """End the process because of a signal. An exception is no way out: Python ignores it in the functions of a fork."""
-    folder.cleanup()
+    folder.remove()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # the first process of a container survives its own signal
@@ -124,11 +124,10 @@ def _end_with(number: int, folder: tempfile.TemporaryDirectory[str]) -> None:
 
 @contextmanager
 def _folder() -> Iterator[tuple[int, str]]:
-    """A descriptor of a temporary folder where everybody may make files; or -1, and why there is none."""
+    """A descriptor of the folder of check_folder.py; or -1, and why there is none."""
     mask, reason = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING), ""
     try:
-        made = tempfile.TemporaryDirectory(prefix="libreplace-verify-")
-        os.chmod(made.name, 0o777)
+        made = CheckFolder()
         heard = {number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
         handlers = {number: signal.signal(number, lambda *got: _end_with(got[0], made)) for number in heard}
     except OSError as error:
@@ -138,14 +137,13 @@ def _folder() -> Iterator[tuple[int, str]]:
     if reason:
         yield -1, reason
         return
-    with made as name:
-        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            yield folder, ""
-        finally:
-            os.close(folder)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+    try:
+        yield made.descriptor, ""
+    finally:
+        made.remove()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        made.close()
 
 
 def _exit_status(results: list[Result]) -> int:
@@ -178,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise Failed(str(error)) from error
     people = form in ("text", "explain")
     results = []
-    with _folder() as (folder, no_folder):
+    with _folder() if user is None else nullcontext((-1, "")) as (folder, no_folder):
         if user is None:
             machine = obstacles.find(folder, no_folder, verdict["calls"])
         if form == "explain":

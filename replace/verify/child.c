@@ -81,6 +81,7 @@ enum outcome run_check(const struct check *check, char *detail, size_t room)
 	pid_t child;
 
 	detail[0] = '\0';
+	empty_folder();
 	if (pipe(ends) != 0 || (child = fork()) == -1) {
 		snprintf(detail, room, "no child process can be started: %s", strerror(errno));
 		return NOT_RUN;

@@ -16,46 +16,6 @@
 
 enum { LINE = 1 << 20 }; /* 65536 groups of up to 10 digits fit */
 
-static char folder_path[4096];
-static int folder_fd = -1;
-
-void open_folder(void)
-{
-	const char *const parents[] = {getenv("TMPDIR"), "/tmp", "/var/tmp"};
-
-	for (int i = 0; i < 3 && folder_fd == -1; i++) {
-		if (parents[i] == NULL ||
-		    snprintf(folder_path, sizeof folder_path, "%s/libreplace-verify-XXXXXX",
-		             parents[i]) >= (int)sizeof folder_path ||
-		    mkdtemp(folder_path) == NULL) {
-			folder_path[0] = '\0';
-			continue;
-		}
-		/* chmod also clears the set-group-ID bit, with which new files get the folder's
-		 * group */
-		if (chmod(folder_path, 0777) == 0)
-			folder_fd = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (folder_fd == -1)
-			remove_folder();
-	}
-}
-
-int folder(void)
-{
-	return folder_fd;
-}
-
-void remove_folder(void)
-{
-	if (folder_path[0] == '\0')
-		return;
-	unlinkat(folder_fd, NEW_FILE, 0);
-	unlinkat(folder_fd, "file", 0);
-	unlinkat(folder_fd, "fifo", 0);
-	unlinkat(folder_fd, "out", 0);
-	rmdir(folder_path);
-}
-
 static int ascending(const void *a, const void *b)
 {
 	gid_t x = *(const gid_t *)a, y = *(const gid_t *)b;
@@ -185,11 +145,11 @@ static void read_proc(struct seen *seen)
 
 int make_file(const char *name)
 {
-	int file = openat(folder_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	int file = openat(folder(), name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 
 	if (file == -1 && (errno == ENOSPC || errno == EDQUOT))
-		not_here("no file can be made in %s: %s", folder_path, strerror(errno));
-	MUST(file != -1, "no file can be made in %s: %s", folder_path, strerror(errno));
+		not_here("no file can be made in the temporary folder: %s", strerror(errno));
+	MUST(file != -1, "no file can be made in the temporary folder: %s", strerror(errno));
 	return file;
 }
 
@@ -202,7 +162,7 @@ static void read_owner(struct view *owner)
 	file = make_file(NEW_FILE);
 	DO(fstat(file, &made));
 	close(file);
-	unlinkat(folder_fd, NEW_FILE, 0);
+	unlinkat(folder(), NEW_FILE, 0);
 	owner->known[UID][FS] = 1;
 	owner->ids[UID][FS] = made.st_uid;
 #ifdef __linux__

@@ -136,10 +136,16 @@ int read_status(const char *name, char *text, size_t room);
 /* Make a file in the folder. Return: its descriptor. Ends the check if there is no space. */
 int make_file(const char *name);
 
-/* The folder for new files, which every user can write. folder() is its descriptor, or -1. */
+/* ---- folder.c: the folder for new files, which only this program can reach */
+
+/* folder() is its descriptor, or -1 if it can be made nowhere. */
 void open_folder(void);
-void remove_folder(void);
 int folder(void);
+
+/* Remove the files of a check that was killed. A signal handler may call this and remove_folder().
+ */
+void empty_folder(void);
+void remove_folder(void);
 
 /* ---- obstacles.c, obstacles_linux.c, obstacles_none.c: what this machine does not permit */
 

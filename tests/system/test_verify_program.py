@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from support.builds import ROOT, report_of, run, tool
 from support.children import needs_root, wait_until
+from support.folder_attacker import SWAPS
 from test_build import meson
+from test_verify_attacked import check_names, check_swap
 
 import replace
 
@@ -118,7 +120,7 @@ PLACES = {
         set(),
     ),
     "a full folder": (
-        [*IN_MOUNT, 'mount -t tmpfs -o nr_inodes=2 none /var/tmp; export TMPDIR=/var/tmp; exec "$@"', "sh"],
+        [*IN_MOUNT, 'mount -t tmpfs -o nr_inodes=3 none /var/tmp; export TMPDIR=/var/tmp; exec "$@"', "sh"],
         {
             "getters",
             "refusals",
@@ -282,6 +284,15 @@ def test_no_file_remains_after_the_checks_or_an_interrupt(program, tmp_path):
             child.wait()
             os.close(read)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_a_user_makes_in_time_do_not_contradict(program, tmp_path):
+    check_names(tmp_path, program)
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_user_who_swaps_the_folder_changes_nothing_of_root(program, tmp_path, swap):
+    check_swap(tmp_path, swap, program)
 
 
 def test_control_characters_do_not_reach_the_terminal(program):
