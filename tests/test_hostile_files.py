@@ -58,7 +58,7 @@ TEXTS = [
     "</details></summary><details>",
     "x: OK",
     "$(reboot) `reboot`; reboot",
-    "A" * 300,
+    "A" * 200,
 ]
 texts = st.sampled_from(TEXTS) | st.text(st.characters(), max_size=20)
 values = st.recursive(
@@ -334,6 +334,15 @@ REFUSED = {
     "null": b"null",
     "a text of 5 MB": json.dumps({**SMALL, "version": "A" * 5_000_000}),
     "a name of 3 MB": json.dumps({**SMALL, "toolchain": {"K" * 3_000_000: 1}}),
+    "a long subject that every step repeats": json.dumps(
+        {
+            **SMALL,
+            "questions": [{**SMALL["questions"][0], "subject": "A" * 100_000}],
+            "decision": [{**SMALL["decision"][0], "questions": [SMALL["questions"][0]["id"]] * 1000}] * 40,
+        }
+    ),
+    "a long answer": json.dumps({**SMALL, "questions": [{**SMALL["questions"][0], "answer": "A" * 1001}]}),
+    "too many steps": json.dumps({**SMALL, "decision": SMALL["decision"] * 10}),
     "too many questions": json.dumps({**SMALL, "questions": SMALL["questions"] * 1000}),
     "too many headers": json.dumps({**SMALL, "probe_headers": dict.fromkeys(map(str, range(1001)), "")}),
 }
@@ -361,7 +370,9 @@ def test_bounds_of_the_reader_hold_a_real_report_many_times():
     size = len(json.dumps(document, indent=1))
     assert size * 20 < documents._LARGEST
     for section in ("questions", "decision"):
-        assert len(document[section]) * 10 < 1000
+        assert len(document[section]) * 8 < SCHEMA["properties"][section]["maxItems"]
+    for question in document["questions"]:
+        assert all(len(question[name]) * 3 < 200 for name in ("id", "subject", "answer"))
     deepest = max(map(len, leaves(document)))
     assert deepest * 5 < documents._DEEPEST
 

@@ -66,8 +66,11 @@ def _check(value: Any, rule: dict[str, Any], place: str, definitions: dict[str, 
         raise ValueError(f"{place} is not {'an' if kind[0] in 'ao' else 'a'} {kind}")
     if value not in rule.get("enum", [value]):
         raise ValueError(f"{place} is none of {', '.join(rule['enum'])}")
-    if isinstance(value, str) and not re.fullmatch(rule.get("pattern", ".*"), value, re.DOTALL):
-        raise ValueError(f"{place} has a character that is not allowed there")
+    if isinstance(value, str):
+        if len(value) > rule.get("maxLength", len(value)):
+            raise ValueError(f"{place} has more than {rule['maxLength']} characters")
+        if not re.fullmatch(rule.get("pattern", ".*"), value, re.DOTALL):
+            raise ValueError(f"{place} has a character that is not allowed there")
     if isinstance(value, dict):
         folder = f"{place}." if place else ""
         for name in rule.get("required", ()):
@@ -188,7 +191,8 @@ class Step(NamedTuple):
 def used_questions(step: dict[str, Any], document: dict[str, Any]) -> list[str]:
     """The ids of the questions whose answers a step used. The result of a run decides nothing."""
     runs = {question["id"] for question in document["questions"] if question["kind"] == "run"}
-    return [name for name in step["questions"] if name not in runs or name in document["overrides"]["used"]]
+    moot = runs - set(document["overrides"]["used"])
+    return [name for name in step["questions"] if name not in moot]
 
 
 def steps(document: dict[str, Any]) -> list[Step]:

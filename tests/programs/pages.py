@@ -104,11 +104,12 @@ A *reader* is a program that reads reports. The schema (JSON Schema 2020-12) is 
 line and exit status 2.
 
 You can show the report of a stranger, also as root. A file is refused if it has more than 4 MiB, if its values are
-nested more than 40 levels deep, if a list has more than 1000 items, if an object has a name twice, or if a number is
-not finite. It must be a regular file, or a pipe that you opened: `libreplace report <(ssh host libreplace report
---json)`. Each character that is not printable is shown as an escape sequence: control characters, line ends inside a
-field, and controls of the text's direction. So a text from the file makes no line, no tag and no Markdown, and cannot
-command your terminal. In the file that `--answers` writes, it makes no answer (`test_hostile_files.py`).
+nested more than 40 levels deep, if a list or a name is much longer than in a real report (the schema has the limits),
+if an object has a name twice, or if a number is not finite. It must be a regular file, or a pipe that you opened, as in
+`libreplace report <(ssh host libreplace report --json)`. Each character that is not printable is shown as an escape
+sequence: control characters, line ends inside a field, and controls of the text's direction. So a text from the file
+makes no line, no tag and no Markdown, and cannot command your terminal. In the file that `--answers` writes, it makes
+no answer (`test_hostile_files.py`).
 
 Within one version:
 
