@@ -6,11 +6,12 @@ import argparse
 import errno
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 
 from support.builds import run, tool
@@ -119,6 +120,24 @@ def test_verify_names_fakeroot():
     assert out.returncode == 2
     assert "needs real root: fakeroot replaces libc's calls" in out.stdout
     assert "0 contradicted" in out.stdout
+
+
+def test_verify_shows_its_progress_on_a_terminal():
+    master, terminal = pty.openpty()
+    words = [sys.executable, "-m", "replace", "verify"]
+    with subprocess.Popen(words, stdout=terminal, stdin=subprocess.DEVNULL, cwd="/") as child:
+        os.close(terminal)
+        text = b""
+        try:
+            with suppress(OSError):  # EIO: nobody has the terminal open any more
+                while data := os.read(master, 4096):
+                    text += data
+        finally:
+            child.kill()
+            os.close(master)
+    assert b"\r[1/" in text
+    assert b"verdict ...\x1b[K" in text
+    assert b"\\u" not in text
 
 
 def test_verify_leaves_no_folder_after_a_signal(tmp_path):
