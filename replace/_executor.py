@@ -88,6 +88,7 @@ class IdentityExecutor(Executor):
             identity; or this thread's ids differ from the main thread's, or cannot be compared because /proc cannot be
             read.
         OSError: ``private_fs`` is not possible on this system; or this thread cannot get a session keyring.
+        RuntimeError: The interpreter shuts down.
     """
 
     def __init__(

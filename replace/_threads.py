@@ -88,7 +88,8 @@ class ThreadCredentials:
 
     def __repr__(self) -> str:
         kernel = ", of io_uring" if self.of_io_uring else ""
-        return f"<thread {self.tid} ({self.name}{kernel}): uids {self.uids}, gids {self.gids}, groups {self.groups}>"
+        name = self.name if self.name.isprintable() else repr(self.name)
+        return f"<thread {self.tid} ({name}{kernel}): uids {self.uids}, gids {self.gids}, groups {self.groups}>"
 
 
 def difference_from_main() -> str:

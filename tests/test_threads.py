@@ -329,6 +329,20 @@ def test_thread_credentials_reads_this_and_another_process():
     assert f"thread {init.tid} ({init.name})" in repr(init)
 
 
+def test_repr_of_a_thread_shows_no_control_character():
+    def look():
+        LIBC.prctl(15, b"\x1b[2J\xff", 0, 0, 0)  # PR_SET_NAME
+        own = threading.get_native_id()
+        found.append(next(repr(one) for one in replace.thread_credentials() if one.tid == own))
+
+    found = []
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert "\x1b" not in found[0]
+    assert r"('\x1b[2J" in found[0]
+
+
 def test_assert_clean_names_the_thread():
     def body():
         replace.assert_clean()

@@ -238,6 +238,7 @@ def pools() -> None:
         assert_type(bound.submit(read, "name", strict=False), Future[bytes])
         assert_type(bound.map(read, ["name"]), Iterator[bytes])
         pool.shutdown(wait=False, cancel_futures=True)
+    IdentityExecutor(isolation="thread", keyrings=False).shutdown()
 
 
 # ---- Iterators
