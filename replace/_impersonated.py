@@ -2,80 +2,101 @@
 # SPDX-License-Identifier: MIT
 """impersonated(): an iterator that produces its items as another user.
 
-One C function (native/guard_type.c, native_run) holds the identity during each next() and close(), so an interrupt
-cannot leave the thread switched.
+native/impersonated_type.c holds the identity during each next() and close(), so an interrupt cannot leave the thread
+switched. It holds the only reference to the iterable, so the iterable ends as the user, too.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from _thread import start_new_thread
+from gc import get_referents
+from time import sleep
 
+from . import _native
 from ._errors import IdentityRefused
 from ._identity import check_identity
-from ._impersonate import DEFAULT_LEVEL, changed_options, impersonate
-from ._native import run
+from ._impersonate import DEFAULT_LEVEL, changed_options, check_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Generic, TypeVar
+    from collections.abc import Callable, Iterable
+    from typing import Any, TypeVar
 
     from ._identity import Identity
+    from ._native import Impersonated
     from ._options import Level, OnFailure
 
     T = TypeVar("T")
-else:  # typing loads slower than this package, so the class is generic only for checkers
-    T = None
-    Generic = {T: object}
+
+#: For each thread of _start() that has not ended, the id of its process: a forked child does not have the thread.
+_closing: list[int] = []
 
 
-class _Impersonated(Generic[T]):
-    """The iterator that impersonated() returns."""
+# native/impersonated_type.c calls the next three functions.
 
-    __slots__ = ("_identity", "_iterator", "_options", "_source")
 
-    def __init__(self, identity: Identity, iterable: Iterable[T], options: dict[str, Any]) -> None:
-        self._identity, self._options, self._source = identity, options, iterable
-        self._iterator: Any = None
+def _reduce(identity: Identity, iterable: Any, options: dict[str, Any], /) -> tuple[Any, ...]:
+    from functools import partial
 
-    def _run(self, function: Callable[..., Any], *args: Any) -> Any:
-        return run(impersonate(self._identity, **self._options), function, args, None)
+    return (partial(impersonated, **options), (identity, iterable))
 
-    def __iter__(self) -> Iterator[T]:
-        return self
 
-    def __next__(self) -> T:
-        if self._iterator is None:
-            self._iterator = self._run(iter, self._source)
-        return self._run(next, self._iterator)  # type: ignore[no-any-return]
+def _start(iterator: Impersonated[Any], /) -> None:
+    """Close a dropped iterator as its user in a new thread: greenlets switch in this one, for example."""
+    if sys.is_finalizing():
+        raise RuntimeError("the interpreter is shutting down, so no thread can start")
+    process = os.getpid()
+    _closing.append(process)
+    try:
+        _real_start_new_thread()(_finish, (iterator, process))
+    except BaseException:
+        _closing.remove(process)
+        raise
 
-    def close(self) -> None:
-        """Close the iterable, or its iterator, as the user. Do nothing if neither has a close()."""
-        source, iterator = self._source, self._iterator
-        self._source, self._iterator = (), iter(())
-        self._close(iterator, source)
 
-    def _close(self, iterator: Any, source: Any) -> None:
-        for thing in (iterator, source):
-            close = getattr(thing, "close", None)
-            if close is not None:
-                self._run(close)
-                if thing is source or iterator is source:
-                    break
+def _abandoned(identity: Identity, iterator: str, error: Exception, before: Exception | None, /) -> IdentityRefused:
+    """The report that nobody could close an iterator. `before` is why another thread was needed."""
+    reason = f"{error}" if before is None else f"{before}; in a new thread: {error}"
+    report = IdentityRefused(
+        f"{iterator} could not be closed as its user: {reason}. Its iterable is abandoned: its remaining code, such "
+        "as finally blocks, never runs, and its memory is not freed; give the iterable a close(), keep no other "
+        "reference to it, and call close() of the iterator in a thread that may enter the identity",
+        identity,
+    )
+    report.__cause__ = error
+    return report
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from functools import partial
 
-        rest = self._source if self._iterator is None else self._iterator
-        return (partial(impersonated, **self._options), (self._identity, rest))
+def _real_start_new_thread() -> Callable[..., Any]:
+    """gevent and eventlet put functions that start greenlets in the place of start_new_thread()."""
+    gevent, eventlet = map(sys.modules.get, ("gevent.monkey", "eventlet.patcher"))
+    if gevent is not None:
+        return gevent.get_original("_thread", "start_new_thread")  # type: ignore[no-any-return]
+    if eventlet is not None:
+        return eventlet.original("_thread").start_new_thread  # type: ignore[no-any-return]
+    return start_new_thread
 
-    def __del__(self) -> None:
-        if hasattr(self, "_iterator"):
-            rest = (self._iterator, self._source)
-            try:
-                self.close()
-            except IdentityRefused:  # for example, greenlets switch in this thread; close it as the user in another one
-                start_new_thread(self._close, rest)
+
+def _finish(iterator: Impersonated[Any], process: int) -> None:
+    try:
+        _native.finish(iterator)
+    finally:
+        _closing.remove(process)
+
+
+def _wait() -> None:
+    """When the interpreter exits, wait until the threads of _start() have closed their iterators."""
+    while os.getpid() in _closing:
+        sleep(0.005)
+
+
+atexit.register(_wait)
+_native.setup_impersonated(
+    type(_ for _ in ()), get_referents if sys.version_info >= (3, 11) else None, _reduce, _start, _abandoned
+)
 
 
 def impersonated(
@@ -86,23 +107,30 @@ def impersonated(
     allow_root: bool = False,
     allow_process: bool = False,
     on_restore_failure: OnFailure = "taint",
-) -> _Impersonated[T]:
+) -> Impersonated[T]:
     """Iterate as another user, for example over a generator or a response body of WSGI.
 
     The thread holds the identity only during each next() and close(). Between two items it has its own ids, so another
     thread may take the next item, or drop the iterator.
 
+    The iterable ends as the user, or not at all: if you drop the iterator instead of closing it, it is closed then. If
+    the thread cannot enter the identity at that moment, a new thread does it. If that is impossible,
+    ``sys.unraisablehook`` gets a report, and the iterable is abandoned: its ``finally`` blocks never run. The same is
+    true, without a report, for an iterator to which its own iterable refers (a reference cycle), until you close it.
+
+    If the iterable raises an exception, the local variables in its traceback are cleared.
+
     Args:
         identity: The user to iterate as.
-        iterable: An iterable, for example a generator.
+        iterable: An iterable, for example a generator. Keep no other reference to it.
         level: As for :func:`impersonate`.
         allow_root: As for :func:`impersonate`.
         allow_process: As for :func:`impersonate`.
         on_restore_failure: As for :func:`impersonate`.
 
     Returns:
-        An iterator with a method ``close()``. Call it if you stop early; WSGI servers do. If the iterator is collected
-        instead, a generator is closed as the user, too.
+        An iterator with a method ``close()``. Call it if you stop early; WSGI servers do. If it is refused, nothing
+        has changed: call it again in another thread.
 
     Raises:
         IdentityRefused: As for :func:`impersonate`, at once or in next() and close().
@@ -111,4 +139,11 @@ def impersonated(
         ValueError: An option is wrong.
     """
     check_identity(identity, allow_root)
-    return _Impersonated(identity, iterable, changed_options(level, allow_root, allow_process, on_restore_failure))
+    kind = type(iterable)
+    if not hasattr(kind, "__iter__") and not hasattr(kind, "__getitem__"):
+        raise TypeError(f"iterable should be iterable, not {kind.__name__}")
+    options = changed_options(level, allow_root, allow_process, on_restore_failure)
+    number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
+    return _native.make_impersonated(
+        identity, identity.uid, identity.gid, identity._groups, number, flags, options, iterable
+    )

@@ -3,9 +3,9 @@
 # The extension module of native/module.c. detect/sources.py writes the docstrings. Those of the calls come from
 # detect/calls.py, the others from replace/native.
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, SupportsIndex, TypeVar, final
+from typing import Any, Generic, Literal, SupportsIndex, TypeVar, final
 
 from _typeshed import HasFileno
 
@@ -497,6 +497,13 @@ class Guard:
 
 # generated: end
 
+# ---- The iterators of impersonated() (native/impersonated_type.c)
+@final
+class Impersonated(Generic[_T]):
+    def __iter__(self) -> Impersonated[_T]: ...
+    def __next__(self) -> _T: ...
+    def close(self) -> None: ...
+
 def setup(
     before: Callable[[Identity], None],
     before_call: Callable[[Identity], None],
@@ -520,4 +527,24 @@ def start_child(
     kwargs: dict[str, Any] | None,
     /,
 ) -> tuple[bool, int, int]: ...
+def setup_impersonated(
+    generator: type[Any],
+    referents: Callable[..., list[Any]] | None,
+    reduce: Callable[[Identity, Any, dict[str, Any]], tuple[Any, ...]],
+    start: Callable[[Impersonated[Any]], None],
+    abandoned: Callable[[Identity, str, Exception, Exception | None], Exception],
+    /,
+) -> None: ...
+def make_impersonated(
+    identity: Identity,
+    uid: int,
+    gid: int,
+    groups: bytes,
+    level: int,
+    flags: int,
+    options: dict[str, Any],
+    iterable: Iterable[_T],
+    /,
+) -> Impersonated[_T]: ...
+def finish(iterator: Impersonated[Any], /) -> None: ...
 def run(guard: Guard, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any] | None, /) -> _T: ...

@@ -158,11 +158,10 @@ static int switch_out(Guard *self)
 /* Whether one of the modules in state->loops has been imported; -1 with an exception set. */
 static int loops_imported(const struct native_state *state)
 {
-	PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
 	Py_ssize_t count = PyTuple_Size(state->loops);
 
 	for (Py_ssize_t i = 0; i < count; i++) {
-		int found = PyDict_Contains(modules, PyTuple_GetItem(state->loops, i));
+		int found = PyDict_Contains(state->modules, PyTuple_GetItem(state->loops, i));
 
 		if (found != 0)
 			return found;
@@ -264,38 +263,30 @@ static int leave(Guard *self)
 	return audit(self, state->leaving) ? 0 : -1;
 }
 
-PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
+PyObject *native_new_guard(struct native_state *state, const struct native_entry *entry,
+                           int across_yield)
 {
-	struct native_state *state = PyModule_GetState(module);
-	unsigned long uid, gid;
+	Guard *self;
 	Py_ssize_t size;
 	char *groups;
-	Guard *self;
 
-	if (count != 7 || !PyBytes_Check(args[3])) {
-		PyErr_SetString(PyExc_TypeError,
-		                "make(identity, uid, gid, groups, level, flags, across_yield)");
-		return NULL;
-	}
-	uid = PyLong_AsUnsignedLong(args[1]);
-	gid = PyLong_AsUnsignedLong(args[2]);
-	if (PyErr_Occurred() || PyBytes_AsStringAndSize(args[3], &groups, &size) != 0)
+	if (PyBytes_AsStringAndSize(entry->groups, &groups, &size) != 0)
 		return NULL;
 	self = (Guard *)PyType_GenericAlloc(state->guard, 0);
 	if (self == NULL)
 		return NULL;
-	Py_INCREF(args[0]);
-	Py_INCREF(args[3]);
-	self->identity = args[0];
-	self->groups = args[3];
+	Py_INCREF(entry->identity);
+	Py_INCREF(entry->groups);
+	self->identity = entry->identity;
+	self->groups = entry->groups;
 	self->guard = &self->inside.guard;
 	if (libreplace_guard_init(self->guard, sizeof self->inside) != 0)
 		PyErr_NoMemory();
-	self->level = (int)PyLong_AsLong(args[4]);
-	self->guard->flags = (int)PyLong_AsLong(args[5]);
-	self->across_yield = PyObject_IsTrue(args[6]);
-	self->user.uid = (uid_t)uid;
-	self->user.gid = (gid_t)gid;
+	self->level = entry->level;
+	self->guard->flags = entry->flags;
+	self->across_yield = across_yield;
+	self->user.uid = entry->uid;
+	self->user.gid = entry->gid;
 	self->user.size = (size_t)size / sizeof(gid_t);
 	self->user.groups = (const gid_t *)(const void *)groups;
 	if (PyErr_Occurred() || (self->user.size > ROOM && make_room(self, self->user.size) != 0)) {
@@ -303,6 +294,32 @@ PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
 		return NULL;
 	}
 	return (PyObject *)self;
+}
+
+int native_to_entry(PyObject *const *args, struct native_entry *entry)
+{
+	entry->identity = args[0];
+	entry->uid = (uid_t)PyLong_AsUnsignedLong(args[1]);
+	entry->gid = (gid_t)PyLong_AsUnsignedLong(args[2]);
+	entry->groups = args[3];
+	entry->level = (int)PyLong_AsLong(args[4]);
+	entry->flags = (int)PyLong_AsLong(args[5]);
+	if (!PyErr_Occurred() && !PyBytes_Check(entry->groups))
+		PyErr_SetString(PyExc_TypeError, "groups should be bytes");
+	return PyErr_Occurred() == NULL;
+}
+
+PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	struct native_entry entry;
+	int across_yield;
+
+	if (!native_arity("make", count, 7) || !native_to_entry(args, &entry))
+		return NULL;
+	across_yield = PyObject_IsTrue(args[6]);
+	if (across_yield < 0)
+		return NULL;
+	return native_new_guard(PyModule_GetState(module), &entry, across_yield);
 }
 
 static PyObject *guard_enter(PyObject *object, PyObject *unused)
@@ -342,15 +359,9 @@ static PyObject *guard_await(PyObject *object, PyObject *arguments)
 	return NULL;
 }
 
-/*
- * Leave after the function raised an exception. As in an except block, that exception is the one
- * being handled. So the interpreter makes it the context of an exception that leaving raises, and
- * makes no cycle if an audit hook raises the function's own exception again.
- */
-static void leave_after_error(Guard *self)
+void native_after_error(void (*call)(void *), void *argument)
 {
 	PyObject *kind, *value, *trace, *outer_kind, *outer, *outer_trace;
-	int left;
 
 	PyErr_Fetch(&kind, &value, &trace);
 	PyErr_NormalizeException(&kind, &value, &trace);
@@ -361,9 +372,9 @@ static void leave_after_error(Guard *self)
 	Py_INCREF(value);
 	Py_XINCREF(trace);
 	PyErr_SetExcInfo(kind, value, trace);
-	left = leave(self);
+	call(argument);
 	PyErr_SetExcInfo(outer_kind, outer, outer_trace);
-	if (left == 0) {
+	if (!PyErr_Occurred()) {
 		PyErr_Restore(kind, value, trace);
 		return;
 	}
@@ -372,27 +383,51 @@ static void leave_after_error(Guard *self)
 	Py_XDECREF(trace);
 }
 
+static void leave_after_error(void *guard)
+{
+	(void)leave(guard);
+}
+
+int native_enter(PyObject *guard)
+{
+	return enter((Guard *)guard, 1);
+}
+
+PyObject *native_leave(PyObject *guard, PyObject *result)
+{
+	if (PyErr_Occurred())
+		native_after_error(leave_after_error, guard);
+	else if (leave((Guard *)guard) != 0)
+		Py_CLEAR(result);
+	return result;
+}
+
+int native_is_busy(PyObject *object)
+{
+	const struct libreplace_guard *guard = ((Guard *)object)->guard;
+
+	return guard->step == LIBREPLACE_STEP_REFUSED && guard->error == EBUSY;
+}
+
+int native_is_refused_here(PyObject *object)
+{
+	return ((Guard *)object)->guard->step == LIBREPLACE_STEP_NONE || native_is_busy(object);
+}
+
 /* Enter, call and leave. No bytecode runs in between, so an interrupt comes either before the entry
  * or inside the function. */
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
 	struct native_state *state = PyModule_GetState(module);
-	PyObject *result;
-	Guard *self;
 
 	if (count != 4 || Py_TYPE(args[0]) != state->guard) {
 		PyErr_SetString(PyExc_TypeError, "run(guard, function, args, kwargs)");
 		return NULL;
 	}
-	self = (Guard *)args[0];
-	if (enter(self, 1) != 0)
+	if (native_enter(args[0]) != 0)
 		return NULL;
-	result = PyObject_Call(args[1], args[2], args[3] == Py_None ? NULL : args[3]);
-	if (result == NULL)
-		leave_after_error(self);
-	else if (leave(self) != 0)
-		Py_CLEAR(result);
-	return result;
+	return native_leave(args[0],
+	                    PyObject_Call(args[1], args[2], args[3] == Py_None ? NULL : args[3]));
 }
 
 /*

@@ -5,7 +5,8 @@
  * The Python module _native: functions that must be fast, or that an interrupt must not stop
  * half-way. The build writes the functions for ids from detect/calls.py into native_calls.h, and
  * the build report into native_report.h. The functions for lists of groups are here. The type Guard
- * is in guard_type.c, open_beneath() in open_beneath.c. Uses the limited API of Python 3.10.
+ * is in guard_type.c, the iterators of impersonated() are in impersonated_type.c, open_beneath() is
+ * in open_beneath.c. Uses the limited API of Python 3.10.
  */
 #include <errno.h>
 #include "native.h"
@@ -261,6 +262,23 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 	Py_RETURN_NONE;
 }
 
+static PyObject *native_setup_impersonated(PyObject *module, PyObject *const *args,
+                                           Py_ssize_t count)
+{
+	struct native_state *state = PyModule_GetState(module);
+
+	if (!native_arity("setup_impersonated", count, 5))
+		return NULL;
+	for (Py_ssize_t i = 0; i < count; i++)
+		Py_INCREF(args[i]);
+	state->generator = args[0];
+	state->referents = args[1];
+	state->reduce = args[2];
+	state->start = args[3];
+	state->abandoned = args[4];
+	Py_RETURN_NONE;
+}
+
 #define FAST(function) ((PyCFunction)(void (*)(void))(function)), METH_FASTCALL
 
 static PyMethodDef methods[] = {
@@ -308,6 +326,14 @@ static PyMethodDef methods[] = {
      "function "
      "that starts a process. Return (called, step, error); step is 0 if the child became the "
      "user."},
+    {"setup_impersonated", FAST(native_setup_impersonated),
+     "setup_impersonated(generator, referents, reduce, start, abandoned): set what the iterators "
+     "of impersonated() use."},
+    {"make_impersonated", FAST(native_make_impersonated),
+     "make_impersonated(identity, uid, gid, groups, level, flags, options, iterable): make an "
+     "iterator."},
+    {"finish", native_finish, METH_O,
+     "finish(iterator): close an iterator that start() got, as its user."},
     {"open_beneath", (PyCFunction)(void (*)(void))native_open_beneath, METH_VARARGS | METH_KEYWORDS,
      native_open_beneath_doc},
     {NULL, NULL, 0, NULL},
@@ -382,6 +408,8 @@ static int native_exec(PyObject *module)
 	struct native_state *state = PyModule_GetState(module);
 
 	state->guard = (PyTypeObject *)PyType_FromModuleAndSpec(module, &native_guard_spec, NULL);
+	state->modules = PyImport_GetModuleDict();
+	Py_INCREF(state->modules);
 	state->entering = PyUnicode_InternFromString("replace.enter");
 	state->leaving = PyUnicode_InternFromString("replace.leave");
 	state->co_flags = PyUnicode_InternFromString("co_flags");
@@ -392,7 +420,10 @@ static int native_exec(PyObject *module)
 	state->put = PyUnicode_InternFromString("put");
 	state->task = PyUnicode_InternFromString("task");
 	state->wake = PyUnicode_InternFromString("wake");
-	if (PyErr_Occurred() || PyModule_AddType(module, state->guard) != 0)
+	state->impersonated =
+	    (PyTypeObject *)PyType_FromModuleAndSpec(module, &native_impersonated_spec, NULL);
+	if (PyErr_Occurred() || PyModule_AddType(module, state->guard) != 0 ||
+	    PyModule_AddType(module, state->impersonated) != 0)
 		return -1;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		if (PyModule_AddIntConstant(module, numbers[i].name, numbers[i].value) != 0)
@@ -408,12 +439,19 @@ static int native_exec(PyObject *module)
 #define EACH_OBJECT(state, macro)                                                                  \
 	do {                                                                                       \
 		macro((state)->guard);                                                             \
+		macro((state)->impersonated);                                                      \
 		macro((state)->before);                                                            \
 		macro((state)->before_call);                                                       \
 		macro((state)->loops);                                                             \
+		macro((state)->modules);                                                           \
 		macro((state)->lazy_frame);                                                        \
 		macro((state)->failure);                                                           \
 		macro((state)->audit);                                                             \
+		macro((state)->generator);                                                         \
+		macro((state)->referents);                                                         \
+		macro((state)->reduce);                                                            \
+		macro((state)->start);                                                             \
+		macro((state)->abandoned);                                                         \
 		macro((state)->entering);                                                          \
 		macro((state)->leaving);                                                           \
 		macro((state)->co_flags);                                                          \
@@ -459,7 +497,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     "_native",
-    "The calls for ids, and the type Guard.",
+    "The calls for ids, the type Guard, and the iterators of impersonated().",
     sizeof(struct native_state),
     methods,
     slots,

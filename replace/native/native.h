@@ -4,9 +4,9 @@
  *
  * Declarations that the files of native/ share; not installed. module.c has the module and most of
  * its functions. guard_type.c has the type Guard, and frame.c looks at the code that enters.
- * open_beneath.c opens files, peer_linux.c reads the peer of a socket, and child.c changes a child
- * of popen_as(). pool.c and thread_state_linux.c are for the workers of a pool. convert.c converts
- * arguments and results.
+ * impersonated_type.c has the iterators of impersonated(). open_beneath.c opens files, peer_linux.c
+ * reads the peer of a socket, and child.c changes a child of popen_as(). pool.c and
+ * thread_state_linux.c are for the workers of a pool. convert.c converts arguments and results.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H
@@ -34,12 +34,23 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
  *	coroutine
  * @failure: failure(errno, identity, step, state, thread that entered) -> the exception to raise
  * @audit: sys.audit, called with the events @entering and @leaving
+ * @modules: sys.modules; during the exit of the interpreter, PyImport_GetModuleDict() ends the
+ * process
  * @plain: the code of the last caller that was a plain function, which need not be looked at again
+ *
+ * setup_impersonated() stores what the iterators of impersonated() use:
+ * @generator: the type of generators
+ * @referents: gc.get_referents, or None in Python 3.10
+ * @reduce: reduce(identity, iterable, options) -> the result of __reduce__()
+ * @start: start(iterator) calls finish(iterator) in a new thread
+ * @abandoned: abandoned(identity, description, error, earlier error) -> the exception that reports
+ * it
  */
 struct native_state {
-	PyTypeObject *guard;
+	PyTypeObject *guard, *impersonated;
 	PyObject *before, *before_call, *loops, *lazy_frame, *failure, *audit;
-	PyObject *entering, *leaving;
+	PyObject *generator, *referents, *reduce, *start, *abandoned;
+	PyObject *modules, *entering, *leaving;
 	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */
 	PyObject *plain;
 	PyObject *pop, *put, *task, *wake; /* names of attributes, for claim() */
@@ -86,6 +97,51 @@ extern PyType_Spec native_guard_spec;
 PyObject *native_make(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_run(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
+/*
+ * What a guard needs to enter:
+ * @identity: an Identity
+ * @groups: its groups, as bytes
+ * @level: enum libreplace_level
+ * @flags: enum libreplace_flag
+ */
+struct native_entry {
+	PyObject *identity, *groups;
+	uid_t uid;
+	gid_t gid;
+	int level, flags;
+};
+
+/* Convert the arguments (identity, uid, gid, groups, level, flags); the references are borrowed.
+ * Return: 1, or 0 with an exception set. */
+int native_to_entry(PyObject *const *args, struct native_entry *entry);
+/* Return a new Guard, or NULL with an exception set. */
+PyObject *native_new_guard(struct native_state *state, const struct native_entry *entry,
+                           int across_yield);
+/* Enter for a call that leaves before it returns. Return: 0, or -1 with an exception set. */
+int native_enter(PyObject *guard);
+/* Leave, after a call that returned @result or raised the exception that is set. Return: @result,
+ * or NULL with an exception set if leaving failed. */
+PyObject *native_leave(PyObject *guard, PyObject *result);
+/* After native_enter() failed: whether another thread is changing the ids of the whole process. */
+int native_is_busy(PyObject *guard);
+/* After native_enter() failed: whether this place in the program is the reason, so that another
+ * thread, or a later attempt, may succeed. */
+int native_is_refused_here(PyObject *guard);
+/*
+ * Call a function after an exception was raised. As in an except block, that exception is the one
+ * being handled. So the interpreter makes it the context of an exception that the function raises,
+ * and makes no cycle if the function raises the same exception again. If the function raises none,
+ * the first exception is set again.
+ */
+void native_after_error(void (*call)(void *), void *argument);
+
+/* impersonated_type.c */
+
+extern PyType_Spec native_impersonated_spec;
+/* The functions make_impersonated() and finish() of the module. */
+PyObject *native_make_impersonated(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *native_finish(PyObject *module, PyObject *iterator);
+
 /* child.c */
 
 /*
@@ -117,6 +173,10 @@ int native_reset_priority(void);
  * any frame counts as a plain function.
  */
 long native_flags_of_caller(struct native_state *state);
+/* Return the code of a frame: a new reference, or NULL with an exception set. */
+PyObject *native_code_of(PyObject *frame);
+/* Return the co_flags of a code object, or -1 with an exception set. */
+long native_flags_of(const struct native_state *state, PyObject *code);
 
 /* pool.c */
 
