@@ -23,7 +23,7 @@ LIST = Path(__file__).with_name("public_api.txt")
 ALICE = replace.Identity(80001, 80011, [80021])
 #: Types that public functions return and that have no public name.
 RETURNED = {
-    "impersonated() -> _Impersonated": type(replace.impersonated(ALICE, [], allow_process=True)),
+    "impersonated() -> Impersonated": type(replace.impersonated(ALICE, [], allow_process=True)),
 }
 SPECIAL = ("__call__", "__enter__", "__exit__", "__aenter__", "__aexit__", "__iter__", "__next__")
 
