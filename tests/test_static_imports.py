@@ -29,7 +29,7 @@ for name in replace.__all__:
     getattr(replace, name)
 replace.preload(), replace.report(), replace.__version__, replace.Account.lookup("root")
 replace.thread_credentials(), replace.assert_clean()
-if os.geteuid() == 0:
+if os.geteuid() == 0 and replace.SCOPE == "thread":
     import asyncio, warnings
     warnings.simplefilter("ignore")
     replace.protect_os()
