@@ -41,7 +41,7 @@ async def _stream() -> AsyncIterator[None]:
 _coroutine = _never()
 _coroutine.close()
 # types.GeneratorType, CoroutineType, AsyncGeneratorType
-_LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine), type(_stream()))
+LAZY_TYPES: tuple[type[Any], ...] = (type(_ for _ in ()), type(_coroutine), type(_stream()))
 _ADVICE = (
     "its body would run later, as the server; for a generator use replace.impersonated(), otherwise use a plain "
     "function that returns a value"
@@ -69,7 +69,7 @@ def refuse_lazy_function(function: Callable[..., Any]) -> None:
 
 def refuse_lazy_result(function: Callable[..., Any], result: Any) -> None:
     """Close a generator or coroutine and raise TypeError: its body would run later, as the server."""
-    if isinstance(result, _LAZY_TYPES):
+    if isinstance(result, LAZY_TYPES):
         if hasattr(result, "close"):  # an asynchronous generator has none; it is closed when the last reference goes
             result.close()
         raise TypeError(f"{function!r} returned an object of type {type(result).__name__}: {_ADVICE}")

@@ -8,7 +8,6 @@ This file has the public class. _pool.py has the workers and their tasks.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from concurrent.futures import Executor, Future
 from itertools import count
@@ -19,10 +18,10 @@ from ._errors import IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
 from ._native import is_itself, main_is_switched
-from ._pool import Pool, broken_pool, refuse_at_exit
+from ._pool import Pool, refuse_at_exit
 from ._thread_state import ISOLATIONS
 from ._threads import difference_from_main, unknown_ids
-from ._worker import Task, TaskFuture
+from ._worker import Task
 
 if TYPE_CHECKING:
     import sys
@@ -167,20 +166,12 @@ class IdentityExecutor(Executor):
         pool = self._pool
         check_identity(identity, pool.options["allow_root"])
         refuse_lazy_function(function)
-        if pool.pid != os.getpid():
-            raise RuntimeError(
-                "the workers belong to the process that this one was forked from; create an IdentityExecutor in this "
-                "process"
-            )
-        if pool.broken is not None:
-            raise broken_pool(pool.broken)
-        if pool.closed:
+        if not pool.accepts:
             raise pool.refusal()
-        future = TaskFuture()
-        task = Task(future, identity, function, args, kwargs)
+        task = Task(identity, function, args, kwargs)
         del function, args, kwargs  # so that this thread does not destroy them, if the task is faster
         pool.add(task)
-        return future
+        return task
 
     def map(  # type: ignore[override]
         self,
@@ -247,7 +238,7 @@ class IdentityExecutor(Executor):
         pool = self._pool
         if pool.pid != os.getpid():
             return
-        if wait and threading.current_thread() in [worker.thread for worker in list(pool.workers)]:
+        if wait and pool.is_own_thread():
             raise RuntimeError(
                 "a worker cannot wait for its own end; call shutdown(wait=False), or call it in another thread"
             )

@@ -64,12 +64,13 @@ class Pool:
         self.inbox: deque[Task] = deque()  # tasks that no idle worker got, in the order of submit()
         self.idle: dict[Identity | None, list[Worker]] = {}
         self.orders: SimpleQueue[Order] = SimpleQueue()
+        self.accepts = True  # tasks: False if the pool is closed or broken, and in a forked child
         self.closed = False
         self.broken: BaseException | None = None  # the reason why no worker can start
         self.ended = False  # the supervisor starts no worker any more
         self.ready: SimpleQueue[OSError | None] = SimpleQueue()  # what the supervisor has found out at its start
         self.supervisor = threading.Thread(target=self.supervise, name=f"{prefix}_supervisor")
-        self.lock = threading.RLock()  # needed to change what follows, and to add to self.idle
+        self.lock = threading.Lock()  # needed to change what follows, and to add to self.idle
         self.workers: set[Worker] = set()
         # The tasks from the inbox, by identity. The identity that has waited longest comes first.
         self.waiting: OrderedDict[Identity, deque[Task]] = OrderedDict()
@@ -84,7 +85,7 @@ class Pool:
         """
         identity = task.identity
         # A task waits behind other tasks of its identity.
-        if not self.inbox and identity not in self.waiting and self.give(identity, task):
+        if not self.inbox and (not self.waiting or identity not in self.waiting) and self.give(identity, task):
             return
         self.inbox.append(task)
         if len(self.workers) < self.size:
@@ -111,29 +112,40 @@ class Pool:
 
         ThreadPoolExecutor.submit() starts the thread, too. Python 3.12 starts no more threads when the main thread has
         ended, so they must exist before. A finalizer may call submit() while this thread holds a lock without which no
-        thread can start. So the wait has a limit.
+        thread can start: one of the pool, or of the module threading. So the pool's own threads do not wait, and the
+        wait of others has a limit.
         """
         started: SimpleQueue[None] = SimpleQueue()
         self.orders.put(started)
-        if not self.ended and self.may_wait():
+        if not self.ended and not self.is_own_thread():
             with suppress(Empty):
                 started.get(timeout=PATIENCE)
         if self.ended:
             self.cancel_late()
-            if task.future.cancelled():
+            if task.cancelled():
                 raise self.refusal()
 
-    def may_wait(self) -> bool:
-        """False in the supervisor, and in a thread that holds the lock: a finalizer may call submit() there."""
-        return self.supervisor.ident != threading.get_ident() and not self.lock._is_owned()  # type: ignore[attr-defined]
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread is a worker or the supervisor."""
+        threads = [self.supervisor, *(worker.thread for worker in list(self.workers))]
+        this = threading.get_ident()
+        return any(thread is not None and thread.ident == this for thread in threads)
 
     def refusal(self) -> RuntimeError:
-        """The exception for a task that comes too late."""
+        """The exception for a task that the pool does not accept."""
+        if self.pid != os.getpid():
+            return RuntimeError(
+                "the workers belong to the process that this one was forked from; create an IdentityExecutor in this "
+                "process"
+            )
+        if self.broken is not None:
+            return broken_pool(self.broken)
         when = "interpreter shutdown" if exiting.is_set() else "shutdown"
         return RuntimeError(f"cannot schedule new futures after {when}")
 
     def close(self) -> None:
         """Let workers end when no task waits."""
+        self.accepts = False
         self.closed = True
         for worker in list(self.workers):
             worker.wake.put(False)
@@ -147,7 +159,7 @@ class Pool:
         without_task = sum(worker.task is None for worker in list(self.workers))
         starting = without_task - sum(map(len, list(self.idle.values())))
         for task in tasks[max(starting, 0) :]:
-            task.future.cancel()
+            task.cancel()
 
     # ---- Called by workers and the supervisor
 
@@ -168,7 +180,7 @@ class Pool:
         """Wait for a task for this worker. False if the worker should end."""
         while True:
             with self.lock:
-                if self.find_waiting():
+                if self.inbox or self.waiting:
                     worker.task = self.choose(worker)
                     if self.waiting and any(self.idle.values()):
                         self.give(next(iter(self.waiting)), None)
@@ -208,11 +220,18 @@ class Pool:
 
         A worker prefers tasks of its identity. After TURNS of them, the identity that has waited longest is next.
         """
-        waiting, identity = self.waiting, worker.identity
+        inbox, waiting, identity = self.inbox, self.waiting, worker.identity
+        if not waiting and worker.turns < TURNS and inbox[0].identity is identity:
+            worker.turns += 1
+            return inbox.popleft()
+        self.find_waiting()
         queue = waiting.get(identity) if identity is not None else None
-        if queue is None or (worker.turns >= TURNS and len(waiting) > 1):
-            if queue is not None and identity is not None:
-                waiting.move_to_end(identity)
+        if worker.turns >= TURNS:
+            worker.turns = 0
+            if queue is not None and len(waiting) > 1:
+                waiting.move_to_end(identity)  # type: ignore[arg-type]  # it is not None
+                queue = None
+        if queue is None:
             identity = next(iter(waiting))
             waiting.move_to_end(identity)  # its other tasks now wait behind all others
             queue = waiting[identity]
@@ -231,16 +250,16 @@ class Pool:
             self.workers.discard(worker)
             # Do this under the lock. Otherwise the supervisor might find no worker and no order, and end too early.
             self.orders.put(worker)
-        if begun is not None and begun.future.running():
-            begun.future.set_exception(problem or RuntimeError("the worker thread ended during this task"))
-        elif begun is not None and begun.future.cancelled():
+        if begun is not None and begun.running():
+            begun.set_exception(problem or RuntimeError("the worker thread ended during this task"))
+        elif begun is not None and begun.cancelled():
             with suppress(RuntimeError):  # set_running_or_notify_cancel() was called before
-                begun.future.set_running_or_notify_cancel()
+                begun.set_running_or_notify_cancel()
 
     def take_back(self, worker: Worker) -> Task | None:
         """Let the task of an ended worker be the next one. If it has begun, return it instead."""
         task, worker.task = worker.task, None
-        if task is None or task.future.cancelled() or task.future.running() or task.future.done():
+        if task is None or task.cancelled() or task.running() or task.done():
             return task
         self.waiting.setdefault(task.identity, deque()).appendleft(task)
         self.waiting.move_to_end(task.identity, last=False)
@@ -248,8 +267,8 @@ class Pool:
 
     def mark_broken(self, problem: BaseException) -> None:
         """Report that no worker can start, for every waiting task and every later one."""
-        with self.lock:
-            self.broken = problem
+        self.broken = problem
+        self.accepts = False
         self.refuse_waiting()
 
     def refuse_waiting(self) -> None:
@@ -260,8 +279,9 @@ class Pool:
             tasks = [task for queue in self.waiting.values() for task in queue]
             self.waiting.clear()
         for task in tasks:
-            if task.future.set_running_or_notify_cancel():
-                task.future.set_exception(broken_pool(self.broken))
+            if task.set_running_or_notify_cancel():
+                task.set_exception(broken_pool(self.broken))
+            task.empty()
 
     # ---- The supervisor: a thread without an identity. It starts the workers, so they inherit none from submit()
 
@@ -319,7 +339,9 @@ class Pool:
         """Cancel the tasks that came after the end. Their submit() raises an exception."""
         with suppress(IndexError):
             while True:
-                self.inbox.popleft().future.cancel()
+                task = self.inbox.popleft()
+                task.cancel()
+                task.empty()
 
     def is_finished(self) -> bool:
         """Whether the pool is closed and empty. Then submit() accepts no task any more."""
@@ -396,6 +418,16 @@ def refuse_at_exit() -> None:
     """Raise RuntimeError if the interpreter shuts down: a new thread might not run any more."""
     if exiting.is_set():
         raise RuntimeError("cannot create an executor after interpreter shutdown")
+
+
+def _after_fork() -> None:
+    """Let the pools in a forked child refuse tasks: their threads do not exist there."""
+    for pool in pools:
+        pool.accepts = False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _exit() -> None:

@@ -21,6 +21,7 @@ from ._impersonate import _before as refuse_thread_of_loop
 from ._native import join_keyring, restore_settings, thread_settings, thread_state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Context
 
     from ._options import Isolation
@@ -49,7 +50,7 @@ def own_keyring() -> tuple[int, int, int] | None:
 class ThreadState:
     """What a worker's thread was after the initializer. Used only in that thread."""
 
-    __slots__ = ("_context", "_decimal", "_hooks", "_keyrings", "_rings", "_settings", "_state", "_thread")
+    __slots__ = ("_hooks", "_keyrings", "_rings", "_settings", "_state", "_thread", "new_context")
 
     def __init__(self, isolation: Isolation, keyrings: bool) -> None:
         """Look at the calling thread, which has its own ids. Raises OSError if it cannot get a keyring."""
@@ -62,18 +63,20 @@ class ThreadState:
         if isolation == "state":
             with suppress(OSError):  # if it cannot be read, each user needs a new thread
                 self._state = thread_state()
-        self._context = copy_context()
-        #: decimal changes its context in place, so a copy of the Context object would be the same one.
-        self._decimal = [
-            (variable, value.copy()) for variable, value in self._context.items() if variable.name == "decimal_context"
+        context = copy_context()
+        # decimal changes its context in place, so all copies of the Context object would have the same one.
+        decimals = [
+            (variable, value.copy()) for variable, value in context.items() if variable.name == "decimal_context"
         ]
 
-    def new_context(self) -> Context:
-        """Make the context for one task: a copy of the worker's context after the initializer."""
-        context = self._context.copy()
-        for variable, value in self._decimal:
-            context.run(variable.set, value.copy())
-        return context
+        def copy_with_decimals() -> Context:
+            copied = context.copy()
+            for variable, value in decimals:
+                copied.run(variable.set, value.copy())
+            return copied
+
+        #: Make the context for one task: a copy of the worker's context after the initializer.
+        self.new_context: Callable[[], Context] = copy_with_decimals if decimals else context.copy
 
     def restore_python(self) -> None:
         """Restore what the interpreter keeps for the thread: the functions that it calls, the attributes of Thread.

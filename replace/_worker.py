@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ._acting_as import refuse_lazy_result
+from ._acting_as import LAZY_TYPES, refuse_lazy_result
 from ._errors import IdentityRefused
 from ._impersonate import impersonate
 from ._native import is_itself
@@ -35,38 +35,31 @@ if TYPE_CHECKING:
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 
-class TaskFuture(Future[Any]):
-    """A Future that knows whether it has done callbacks. They run in the worker, whose ids are checked after them."""
-
-    has_callbacks = False
-
-    def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
-        self.has_callbacks = True
-        super().add_done_callback(function)
-
-
-class Task:
-    """The arguments of submit(), and the Future.
+class Task(Future[Any]):
+    """The future that submit() returns. Until the function is called, it has the function and its arguments.
 
     The worker empties the task before it calls the function. So a thread that still has a reference to the task, such
     as the one in submit(), cannot be the one that destroys the arguments.
     """
 
-    __slots__ = ("args", "function", "future", "identity", "kwargs")
+    has_callbacks = False  # they run in the worker, whose ids are checked after them
 
     def __init__(
-        self,
-        future: TaskFuture,
-        identity: Identity,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        self, identity: Identity, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        self.future, self.identity, self.function, self.args, self.kwargs = future, identity, function, args, kwargs
+        super().__init__()
+        self.identity = identity
+        self.function: Any = function
+        self.args: Any = args
+        self.kwargs: Any = kwargs
+
+    def add_done_callback(self, function: Callable[[Future[Any]], object]) -> None:
+        self.has_callbacks = True
+        super().add_done_callback(function)
 
     def empty(self) -> None:
         """Remove the function and its arguments."""
-        del self.function, self.args, self.kwargs
+        self.function = self.args = self.kwargs = None
 
 
 class Worker:
@@ -167,27 +160,28 @@ class Worker:
         """Run the task. False if the thread's ids were wrong before or after it."""
         task = self.task
         assert task is not None
-        future, identity = task.future, task.identity
+        identity = task.identity
         if identity is not self.identity and identity != self.identity and not self.change_user(identity):
             return False
         if self.guard is None:
             failed = self.enter(identity)
             if failed is not None:
                 right = self.leave_identity() and is_itself()
-                if future.set_running_or_notify_cancel():
-                    future.set_exception(failed)
-                self.task = task = future = failed = None  # type: ignore[assignment]  # no cycle
+                if task.set_running_or_notify_cancel():
+                    task.set_exception(failed)
+                task.empty()
+                self.task = task = failed = None  # the exception refers to this frame, so this would be a cycle
                 return right
         guard, state = self.guard, self.state
         assert guard is not None
         assert state is not None
-        if not future.set_running_or_notify_cancel():
+        if not task.set_running_or_notify_cancel():
             task.empty()  # a cancelled task's arguments, too, are destroyed as its user
             self.task = None
             return guard.check()
         context = state.new_context()
         result, failed = _outcome(task, context)
-        kept = context if future.has_callbacks else None
+        kept = context if task.has_callbacks else None
         del context  # before the check, because destructors of its values may run
         right = guard.check()
         if not right:
@@ -199,13 +193,13 @@ class Worker:
                 failed = problem
             self.guard = self.identity = None
         if kept is None:
-            _complete(future, result, failed)
+            _complete(task, result, failed)
         else:
-            kept.run(_complete, future, result, failed)
-        self.task = task = kept = result = failed = None
-        # Done callbacks have run in this thread. So does the destructor of the result, if nobody else has the future.
-        again = future.has_callbacks or _references(future) <= _ONLY_HERE
-        del future
+            kept.run(_complete, task, result, failed)
+        self.task = kept = result = failed = None
+        # Done callbacks have run in this thread. So does the destructor of the result, if nobody else has the task.
+        again = task.has_callbacks or _references(task) <= _ONLY_HERE
+        del task
         if again and right:
             right = guard.check()
         # A user who may not enter the directory cannot go back there.
@@ -223,11 +217,12 @@ def _outcome(task: Task, context: Context) -> tuple[Any, BaseException | None]:
     When this function returns, nothing here refers to the arguments: an exception refers to this frame.
     """
     function, args, kwargs = task.function, task.args, task.kwargs
-    task.empty()
+    task.function = task.args = task.kwargs = None
     result: Any = None
     try:
         result = context.run(function, *args, **kwargs)
-        refuse_lazy_result(function, result)
+        if isinstance(result, LAZY_TYPES):
+            refuse_lazy_result(function, result)
         return result, None
     except BaseException as problem:
         _clear_locals(problem)
@@ -236,12 +231,12 @@ def _outcome(task: Task, context: Context) -> tuple[Any, BaseException | None]:
         del task, context, function, args, kwargs, result
 
 
-def _complete(future: TaskFuture, result: Any, failed: BaseException | None) -> None:
-    """Set the outcome of a task."""
+def _complete(task: Task, result: Any, failed: BaseException | None) -> None:
+    """Set the outcome of a task, which calls its done callbacks."""
     if failed is None:
-        future.set_result(result)
+        task.set_result(result)
     else:
-        future.set_exception(failed)
+        task.set_exception(failed)
 
 
 def _clear_locals(problem: BaseException) -> None:
