@@ -135,9 +135,9 @@ class IdentityExecutor(Executor):
         options = {"level": level, "allow_root": allow_root}
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
         pool = self._pool = Pool(max_workers, prefix, initializer, initargs, options, private_fs, isolation, keyrings)
-        pool.start_supervisor()
-        self._close = weakref.finalize(self, pool.close)
+        self._close = weakref.finalize(self, pool.close)  # before the threads start: an interrupt may come between
         self._close.atexit = False
+        pool.start_supervisor()
 
     _numbers = count()
 

@@ -68,8 +68,9 @@ class Pool:
         self.closed = False
         self.broken: BaseException | None = None  # the reason why no worker can start
         self.ended = False  # the supervisor starts no worker any more
-        self.ready: SimpleQueue[OSError | None] = SimpleQueue()  # what the supervisor has found out at its start
+        self.ready: SimpleQueue[BaseException | None] = SimpleQueue()  # what the supervisor found out at its start
         self.supervisor = threading.Thread(target=self.supervise, name=f"{prefix}_supervisor")
+        self.ending: list[threading.Thread] = []  # of workers that have ended. Used only by the supervisor
         self.lock = threading.Lock()  # needed to change what follows, and to add to self.idle
         self.workers: set[Worker] = set()
         # The tasks from the inbox, by identity. The identity that has waited longest comes first.
@@ -154,7 +155,8 @@ class Pool:
     def cancel(self) -> None:
         """Cancel the waiting tasks, except one for each worker that is about to take one."""
         last = self.inbox.copy()  # first, because tasks move from here to self.waiting
-        tasks = [task for queue in list(self.waiting.values()) for task in queue.copy()]
+        # OrderedDict.values() calls Identity.__hash__(), and another thread may change self.waiting meanwhile.
+        tasks = [task for queue in list(dict.values(self.waiting)) for task in queue.copy()]
         tasks += last
         without_task = sum(worker.task is None for worker in list(self.workers))
         starting = without_task - sum(map(len, list(self.idle.values())))
@@ -242,6 +244,12 @@ class Pool:
         del waiting[queue[0].identity]
         return queue[0]
 
+    def admit(self, worker: Worker) -> bool:
+        """Whether a worker whose thread runs may work. False if start() has given it up after an exception."""
+        with self.lock:
+            worker.admitted = worker in self.workers
+        return worker.admitted
+
     def remove_worker(self, worker: Worker, problem: BaseException | None) -> None:
         """Remove a worker that ends. Another worker gets its task, unless the task has begun."""
         with self.lock:
@@ -250,6 +258,8 @@ class Pool:
             self.workers.discard(worker)
             # Do this under the lock. Otherwise the supervisor might find no worker and no order, and end too early.
             self.orders.put(worker)
+        if self.broken is not None:  # perhaps the supervisor has ended, and submit() did not know that yet
+            self.refuse_waiting()
         if begun is not None and begun.running():
             begun.set_exception(problem or RuntimeError("the worker thread ended during this task"))
         elif begun is not None and begun.cancelled():
@@ -259,7 +269,7 @@ class Pool:
     def take_back(self, worker: Worker) -> Task | None:
         """Let the task of an ended worker be the next one. If it has begun, return it instead."""
         task, worker.task = worker.task, None
-        if task is None or task.cancelled() or task.running() or task.done():
+        if task is None or (task.begun and (task.running() or task.done())):
             return task
         self.waiting.setdefault(task.identity, deque()).appendleft(task)
         self.waiting.move_to_end(task.identity, last=False)
@@ -300,10 +310,9 @@ class Pool:
                 self.supervisor.join()
                 raise problem
         except BaseException:
+            self.close()  # in any case: a thread without an ident may be about to run
             if self.supervisor.ident is None:
                 self.release()
-            else:
-                self.close()
             raise
 
     def supervise(self) -> None:
@@ -311,10 +320,30 @@ class Pool:
         try:
             problem = self.try_options()
             self.ready.put(problem)
-            while problem is None and not self.is_finished():
-                self.carry_out(self.orders.get())
+            while problem is None and self.step():
+                pass
+            self.join_ending()
+        except BaseException as thrown:
+            self.mark_broken(thrown)
+            self.ready.put(thrown)
+            raise
         finally:
             self.release()
+
+    def step(self) -> bool:
+        """Carry out one order. False if the pool is closed and empty.
+
+        If another thread raises an exception in this one, with PyThreadState_SetAsyncExc(), the next step completes
+        what the exception interrupted.
+        """
+        try:
+            if self.is_finished():
+                return False
+            self.carry_out(self.orders.get())
+        except BaseException as thrown:
+            self.orders.put(None)
+            _log.warning("an exception in the supervisor of %s: %r", self.prefix, thrown)
+        return True
 
     def try_options(self) -> OSError | None:
         """Find out whether the options are possible. The workers start with this thread's directory and umask."""
@@ -352,8 +381,11 @@ class Pool:
             return True
 
     def carry_out(self, order: Order) -> None:
-        """Start a worker if tasks wait that no idle worker can take. Join the worker that has ended."""
+        """Start a worker if tasks wait that no idle worker can take. Note the thread of a worker that has ended."""
         try:
+            self.ending = [thread for thread in self.ending if thread.is_alive()]
+            if isinstance(order, Worker) and order.thread is not None:
+                self.ending.append(order.thread)
             if self.broken is not None:
                 self.refuse_waiting()
             with self.lock:
@@ -362,32 +394,48 @@ class Pool:
                 self.start(worker)
         finally:
             _reply(order)
-        if isinstance(order, Worker) and order.thread is not None:
-            order.thread.join()
-            if order.problem is not None:  # this thread logs it, because a log handler may open files
-                _log.warning("a worker of %s ended: %s", self.prefix, order.problem)
+        if isinstance(order, Worker) and order.problem is not None:  # logged here, because a log handler may open files
+            _log.warning("a worker of %s ended: %s", self.prefix, order.problem)
+
+    def join_ending(self, timeout: float | None = None) -> None:
+        """Wait for the threads of ended workers, where destructors of thread-local variables may still run."""
+        for thread in self.ending:
+            thread.join(timeout)
 
     def new_worker(self) -> Worker | None:
         """Make a worker, if tasks wait that no idle worker can take, and the pool is not full."""
         if not self.find_waiting() or self.give(next(iter(self.waiting)), None) or len(self.workers) >= self.size:
             return None
-        worker = Worker(self)
-        self.workers.add(worker)
-        return worker
+        return Worker(self)
 
     def start(self, worker: Worker) -> None:
         """Start the thread of a worker. If the system refuses more threads, the present workers do the work."""
-        worker.thread = threading.Thread(target=worker.work, name=f"{self.prefix}_{next(self.names)}")
         try:
-            worker.thread.start()
-        except RuntimeError as problem:
             with self.lock:
-                self.workers.discard(worker)
+                self.workers.add(worker)
+            self.start_thread(worker)
+        except BaseException as problem:
+            with self.lock:
+                if not worker.admitted:
+                    self.workers.discard(worker)
                 others = bool(self.workers)
                 if others and self.find_waiting():  # the next submit() tries again to start a worker
                     self.give(next(iter(self.waiting)), None)
+            if not isinstance(problem, Exception):
+                raise
             if not others:
                 self.mark_broken(problem)
+
+    def start_thread(self, worker: Worker) -> None:
+        """Start a thread. Raises RuntimeError if the system refuses it."""
+        name = f"{self.prefix}_{next(self.names)}"
+        worker.thread = threading.Thread(target=worker.work, name=name)
+        try:
+            worker.thread.start()
+        except RuntimeError:
+            self.join_ending(PATIENCE)  # these threads count, too
+            worker.thread = threading.Thread(target=worker.work, name=name)
+            worker.thread.start()
 
 
 #: What the supervisor waits for: a worker that has ended; the request for a new one, with a queue for the reply; or

@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from contextvars import copy_context
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from ._errors import IdentityRefused
@@ -21,7 +22,7 @@ from ._impersonate import _before as refuse_thread_of_loop
 from ._native import join_keyring, restore_settings, thread_settings, thread_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextvars import Context
 
     from ._options import Isolation
@@ -50,13 +51,13 @@ def own_keyring() -> tuple[int, int, int] | None:
 class ThreadState:
     """What a worker's thread was after the initializer. Used only in that thread."""
 
-    __slots__ = ("_hooks", "_keyrings", "_rings", "_settings", "_state", "_thread", "new_context")
+    __slots__ = ("_depth", "_hooks", "_keyrings", "_rings", "_settings", "_state", "_thread", "new_context")
 
     def __init__(self, isolation: Isolation, keyrings: bool) -> None:
         """Look at the calling thread, which has its own ids. Raises OSError if it cannot get a keyring."""
         self._keyrings = keyrings
         self._rings = own_keyring() if keyrings else None
-        self._hooks = _hooks()
+        self._hooks, self._depth = _hooks(), sys.get_coroutine_origin_tracking_depth()
         self._settings = thread_settings()
         self._thread = dict(vars(threading.current_thread()))
         self._state: bytes | None = None
@@ -84,17 +85,27 @@ class ThreadState:
         Call this while the thread still has the identity of its tasks: afterwards a trace function of a task would run
         as the server, and so would the destructor of an object that is removed here.
         """
-        if _hooks() != self._hooks:
-            trace, profile, generators, depth = self._hooks
-            sys.setprofile(profile)
+        while self._replace_python():  # a destructor of what was removed may have changed something again
+            pass
+
+    def _replace_python(self) -> bool:
+        """Set back what differs. Return whether something did, and destroy it only at the end."""
+        hooks, thread = _hooks(), vars(threading.current_thread())
+        sys.set_coroutine_origin_tracking_depth(self._depth)
+        # Compare by identity: these objects belong to a task, and so would their __eq__().
+        if not _are_same(hooks, self._hooks):
+            trace, profile, generators, finalizers = self._hooks
             sys.settrace(trace)
-            sys.set_asyncgen_hooks(*generators)
-            sys.set_coroutine_origin_tracking_depth(depth)
-        now, before = vars(threading.current_thread()), self._thread
-        if now != before:
-            for name in now.keys() - before.keys():
-                del now[name]
-            now.update(before)
+            sys.setprofile(profile)
+            sys.set_asyncgen_hooks(generators, finalizers)
+        elif len(thread) == len(self._thread) and _are_same(map(thread.get, self._thread), self._thread.values()):
+            return False
+        removed = thread.copy()
+        thread.update(self._thread)
+        for name in removed:
+            if name not in self._thread:
+                del thread[name]
+        return True
 
     def restore(self) -> bool:
         """Make the thread what it was after the initializer. False if that is impossible, or cannot be known.
@@ -113,10 +124,9 @@ class ThreadState:
             return False
 
 
-def _hooks() -> tuple[Any, Any, Any, int]:
-    return (
-        sys.gettrace(),
-        sys.getprofile(),
-        sys.get_asyncgen_hooks(),
-        sys.get_coroutine_origin_tracking_depth(),
-    )
+def _hooks() -> tuple[Any, ...]:
+    return (sys.gettrace(), sys.getprofile(), *sys.get_asyncgen_hooks())
+
+
+def _are_same(some: Iterable[object], others: Iterable[object]) -> bool:
+    return all(map(is_, some, others))

@@ -43,6 +43,7 @@ class Task(Future[Any]):
     """
 
     has_callbacks = False  # they run in the worker, whose ids are checked after them
+    begun = False  # a worker has tried to enter the identity; before, a cancelled task waits, too
 
     def __init__(
         self, identity: Identity, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -65,15 +66,31 @@ class Task(Future[Any]):
 class Worker:
     """A thread, with its present identity, its task, and a queue that wakes it."""
 
-    __slots__ = ("fs", "guard", "identity", "pool", "problem", "state", "task", "thread", "turns", "user", "wake")
+    __slots__ = (
+        "admitted",
+        "context",
+        "fs",
+        "guard",
+        "identity",
+        "pool",
+        "problem",
+        "state",
+        "task",
+        "thread",
+        "turns",
+        "user",
+        "wake",
+    )
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
+        self.admitted = False  # the thread runs
         self.thread: threading.Thread | None = None
         self.identity: Identity | None = None  # used only to choose tasks; the kernel knows the ids
         self.guard: Guard | None = None
         self.user: Identity | None = None  # the last one that the thread entered since its state was restored
         self.state: ThreadState | None = None
+        self.context: Context | None = None  # a new one, for the next task
         self.fs: PrivateFs | None = None
         self.turns = 0  # tasks of this identity in a row
         self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
@@ -83,6 +100,8 @@ class Worker:
 
     def work(self) -> None:
         """The body of the thread. It ends when the pool closes, or if the thread's ids are wrong."""
+        if not self.pool.admit(self):
+            return
         thrown: BaseException | None = None
         try:
             if self.begin():
@@ -126,15 +145,19 @@ class Worker:
         guard, right = self.guard, True
         if guard is None:
             return True
-        if self.state is not None:
-            self.state.restore_python()  # now: a trace function of a task must not run as the server
         try:
-            guard.__exit__(None, None, None)
-        except OSError as problem:
-            self.problem, right = problem, False  # the supervisor logs it, because it belongs to no task
-        # Keep the reference until the guard is left. If another thread dropped the last reference, that thread would
-        # leave the guard, and would be tainted.
-        self.guard = self.identity = None
+            if self.state is not None:
+                self.state.restore_python()  # now: a trace function of a task must not run as the server
+        except Exception:  # an audit hook refused it
+            right = False
+        finally:
+            try:
+                guard.__exit__(None, None, None)
+            except OSError as problem:
+                self.problem, right = problem, False  # the supervisor logs it, because it belongs to no task
+            # Keep the reference until the guard is left. If another thread dropped the last reference, that thread
+            # would leave the guard, and would be tainted.
+            self.guard = self.identity = None
         return right and is_itself()
 
     def change_user(self, identity: Identity) -> bool:
@@ -163,28 +186,29 @@ class Worker:
         identity = task.identity
         if identity is not self.identity and identity != self.identity and not self.change_user(identity):
             return False
-        if self.guard is None:
-            failed = self.enter(identity)
-            if failed is not None:
-                right = self.leave_identity() and is_itself()
-                if task.set_running_or_notify_cancel():
-                    task.set_exception(failed)
-                task.empty()
-                self.task = task = failed = None  # the exception refers to this frame, so this would be a cycle
-                return right
+        failed = self.enter(identity) if self.guard is None else None
+        task.begun = True
+        if failed is not None:
+            right = self.leave_identity() and is_itself()
+            if task.set_running_or_notify_cancel():
+                task.set_exception(failed)
+            task.empty()
+            self.task = task = failed = None  # the exception refers to this frame, so this would be a cycle
+            return right and (self.fs is None or self.restore_fs())
         guard, state = self.guard, self.state
         assert guard is not None
         assert state is not None
         if not task.set_running_or_notify_cancel():
             task.empty()  # a cancelled task's arguments, too, are destroyed as its user
             self.task = None
-            return guard.check()
-        context = state.new_context()
+            return guard.check() and (self.fs is None or self.restore_fs())
+        context = self.context or state.new_context()
         result, failed = _outcome(task, context)
-        kept = context if task.has_callbacks else None
-        del context  # before the check, because destructors of its values may run
+        if not task.has_callbacks:
+            context = state.new_context()  # before the check, because destructors of values in the old one may run
         right = guard.check()
         if not right:
+            result, context = None, state.new_context()  # now, because the thread soon has the ids of the server
             state.restore_python()
             try:
                 guard.__exit__(None, None, None)  # raises what check() found
@@ -192,18 +216,24 @@ class Worker:
                 problem.__context__ = failed
                 failed = problem
             self.guard = self.identity = None
-        if kept is None:
-            _complete(task, result, failed)
+        if failed is None:
+            context.run(task.set_result, result)
         else:
-            kept.run(_complete, task, result, failed)
-        self.task = kept = result = failed = None
+            context.run(task.set_exception, failed)
+        had_callbacks = task.has_callbacks  # another thread may have added one by now
+        self.context = None if had_callbacks else context
+        self.task = context = result = failed = None  # type: ignore[assignment]
         # Done callbacks have run in this thread. So does the destructor of the result, if nobody else has the task.
-        again = task.has_callbacks or _references(task) <= _ONLY_HERE
+        again = had_callbacks or _references(task) <= _ONLY_HERE
         del task
         if again and right:
             right = guard.check()
-        # A user who may not enter the directory cannot go back there.
-        return right and (self.fs is None or self.fs.restore() or (self.leave_identity() and self.fs.restore()))
+        return right and (self.fs is None or self.restore_fs())
+
+    def restore_fs(self) -> bool:
+        """Restore the working directory and the umask. A user who may not enter the directory cannot go back there."""
+        assert self.fs is not None
+        return self.fs.restore() or (self.leave_identity() and self.fs.restore())
 
 
 #: sys.getrefcount(), and its result for an object that one local variable refers to. PyPy does not have it.
@@ -229,14 +259,6 @@ def _outcome(task: Task, context: Context) -> tuple[Any, BaseException | None]:
         return None, problem
     finally:
         del task, context, function, args, kwargs, result
-
-
-def _complete(task: Task, result: Any, failed: BaseException | None) -> None:
-    """Set the outcome of a task, which calls its done callbacks."""
-    if failed is None:
-        task.set_result(result)
-    else:
-        task.set_exception(failed)
 
 
 def _clear_locals(problem: BaseException) -> None:

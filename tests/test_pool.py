@@ -3,17 +3,22 @@
 """The pool when it is called at a bad moment: in a signal handler, in a finalizer, and at the interpreter's exit."""
 
 import contextlib
+import ctypes
 import gc
+import linecache
+import logging
 import os
 import random
 import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import wait
+from concurrent.futures.thread import BrokenThreadPool
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, needs_root
+from support.children import ALICE, BOB, HANG, as_root, needs_root, wait_until
 
 import replace
 from replace import IdentityExecutor
@@ -164,6 +169,194 @@ def test_submit_everywhere_at_once_loses_no_task():
             assert not pool._pool.workers
             assert not pool._pool.inbox
         assert wrong == []
+
+    as_root(body)
+
+
+def test_shutdown_cancels_while_workers_take_tasks():
+    def body():
+        users = [replace.Identity(80001 + n, 80011) for n in range(2000)]
+        sys.setswitchinterval(1e-6)
+        for _ in range(12):
+            gate, pool = threading.Event(), IdentityExecutor(4)
+            futures = [pool.submit(user, gate.wait) for user in users]
+            gate.set()
+            pool.shutdown(cancel_futures=True)
+            assert not wait(futures, HANG).not_done
+
+    as_root(body)
+
+
+def test_interrupted_constructor_leaves_no_thread():
+    """The interrupt comes at each line of the constructor, and while it waits for the supervisor."""
+    names = ("_executor.py", "_pool.py")
+
+    def body():
+        def interrupt_line(number):
+            def trace(frame, event, argument):
+                nonlocal number
+                if event == "line" and os.path.basename(frame.f_code.co_filename) in names:
+                    number -= 1
+                    if number == 0:
+                        sys.settrace(None)
+                        raise KeyboardInterrupt
+                return trace
+
+            return trace
+
+        lines, pool = 0, None
+        while pool is None:
+            lines += 1
+            sys.settrace(interrupt_line(lines))
+            with contextlib.suppress(KeyboardInterrupt):
+                pool = IdentityExecutor(1)
+            sys.settrace(None)
+            if pool is not None:
+                pool.shutdown()
+            wait_until(lambda: threading.active_count() == 1)
+        assert lines > 30
+        start = threading.Thread.start
+
+        def start_late(thread):
+            """Like an interrupt in start() before the new thread has set its ident."""
+            threading.Timer.start = start
+            threading.Timer(0.01, start, [thread]).start()
+            raise KeyboardInterrupt
+
+        threading.Thread.start = start_late
+        with pytest.raises(KeyboardInterrupt):
+            IdentityExecutor(1)
+        threading.Thread.start = start
+        wait_until(lambda: threading.active_count() == 1)
+
+    as_root(body)
+
+
+class Thrown(BaseException):
+    pass
+
+
+def throw(thread):
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Thrown))
+
+
+def test_exception_thrown_into_the_supervisor_leaves_no_task_waiting():
+    """It comes at each line of the methods that the supervisor calls. In the worst case, the tasks fail."""
+
+    def body():
+        lines = 0
+
+        def interrupt_line(number):
+            def trace(frame, event, argument):
+                nonlocal number
+                if os.path.basename(frame.f_code.co_filename) != "_pool.py" or "supervisor" not in current().name:
+                    return None
+                line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+                # The interpreter raises such an exception not between a with block and __exit__().
+                if event == "line" and frame.f_code.co_name != "supervise" and not line.startswith("with "):
+                    number -= 1
+                    if number == 0:
+                        sys.settrace(None)
+                        places.append(frame.f_code.co_name)
+                        raise Thrown
+                return trace
+
+            return trace
+
+        current = threading.current_thread
+        threading.excepthook = lambda arguments: None
+        logging.getLogger("replace").disabled = True
+        places = []
+        while len(places) == lines:
+            lines += 1
+            threading.settrace(interrupt_line(lines))
+            try:
+                pool = IdentityExecutor(1, isolation="thread")
+            except Thrown:
+                assert places[-1] == "try_options"
+                continue
+            finally:
+                threading.settrace(None)
+            futures = []
+            with contextlib.suppress(BrokenThreadPool):
+                for user in (ALICE, BOB, ALICE):
+                    futures.append(pool.submit(user, os.geteuid))
+            pool.shutdown()
+            assert not wait(futures, HANG).not_done
+            for future in futures:
+                if places[-1] == "step" and future.exception() is not None:  # before its try statement
+                    assert isinstance(future.exception(), BrokenThreadPool)
+                else:
+                    assert future.result() in (ALICE.uid, BOB.uid)
+        assert lines > 50
+
+    as_root(body)
+
+
+def test_waiting_tasks_fail_if_the_supervisor_ends():
+    """An exception that the supervisor cannot handle, such as one from its log handler."""
+
+    def body():
+        def fail(record):
+            raise Thrown
+
+        logging.getLogger("replace").addFilter(fail)
+        threading.excepthook = lambda arguments: None
+        gate, pool = threading.Event(), IdentityExecutor(1, isolation="thread")
+        begun = pool.submit(ALICE, gate.wait, HANG)
+        late = pool.submit(BOB, int)
+        throw(pool._pool.supervisor)
+        pool._pool.orders.put(None)
+        pool._pool.supervisor.join(HANG)
+        assert isinstance(late.exception(HANG), BrokenThreadPool)
+        with pytest.raises(BrokenThreadPool):
+            pool.submit(BOB, int)
+        gate.set()
+        assert begun.result(HANG)
+        pool.shutdown()
+
+    as_root(body)
+
+
+def test_worker_whose_thread_does_not_end_delays_no_other_worker():
+    """A destructor of a thread-local variable waits."""
+
+    def body():
+        local, gate = threading.local(), threading.Event()
+
+        class Waits:
+            def __del__(self):
+                gate.wait(HANG)
+
+        with IdentityExecutor(1, isolation="thread") as pool:
+            pool.submit(ALICE, setattr, local, "waits", Waits()).result(HANG)
+            for user in (BOB, ALICE, BOB):
+                assert pool.submit(user, os.geteuid).result(HANG) == user.uid
+            assert not gate.is_set()
+            gate.set()
+
+    as_root(body)
+
+
+def test_new_worker_starts_when_the_thread_of_the_last_one_has_ended():
+    """The system permits no more threads than the pool has."""
+
+    def body():
+        def start(thread):
+            if sum(name.startswith("workers_") for name in (t.name for t in threading.enumerate())) > 1:
+                raise RuntimeError("can't start new thread")
+            start_thread(thread)
+
+        start_thread, threading.Thread.start = threading.Thread.start, start
+        local = threading.local()
+
+        class Slow:
+            def __del__(self):
+                time.sleep(0.05)
+
+        with IdentityExecutor(1, "workers", isolation="thread") as pool:
+            for user in (ALICE, BOB, ALICE):
+                pool.submit(user, lambda: setattr(local, "slow", Slow())).result(HANG)
 
     as_root(body)
 

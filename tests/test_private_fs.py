@@ -152,6 +152,26 @@ def test_umask_and_directory_that_a_destructor_changes_do_not_stay():
     in_folder(body)
 
 
+def test_destructor_of_a_cancelled_task_changes_no_directory_of_the_next_one():
+    class Moves:
+        def __del__(self):
+            os.chdir("/tmp")
+            os.umask(0)
+
+    def body(folder):
+        os.chdir(folder)
+        os.umask(0o027)
+        gate = threading.Event()
+        with IdentityExecutor(1, private_fs=True) as pool:
+            pool.submit(ALICE, gate.wait, HANG)
+            assert pool.submit(ALICE, print, Moves()).cancel()
+            found = pool.submit(ALICE, state)
+            gate.set()
+            assert found.result(HANG) == (folder, 0o027)
+
+    in_folder(body)
+
+
 def test_next_user_has_the_root_directory_of_the_server():
     """chroot(2) needs CAP_SYS_CHROOT, which a task has at level filesystem."""
 

@@ -389,6 +389,90 @@ def test_trace_function_of_a_task_never_runs_as_the_server():
     as_root(body)
 
 
+def test_destructor_of_an_attribute_sets_no_trace_function_for_the_server():
+    def body():
+        seen = set()
+
+        def note(frame, event, argument):
+            seen.add(os.geteuid())
+            return note
+
+        class SetsTrace:
+            def __init__(self, again):
+                self.again = again
+
+            def __del__(self):
+                sys.settrace(note)
+                if self.again:
+                    threading.current_thread().again = SetsTrace(self.again - 1)
+
+        with IdentityExecutor(1) as pool:
+            pool.submit(ALICE, lambda: setattr(threading.current_thread(), "notes", SetsTrace(2))).result(HANG)
+            for user in (BOB, ALICE):
+                pool.submit(user, int).result(HANG)
+        assert seen == {ALICE.uid}
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("answer", [True, ValueError])
+def test_objects_of_a_task_do_not_decide_whether_they_are_removed(answer):
+    def body():
+        seen = set()
+
+        class Odd:
+            __hash__ = None
+
+            def __eq__(self, other):
+                if answer is not True:
+                    raise answer
+                return True
+
+            def __call__(self, *event):
+                seen.add(os.geteuid())
+                return self
+
+        def leave():
+            threading.current_thread().odd = Odd()
+            sys.settrace(Odd())
+            sys.setprofile(Odd())
+
+        def start():
+            threading.current_thread().odd = mine
+
+        mine = Odd()
+        with IdentityExecutor(1, initializer=start) as pool:
+            before = pool.submit(ALICE, threading.get_native_id).result(HANG)
+            pool.submit(ALICE, leave).result(HANG)
+            assert pool.submit(BOB, lambda: threading.current_thread().odd is mine).result(HANG)
+            assert pool.submit(BOB, threading.get_native_id).result(HANG) == before
+            assert pool.submit(BOB, lambda: (sys.gettrace(), sys.getprofile())).result(HANG) == (None, None)
+        assert seen == {ALICE.uid}
+        replace.assert_clean()
+
+    as_root(body)
+
+
+def test_worker_is_replaced_if_an_audit_hook_keeps_its_trace_function():
+    def body():
+        def note(*event):
+            return note
+
+        def keep(event, arguments):
+            if event == "sys.settrace" and sys.gettrace() is note:
+                raise PermissionError
+
+        sys.addaudithook(keep)
+        with IdentityExecutor(1) as pool:
+            before = pool.submit(ALICE, threading.get_native_id).result(HANG)
+            pool.submit(ALICE, sys.settrace, note).result(HANG)
+            assert pool.submit(BOB, lambda: (os.geteuid(), sys.gettrace())).result(HANG) == (BOB.uid, None)
+            assert pool.submit(BOB, threading.get_native_id).result(HANG) != before
+        replace.assert_clean()
+
+    as_root(body)
+
+
 def test_attribute_of_the_thread_is_destroyed_as_the_user_of_its_task():
     class Notes:
         def __del__(self):

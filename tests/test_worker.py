@@ -225,3 +225,47 @@ def test_task_and_its_callbacks_have_a_context_of_their_own():
         assert seen == [("initializer", 7), ("changed", 5)] * 3
 
     as_root(body)
+
+
+@pytest.mark.parametrize("isolation", ["state", "thread"])
+def test_arguments_of_a_cancelled_task_are_destroyed_as_its_user_in_a_new_worker(isolation):
+    """Alice's worker ends before it can enter Bob's identity."""
+
+    def body():
+        seen, gate = [], threading.Event()
+        with IdentityExecutor(1, isolation=isolation) as pool:
+            pool.submit(ALICE, os.setpriority, os.PRIO_PROCESS, 0, 3)
+            pool.submit(ALICE, gate.wait, HANG)
+            assert pool.submit(BOB, print, Witness(seen)).cancel()
+            gate.set()
+            pool.submit(ALICE, int).result(HANG)
+        assert seen == [BOB.uid]
+
+    as_root(body)
+
+
+def test_result_and_context_are_destroyed_before_the_thread_has_the_ids_of_the_server():
+    """The task changed its ids, so its result is not used."""
+
+    def body(callbacks):
+        seen, gate, variable = [], threading.Event(), contextvars.ContextVar("variable")
+
+        def change():
+            gate.wait(HANG)
+            variable.set(Witness(seen))
+            from replace import setfsgid
+
+            setfsgid(0)
+            return Witness(seen)
+
+        with IdentityExecutor(1) as pool:
+            future = pool.submit(ALICE, change)
+            if callbacks:
+                future.add_done_callback(lambda future: seen.append(variable.get("none")))
+            gate.set()
+            assert future.exception(HANG) is not None
+            pool.submit(BOB, int).result(HANG)
+        assert seen == [ALICE.uid] * 2 + ["none"] * callbacks
+
+    as_root(body, 0)
+    as_root(body, 1)
