@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, configuration, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from questions import questions
-from support.builds import run
+from support.builds import run, tool
 from support.schema import SCHEMA
 
 import replace
@@ -405,6 +405,8 @@ def test_file_that_never_ends_is_refused(files):
         ("/dev/zero", "not a regular file"),
         (files, "not a regular file"),
         ("/dev/tty", "cannot read|not a regular file"),
+        ("/proc/kmsg", "cannot read|it is empty"),
+        ("/proc/self/status", "cannot read|it is empty"),
         ("-", "cannot read -: No such file"),
         (files / "x\n\x1b[2Jy", r"x\\u000a\\u001b\[2Jy: No such file"),
         (os.fsdecode(bytes(files) + b"/\xff\x9b"), r"\\udcff\\udc9b: No such file"),
@@ -418,6 +420,17 @@ def test_file_that_never_ends_is_refused(files):
     started = time.process_time()
     assert call("report", files / "sparse")[0] == 2
     assert time.process_time() - started < 60
+
+
+def test_device_is_not_opened(files):
+    """Opening can do something: it rewinds a tape, or starts a watchdog."""
+    (files / "link.json").symlink_to("/dev/zero")
+    trace = files / "trace"
+    strace = (tool("strace", "shows system calls"), "-o", trace, "-e", "trace=?open,openat")
+    for path in (files / "link.json", files / "clean.json"):
+        status = run(*strace, sys.executable, "-m", "replace", "report", path, cwd="/").returncode
+        assert status == (2 if path.is_symlink() else 0)
+        assert (path.name in trace.read_text()) != path.is_symlink()
 
 
 @pytest.mark.parametrize("path", ["/dev/stdin", "/dev/fd/0"])

@@ -90,17 +90,24 @@ def _check(value: Any, rule: dict[str, Any], place: str, definitions: dict[str, 
             _check(inner, rule.get("items", {}), f"{place}[{number}]", definitions, depth + 1)
 
 
-def _read(path: str) -> bytes:
-    """The file, which must be a regular one: a FIFO without a writer would never end. Raises OSError, ValueError.
+def _must_be_a_file(found: os.stat_result, path: str) -> None:
+    """Raise ValueError unless this is a regular file. The shell's `<(command)` is a pipe that the caller has opened.
 
-    The shell's `<(command)` is a pipe, too, but the caller of this command has opened it.
+    A FIFO without a writer never ends. Nor do some files of the kernel, such as /proc/kmsg, which have no size.
     """
+    own = re.fullmatch(r"/dev/stdin|/(dev|proc/self)/fd/\d+", path)
+    if not stat.S_ISREG(found.st_mode) and not (own and stat.S_ISFIFO(found.st_mode)):
+        raise ValueError("it is not a regular file")
+    if stat.S_ISREG(found.st_mode) and not found.st_size:
+        raise ValueError("it is empty")
+
+
+def _read(path: str) -> bytes:
+    """The contents of the file. Raises OSError, ValueError."""
+    _must_be_a_file(os.stat(path), path)  # before the opening, which can rewind a tape or start a watchdog
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        mode = os.fstat(handle).st_mode
-        own = re.fullmatch(r"/dev/stdin|/(dev|proc/self)/fd/\d+", path)
-        if not stat.S_ISREG(mode) and not (own and stat.S_ISFIFO(mode)):
-            raise ValueError("it is not a regular file")
+        _must_be_a_file(os.fstat(handle), path)  # another file may have the name by now
         os.set_blocking(handle, True)
         with open(handle, "rb", closefd=False) as file:
             data = file.read(_LARGEST + 1)
