@@ -96,6 +96,17 @@ def test_compare_accepts_reports_of_other_versions(files):
     assert rows["later"][1:] == ["not asked"] * (len(files) - 1)
 
 
+def test_missing_value_is_never_the_most_common_one(tmp_path):
+    paths = [tmp_path / f"{name}.json" for name in "abcd"]
+    for number, path in enumerate(paths):
+        document = replace.report()
+        document["toolchain"].update({} if number > 1 else {"later": str(number)})
+        path.write_text(json.dumps(document))
+    rows = {row[0][0]: row[1:] for row in cells(command("compare", "--markdown", *paths).stdout)}
+    assert rows["toolchain later"] == [("0", False), ("1", True), ("-", False), ("-", False)]
+    assert re.search(r"^toolchain later +0 +\* 1 +- +-$", command("compare", *paths, env=WIDE).stdout, re.MULTILINE)
+
+
 def test_markup_in_reports_stays_in_its_cell(tmp_path):
     paths = [tmp_path / "a|b.json", tmp_path / "c.json"]
     paths[0].write_text(json.dumps(hostile()))

@@ -202,10 +202,10 @@ def _block(heads: list[str], part: Part) -> list[str]:
 def as_markdown(heads: list[str], found: list[Part], ends: list[str]) -> list[str]:
     code, lines = markdown.code, []
     for part in found:
-        rows = [
-            [code(row.name), *map(str, Row(row.name, [code(c or "-") for c in row.cells]).marked("**{}**".format))]
-            for row in part.shown
-        ]
+        rows = []
+        for row in part.shown:
+            cells = [None if cell is None else code(cell) or "-" for cell in row.cells]
+            rows.append([code(row.name), *Row(row.name, cells).marked("**{}**".format)])
         lines += [*markdown.table([part.title, *map(code, heads)], rows), ""] if rows else []
     legend = "**Bold** differs from the most common value, `-` is not in that report."
     return [*lines, legend, "", " ".join(ends)]
