@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import os
 import pathlib
 import socket
 import subprocess
@@ -160,6 +161,7 @@ def calls() -> None:
     assert_type(acting_as(alice, len)([1]), int)
     assert_type(acting_as(alice, functools.partial(read, "name", strict=False))(5), bytes)
     assert_type(acting_as(alice, lambda: 5)(), int)
+    assert_type(acting_as(alice, lambda: open("name", "rb"))(), io.BufferedReader)
     assert_type(acting_as(alice, same)(5), list[int])
     assert_type(acting_as(alice, server.read)(5), bytes)
     assert_type(acting_as(alice, server)("word"), str)
@@ -209,6 +211,7 @@ async def awaits() -> None:
     assert_type(await run_as(alice, server, "word"), str)
     assert_type(await run_as(alice, Server, "name"), Server)
     assert_type(await run_as(alice, print, 1, "two"), None)
+    assert_type(await run_as(alice, os.listdir, b"name"), list[bytes])
     assert_type(await run_as(alice, size_of, "name"), int)
     assert_type(await asyncio.gather(run_as(alice, size_of, "name"), run_as(alice, read, "name")), tuple[int, bytes])
     assert_type(await asyncio.wait_for(run_as(alice, size_of, "name"), 1), int)
