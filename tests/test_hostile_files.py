@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -362,6 +363,22 @@ def test_long_text_in_a_table_is_not_padded_in_every_row(files):
     for words in (["report", "--all"], ["compare", files / "clean.json"]):
         _, out, _ = call(*words, files / "wide.json")
         assert len(out) < 10_000_000
+
+
+def test_sources_and_headers_are_not_multiplied(files):
+    """Each of 1000 sources would contain the names of 1000 headers: a page of 6 GB."""
+    document = copy.deepcopy(SMALL)
+    question = {**document["questions"][0], "source": '#include "' + '"' * 1000}
+    document["questions"] = [{**question, "id": f"libreplace_{n}"} for n in range(1000)]
+    document["probe_headers"] = {'"' * n: "" for n in range(1, 1001)}
+    (files / "headers.json").write_text(json.dumps(document))
+    limit = (resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    with open(files / "page", "w") as page:
+        words = [sys.executable, "-m", "replace", "report", "--html", files / "headers.json"]
+        subprocess.run(
+            words, stdout=page, cwd="/", check=True, timeout=240, preexec_fn=lambda: resource.setrlimit(*limit)
+        )
+    assert os.path.getsize(files / "page") < 100_000_000
 
 
 def test_bounds_of_the_reader_hold_a_real_report_many_times():

@@ -57,7 +57,8 @@ class Row(NamedTuple):
 
     def marked(self, mark: Callable[[str], str]) -> list[str]:
         """The cells as text; the uncommon ones with a mark."""
-        return ["-" if c is None else c if c == self.common else mark(c) for c in self.cells]
+        common = self.common
+        return ["-" if c is None else c if c == common else mark(c) for c in self.cells]
 
 
 class Part(NamedTuple):

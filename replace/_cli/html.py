@@ -8,6 +8,7 @@ The page has no script and loads nothing; its content security policy forbids bo
 from __future__ import annotations
 
 import html
+import re
 from itertools import groupby
 from string import Template
 
@@ -132,8 +133,8 @@ def _question(question: dict[str, Any], headers: dict[str, str]) -> str:
         "source: " + escape(question["subject"] if question["kind"] in ("link", "run") else "question.c"),
         question["source"],
     )
-    for name in headers:
-        if f'#include "{name}"' in question["source"]:
+    for name in re.findall(r'^#include "([^"]*)"$', question["source"], re.MULTILINE):
+        if name in headers:
             source += f'<dd>It includes <a href="#header-{escape(name)}">{escape(name)}</a></dd>'
     back = question.get("cross_answer")
     how = "" if question["how"] == "compiled" else question["how"]

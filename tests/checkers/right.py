@@ -161,7 +161,7 @@ def calls() -> None:
     assert_type(acting_as(alice, len)([1]), int)
     assert_type(acting_as(alice, functools.partial(read, "name", strict=False))(5), bytes)
     assert_type(acting_as(alice, lambda: 5)(), int)
-    assert_type(acting_as(alice, lambda: open("name", "rb"))(), io.BufferedReader)
+    assert_type(acting_as(alice, lambda: open("name", "rb"))(), io.BufferedReader)  # noqa: SIM115
     assert_type(acting_as(alice, same)(5), list[int])
     assert_type(acting_as(alice, server.read)(5), bytes)
     assert_type(acting_as(alice, server)("word"), str)
