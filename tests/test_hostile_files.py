@@ -354,6 +354,13 @@ def test_wrong_report_is_refused_in_one_line(files, name):
     assert not check_report(files, REFUSED[name])
 
 
+def test_refusal_of_a_number_advises_nobody_to_raise_a_limit_of_python(files):
+    path = files / "number.json"
+    for digits in (310, 5000, 4_000_000):
+        path.write_text(f'{DEEP}, "x": -{"9" * digits}}}')
+        assert re.search(r"the number -9{39}\.\.\. is too large, or none; a report is", call("report", path)[2])
+
+
 def test_long_text_in_a_table_is_not_padded_in_every_row(files):
     """1000 calls, each padded to 2 MB, would be 2 GB of text."""
     document = copy.deepcopy(SMALL)

@@ -16,7 +16,6 @@ import os
 from contextlib import suppress
 
 from .observe import new_name
-from .text import harmless
 
 #: The inner folder. A fixed name is enough, because nobody else can make one there.
 _INNER = "files"
@@ -85,4 +84,4 @@ def _must_be_new_and_ours(folder: int, place: str) -> None:
     """Raise OSError if this is not what mkdir() made. The owner of the place may have put another folder there."""
     found = os.fstat(folder)
     if found.st_uid != os.geteuid() or found.st_mode & 0o077 or os.listdir(folder):
-        raise OSError(0, f"somebody else changes {harmless(place)}")
+        raise OSError(0, f"somebody else changes {place}")

@@ -12,7 +12,7 @@ import stat
 from typing import NamedTuple
 
 from .._build import package_file, report
-from .text import Failed, harmless
+from .text import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _TYPES = {"object": dict, "array": list, "string": str, "boolean": bool}
 
 def _short(text: str) -> str:
     """The beginning of somebody else's text, for a message."""
-    return harmless(text if len(text) <= 40 else f"{text[:40]}...")
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _check(value: Any, rule: dict[str, Any], place: str, definitions: dict[str, Any], depth: int = 0) -> None:
@@ -133,10 +133,18 @@ def _number(text: str) -> float:
     return number
 
 
+def _integer(text: str) -> int:
+    """A whole number of JSON. For a million digits, int() needs minutes or advises how to let it need them."""
+    _number(text)
+    return int(text)
+
+
 def _parse(text: str) -> Any:
     """The value of a JSON text. Raises ValueError."""
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_float=_number, parse_constant=_number)
+        return json.loads(
+            text, object_pairs_hook=_object, parse_float=_number, parse_int=_integer, parse_constant=_number
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     except RecursionError as error:

@@ -105,11 +105,13 @@ line and exit status 2.
 
 You can show the report of a stranger, also as root. A file is refused if it has more than 4 MiB, if its values are
 nested more than 40 levels deep, if a list or a name is much longer than in a real report (the schema has the limits),
-if an object has a name twice, or if a number is not finite. It must be a regular file, or a pipe that you opened, as in
-`libreplace report <(ssh host libreplace report --json)`. Each character that is not printable is shown as an escape
-sequence: control characters, line ends inside a field, and controls of the text's direction. So a text from the file
-makes no line, no tag and no Markdown, and cannot command your terminal. In the file that `--answers` writes, it makes
-no answer (`test_hostile_files.py`).
+if an object has a name twice, or if a number is larger than 1e308 or none (`NaN`). It must be a regular file with a
+size, so not a device and not a file in /proc. Or it is a pipe that you opened, as in
+`libreplace report <(ssh host libreplace report --json)`.
+
+Each character that is not printable is shown as an escape sequence: control characters, line ends inside a field, and
+controls of the text's direction. So a text from the file makes no line, no tag and no Markdown, and cannot command your
+terminal. In the file that `--answers` writes, it makes no second answer (`test_hostile_files.py`).
 
 Within one version:
 
