@@ -13,7 +13,7 @@ import sys
 import pytest
 from support.builds import run
 from support.children import needs_root
-from support.folder_attacker import NOBODY, SWAPS, attacker, slowed, untouched
+from support.folder_attacker import KEPT, NOBODY, SWAPS, attacker, slowed, untouched
 
 from replace._cli.check_folder import CheckFolder
 
@@ -53,12 +53,20 @@ def check_names(tmp_path, *program):
 def check_swap(tmp_path, swap, *program):
     """TMPDIR belongs to the user, as after `sudo -E`."""
     place, victim = folders(tmp_path)
+    kept = place / KEPT
+    kept.mkdir(mode=0o700)
+    (kept / "files").mkdir()
+    inode = kept.stat().st_ino
     os.chown(place, NOBODY, NOBODY)
     attacked(place, victim, swap, *program)
+    found = []
     for left in place.iterdir():  # what the user moved away, and what he put there
         if left.lstat().st_uid == 0 and not left.is_symlink():
             assert stat.S_IMODE(left.stat().st_mode) == 0o700
-            assert list(left.rglob("*")) == []
+            names = [path.name for path in left.rglob("*")]
+            assert names == (["files"] if left.stat().st_ino == inode else [])
+            found.append(left.stat().st_ino)
+    assert inode in found
 
 
 def test_names_that_a_user_makes_in_time_do_not_contradict(tmp_path):

@@ -76,13 +76,11 @@ static int make_folder(const char *place)
 	opened = openat(folders[PLACE], outer_name, O_RDONLY | OPEN_FOLDER);
 	if (opened == -1)
 		return -1;
-	if (!is_ours(opened)) {
-		close(opened);
+	if (!is_ours(opened) || mkdirat(opened, inner_name, 0700) != 0) {
+		close(opened); /* remove_folder() removes nothing in what we have not made */
 		return -1;
 	}
 	folders[OUTER] = opened;
-	if (mkdirat(folders[OUTER], inner_name, 0700) != 0)
-		return -1;
 	folders[INNER] = openat(folders[OUTER], inner_name, O_RDONLY | OPEN_FOLDER);
 	/* fchmod also clears the set-group-ID bit, with which new files get the folder's group */
 	return folders[INNER] == -1 ? -1 : fchmod(folders[INNER], 0777);

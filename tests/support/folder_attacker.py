@@ -17,6 +17,7 @@ from support.children import HANG
 
 NOBODY = 65534
 PREFIX = "libreplace-verify-"
+KEPT = "kept"  # a folder of root in the user's folder
 #: Makes each mkdir(2) of the program take 50 ms longer, so that the attacker is always in time.
 SLOW_MKDIR = ("-o", "/dev/null", "-e", "trace=mkdir,mkdirat", "-e", "inject=mkdir,mkdirat:delay_exit=50000")
 
@@ -57,16 +58,18 @@ def _plant_names(name: str, victim: str, seen: Seen) -> None:
 
 #: Folder -> when the attacker saw it first, it had last changed at this time.
 _first: dict[str, int] = {}
+_swapped: set[str] = set()  # each folder once, or the program would see neither
 
 
 def _swap(name: str, victim: str, seen: Seen, put: Callable[[str, str], Any], later: bool) -> None:
     """Rename the folder, as the owner of its place may, and put something else there. Later: something is in it."""
     found = os.lstat(name)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid == NOBODY:
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid == NOBODY or name in _swapped:
         return
     if later and found.st_mtime_ns == _first.setdefault(name, found.st_mtime_ns):
         return
     os.rename(name, f"moved-{time.monotonic_ns()}")
+    _swapped.add(name)
     put(victim, name)
     seen.add(0)
 
@@ -74,6 +77,10 @@ def _swap(name: str, victim: str, seen: Seen, put: Callable[[str, str], Any], la
 def _put_folder(victim: str, name: str) -> None:
     os.mkdir(name, 0o700)
     os.chmod(name, 0o777)
+
+
+def _put_folder_of_root(victim: str, name: str) -> None:
+    os.rename(KEPT, name)
 
 
 def _put_file(victim: str, name: str) -> None:
@@ -88,6 +95,7 @@ def _put_nothing(victim: str, name: str) -> None:
 SWAPS: dict[str, tuple[Callable[[str, str], Any], bool]] = {
     "link": (os.symlink, False),
     "folder": (_put_folder, False),
+    "folder of root": (_put_folder_of_root, False),
     "file": (_put_file, False),
     "nothing": (_put_nothing, False),
     "link later": (os.symlink, True),
