@@ -55,7 +55,8 @@ def running_loop() -> str:
     return ""
 
 
-def _refuse_greenlets(identity: Identity | None) -> None:
+def refuse_greenlets(identity: Identity | None) -> None:
+    """Raise IdentityRefused if another greenlet may run in this thread before the caller is done."""
     greenlet = _call_if_imported("greenlet", "getcurrent")
     if greenlet is not None and (
         greenlet.parent is not None
@@ -77,14 +78,14 @@ def _before(identity: Identity | None, /) -> None:
     running = running_loop()
     if running:
         raise IdentityRefused(f"{running}, or `acting_as(...)()` for a plain function", identity)
-    _refuse_greenlets(identity)
+    refuse_greenlets(identity)
 
 
 def _before_call(identity: Identity, /) -> None:
     """Check a plain function. It cannot cross an await, but it can switch greenlets or start a worker of the loop."""
     if running_loop():
         refuse_starts(_is_thread_beside_loop)
-    _refuse_greenlets(identity)
+    refuse_greenlets(identity)
 
 
 def _is_thread_beside_loop(starter: str) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ._errors import UNCHANGED, CapabilitiesRemain, IdentityError, IdentityRefused
 from ._identity import Identity, check_identity
-from ._impersonate import impersonate, running_loop
+from ._impersonate import impersonate, refuse_greenlets, running_loop
 from ._native import ALLOW_ROOT, SCOPE, is_itself, run, start_child, step_name
 from ._starts import starting
 
@@ -187,8 +187,9 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
             "in a worker thread, for example `await asyncio.to_thread(popen_as, ...)`",
             identity,
         )
-    _load(options)
+    refuse_greenlets(identity)
     words, converted = _converted(args, options)
+    _load(converted)
     # user= makes Popen use fork() instead of vfork(), so the fork handlers turn the child into the user at once. The
     # child's own setuid calls then only repeat this.
     converted["user"] = identity.uid
@@ -197,7 +198,7 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     if SCOPE == "thread":
         call = (run, (impersonate(identity, allow_root=allow_root), *call), {})
     flags = ALLOW_ROOT if allow_root else 0
-    restore_signals = bool(options.get("restore_signals", True))
+    restore_signals = bool(converted.get("restore_signals", True))
     before = getattr(starting, "popen", None)
     starting.popen = popen  # protect_os() permits only this object to start a process
     try:
@@ -237,26 +238,43 @@ def _load(options: dict[str, Any]) -> None:
 
 
 def _converted(args: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The arguments of Popen, as numbers, strings and bytes. Otherwise Popen would call the caller's objects, as the
-    user: os.PathLike, iterables, mappings, and objects with fileno(), which the caller must keep alive."""
+    """The arguments of Popen, as plain numbers, strings and bytes. Otherwise Popen would call the caller's objects, as
+    the user: os.PathLike, iterables, mappings, subclasses of str, objects that have a truth value, and objects with
+    fileno(), which the caller must keep alive."""
     import os
 
     def path(value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+        return _plain(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
-    options = {name: path(value) if name in ("executable", "cwd") else value for name, value in options.items()}
+    options = {name: path(value) if name in ("executable", "cwd") else _plain(value) for name, value in options.items()}
+    for name in _SWITCHES:
+        if options.get(name) is not None:
+            options[name] = bool(options[name])
     for name in ("stdin", "stdout", "stderr"):
         if hasattr(options.get(name), "fileno"):
-            options[name] = options[name].fileno()
+            options[name] = _plain(options[name].fileno())
     if options.get("env") is not None:
         options["env"] = {path(name): path(value) for name, value in options["env"].items()}
     if options.get("pass_fds"):
         options["pass_fds"] = tuple(map(int, options["pass_fds"]))
     if isinstance(args, (str, bytes)):
-        return args, options
+        return _plain(args), options
     if isinstance(args, os.PathLike):
         return (args if options.get("shell") else path(args)), options  # Popen refuses a path with shell=True
     return list(map(path, args)), options
+
+
+#: The options that are true or false.
+_SWITCHES = ("close_fds", "restore_signals", "shell", "start_new_session", "text", "universal_newlines")
+
+
+def _plain(value: Any) -> Any:
+    """The same text or number, without the methods of a subclass."""
+    if isinstance(value, str):
+        return "".join((value,))
+    if isinstance(value, bytes):
+        return b"".join((value,))
+    return int.__index__(value) if isinstance(value, int) else value
 
 
 def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: int) -> IdentityError:

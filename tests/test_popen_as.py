@@ -197,6 +197,21 @@ def test_child_without_fork_handlers_is_ended(tmp_path):
     as_plain_root(body)
 
 
+def test_popen_as_is_refused_in_a_greenlet():
+    """gevent's Popen runs other greenlets while it waits for the child."""
+    greenlet = pytest.importorskip("greenlet")
+
+    def body():
+        def work():
+            with pytest.raises(replace.IdentityRefused, match="greenlets"):
+                popen_as(ALICE, ["/bin/true"], cwd="/")
+            return "refused"
+
+        return greenlet.greenlet(work).switch()
+
+    assert as_plain_root(body) == "refused"
+
+
 def test_working_directory_is_entered_as_the_user():
     def body():
         with tempfile.TemporaryDirectory() as folder, pytest.raises(PermissionError):  # mode 0700
@@ -319,6 +334,49 @@ def test_code_in_the_arguments_runs_as_the_server():
         assert set(seen) == {0}
 
     as_plain_root(body)
+
+
+def traced(base, seen):
+    """A subclass that notes the user who calls one of its methods."""
+
+    def noted(function):
+        def method(self, *args, **kwargs):
+            seen.append((function.__name__, os.geteuid()))
+            return function(self, *args, **kwargs)
+
+        return method
+
+    names = {"__new__", "__init__", "__getattribute__", "__init_subclass__", "__subclasshook__", "__class__"}
+    methods = {name: noted(getattr(base, name)) for name in set(dir(base)) - names if callable(getattr(base, name))}
+    return type(base.__name__, (base,), methods)
+
+
+def test_methods_of_subclasses_run_as_the_server():
+    """Subclasses of str, bytes and int, and objects that have a truth value."""
+
+    def body():
+        seen = []
+        text, data, number = (traced(base, seen) for base in (str, bytes, int))
+
+        class Yes:
+            def __bool__(self):
+                seen.append(("__bool__", os.geteuid()))
+                return True
+
+        for options in (
+            {"executable": data(b"/bin/true"), "cwd": text("/"), "env": {text("a"): text("b"), data(b"c"): data(b"d")}},
+            {"stdout": number(subprocess.PIPE), "bufsize": number(1), "umask": number(7), "pipesize": number(65536)},
+            {"close_fds": Yes(), "start_new_session": Yes(), "restore_signals": Yes(), "shell": Yes()},
+            {"encoding": text("utf-8"), "errors": text("strict"), "text": Yes(), "stdout": subprocess.PIPE},
+        ):
+            for args in (text("true"), data(b"true"), [text("true"), data(b"x")]):
+                popen_as(ALICE, args, **{"cwd": "/", **options}).communicate()
+        assert seen
+        assert {user for name, user in seen} == {0}, seen
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # bufsize=1 needs text
+        as_plain_root(body)
 
 
 def test_file_that_only_the_arguments_refer_to_stays_open(tmp_path):
