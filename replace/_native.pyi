@@ -522,6 +522,7 @@ def start_child(
     groups: bytes,
     flags: int,
     restore_signals: bool,
+    popen: object,
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any] | None,

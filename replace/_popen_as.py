@@ -7,7 +7,7 @@ from __future__ import annotations
 from ._errors import UNCHANGED, CapabilitiesRemain, IdentityError, IdentityRefused
 from ._identity import Identity, check_identity
 from ._impersonate import impersonate, refuse_greenlets, running_loop
-from ._native import ALLOW_ROOT, SCOPE, is_itself, run, start_child, step_name
+from ._native import ALLOW_ROOT, SCOPE, STEP_CAPABILITIES, is_itself, run, start_child, step_name
 from ._starts import starting
 
 TYPE_CHECKING = False
@@ -202,12 +202,13 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     before = getattr(starting, "popen", None)
     starting.popen = popen  # protect_os() permits only this object to start a process
     try:
-        called, step, error = start_child(identity.uid, identity.gid, identity._groups, flags, restore_signals, *call)
+        called, step, error = start_child(
+            identity.uid, identity.gid, identity._groups, flags, restore_signals, popen, *call
+        )
     finally:
         starting.popen = before
     if not called:
-        where = "a set-user-ID program in the child would keep root's capabilities: securebit NO_SETUID_FIXUP"
-        raise CapabilitiesRemain(error, identity, step_name(step), UNCHANGED, where)
+        raise _forbidden(identity, step, error)
     popen.args = args
     if step:
         raise _ended(popen, identity, step, error)
@@ -277,6 +278,15 @@ def _plain(value: Any) -> Any:
     return int.__index__(value) if isinstance(value, int) else value
 
 
+def _forbidden(identity: Identity, step: int, error: int) -> IdentityError:
+    """The exception if the securebits of the thread forbid the child."""
+    if step == STEP_CAPABILITIES:
+        where = "a set-user-ID program in the child would keep root's capabilities: securebit NO_SETUID_FIXUP"
+        return CapabilitiesRemain(error, identity, step_name(step), UNCHANGED, where)
+    where = "the securebits cannot be read, which decide whether set-user-ID programs in the child keep capabilities"
+    return IdentityError(error, identity, step_name(step), UNCHANGED, where)
+
+
 def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: int) -> IdentityError:
     """End a child that may not be the user, and return the exception."""
     from contextlib import suppress
@@ -288,5 +298,5 @@ def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: i
     for stream in (popen.stdin, popen.stdout, popen.stderr):
         if stream is not None:
             stream.close()
-    where = "the child could not become the user for good, so it was ended before it ran the program"
+    where = "the child could not become the user for good, so it was ended"
     return IdentityError(error, identity, step_name(step), UNCHANGED, where)

@@ -151,6 +151,17 @@ def test_child_is_refused_if_setuid_programs_would_keep_capabilities():
     as_plain_root(body)
 
 
+def test_child_is_refused_if_nobody_can_read_the_securebits():
+    def body():
+        become(Credentials((1000,) * 4, (1000,) * 4, (), BOTH, BOTH, 0, 0, look().bounding, NO_SETUID_FIXUP))
+        install_filter({"x86_64": 157, "aarch64": 167}[os.uname().machine], errno.EPERM)  # prctl
+        with pytest.raises(replace.IdentityError, match="securebits") as caught:
+            popen_as(ALICE, ["/bin/true"], cwd="/")
+        assert (caught.value.state, caught.value.errno) == ("unchanged", errno.EPERM)
+
+    as_plain_root(body)
+
+
 def test_server_keeps_the_ambient_capabilities_that_a_child_lost():
     def body():
         become(Credentials((1000,) * 4, (1000,) * 4, (), BOTH, BOTH, BOTH, BOTH, look().bounding, 0))
@@ -189,10 +200,70 @@ def test_child_without_fork_handlers_is_ended(tmp_path):
                 super().__init__(args, **options)
 
         subprocess.Popen = Other
-        with pytest.raises(replace.IdentityError, match="ended before it ran the program"):
+        with pytest.raises(replace.IdentityError, match="so it was ended"):
             popen_as(ALICE, ["/bin/sleep", "1000"], cwd="/")
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, 0)
+
+    as_plain_root(body)
+
+
+class Forks(subprocess.Popen):
+    """Forks another child before or after it starts the program, as an audit hook or a signal handler may do."""
+
+    when = "after"
+    remove: tuple[str, ...] = ()
+
+    def __init__(self, args, **options):
+        for name in self.remove:
+            del options[name]
+        for step in ("before", "itself", "after"):
+            if step == "itself":
+                super().__init__(args, **options)
+            elif step == self.when and (other := os.fork()) == 0:
+                os._exit(0)
+            elif step == self.when:
+                self.other = other
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_another_child_of_the_thread_does_not_speak_for_the_program(when, monkeypatch):
+    """The program has become the user, so popen_as() must not end it because the other child is not ready yet."""
+
+    def body():
+        for _ in range(50):
+            child = popen_as(ALICE, ["/bin/true"], cwd="/")
+            assert os.waitpid(child.other, 0)[1] == 0
+            assert child.wait() == 0
+
+    monkeypatch.setattr(subprocess, "Popen", Forks)
+    monkeypatch.setattr(Forks, "when", when)
+    as_plain_root(body)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_another_child_of_the_thread_does_not_hide_a_program_that_has_not_changed(when, monkeypatch):
+    """The program is started with vfork(2), which runs no fork handlers. The other child becomes the user."""
+
+    def body():
+        with pytest.raises(replace.IdentityError, match="so it was ended") as caught:
+            popen_as(ALICE, ["/bin/sleep", "1000"], cwd="/")
+        assert caught.value.step == "verifying"
+
+    monkeypatch.setattr(subprocess, "Popen", Forks)
+    monkeypatch.setattr(Forks, "when", when)
+    monkeypatch.setattr(Forks, "remove", ("user",))
+    as_plain_root(body)
+
+
+@pytest.mark.skipif(not hasattr(os, "unshare"), reason="needs Python 3.12")
+def test_program_in_a_new_pid_namespace_is_recognised():
+    """The program has another number there."""
+
+    def body():
+        os.unshare(os.CLONE_NEWPID)
+        child = popen_as(ALICE, ["sh", "-c", "echo $$"], stdout=subprocess.PIPE, cwd="/")
+        assert child.communicate()[0] == b"1\n"
 
     as_plain_root(body)
 
@@ -426,6 +497,22 @@ def test_program_has_no_priority_of_the_server():
         return os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
 
     assert as_plain_root(body) in [(os.SCHED_RR, -5), (0, 0), (os.SCHED_RR, 0), (0, -5)]
+
+
+@pytest.mark.parametrize("call", ["sched_getscheduler", "getpriority"])
+def test_child_ends_if_nobody_can_read_its_priority(call):
+    numbers = {
+        "x86_64": {"sched_getscheduler": 145, "getpriority": 140},
+        "aarch64": {"sched_getscheduler": 120, "getpriority": 141},
+    }
+
+    def body():
+        install_filter(numbers[os.uname().machine][call], errno.EPERM)
+        with pytest.raises(replace.IdentityError, match="so it was ended") as caught:
+            popen_as(ALICE, ["/bin/true"], cwd="/")
+        assert caught.value.errno == errno.EPERM
+
+    as_plain_root(body)
 
 
 def test_positive_nice_value_stays():

@@ -13,18 +13,34 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "native.h"
 
-/* Shared with the child. @done: the child has become the user, and may run the program. */
+/*
+ * Shared with one child, which writes it.
+ * @pid: the child's own number, or 0 if it is in a new PID namespace, where it has another one
+ * @done: the child has become the user, and may run the program
+ */
 struct outcome {
+	pid_t pid;
 	int done, step, error;
 };
 
-/* What the calling thread starts at this moment. @flags: enum libreplace_flag */
+/* Almost always, the thread forks once. A signal handler, a finalizer or an audit hook may fork
+ * other children meanwhile, which become the user, too. */
+enum { OUTCOMES = 64 };
+
+/*
+ * What the calling thread starts at this moment.
+ * @flags: enum libreplace_flag
+ * @forks: how many children the thread has forked since
+ * @outcomes: one for each of the first children; further ones share the last
+ */
 struct start {
 	struct libreplace_identity user;
 	int flags, restore_signals;
-	struct outcome *outcome;
+	unsigned forks;
+	struct outcome *outcomes;
 };
 
 static _Thread_local struct start *starting;
@@ -33,7 +49,12 @@ static _Thread_local struct start *starting;
 static void begin(void)
 {
 	if (starting != NULL)
-		starting->outcome->done = starting->outcome->step = starting->outcome->error = 0;
+		starting->forks++;
+}
+
+static struct outcome *last_outcome(const struct start *this)
+{
+	return &this->outcomes[(this->forks < OUTCOMES ? this->forks : OUTCOMES) - 1];
 }
 
 /* The user can signal the child, so no handler of the server may run in it. Ignored and blocked
@@ -56,6 +77,7 @@ static void forked_first(void)
 {
 	if (starting == NULL)
 		return;
+	last_outcome(starting)->pid = getppid() == 0 ? 0 : getpid();
 	native_forbid_tracing();
 	reset_signals();
 }
@@ -80,7 +102,7 @@ static void forked_last(void)
 
 	if (starting == NULL)
 		return;
-	outcome = starting->outcome;
+	outcome = last_outcome(starting);
 	if (native_reset_priority() != 0) {
 		outcome->error = errno;
 		abort();
@@ -104,12 +126,27 @@ static void install(void)
 	not_installed = pthread_atfork(NULL, NULL, forked_last);
 }
 
-/* Call the function. Return: (True, step, error), where step and error are 0 if the last child that
- * the thread forked may run its program; or NULL with the function's exception set. */
-static PyObject *start(struct start *this, PyObject *function, PyObject *args, PyObject *kwargs)
+/* Look for what the child with this number has written. */
+static struct outcome find(const struct start *this, long pid)
+{
+	struct outcome none = {.done = 0};
+
+	for (unsigned i = 0; i < this->forks && i < OUTCOMES; i++)
+		if (this->outcomes[i].pid == pid ||
+		    (this->outcomes[i].pid == 0 && this->forks == 1))
+			return this->outcomes[i];
+	return none;
+}
+
+/* Call the function, which starts a process and sets @popen.pid. Return: (True, step, error), where
+ * step and error are 0 if that process may run its program; or NULL with the function's exception
+ * set. */
+static PyObject *start(struct start *this, PyObject *popen, PyObject *function, PyObject *args,
+                       PyObject *kwargs)
 {
 	struct start *outer = starting;
-	PyObject *result;
+	PyObject *result, *pid;
+	struct outcome found;
 
 	starting = this;
 	result = PyObject_Call(function, args, kwargs == Py_None ? NULL : kwargs);
@@ -117,11 +154,17 @@ static PyObject *start(struct start *this, PyObject *function, PyObject *args, P
 	if (result == NULL)
 		return NULL;
 	Py_DECREF(result);
-	if (this->outcome->done)
+	pid = PyObject_GetAttrString(popen, "pid");
+	if (pid == NULL)
+		return NULL;
+	found = find(this, PyLong_AsLong(pid));
+	Py_DECREF(pid);
+	if (PyErr_Occurred())
+		return NULL;
+	if (found.done)
 		return Py_BuildValue("Oii", Py_True, 0, 0);
-	return Py_BuildValue("Oii", Py_True,
-	                     this->outcome->step ? this->outcome->step : LIBREPLACE_STEP_VERIFY,
-	                     this->outcome->error ? this->outcome->error : EPERM);
+	return Py_BuildValue("Oii", Py_True, found.step ? found.step : LIBREPLACE_STEP_VERIFY,
+	                     found.error ? found.error : EPERM);
 }
 
 /*
@@ -135,9 +178,10 @@ PyObject *native_start_child(PyObject *module, PyObject *const *args, Py_ssize_t
 	PyObject *result;
 	Py_ssize_t size;
 	char *groups;
+	int keeps;
 
 	(void)module;
-	if (!native_arity("start_child", count, 8) ||
+	if (!native_arity("start_child", count, 9) ||
 	    !native_to_id(args[0], &this.user.uid, "uid") ||
 	    !native_to_id(args[1], &this.user.gid, "gid") ||
 	    PyBytes_AsStringAndSize(args[2], &groups, &size) != 0)
@@ -148,16 +192,20 @@ PyObject *native_start_child(PyObject *module, PyObject *const *args, Py_ssize_t
 	this.restore_signals = PyObject_IsTrue(args[4]);
 	if (PyErr_Occurred())
 		return NULL;
-	if (this.user.uid != 0 && native_keeps_capabilities())
-		return Py_BuildValue("Oii", Py_False, LIBREPLACE_STEP_CAPABILITIES, EPERM);
+	keeps = this.user.uid != 0 ? native_keeps_capabilities() : 0;
+	if (keeps != 0)
+		return Py_BuildValue("Oii", Py_False,
+		                     keeps < 0 ? LIBREPLACE_STEP_READ
+		                               : LIBREPLACE_STEP_CAPABILITIES,
+		                     keeps < 0 ? errno : EPERM);
 	if (libreplace_guard_init(&any.guard, sizeof any) != 0 ||
 	    pthread_once(&once, install) != 0 || not_installed != 0)
 		return PyErr_NoMemory();
-	this.outcome = mmap(NULL, sizeof *this.outcome, PROT_READ | PROT_WRITE,
-	                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (this.outcome == MAP_FAILED)
+	this.outcomes = mmap(NULL, OUTCOMES * sizeof *this.outcomes, PROT_READ | PROT_WRITE,
+	                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (this.outcomes == MAP_FAILED)
 		return PyErr_SetFromErrno(PyExc_OSError);
-	result = start(&this, args[5], args[6], args[7]);
-	munmap(this.outcome, sizeof *this.outcome);
+	result = start(&this, args[5], args[6], args[7], args[8]);
+	munmap(this.outcomes, OUTCOMES * sizeof *this.outcomes);
 	return result;
 }

@@ -26,7 +26,9 @@ int native_keeps_capabilities(void)
 {
 	int bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
 
-	return bits >= 0 && (bits & (NOROOT | NO_SETUID_FIXUP)) == NO_SETUID_FIXUP;
+	if (bits < 0)
+		return errno == EINVAL ? 0 : -1; /* an emulator may have no securebits */
+	return (bits & (NOROOT | NO_SETUID_FIXUP)) == NO_SETUID_FIXUP;
 }
 
 /* The two functions of musl that begin with sched_ always fail. */
@@ -36,10 +38,14 @@ int native_reset_priority(void)
 	long policy = syscall(SYS_sched_getscheduler, 0);
 	int nice;
 
+	if (policy < 0)
+		return -1;
 	if ((policy == SCHED_FIFO || policy == SCHED_RR) &&
 	    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &usual) != 0)
 		return -1;
 	errno = 0;
 	nice = getpriority(PRIO_PROCESS, 0);
-	return errno == 0 && nice < 0 ? setpriority(PRIO_PROCESS, 0, 0) : 0;
+	if (errno != 0)
+		return -1;
+	return nice < 0 ? setpriority(PRIO_PROCESS, 0, 0) : 0;
 }

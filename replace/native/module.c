@@ -322,10 +322,9 @@ static PyMethodDef methods[] = {
      "Join a new session keyring. Return (thread keyring, process keyring, default), or None."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
     {"start_child", FAST(native_start_child),
-     "start_child(uid, gid, groups, flags, restore_signals, function, args, kwargs): call a "
-     "function "
-     "that starts a process. Return (called, step, error); step is 0 if the child became the "
-     "user."},
+     "start_child(uid, gid, groups, flags, restore_signals, popen, function, args, kwargs): call a "
+     "function that starts the process of popen. Return (called, step, error); step is 0 if the "
+     "process became the user."},
     {"setup_impersonated", FAST(native_setup_impersonated),
      "setup_impersonated(generator, referents, reduce, start, abandoned): set what the iterators "
      "of impersonated() use."},

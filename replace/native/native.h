@@ -154,7 +154,7 @@ PyObject *native_start_child(PyObject *module, PyObject *const *args, Py_ssize_t
 /* child_linux.c or child_none.c */
 
 /* Whether a set-user-ID program that gives root up would keep root's capabilities: in this thread,
- * and in every process that it starts. */
+ * and in every process that it starts. Return: -1 with errno set if nobody can tell. */
 int native_keeps_capabilities(void);
 
 /* The next two functions are for a forked child. */
