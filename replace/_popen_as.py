@@ -149,7 +149,7 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     the child ends.
 
     If the calls of this build change the whole process, the child drops its privileges as :func:`drop_privileges`
-    does. This needs /proc, and gives the child a new session keyring.
+    does. This needs /proc, gives the child a new session keyring, and fails while the process holds an identity.
 
     Args:
         identity: The user that the child becomes.

@@ -103,6 +103,7 @@ static void forked_last(void)
 	if (starting == NULL)
 		return;
 	outcome = last_outcome(starting);
+	native_forbid_tracing(); /* if fs.suid_dumpable is 1, the change of ids has permitted it */
 	if (native_reset_priority() != 0) {
 		outcome->error = errno;
 		abort();

@@ -24,7 +24,8 @@ extern "C" {
  * @step:	enum libreplace_step, the first step that failed
  * @error:	errno of that step
  * @state:	enum libreplace_state, what the process is now. LIBREPLACE_STATE_IDLE: nothing was
- *	changed. LIBREPLACE_STATE_ROLLED_BACK: every thread has its old ids, verified.
+ *	changed. LIBREPLACE_STATE_ROLLED_BACK: every thread has its old ids, verified. Permitted
+ *	capabilities that another thread had cleared in its effective set may be effective again.
  *	LIBREPLACE_STATE_TAINTED: some ids may have changed; end the process.
  *	LIBREPLACE_STATE_FOR_GOOD: every thread has become the user, verified
  * @thread:	the thread that the failure is about, as gettid(2) returns its number in it; 0 if it
