@@ -166,7 +166,7 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
         LookupError: There is no codec ``encoding`` or error handler ``errors``. Nothing was started.
         IdentityRefused: As for :func:`impersonate`; or an event loop runs in this thread.
         IdentityError: A step failed. ``state`` says what the thread is now. If the child could not become the user for
-            good, it was ended before it ran the program.
+            good, it was ended before it ran the program. If a signal killed it before, ``errno`` is ESRCH.
         CapabilitiesRemain: The thread has the securebit NO_SETUID_FIXUP without NOROOT. In the child, set-user-ID
             programs would keep root's capabilities after they have given root up.
         OSError: As for subprocess.Popen.
@@ -290,6 +290,7 @@ def _forbidden(identity: Identity, step: int, error: int) -> IdentityError:
 def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: int) -> IdentityError:
     """End a child that may not be the user, and return the exception."""
     from contextlib import suppress
+    from errno import ESRCH
 
     if popen.pid:
         with suppress(PermissionError):  # it has become the user, and ends
@@ -299,4 +300,6 @@ def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: i
         if stream is not None:
             stream.close()
     where = "the child could not become the user for good, so it was ended"
-    return IdentityError(error, identity, step_name(step), UNCHANGED, where)
+    if error == 0:
+        where = "the child has not said that it is the user; a signal killed it, or it was not started with fork(2)"
+    return IdentityError(error or ESRCH, identity, step_name(step), UNCHANGED, where)

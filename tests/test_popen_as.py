@@ -38,6 +38,7 @@ from support.credentials import (
     from_status,
     look,
 )
+from support.odd_machine import ACTIONS, set_filter
 
 import replace
 from replace import Identity, impersonate, popen_as
@@ -200,7 +201,7 @@ def test_child_without_fork_handlers_is_ended(tmp_path):
                 super().__init__(args, **options)
 
         subprocess.Popen = Other
-        with pytest.raises(replace.IdentityError, match="so it was ended"):
+        with pytest.raises(replace.IdentityError, match="not started with fork"):
             popen_as(ALICE, ["/bin/sleep", "1000"], cwd="/")
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, 0)
@@ -246,7 +247,7 @@ def test_another_child_of_the_thread_does_not_hide_a_program_that_has_not_change
     """The program is started with vfork(2), which runs no fork handlers. The other child becomes the user."""
 
     def body():
-        with pytest.raises(replace.IdentityError, match="so it was ended") as caught:
+        with pytest.raises(replace.IdentityError, match="not started with fork") as caught:
             popen_as(ALICE, ["/bin/sleep", "1000"], cwd="/")
         assert caught.value.step == "verifying"
 
@@ -499,18 +500,33 @@ def test_program_has_no_priority_of_the_server():
     assert as_plain_root(body) in [(os.SCHED_RR, -5), (0, 0), (os.SCHED_RR, 0), (0, -5)]
 
 
+NUMBERS = {
+    "x86_64": {"sched_getscheduler": 145, "getpriority": 140},
+    "aarch64": {"sched_getscheduler": 120, "getpriority": 141},
+}
+
+
 @pytest.mark.parametrize("call", ["sched_getscheduler", "getpriority"])
 def test_child_ends_if_nobody_can_read_its_priority(call):
-    numbers = {
-        "x86_64": {"sched_getscheduler": 145, "getpriority": 140},
-        "aarch64": {"sched_getscheduler": 120, "getpriority": 141},
-    }
-
     def body():
-        install_filter(numbers[os.uname().machine][call], errno.EPERM)
+        install_filter(NUMBERS[os.uname().machine][call], errno.EPERM)
         with pytest.raises(replace.IdentityError, match="so it was ended") as caught:
             popen_as(ALICE, ["/bin/true"], cwd="/")
         assert caught.value.errno == errno.EPERM
+
+    as_plain_root(body)
+
+
+def test_child_that_a_signal_kills_did_not_fail():
+    """The user may kill the child when it has become the user. Here a filter kills it: SIGSYS."""
+
+    def body():
+        set_filter(NUMBERS[os.uname().machine]["sched_getscheduler"], ACTIONS["KILL_PROCESS"])
+        with pytest.raises(replace.IdentityError, match="a signal killed it") as caught:
+            popen_as(ALICE, ["/bin/true"], cwd="/")
+        assert (caught.value.state, caught.value.errno) == ("unchanged", errno.ESRCH)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, 0)
 
     as_plain_root(body)
 

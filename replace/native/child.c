@@ -139,9 +139,9 @@ static struct outcome find(const struct start *this, long pid)
 	return none;
 }
 
-/* Call the function, which starts a process and sets @popen.pid. Return: (True, step, error), where
- * step and error are 0 if that process may run its program; or NULL with the function's exception
- * set. */
+/* Call the function, which starts a process and sets @popen.pid. Return: (True, step, error), or
+ * NULL with the function's exception set. The step is 0 if that process may run its program. The
+ * error is 0 if the process has not said what failed. */
 static PyObject *start(struct start *this, PyObject *popen, PyObject *function, PyObject *args,
                        PyObject *kwargs)
 {
@@ -165,7 +165,7 @@ static PyObject *start(struct start *this, PyObject *popen, PyObject *function, 
 	if (found.done)
 		return Py_BuildValue("Oii", Py_True, 0, 0);
 	return Py_BuildValue("Oii", Py_True, found.step ? found.step : LIBREPLACE_STEP_VERIFY,
-	                     found.error ? found.error : EPERM);
+	                     found.error);
 }
 
 /*
