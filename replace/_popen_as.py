@@ -136,10 +136,11 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
 
     The real, effective and saved ids and the groups of the child are the identity's. The child keeps no capability, so
     it cannot become root again. The program is looked up, and files are opened, as the user. The call returns when the
-    program runs. The user can stop the child before that, so the call is refused on an event loop's thread. Your own
-    code in the arguments (``__fspath__()``, an iterator) runs before the thread holds the identity, and codecs and
-    modules are looked up before, too. You may call it while the thread holds another identity, if you have called
-    :func:`preload` before; then all this happens under that identity.
+    program runs. The user can stop the child before that, so the call is refused on an event loop's thread. If an
+    exception ends the call (KeyboardInterrupt, for example), the child is ended, too. Your own code in the arguments
+    (``__fspath__()``, an iterator) runs before the thread holds the identity, and codecs and modules are looked up
+    before, too. You may call it while the thread holds another identity, if you have called :func:`preload` before;
+    then all this happens under that identity, which may forbid to end a child.
 
     The child has its own session, so it cannot type into the server's terminal (ioctl_tty(2), TIOCSTI). No signal is
     ignored or blocked in it, and it gives up real-time scheduling and a nice value below 0. It inherits the server's
@@ -205,6 +206,9 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
         called, step, error = start_child(
             identity.uid, identity.gid, identity._groups, flags, restore_signals, popen, *call
         )
+    except BaseException:
+        _end(popen)
+        raise
     finally:
         starting.popen = before
     if not called:
@@ -287,18 +291,28 @@ def _forbidden(identity: Identity, step: int, error: int) -> IdentityError:
     return IdentityError(error, identity, step_name(step), UNCHANGED, where)
 
 
-def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: int) -> IdentityError:
-    """End a child that may not be the user, and return the exception."""
-    from contextlib import suppress
-    from errno import ESRCH
-
-    if popen.pid:
-        with suppress(PermissionError):  # it has become the user, and ends
+def _end(popen: subprocess.Popen[Any]) -> None:
+    """End the process, if it was started: nobody else will. A stopped child would keep the server's files open."""
+    if getattr(popen, "pid", None) is None:
+        return
+    try:
+        if popen.returncode is None:
             popen.kill()
-        popen.wait()
+            popen.wait()
+    except PermissionError:
+        pass  # the thread holds another identity
     for stream in (popen.stdin, popen.stdout, popen.stderr):
         if stream is not None:
             stream.close()
+
+
+def _ended(popen: subprocess.Popen[Any], identity: Identity, step: int, error: int) -> IdentityError:
+    """End a child that may not be the user, and return the exception."""
+    from errno import ESRCH
+
+    _end(popen)
+    if popen.returncode is None:
+        popen.wait()  # it has become the user, and ends
     where = "the child could not become the user for good, so it was ended"
     if error == 0:
         where = "the child has not said that it is the user; a signal killed it, or it was not started with fork(2)"
