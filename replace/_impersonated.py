@@ -12,13 +12,13 @@ import atexit
 import os
 import sys
 from _thread import start_new_thread
-from gc import get_referents
 from time import sleep
 
 from . import _native
 from ._errors import IdentityRefused
 from ._identity import check_identity
 from ._impersonate import DEFAULT_LEVEL, changed_options, check_options
+from ._tracebacks import clear_locals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ def _wait() -> None:
 
 
 atexit.register(_wait)
-_native.setup_impersonated(
-    type(_ for _ in ()), get_referents if sys.version_info >= (3, 11) else None, _reduce, _start, _abandoned
-)
+_native.setup_impersonated(type(_ for _ in ()), clear_locals, _reduce, _start, _abandoned)
 
 
 def impersonated(
@@ -118,7 +116,8 @@ def impersonated(
     ``sys.unraisablehook`` gets a report, and the iterable is abandoned: its ``finally`` blocks never run. The same is
     true, without a report, for an iterator to which its own iterable refers (a reference cycle), until you close it.
 
-    If the iterable raises an exception, the local variables in its traceback are cleared.
+    If the iterable raises an exception, the local variables in its traceback are cleared, and so is the ``obj`` of an
+    AttributeError.
 
     Args:
         identity: The user to iterate as.

@@ -528,9 +528,10 @@ def start_child(
     kwargs: dict[str, Any] | None,
     /,
 ) -> tuple[bool, int, int]: ...
+def keep(object: object, /) -> None: ...
 def setup_impersonated(
     generator: type[Any],
-    referents: Callable[..., list[Any]] | None,
+    clear_locals: Callable[[BaseException, BaseException | None], None],
     reduce: Callable[[Identity, Any, dict[str, Any]], tuple[Any, ...]],
     start: Callable[[Impersonated[Any]], None],
     abandoned: Callable[[Identity, str, Exception, Exception | None], Exception],

@@ -7,11 +7,9 @@ A worker keeps its identity until it gets another user's task. _pool.py decides 
 
 from __future__ import annotations
 
-import builtins
 import logging
 import sys
 import threading
-import traceback
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,7 @@ from ._impersonate import impersonate
 from ._native import is_itself
 from ._private_fs import PrivateFs
 from ._thread_state import ThreadState
+from ._tracebacks import clear_locals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from ._identity import Identity
     from ._native import Guard
     from ._pool import Pool
-
-#: A group of exceptions: BaseExceptionGroup, since Python 3.11.
-_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 
 class Task(Future[Any]):
@@ -108,7 +104,7 @@ class Worker:
                 while self.pool.take(self) and self.run():
                     pass
         except BaseException as problem:  # another thread raised it in this thread, with PyThreadState_SetAsyncExc()
-            _clear_locals(problem)
+            clear_locals(problem)
             thrown = problem
         finally:
             try:
@@ -255,23 +251,7 @@ def _outcome(task: Task, context: Context) -> tuple[Any, BaseException | None]:
             refuse_lazy_result(function, result)
         return result, None
     except BaseException as problem:
-        _clear_locals(problem)
+        clear_locals(problem)
         return None, problem
     finally:
         del task, context, function, args, kwargs, result
-
-
-def _clear_locals(problem: BaseException) -> None:
-    """Destroy the local variables of the frames in an exception's traceback, as the user whose code made them.
-
-    Otherwise the thread that drops the exception destroys them, with the server's ids. A destructor may, for example,
-    remove a folder by name.
-    """
-    known: set[int] = set()
-    found: list[BaseException | None] = [problem]
-    while found:
-        one = found.pop()
-        if one is not None and id(one) not in known:
-            known.add(id(one))
-            traceback.clear_frames(one.__traceback__)
-            found += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, _GROUP) else ())]

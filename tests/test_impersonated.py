@@ -570,6 +570,75 @@ def test_local_variables_of_a_failed_iterable_end_as_the_user():
     as_root(body)
 
 
+def raising_inside(seen):
+    """The frame of another generator that has ended."""
+
+    def inner():
+        local = seen.lazily()
+        next(local)
+        yield 1 / 0
+
+    yield from inner()
+
+
+def raising_without_attribute(seen):
+    """AttributeError.obj is the object without the attribute."""
+    yield Deleted(seen).missing
+
+
+def raising_a_long_chain(seen):
+    def fail():
+        local = Deleted(seen)
+        raise ValueError(local is None)
+
+    chain = None
+    for _ in range(1500):
+        try:
+            fail()
+        except ValueError as error:
+            error.__context__, chain = chain, error
+    yield
+    raise chain
+
+
+def raising_a_group(seen):
+    def fail():
+        local = Deleted(seen)
+        raise ValueError(local is None)
+
+    try:
+        fail()
+    except ValueError as error:
+        member = error
+    yield
+    raise ExceptionGroup("group", [member])  # noqa: F821  # since Python 3.11
+
+
+#: A function -> the exception.
+RAISING = {
+    raising_inside: "division by zero",
+    raising_without_attribute: "no attribute 'missing'",
+    raising_a_long_chain: "False",
+    raising_a_group: "group",
+}
+
+
+@pytest.mark.parametrize("raising", RAISING)
+def test_objects_that_only_the_error_of_an_iterable_refers_to_end_as_the_user(raising):
+    if raising is raising_a_group and sys.version_info < (3, 11):
+        pytest.skip("no groups of exceptions")
+
+    def body():
+        seen = Record()
+        with pytest.raises(Exception, match=RAISING[raising]) as caught:
+            list(impersonated(ALICE, raising(seen)))
+        assert set(seen.ends) == {80001}
+        del caught
+        assert (set(seen.settle()), seen.reports) == ({80001}, [])
+
+    as_root(body)
+
+
 def test_error_whose_frames_an_audit_hook_protects_is_kept():
     def failing(seen):
         inner = seen.lazily()

@@ -16,6 +16,7 @@ ORDER = [
         "_native_missing",
         "_native",
         "_options",
+        "_tracebacks",
         "_replace",
         "_import_caches",
         "_errors",

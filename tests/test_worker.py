@@ -56,7 +56,11 @@ def raise_in_generator(thing, seen):
     list(generator(thing))
 
 
-FAILING = [raise_with_local, raise_in_except_block, raise_with_cycle, raise_in_generator]
+def raise_without_attribute(thing, seen):
+    Witness(seen).missing  # noqa: B018  # AttributeError.obj is the object
+
+
+FAILING = [raise_with_local, raise_in_except_block, raise_with_cycle, raise_in_generator, raise_without_attribute]
 
 
 #: Before Python 3.11, the caller of a function refers to the arguments until the function returns. So a fast worker is
@@ -82,6 +86,37 @@ def test_arguments_and_locals_of_a_failed_task_are_destroyed_as_its_user(functio
                 pool.submit(user, int).result(HANG)
         assert seen == [ALICE.uid] * 2 + [BOB.uid] * 2 + [ALICE.uid] * 2
         assert not any(isinstance(thing, Witness) for thing in gc.get_objects())
+
+    as_root(body)
+
+
+class Hostile(Exception):  # noqa: N818
+    """Its attributes cannot be read."""
+
+    __traceback__ = __cause__ = __context__ = property(lambda self: 1 / 0)
+
+
+def test_task_completes_even_if_its_locals_cannot_be_destroyed():
+    def fail(seen, error):
+        local = Witness(seen)
+        if local:
+            raise error
+
+    def body():
+        seen, veto = [], []
+
+        def hook(event, arguments):
+            if veto and event == "object.__getattr__" and arguments[1] == "tb_frame":
+                raise PermissionError("vetoed")
+
+        sys.addaudithook(hook)
+        with IdentityExecutor(1) as pool:
+            assert isinstance(pool.submit(ALICE, fail, seen, Hostile()).exception(HANG), Hostile)
+            assert seen == [ALICE.uid]
+            veto.append(1)
+            assert isinstance(pool.submit(ALICE, fail, seen, OSError()).exception(HANG), OSError)
+        gc.collect()
+        assert seen == [ALICE.uid], "not destroyed by somebody else"
 
     as_root(body)
 

@@ -8,7 +8,8 @@
  */
 #include "native.h"
 
-PyObject *native_code_of(PyObject *frame)
+/* Return the code of a frame: a new reference, or NULL with an exception set. */
+static PyObject *code_of(PyObject *frame)
 {
 #ifdef PYPY_VERSION
 	return PyObject_GetAttrString(frame, "f_code");
@@ -36,7 +37,8 @@ static int in_contextlib(struct native_state *state, PyObject *frame)
 	return result;
 }
 
-long native_flags_of(const struct native_state *state, PyObject *code)
+/* Return the co_flags of a code object, or -1 with an exception set. */
+static long flags_of(struct native_state *state, PyObject *code)
 {
 	PyObject *number = PyObject_GetAttr(code, state->co_flags);
 	long flags = number == NULL ? -1 : PyLong_AsLong(number);
@@ -76,12 +78,12 @@ long native_flags_of_caller(struct native_state *state)
 
 	Py_XINCREF(frame);
 	while (frame != NULL && frame != Py_None) {
-		code = native_code_of(frame);
+		code = code_of(frame);
 		if (is_plain(state, code)) {
 			Py_DECREF(code);
 			break;
 		}
-		flags = code == NULL ? -1 : native_flags_of(state, code);
+		flags = code == NULL ? -1 : flags_of(state, code);
 		if (flags < 0 || (flags & NATIVE_LAZY_CODE) != 0) {
 			Py_XDECREF(code);
 			break;

@@ -22,13 +22,8 @@
 #define Py_END_CRITICAL_SECTION() }
 #endif
 
-/*
- * @LONGEST_WAIT: milliseconds that finish() waits while another thread changes the ids of the
- * whole process
- * @MOST_ERRORS: exceptions of a chain whose frames are cleared
- * @ATTEMPTS: how often clearing a frame is tried
- */
-enum { LONGEST_WAIT = 10000, MOST_ERRORS = 1000, ATTEMPTS = 3 };
+/* How many milliseconds finish() waits while another thread changes the ids of the process. */
+enum { LONGEST_WAIT = 10000 };
 
 /*
  * @source: the iterable
@@ -73,121 +68,25 @@ static int is_true(PyObject *object, const char *attribute, int unknown)
 }
 
 /*
- * Whether a frame may be cleared; -1 with an exception set. A generator or coroutine may be paused:
- * it has caught the exception and stored it. Before Python 3.13, frame.clear() would end it. The
- * frame of a paused one does not refer to its code. Python 3.10 does not show that, so there only
- * the frame of the iterator is cleared. @ended: the code of the iterator, if it is a generator that
- * has ended, and if this is the first frame; otherwise NULL.
- */
-static int may_clear(const struct native_state *state, PyObject *frame, const PyObject *ended)
-{
-	PyObject *code = native_code_of(frame), *list;
-	long flags = code == NULL ? -1 : native_flags_of(state, code);
-	int result = -1;
-
-	if (flags >= 0 && (!(flags & NATIVE_LAZY_CODE) || code == ended)) {
-		result = 1;
-	} else if (flags >= 0 && state->referents == Py_None) {
-		result = 0;
-	} else if (flags >= 0) {
-		list = PyObject_CallFunctionObjArgs(state->referents, frame, NULL);
-		result = list == NULL ? -1 : PySequence_Contains(list, code);
-		Py_XDECREF(list);
-	}
-	Py_XDECREF(code);
-	return result;
-}
-
-/* Clear the frame of a traceback's entry. Return: 0, or -1 with an exception set. */
-static int clear_frame(const struct native_state *state, PyObject *trace, const PyObject *ended)
-{
-	PyObject *frame = PyObject_GetAttrString(trace, "tb_frame"), *result;
-	int may = frame == NULL ? -1 : may_clear(state, frame, ended);
-
-	if (may > 0) {
-		result = PyObject_CallMethod(frame, "clear", NULL);
-		if (result == NULL && PyErr_ExceptionMatches(PyExc_RuntimeError))
-			PyErr_Clear(); /* it is still running */
-		else if (result == NULL)
-			may = -1;
-		Py_XDECREF(result);
-	}
-	Py_XDECREF(frame);
-	return may < 0 ? -1 : 0;
-}
-
-/*
- * Clear the frames of an exception's traceback, as traceback.clear_frames() does. Reading tb_frame
- * calls audit hooks: they may have a veto, or receive an interrupt. If a frame cannot be cleared,
- * keep the exception for ever.
- */
-static void clear_traceback(const struct native_state *state, PyObject *error,
-                            const PyObject *ended)
-{
-	PyObject *trace = PyException_GetTraceback(error), *next;
-	int tries;
-
-	while (trace != NULL && trace != Py_None) {
-		for (tries = ATTEMPTS; tries > 0 && clear_frame(state, trace, ended) != 0; tries--)
-			PyErr_Clear();
-		next = PyObject_GetAttrString(trace, "tb_next");
-		PyErr_Clear();
-		if (tries == 0 || next == NULL)
-			Py_INCREF(error);
-		ended = NULL;
-		Py_DECREF(trace);
-		trace = next;
-	}
-	Py_XDECREF(trace);
-}
-
-/* Do it for an exception, its causes and its contexts, but not for @outer and what led to it. Takes
- * the reference. */
-static void clear_chain(const struct native_state *state, PyObject *error, const PyObject *ended,
-                        const PyObject *outer, int *left)
-{
-	PyObject *cause, *context;
-
-	while (error != NULL && error != outer && (*left)-- > 0) {
-		clear_traceback(state, error, ended);
-		cause = PyException_GetCause(error);
-		context = PyException_GetContext(error);
-		if (cause != NULL && cause != context)
-			clear_chain(state, cause, NULL, outer, left);
-		else
-			Py_XDECREF(cause);
-		Py_DECREF(error);
-		error = context;
-		ended = NULL;
-	}
-	Py_XDECREF(error);
-}
-
-/*
  * The body has raised the exception that is set. Its traceback refers to the body's frames, and
  * the frames to local variables: files, other generators. Whoever frees the exception would end
- * them, so end them now.
+ * them, so end them now. If it fails, keep the exception for ever.
  */
-static void clear_frames(const struct native_state *state, PyObject *iterator)
+static void clear_locals(const struct native_state *state)
 {
-	PyObject *kind, *value, *trace, *outer_kind, *outer, *outer_trace, *ended = NULL;
-	int left = MOST_ERRORS;
+	PyObject *kind, *value, *trace, *outer_kind, *outer, *outer_trace, *result;
 
 	PyErr_Fetch(&kind, &value, &trace);
 	PyErr_NormalizeException(&kind, &value, &trace);
 	if (trace != NULL)
 		PyException_SetTraceback(value, trace);
-	if (iterator != NULL && (PyObject *)Py_TYPE(iterator) == state->generator &&
-	    !is_true(iterator, "gi_frame", 0)) {
-		ended = PyObject_GetAttrString(iterator, "gi_code");
-		if (ended == NULL)
-			Py_INCREF(value); /* keep it, as clear_traceback() does */
-		PyErr_Clear();
-	}
 	PyErr_GetExcInfo(&outer_kind, &outer, &outer_trace);
-	Py_INCREF(value);
-	clear_chain(state, value, ended, outer, &left);
-	Py_XDECREF(ended);
+	result = PyObject_CallFunctionObjArgs(state->clear_locals, value,
+	                                      outer == NULL ? Py_None : outer, NULL);
+	if (result == NULL)
+		Py_INCREF(value);
+	PyErr_Clear();
+	Py_XDECREF(result);
 	Py_XDECREF(outer_kind);
 	Py_XDECREF(outer);
 	Py_XDECREF(outer_trace);
@@ -241,7 +140,7 @@ static int end_body(const struct native_state *state, struct body *body)
 			call_close(body->source);
 	}
 	if (PyErr_Occurred())
-		clear_frames(state, body->iterator);
+		clear_locals(state);
 	PyErr_Fetch(&kind, &value, &trace);
 	if (body->source != body->iterator)
 		Py_XDECREF(body->source);
@@ -462,7 +361,7 @@ static PyObject *impersonated_next(PyObject *object)
 	    (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_StopIteration)))
 		self->body.is_exhausted = 1;
 	if (result == NULL && PyErr_Occurred())
-		clear_frames(state_of(self), iterator);
+		clear_locals(state_of(self));
 	if (iterator != NULL)
 		end_if_closed(self, iterator);
 	result = native_leave(guard, result);

@@ -262,6 +262,14 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 	Py_RETURN_NONE;
 }
 
+/* An object that this function got is never freed. */
+static PyObject *native_keep(PyObject *module, PyObject *object)
+{
+	(void)module;
+	Py_INCREF(object);
+	Py_RETURN_NONE;
+}
+
 static PyObject *native_setup_impersonated(PyObject *module, PyObject *const *args,
                                            Py_ssize_t count)
 {
@@ -272,7 +280,7 @@ static PyObject *native_setup_impersonated(PyObject *module, PyObject *const *ar
 	for (Py_ssize_t i = 0; i < count; i++)
 		Py_INCREF(args[i]);
 	state->generator = args[0];
-	state->referents = args[1];
+	state->clear_locals = args[1];
 	state->reduce = args[2];
 	state->start = args[3];
 	state->abandoned = args[4];
@@ -325,8 +333,10 @@ static PyMethodDef methods[] = {
      "start_child(uid, gid, groups, flags, restore_signals, popen, function, args, kwargs): call a "
      "function that starts the process of popen. Return (called, step, error); step is 0 if the "
      "process became the user."},
+    {"keep", native_keep, METH_O, "keep(object): never free the object."},
     {"setup_impersonated", FAST(native_setup_impersonated),
-     "setup_impersonated(generator, referents, reduce, start, abandoned): set what the iterators "
+     "setup_impersonated(generator, clear_locals, reduce, start, abandoned): set what the "
+     "iterators "
      "of impersonated() use."},
     {"make_impersonated", FAST(native_make_impersonated),
      "make_impersonated(identity, uid, gid, groups, level, flags, options, iterable): make an "
@@ -447,7 +457,7 @@ static int native_exec(PyObject *module)
 		macro((state)->failure);                                                           \
 		macro((state)->audit);                                                             \
 		macro((state)->generator);                                                         \
-		macro((state)->referents);                                                         \
+		macro((state)->clear_locals);                                                      \
 		macro((state)->reduce);                                                            \
 		macro((state)->start);                                                             \
 		macro((state)->abandoned);                                                         \

@@ -40,7 +40,7 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
  *
  * setup_impersonated() stores what the iterators of impersonated() use:
  * @generator: the type of generators
- * @referents: gc.get_referents, or None in Python 3.10
+ * @clear_locals: clear_locals(exception, outer exception) clears the frames of a traceback
  * @reduce: reduce(identity, iterable, options) -> the result of __reduce__()
  * @start: start(iterator) calls finish(iterator) in a new thread
  * @abandoned: abandoned(identity, description, error, earlier error) -> the exception that reports
@@ -49,7 +49,7 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
 struct native_state {
 	PyTypeObject *guard, *impersonated;
 	PyObject *before, *before_call, *loops, *lazy_frame, *failure, *audit;
-	PyObject *generator, *referents, *reduce, *start, *abandoned;
+	PyObject *generator, *clear_locals, *reduce, *start, *abandoned;
 	PyObject *modules, *entering, *leaving;
 	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */
 	PyObject *plain;
@@ -173,10 +173,6 @@ int native_reset_priority(void);
  * any frame counts as a plain function.
  */
 long native_flags_of_caller(struct native_state *state);
-/* Return the code of a frame: a new reference, or NULL with an exception set. */
-PyObject *native_code_of(PyObject *frame);
-/* Return the co_flags of a code object, or -1 with an exception set. */
-long native_flags_of(const struct native_state *state, PyObject *code);
 
 /* pool.c */
 
