@@ -758,7 +758,61 @@ def test_iterator_without_close_never_ends_as_somebody_else():
     as_root(body)
 
 
-def test_iterator_closed_during_next_ends_as_the_user():
+class Limited(Cyclic):
+    """Its generator is still paused when the iterator has come to its end."""
+
+    left = 2
+
+    def __next__(self):
+        self.left -= 1
+        if self.left < 0:
+            raise StopIteration
+        return next(self.lines)
+
+
+class NotClosing(Cyclic):
+    def close(self):
+        raise OSError("close failed")
+
+
+@pytest.mark.parametrize("kind", [Limited, NotClosing])
+def test_iterator_that_is_not_really_closed_never_ends_as_somebody_else(kind):
+    def body():
+        seen = Record()
+        iterator = impersonated(ALICE, kind(seen, [1, 2, 3, 4]))
+        assert list(itertools.islice(iterator, 3))[:2] == [1, 2]
+        with contextlib.suppress(OSError):
+            iterator.close()
+        del iterator
+        assert seen.settle() == []
+        assert "other objects refer to its iterator" in seen.reports.pop()
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_iterator_around_100000_iterators_does_not_overflow_the_stack(started):
+    def body():
+        seen = Record()
+        iterator = impersonated(ALICE, seen.lazily())
+        for _ in range(100000):
+            iterator = impersonated(ALICE, iterator)
+        if started:
+            with pytest.raises(RecursionError):
+                next(iterator)
+        with contextlib.suppress(RecursionError):
+            iterator.close()
+        del iterator
+        assert set(seen.settle()) <= {80001}
+        assert ids() == ROOT_IDS
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("wrap", [None, functools.partial(map, int)], ids=["generator", "map"])
+def test_iterator_closed_during_next_ends_as_the_user(wrap):
+    """If the end then fails, the report is made as the server."""
+
     def waiting(seen, inside, resume):
         try:
             inside.set()
@@ -767,22 +821,26 @@ def test_iterator_closed_during_next_ends_as_the_user():
             yield 2
         finally:
             seen.end()
+            raise ValueError("at the end")
 
     def body():
-        seen = Record()
+        seen, reporters = Record(), []
+        sys.unraisablehook = lambda problem: reporters.append((str(problem.exc_value), replace.getfsuid()))
         inside, resume = threading.Event(), threading.Event()
         generator = waiting(seen, inside, resume)
-        iterator = impersonated(ALICE, generator)
+        iterator = impersonated(ALICE, wrap(generator) if wrap else generator)
+        del generator
         with ThreadPoolExecutor(1) as pool:
             item = pool.submit(next, iterator)
             inside.wait(HANG)
-            with pytest.raises(ValueError, match="already executing"):
+            with contextlib.nullcontext() if wrap else pytest.raises(ValueError, match="already executing"):
                 iterator.close()
             assert seen.ends == []
             resume.set()
             assert item.result() == 1
         assert next(iterator, "closed") == "closed"
-        assert (seen.ends, seen.reports) == ([80001], [])
+        assert seen.settle() == [80001]
+        assert reporters == [("at the end", 80001 if wrap else 0)]  # Python reports what the end of a map() raises
 
     as_root(body)
 

@@ -28,20 +28,49 @@ enum { LONGEST_WAIT = 10000 };
 /*
  * @source: the iterable
  * @iterator: its iterator, or NULL before the first next()
- * @is_exhausted: next() has come to the end
  */
 struct body {
 	PyObject *source, *iterator;
-	int is_exhausted;
 };
 
 typedef struct {
 	PyObject_HEAD
 	struct native_entry entry; /* owns its references */
 	PyObject *options;         /* of impersonated(), a dictionary */
-	struct body body;          /* body.source is NULL after close() */
+	struct body body;          /* no references after the end */
+	int users;                 /* calls of next() and close() that are inside the body */
+	int is_closed;             /* no more calls may begin; the last user ends the body */
 	int is_handed_over;        /* start() got it, so start() does not get it again */
 } Impersonated;
+
+/* An exception that is set aside. */
+struct error {
+	PyObject *kind, *value, *trace;
+};
+
+static struct error fetch(void)
+{
+	struct error error;
+
+	PyErr_Fetch(&error.kind, &error.value, &error.trace);
+	return error;
+}
+
+/* Fetch an exception as an object with its traceback. */
+static struct error fetch_object(void)
+{
+	struct error error = fetch();
+
+	PyErr_NormalizeException(&error.kind, &error.value, &error.trace);
+	if (error.trace != NULL)
+		PyException_SetTraceback(error.value, error.trace);
+	return error;
+}
+
+static void restore(struct error error)
+{
+	PyErr_Restore(error.kind, error.value, error.trace);
+}
 
 static struct native_state *state_of(Impersonated *self)
 {
@@ -50,7 +79,37 @@ static struct native_state *state_of(Impersonated *self)
 
 static int is_closed(Impersonated *self)
 {
-	return __atomic_load_n(&self->body.source, __ATOMIC_ACQUIRE) == NULL;
+	return __atomic_load_n(&self->is_closed, __ATOMIC_ACQUIRE);
+}
+
+/* ---- Who uses the body */
+
+/* Become a user of the body. @last: nobody else may. Return: whether that was possible. */
+static int begin(Impersonated *self, int last)
+{
+	int may;
+
+	Py_BEGIN_CRITICAL_SECTION(self);
+	may = !self->is_closed;
+	self->users += may;
+	if (last)
+		__atomic_store_n(&self->is_closed, 1, __ATOMIC_RELEASE);
+	Py_END_CRITICAL_SECTION();
+	return may;
+}
+
+/* Stop using the body. Return: the body, if it is closed and nobody else uses it. */
+static struct body stop(Impersonated *self)
+{
+	struct body body = {NULL, NULL};
+
+	Py_BEGIN_CRITICAL_SECTION(self);
+	if (--self->users == 0 && self->is_closed) {
+		body = self->body;
+		self->body.source = self->body.iterator = NULL;
+	}
+	Py_END_CRITICAL_SECTION();
+	return body;
 }
 
 /* ---- While the identity is held */
@@ -74,45 +133,32 @@ static int is_true(PyObject *object, const char *attribute, int unknown)
  */
 static void clear_locals(const struct native_state *state)
 {
-	PyObject *kind, *value, *trace, *outer_kind, *outer, *outer_trace, *result;
+	struct error error = fetch_object(), outer;
+	PyObject *result;
 
-	PyErr_Fetch(&kind, &value, &trace);
-	PyErr_NormalizeException(&kind, &value, &trace);
-	if (trace != NULL)
-		PyException_SetTraceback(value, trace);
-	PyErr_GetExcInfo(&outer_kind, &outer, &outer_trace);
-	result = PyObject_CallFunctionObjArgs(state->clear_locals, value,
-	                                      outer == NULL ? Py_None : outer, NULL);
+	PyErr_GetExcInfo(&outer.kind, &outer.value, &outer.trace);
+	result = PyObject_CallFunctionObjArgs(state->clear_locals, error.value,
+	                                      outer.value == NULL ? Py_None : outer.value, NULL);
 	if (result == NULL)
-		Py_INCREF(value);
+		Py_INCREF(error.value);
 	PyErr_Clear();
 	Py_XDECREF(result);
-	Py_XDECREF(outer_kind);
-	Py_XDECREF(outer);
-	Py_XDECREF(outer_trace);
-	PyErr_Restore(kind, value, trace);
+	Py_XDECREF(outer.kind);
+	Py_XDECREF(outer.value);
+	Py_XDECREF(outer.trace);
+	restore(error);
 }
 
-/*
- * Whether an iterator is still open after closing, and other objects refer to it. They would end it
- * later as somebody else. Either it is a generator that has caught GeneratorExit; one that is
- * running is closed again by the thread that runs it. Or it has no close(), like that of map(): an
- * object that refers to itself, for example, would then be left to the garbage collector.
- */
-static int stays_open(const struct native_state *state, const struct body *body)
-{
-	PyObject *iterator = body->iterator;
+/* An object to close, and whether its close() has returned. */
+struct closing {
+	PyObject *object;
+	int is_done;
+};
 
-	if (Py_REFCNT(iterator) == 1)
-		return 0;
-	if ((PyObject *)Py_TYPE(iterator) == state->generator)
-		return is_true(iterator, "gi_frame", 1) && !is_true(iterator, "gi_running", 0);
-	return !body->is_exhausted && !PyObject_HasAttrString(iterator, "close");
-}
-
-static void call_close(void *object)
+static void call_close(void *argument)
 {
-	PyObject *close = PyObject_GetAttrString(object, "close"), *result;
+	struct closing *closing = argument;
+	PyObject *close = PyObject_GetAttrString(closing->object, "close"), *result;
 
 	if (close == NULL) {
 		if (PyErr_ExceptionMatches(PyExc_AttributeError))
@@ -120,88 +166,86 @@ static void call_close(void *object)
 		return;
 	}
 	result = PyObject_CallNoArgs(close);
+	closing->is_done = result != NULL;
 	Py_XDECREF(result);
 	Py_DECREF(close);
 }
 
-/* Close the iterator and the iterable, and release them. An exception may be set afterwards.
- * Return: whether the iterator stays open. Then its reference is never released. */
-static int end_body(const struct native_state *state, struct body *body)
+/* Call close() of an object. An exception may be set before and afterwards. Return: whether it has
+ * returned. */
+static int close_object(PyObject *object)
 {
-	PyObject *kind, *value, *trace;
-	int is_open;
+	struct closing closing = {object, 0};
 
-	if (body->iterator != NULL)
-		call_close(body->iterator);
-	if (body->source != NULL && body->source != body->iterator) {
-		if (PyErr_Occurred())
-			native_after_error(call_close, body->source);
-		else
-			call_close(body->source);
-	}
+	if (PyErr_Occurred())
+		native_after_error(call_close, &closing);
+	else
+		call_close(&closing);
+	return closing.is_done;
+}
+
+/* Close the iterator and the iterable. An exception may be set before and afterwards. Return:
+ * whether close() of the iterator has returned. */
+static int close_body(const struct native_state *state, const struct body *body)
+{
+	int is_done = body->iterator != NULL && close_object(body->iterator);
+
+	if (body->source != body->iterator)
+		close_object(body->source);
 	if (PyErr_Occurred())
 		clear_locals(state);
-	PyErr_Fetch(&kind, &value, &trace);
-	if (body->source != body->iterator)
-		Py_XDECREF(body->source);
-	else
-		Py_XDECREF(body->iterator); /* stays_open() looks at the references of others */
-	is_open = body->iterator != NULL && stays_open(state, body);
+	return is_done;
+}
+
+/*
+ * Whether an iterator is not closed, and other objects refer to it. They would end it later as
+ * somebody else. Either it is a generator that has caught GeneratorExit. Or it has no close(), like
+ * that of map(), or close() has failed: an object that refers to itself, for example, would be left
+ * to the garbage collector. @is_done: its close() has returned.
+ */
+static int stays_open(const struct native_state *state, PyObject *iterator, int is_done)
+{
+	if (Py_REFCNT(iterator) == 1)
+		return 0;
+	if ((PyObject *)Py_TYPE(iterator) == state->generator)
+		return is_true(iterator, "gi_frame", 1);
+	return !is_done;
+}
+
+/* Close the body, and release it. An exception may be set before and afterwards. Return: whether
+ * its iterator stays open. Then its reference is never released. */
+static int end_body(const struct native_state *state, const struct body *body)
+{
+	int is_done = close_body(state, body), is_open;
+	struct error error = fetch();
+
+	/* stays_open() looks at the references of others */
+	Py_DECREF(body->source == body->iterator ? body->iterator : body->source);
+	is_open = body->iterator != NULL && stays_open(state, body->iterator, is_done);
 	if (!is_open)
 		Py_XDECREF(body->iterator);
-	PyErr_Restore(kind, value, trace);
+	restore(error);
 	return is_open;
 }
 
-/* Take the body out of the iterator. Another call gets nothing. */
-static struct body take_body(Impersonated *self)
-{
-	static const struct body nothing;
-	struct body body;
-
-	Py_BEGIN_CRITICAL_SECTION(self);
-	body = self->body;
-	self->body = nothing;
-	Py_END_CRITICAL_SECTION();
-	return body;
-}
-
-/* Return the body's iterator, a new reference. The first call makes it. Return NULL if another
- * thread has closed the body, or with an exception set. */
+/* Return the body's iterator, a borrowed reference, or NULL with an exception set. The first call
+ * makes it. */
 static PyObject *get_iterator(Impersonated *self)
 {
-	PyObject *iterator, *source, *made, *unused, *kind, *value, *trace;
-	struct body late = {NULL, NULL, 0};
+	PyObject *iterator, *made = NULL;
 
 	Py_BEGIN_CRITICAL_SECTION(self);
 	iterator = self->body.iterator;
-	source = self->body.source;
-	Py_XINCREF(iterator);
-	Py_XINCREF(source);
 	Py_END_CRITICAL_SECTION();
-	if (iterator == NULL && source != NULL) {
-		made = PyObject_GetIter(source);
-		unused = made;
-		Py_BEGIN_CRITICAL_SECTION(self);
-		if (made != NULL && self->body.source == NULL) {
-			late.iterator = made;
-			unused = NULL;
-		} else if (made != NULL) {
-			if (self->body.iterator == NULL) {
-				self->body.iterator = made;
-				unused = NULL;
-			}
-			iterator = self->body.iterator;
-			Py_INCREF(iterator);
-		}
-		Py_END_CRITICAL_SECTION();
-		Py_XDECREF(unused); /* another thread has made the iterator */
-		if (late.iterator != NULL)
-			(void)end_body(state_of(self), &late);
-	}
-	PyErr_Fetch(&kind, &value, &trace);
-	Py_XDECREF(source);
-	PyErr_Restore(kind, value, trace);
+	if (iterator != NULL || (made = PyObject_GetIter(self->body.source)) == NULL)
+		return iterator;
+	Py_BEGIN_CRITICAL_SECTION(self);
+	iterator = self->body.iterator;
+	if (iterator == NULL)
+		iterator = self->body.iterator = made;
+	Py_END_CRITICAL_SECTION();
+	if (iterator != made)
+		Py_DECREF(made); /* another thread was faster */
 	return iterator;
 }
 
@@ -218,23 +262,6 @@ static PyObject *call_next(PyObject *iterator)
 	PyErr_SetString(PyExc_TypeError, "the class of the iterator has no __next__() any more");
 	return NULL;
 #endif
-}
-
-/* If the body was closed during next(), it could not end then. End it now. */
-static void end_if_closed(Impersonated *self, PyObject *iterator)
-{
-	struct body late = {NULL, iterator, 0};
-	PyObject *kind, *value, *trace;
-
-	PyErr_Fetch(&kind, &value, &trace);
-	if (!is_closed(self)) {
-		Py_DECREF(iterator);
-	} else {
-		(void)end_body(state_of(self), &late);
-		if (PyErr_Occurred())
-			PyErr_WriteUnraisable(self->entry.identity);
-	}
-	PyErr_Restore(kind, value, trace);
 }
 
 /* ---- Reports */
@@ -271,11 +298,12 @@ static PyObject *describe(Impersonated *self, const struct body *body)
 
 static PyObject *impersonated_repr(PyObject *object)
 {
+	static const struct body none;
 	Impersonated *self = (Impersonated *)object;
 	PyObject *result;
 
 	Py_BEGIN_CRITICAL_SECTION(self);
-	result = describe(self, &self->body);
+	result = describe(self, self->is_closed ? &none : &self->body);
 	Py_END_CRITICAL_SECTION();
 	return result;
 }
@@ -285,26 +313,40 @@ static PyObject *impersonated_repr(PyObject *object)
 static void report(Impersonated *self, const struct body *body, PyObject *before)
 {
 	struct native_state *state = state_of(self);
-	PyObject *kind, *value, *trace, *text, *made = NULL;
+	struct error error = fetch_object();
+	PyObject *text = describe(self, body), *made = NULL;
 
-	PyErr_Fetch(&kind, &value, &trace);
-	PyErr_NormalizeException(&kind, &value, &trace);
-	text = describe(self, body);
 	if (state != NULL && state->abandoned != NULL && text != NULL)
 		made = PyObject_CallFunctionObjArgs(state->abandoned, self->entry.identity, text,
-		                                    value, before == NULL ? Py_None : before, NULL);
+		                                    error.value, before == NULL ? Py_None : before,
+		                                    NULL);
 	Py_XDECREF(text);
+	restore(error);
 	if (made != NULL) {
 		PyErr_SetObject((PyObject *)Py_TYPE(made), made);
 		Py_DECREF(made);
-		Py_XDECREF(kind);
-		Py_XDECREF(value);
-		Py_XDECREF(trace);
-	} else {
-		PyErr_Clear();
-		PyErr_Restore(kind, value, trace);
 	}
 	PyErr_WriteUnraisable(self->entry.identity);
+}
+
+/* Report that the iterator of a body stays open after closing. */
+static void report_open(Impersonated *self, const struct body *body)
+{
+	const struct body open = {body->iterator, body->iterator}; /* the iterable may be gone */
+	struct error error = fetch();
+
+	PyErr_SetString(PyExc_RuntimeError,
+	                "other objects refer to its iterator, and it has no close() that ends it");
+	report(self, &open, NULL);
+	restore(error);
+}
+
+/* Take the body from an iterator that nobody uses, to end it elsewhere or never. */
+static struct body take_body(Impersonated *self)
+{
+	static const struct body none;
+
+	return begin(self, 1) ? stop(self) : none;
 }
 
 /* Give up: nobody releases the references of the body, so it never ends. There is nothing to report
@@ -313,8 +355,10 @@ static void abandon(Impersonated *self, PyObject *before)
 {
 	struct body body = take_body(self);
 
-	if (body.iterator != NULL || body.source == NULL ||
-	    PyObject_HasAttrString((PyObject *)Py_TYPE(body.source), "close"))
+	if (body.source == NULL)
+		PyErr_WriteUnraisable(self->entry.identity); /* another thread ends it */
+	else if (body.iterator != NULL ||
+	         PyObject_HasAttrString((PyObject *)Py_TYPE(body.source), "close"))
 		report(self, &body, before);
 	else
 		PyErr_Clear();
@@ -327,45 +371,74 @@ static void abandon(Impersonated *self, PyObject *before)
 static PyObject *enter(Impersonated *self, int *elsewhere, int *busy)
 {
 	struct native_state *state = state_of(self);
-	PyObject *guard = state == NULL ? NULL : native_new_guard(state, &self->entry, 0);
+	PyObject *guard;
 
-	*elsewhere = *busy = 0;
-	if (guard == NULL) {
-		if (!PyErr_Occurred())
-			PyErr_SetString(PyExc_RuntimeError, "the interpreter is shutting down");
+	*busy = 0;
+	*elsewhere = 1;
+	/* an iterator in an iterator in an iterator: the stack has an end */
+	if (Py_EnterRecursiveCall(" in an iterator of impersonated()"))
 		return NULL;
-	}
-	if (native_enter(guard) != 0) {
+	*elsewhere = 0;
+	guard = state == NULL ? NULL : native_new_guard(state, &self->entry, 0);
+	if (guard != NULL && native_enter(guard) != 0) {
 		*busy = native_is_busy(guard);
 		*elsewhere = native_is_refused_here(guard);
 		Py_CLEAR(guard);
 	}
+	if (guard == NULL) {
+		Py_LeaveRecursiveCall();
+		if (!PyErr_Occurred())
+			PyErr_SetString(PyExc_RuntimeError, "the interpreter is shutting down");
+	}
 	return guard;
+}
+
+/* As native_leave(), and release the guard. */
+static PyObject *leave(PyObject *guard, PyObject *result)
+{
+	result = native_leave(guard, result);
+	Py_DECREF(guard);
+	Py_LeaveRecursiveCall();
+	return result;
 }
 
 static PyObject *impersonated_next(PyObject *object)
 {
 	Impersonated *self = (Impersonated *)object;
 	PyObject *guard, *iterator, *result = NULL;
-	int unused;
+	struct error error, late = {NULL, NULL, NULL};
+	struct body body = {NULL, NULL};
+	int is_open = 0, unused;
 
 	if (is_closed(self))
 		return NULL;
 	guard = enter(self, &unused, &unused);
 	if (guard == NULL)
 		return NULL;
-	iterator = get_iterator(self);
-	if (iterator != NULL)
-		result = call_next(iterator);
-	if (result == NULL && iterator != NULL &&
-	    (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_StopIteration)))
-		self->body.is_exhausted = 1;
-	if (result == NULL && PyErr_Occurred())
-		clear_locals(state_of(self));
-	if (iterator != NULL)
-		end_if_closed(self, iterator);
-	result = native_leave(guard, result);
-	Py_DECREF(guard);
+	if (begin(self, 0)) {
+		iterator = get_iterator(self);
+		if (iterator != NULL)
+			result = call_next(iterator);
+		if (PyErr_Occurred())
+			clear_locals(state_of(self));
+		body = stop(self);
+	}
+	if (body.source != NULL) { /* it was closed during next() */
+		error = fetch();
+		is_open = end_body(state_of(self), &body);
+		late = fetch();
+		restore(error);
+	}
+	result = leave(guard, result);
+	if (late.kind != NULL || is_open) {
+		error = fetch();
+		restore(late);
+		if (PyErr_Occurred())
+			PyErr_WriteUnraisable(self->entry.identity);
+		if (is_open)
+			report_open(self, &body);
+		restore(error);
+	}
 	return result;
 }
 
@@ -373,24 +446,22 @@ static PyObject *impersonated_next(PyObject *object)
  * thread could not enter. Then nothing has changed. */
 static int finish(Impersonated *self, int *elsewhere, int *busy)
 {
-	PyObject *guard = enter(self, elsewhere, busy), *kind, *value, *trace;
-	struct body body;
-	int is_open;
+	PyObject *guard = enter(self, elsewhere, busy);
+	struct body body = {NULL, NULL};
+	int is_open = 0;
 
 	if (guard == NULL)
 		return -1;
-	body = take_body(self);
-	is_open = end_body(state_of(self), &body);
-	native_leave(guard, NULL);
-	Py_DECREF(guard);
-	if (is_open) {
-		PyErr_Fetch(&kind, &value, &trace);
-		PyErr_SetString(PyExc_RuntimeError,
-		                "other objects refer to its iterator, which is still open");
-		body.source = body.iterator; /* the iterable may be gone */
-		report(self, &body, NULL);
-		PyErr_Restore(kind, value, trace);
+	if (begin(self, 1)) {
+		if (__atomic_load_n(&self->users, __ATOMIC_ACQUIRE) > 1)
+			close_body(state_of(self), &self->body); /* the others end it */
+		body = stop(self);
+		if (body.source != NULL)
+			is_open = end_body(state_of(self), &body);
 	}
+	leave(guard, NULL);
+	if (is_open)
+		report_open(self, &body);
 	return 0;
 }
 
@@ -451,34 +522,26 @@ static Impersonated *move(Impersonated *self)
 /* Have another thread call finish(). An exception is set: why this thread cannot. */
 static void hand_over(Impersonated *self)
 {
-	PyObject *kind, *reason, *trace, *value;
-	Impersonated *other;
+	struct error error = fetch_object(), now;
+	PyObject *reason = error.value;
+	Impersonated *other = move(self);
 
-	PyErr_Fetch(&kind, &reason, &trace);
-	PyErr_NormalizeException(&kind, &reason, &trace);
-	other = move(self);
+	Py_INCREF(reason);
 	if (other == NULL)
 		PyErr_Clear();
-	Py_INCREF(reason);
-	PyErr_Restore(kind, reason, trace);
+	restore(error);
 	if (other == NULL) {
 		abandon(self, NULL);
 		Py_DECREF(reason);
 		return;
 	}
 	native_after_error(call_start, other);
-	PyErr_Fetch(&kind, &value, &trace);
-	if (value == reason) { /* the thread has started */
-		Py_XDECREF(kind);
-		Py_XDECREF(value);
-		Py_XDECREF(trace);
-	} else {
-		PyErr_Restore(kind, value, trace);
-		if (is_closed(other)) /* it has started nevertheless */
-			PyErr_WriteUnraisable(self->entry.identity);
-		else
-			abandon(other, reason);
-	}
+	now = fetch();
+	restore(now);
+	if (now.value == reason)
+		PyErr_Clear(); /* the thread has started */
+	else
+		abandon(other, reason);
 	Py_DECREF(reason);
 	Py_DECREF(other);
 }
@@ -513,11 +576,11 @@ static void impersonated_dealloc(PyObject *object)
 {
 	Impersonated *self = (Impersonated *)object;
 	PyTypeObject *type = Py_TYPE(object);
-	PyObject *kind, *value, *trace;
+	struct error error;
 	int elsewhere, busy;
 
 	if (!is_closed(self)) {
-		PyErr_Fetch(&kind, &value, &trace);
+		error = fetch();
 		if (finish(self, &elsewhere, &busy) == 0) {
 			if (PyErr_Occurred())
 				PyErr_WriteUnraisable(self->entry.identity);
@@ -526,7 +589,7 @@ static void impersonated_dealloc(PyObject *object)
 		} else {
 			abandon(self, NULL);
 		}
-		PyErr_Restore(kind, value, trace);
+		restore(error);
 	}
 	Py_XDECREF(self->entry.identity);
 	Py_XDECREF(self->entry.groups);
