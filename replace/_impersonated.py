@@ -9,7 +9,6 @@ switched. It holds the only reference to the iterable, so the iterable ends as t
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 from _thread import start_new_thread
 from time import sleep
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-#: For each thread of _start() that has not ended, the id of its process: a forked child does not have the thread.
-_closing: list[int] = []
-
-
 # native/impersonated_type.c calls the next three functions.
 
 
@@ -48,13 +43,7 @@ def _start(iterator: Impersonated[Any], /) -> None:
     """Close a dropped iterator as its user in a new thread: greenlets switch in this one, for example."""
     if sys.is_finalizing():
         raise RuntimeError("the interpreter is shutting down, so no thread can start")
-    process = os.getpid()
-    _closing.append(process)
-    try:
-        _real_start_new_thread()(_finish, (iterator, process))
-    except BaseException:
-        _closing.remove(process)
-        raise
+    _real_start_new_thread()(_native.finish, (iterator,))
 
 
 def _abandoned(identity: Identity, iterator: str, error: Exception, before: Exception | None, /) -> IdentityRefused:
@@ -80,16 +69,9 @@ def _real_start_new_thread() -> Callable[..., Any]:
     return start_new_thread
 
 
-def _finish(iterator: Impersonated[Any], process: int) -> None:
-    try:
-        _native.finish(iterator)
-    finally:
-        _closing.remove(process)
-
-
 def _wait() -> None:
     """When the interpreter exits, wait until the threads of _start() have closed their iterators."""
-    while os.getpid() in _closing:
+    while _native.closing(True):  # C counts them, because an interrupt could come between two lines of Python
         sleep(0.005)
 
 

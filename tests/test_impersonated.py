@@ -150,7 +150,7 @@ class Record:
 
     def settle(self):
         """Wait for threads that close iterators. Then nothing may be left that could still end."""
-        wait_until(lambda: not _impersonated._closing, "threads that close iterators")
+        wait_until(lambda: not _native.closing(False), "threads that close iterators")
         gc.collect()
         return self.ends
 
@@ -462,6 +462,40 @@ def test_iterator_dropped_by_a_greenlet_during_exit_is_closed_before_the_exit():
         assert (output, len(reports)) == ("", 1)
     else:
         assert (len(output.splitlines()), set(output.split()[2::3]), reports) == (4, {"80001"}, [])
+
+
+@pytest.mark.per_thread
+def test_exit_does_not_wait_for_iterators_that_a_daemon_thread_drops_meanwhile():
+    outcome(
+        "def again():\n"
+        "    while True:\n"
+        "        held = [impersonated(ALICE, (item for item in [1, 2]))]\n"
+        "        next(held[0])\n"
+        "        in_greenlet(held.clear)\n"
+        "for _ in range(4):\n    threading.Thread(target=again, daemon=True).start()\n"
+        "import time; time.sleep(0.2)"
+    )
+
+
+@pytest.mark.per_thread
+@pytest.mark.parametrize("started", [False, True])
+def test_exit_waits_for_no_thread_whose_start_was_interrupted(started):
+    def body():
+        seen = Record()
+        start = _impersonated.start_new_thread
+
+        def interrupted(function, arguments):
+            if started:
+                start(function, arguments)
+            raise KeyboardInterrupt
+
+        _impersonated.start_new_thread = interrupted
+        held = [seen.started()]
+        in_greenlet(held.clear)
+        assert set(seen.settle()) <= {80001}
+        assert len(seen.reports) == 1
+
+    as_root(body)
 
 
 @pytest.mark.per_thread

@@ -14,6 +14,7 @@
  * - An iterator that is freed closes its body. If this thread cannot enter, another thread does it.
  *   If that is impossible, the body is abandoned: its references are never released.
  */
+#include <pthread.h>
 #include <time.h>
 #include "native.h"
 
@@ -41,7 +42,39 @@ typedef struct {
 	int users;                 /* calls of next() and close() that are inside the body */
 	int is_closed;             /* no more calls may begin; the last user ends the body */
 	int is_handed_over;        /* start() got it, so start() does not get it again */
+	int is_counted;            /* in closing */
 } Impersonated;
+
+/* How many iterators other threads close, for which the interpreter waits when it exits. A forked
+ * child has no such threads. */
+static int closing;
+/* The interpreter exits, and waits for no new ones. */
+static int is_exiting;
+
+static void forget_threads(void)
+{
+	closing = 0;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, forget_threads);
+}
+
+/* Count an iterator, until stop_counting() is called in whatever thread is first. */
+static void count(Impersonated *self)
+{
+	if (__atomic_load_n(&is_exiting, __ATOMIC_ACQUIRE))
+		return;
+	self->is_counted = 1;
+	__atomic_add_fetch(&closing, 1, __ATOMIC_ACQ_REL);
+}
+
+static void stop_counting(Impersonated *self)
+{
+	if (__atomic_exchange_n(&self->is_counted, 0, __ATOMIC_ACQ_REL))
+		__atomic_sub_fetch(&closing, 1, __ATOMIC_ACQ_REL);
+}
 
 /* An exception that is set aside. */
 struct error {
@@ -350,8 +383,9 @@ static struct body take_body(Impersonated *self)
 }
 
 /* Give up: nobody releases the references of the body, so it never ends. There is nothing to report
- * if it has neither started nor a close(), like a list. */
-static void abandon(Impersonated *self, PyObject *before)
+ * if it has neither started nor a close(), like a list. Return: whether another thread does not end
+ * it. */
+static int abandon(Impersonated *self, PyObject *before)
 {
 	struct body body = take_body(self);
 
@@ -362,6 +396,7 @@ static void abandon(Impersonated *self, PyObject *before)
 		report(self, &body, before);
 	else
 		PyErr_Clear();
+	return body.source != NULL;
 }
 
 /* ---- Entering */
@@ -514,6 +549,7 @@ static Impersonated *move(Impersonated *self)
 	other = new_impersonated(state, &self->entry, self->options);
 	if (other != NULL) {
 		other->is_handed_over = 1;
+		count(other);
 		other->body = take_body(self);
 	}
 	return other;
@@ -540,8 +576,8 @@ static void hand_over(Impersonated *self)
 	restore(now);
 	if (now.value == reason)
 		PyErr_Clear(); /* the thread has started */
-	else
-		abandon(other, reason);
+	else if (abandon(other, reason))
+		stop_counting(other);
 	Py_DECREF(reason);
 	Py_DECREF(other);
 }
@@ -569,7 +605,19 @@ PyObject *native_finish(PyObject *module, PyObject *iterator)
 		abandon(self, NULL);
 	else if (PyErr_Occurred())
 		PyErr_WriteUnraisable(self->entry.identity);
+	stop_counting(self);
 	Py_RETURN_NONE;
+}
+
+/* The function closing() of the module. */
+PyObject *native_closing(PyObject *module, PyObject *last)
+{
+	int number = __atomic_load_n(&closing, __ATOMIC_ACQUIRE);
+
+	(void)module;
+	if (last == Py_True)
+		__atomic_store_n(&is_exiting, 1, __ATOMIC_RELEASE);
+	return PyLong_FromLong(number > 0 ? number : 0); /* below 0: one has ended in a child */
 }
 
 static void impersonated_dealloc(PyObject *object)

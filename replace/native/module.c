@@ -334,6 +334,8 @@ static PyMethodDef methods[] = {
      "function that starts the process of popen. Return (called, step, error); step is 0 if the "
      "process became the user."},
     {"keep", native_keep, METH_O, "keep(object): never free the object."},
+    {"closing", native_closing, METH_O,
+     "closing(last): how many threads close iterators. If last is True, later ones do not count."},
     {"setup_impersonated", FAST(native_setup_impersonated),
      "setup_impersonated(generator, clear_locals, reduce, start, abandoned): set what the "
      "iterators "

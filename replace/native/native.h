@@ -138,9 +138,10 @@ void native_after_error(void (*call)(void *), void *argument);
 /* impersonated_type.c */
 
 extern PyType_Spec native_impersonated_spec;
-/* The functions make_impersonated() and finish() of the module. */
+/* The functions make_impersonated(), finish() and closing() of the module. */
 PyObject *native_make_impersonated(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_finish(PyObject *module, PyObject *iterator);
+PyObject *native_closing(PyObject *module, PyObject *last);
 
 /* child.c */
 
