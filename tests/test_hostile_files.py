@@ -107,10 +107,11 @@ def parent_of(document, place):
 
 def is_there(document, place):
     try:
-        parent_of(document, place)[place[-1]]
+        parent = parent_of(document, place)
+        parent[place[-1]]
     except (KeyError, IndexError, TypeError):  # an earlier change has removed it
         return False
-    return True
+    return not isinstance(parent, str)  # or has put a text there
 
 
 @st.composite
