@@ -12,7 +12,7 @@ import builtins
 import gc
 import sys
 
-from ._native import keep
+from ._native import LAZY_CODE, keep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 #: How often it is tried.
 _ATTEMPTS = 3
-#: CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR: code that can pause.
-_LAZY = 0x20 | 0x80 | 0x200
 #: A group of exceptions: BaseExceptionGroup, since Python 3.11.
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
 # The attributes of Python's classes: a subclass may have properties with these names.
@@ -73,7 +71,7 @@ def _clear_chain(problem: BaseException, outer: BaseException | None) -> None:
 
 
 def _clear(frame: FrameType) -> None:
-    if frame.f_code.co_flags & _LAZY and _may_be_paused(frame):
+    if frame.f_code.co_flags & LAZY_CODE and _may_be_paused(frame):
         return
     try:
         frame.clear()
