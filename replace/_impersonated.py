@@ -11,9 +11,11 @@ from __future__ import annotations
 import atexit
 import sys
 from _thread import start_new_thread
+from gc import get_referents
 from time import sleep
 
 from . import _native
+from ._acting_as import LAZY_TYPES
 from ._errors import IdentityRefused
 from ._identity import check_identity
 from ._impersonate import DEFAULT_LEVEL, changed_options, check_options
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# native/impersonated_type.c calls the next three functions.
+#: Py_TPFLAGS_HEAPTYPE, and Py_TPFLAGS_IMMUTABLETYPE beside it: a class that Python code made has only the first one.
+_HEAP = 1 << 9
+_CHANGEABLE = _HEAP | 1 << 8
+
+# native/impersonated_type.c calls the next four functions.
 
 
 def _reduce(identity: Identity, iterable: Any, options: dict[str, Any], /) -> tuple[Any, ...]:
@@ -76,7 +82,35 @@ def _wait() -> None:
 
 
 atexit.register(_wait)
-_native.setup_impersonated(type(_ for _ in ()), clear_locals, _reduce, _start, _abandoned)
+
+
+def _is_over(iterator: Any, /) -> bool:
+    """Whether nothing in an iterator that has come to its end can still run.
+
+    Only the iterators of Python itself are known: a class may do anything. zip(), for example, may hold a generator
+    that is paused.
+    """
+    found: list[Any] = [iterator]
+    known: dict[int, Any] = {}
+    while found:
+        one = found.pop()
+        kind = type(one)
+        if id(one) in known:
+            continue
+        known[id(one)] = one
+        if kind in LAZY_TYPES:
+            if any(getattr(one, name, None) is not None for name in ("gi_frame", "cr_frame", "ag_frame")):
+                return False  # it is paused, or has not begun
+        elif hasattr(kind, "__next__"):
+            if kind.__flags__ & _CHANGEABLE == _HEAP:
+                return False
+            found += get_referents(one)
+        elif kind in (tuple, list):
+            found += get_referents(one)
+    return True
+
+
+_native.setup_impersonated(type(_ for _ in ()), _is_over, clear_locals, _reduce, _start, _abandoned)
 
 
 def impersonated(

@@ -531,6 +531,7 @@ def start_child(
 def keep(object: object, /) -> None: ...
 def setup_impersonated(
     generator: type[Any],
+    is_over: Callable[[Any], bool],
     clear_locals: Callable[[BaseException, BaseException | None], None],
     reduce: Callable[[Identity, Any, dict[str, Any]], tuple[Any, ...]],
     start: Callable[[Impersonated[Any]], None],

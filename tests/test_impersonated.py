@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import copy
+import csv
 import functools
 import gc
 import itertools
@@ -788,6 +789,41 @@ def test_iterator_without_close_never_ends_as_somebody_else():
             assert seen.settle() == [80001]
             assert "other objects refer to its iterator" in seen.reports.pop()
         assert seen.reports == []
+
+    as_root(body)
+
+
+OVER = {
+    "map": lambda: map(str, [1]),
+    "zip": lambda: zip([1], [2], strict=False),
+    "list": lambda: iter([1]),
+    "enumerate a generator": lambda: enumerate(n for n in [1]),
+    "csv": lambda: csv.reader(["a,b"]),
+    "re": lambda: re.finditer("a", "a"),
+    "islice": lambda: itertools.islice([1, 2], 1),
+    "chain": lambda: itertools.chain([1], (n for n in [])),
+}
+
+
+@pytest.mark.parametrize("make", OVER.values(), ids=OVER)
+def test_iterator_of_python_is_released_at_its_end_although_a_variable_refers_to_it(make):
+    def body():
+        seen, source = Record(), make()
+        for _ in range(2):  # the second time, it is at its end already
+            list(impersonated(ALICE, source))
+        assert (seen.settle(), seen.reports) == ([], [])
+
+    as_root(body)
+
+
+def test_paused_generator_in_an_iterator_at_its_end_never_ends_as_somebody_else():
+    def body():
+        seen = Record()
+        source = zip(seen.lazily(), [1], strict=False)
+        assert len(list(impersonated(ALICE, source))) == 1
+        del source
+        assert seen.settle() == []
+        assert "other objects refer to its iterator" in seen.reports.pop()
 
     as_root(body)
 

@@ -29,9 +29,11 @@ enum { LONGEST_WAIT = 10000 };
 /*
  * @source: the iterable
  * @iterator: its iterator, or NULL before the first next()
+ * @is_exhausted: next() has come to the end
  */
 struct body {
 	PyObject *source, *iterator;
+	int is_exhausted;
 };
 
 typedef struct {
@@ -134,7 +136,7 @@ static int begin(Impersonated *self, int last)
 /* Stop using the body. Return: the body, if it is closed and nobody else uses it. */
 static struct body stop(Impersonated *self)
 {
-	struct body body = {NULL, NULL};
+	struct body body = {NULL, NULL, 0};
 
 	Py_BEGIN_CRITICAL_SECTION(self);
 	if (--self->users == 0 && self->is_closed) {
@@ -234,15 +236,25 @@ static int close_body(const struct native_state *state, const struct body *body)
  * Whether an iterator is not closed, and other objects refer to it. They would end it later as
  * somebody else. Either it is a generator that has caught GeneratorExit. Or it has no close(), like
  * that of map(), or close() has failed: an object that refers to itself, for example, would be left
- * to the garbage collector. @is_done: its close() has returned.
+ * to the garbage collector. An iterator of Python's own that has come to its end is over, unless a
+ * paused generator is inside. @is_done: its close() has returned.
  */
-static int stays_open(const struct native_state *state, PyObject *iterator, int is_done)
+static int stays_open(const struct native_state *state, const struct body *body, int is_done)
 {
+	PyObject *iterator = body->iterator, *result;
+	int is_over;
+
 	if (Py_REFCNT(iterator) == 1)
 		return 0;
 	if ((PyObject *)Py_TYPE(iterator) == state->generator)
 		return is_true(iterator, "gi_frame", 1);
-	return !is_done;
+	if (is_done || !body->is_exhausted)
+		return !is_done;
+	result = PyObject_CallFunctionObjArgs(state->is_over, iterator, NULL);
+	is_over = result == Py_True;
+	Py_XDECREF(result);
+	PyErr_Clear();
+	return !is_over;
 }
 
 /* Close the body, and release it. An exception may be set before and afterwards. Return: whether
@@ -254,7 +266,7 @@ static int end_body(const struct native_state *state, const struct body *body)
 
 	/* stays_open() looks at the references of others */
 	Py_DECREF(body->source == body->iterator ? body->iterator : body->source);
-	is_open = body->iterator != NULL && stays_open(state, body->iterator, is_done);
+	is_open = body->iterator != NULL && stays_open(state, body, is_done);
 	if (!is_open)
 		Py_XDECREF(body->iterator);
 	restore(error);
@@ -295,6 +307,12 @@ static PyObject *call_next(PyObject *iterator)
 	PyErr_SetString(PyExc_TypeError, "the class of the iterator has no __next__() any more");
 	return NULL;
 #endif
+}
+
+/* After call_next() returned NULL: whether the iterator has come to its end. */
+static int is_end(void)
+{
+	return !PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_StopIteration);
 }
 
 /* ---- Reports */
@@ -365,7 +383,7 @@ static void report(Impersonated *self, const struct body *body, PyObject *before
 /* Report that the iterator of a body stays open after closing. */
 static void report_open(Impersonated *self, const struct body *body)
 {
-	const struct body open = {body->iterator, body->iterator}; /* the iterable may be gone */
+	const struct body open = {body->iterator, body->iterator, 0}; /* the iterable may be gone */
 	struct error error = fetch();
 
 	PyErr_SetString(PyExc_RuntimeError,
@@ -442,7 +460,7 @@ static PyObject *impersonated_next(PyObject *object)
 	Impersonated *self = (Impersonated *)object;
 	PyObject *guard, *iterator, *result = NULL;
 	struct error error, late = {NULL, NULL, NULL};
-	struct body body = {NULL, NULL};
+	struct body body = {NULL, NULL, 0};
 	int is_open = 0, unused;
 
 	if (is_closed(self))
@@ -454,6 +472,8 @@ static PyObject *impersonated_next(PyObject *object)
 		iterator = get_iterator(self);
 		if (iterator != NULL)
 			result = call_next(iterator);
+		if (iterator != NULL && result == NULL && is_end())
+			self->body.is_exhausted = 1;
 		if (PyErr_Occurred())
 			clear_locals(state_of(self));
 		body = stop(self);
@@ -482,7 +502,7 @@ static PyObject *impersonated_next(PyObject *object)
 static int finish(Impersonated *self, int *elsewhere, int *busy)
 {
 	PyObject *guard = enter(self, elsewhere, busy);
-	struct body body = {NULL, NULL};
+	struct body body = {NULL, NULL, 0};
 	int is_open = 0;
 
 	if (guard == NULL)

@@ -275,15 +275,16 @@ static PyObject *native_setup_impersonated(PyObject *module, PyObject *const *ar
 {
 	struct native_state *state = PyModule_GetState(module);
 
-	if (!native_arity("setup_impersonated", count, 5))
+	if (!native_arity("setup_impersonated", count, 6))
 		return NULL;
 	for (Py_ssize_t i = 0; i < count; i++)
 		Py_INCREF(args[i]);
 	state->generator = args[0];
-	state->clear_locals = args[1];
-	state->reduce = args[2];
-	state->start = args[3];
-	state->abandoned = args[4];
+	state->is_over = args[1];
+	state->clear_locals = args[2];
+	state->reduce = args[3];
+	state->start = args[4];
+	state->abandoned = args[5];
 	Py_RETURN_NONE;
 }
 
@@ -337,9 +338,8 @@ static PyMethodDef methods[] = {
     {"closing", native_closing, METH_O,
      "closing(last): how many threads close iterators. If last is True, later ones do not count."},
     {"setup_impersonated", FAST(native_setup_impersonated),
-     "setup_impersonated(generator, clear_locals, reduce, start, abandoned): set what the "
-     "iterators "
-     "of impersonated() use."},
+     "setup_impersonated(generator, is_over, clear_locals, reduce, start, abandoned): set what the "
+     "iterators of impersonated() use."},
     {"make_impersonated", FAST(native_make_impersonated),
      "make_impersonated(identity, uid, gid, groups, level, flags, options, iterable): make an "
      "iterator."},
@@ -459,6 +459,7 @@ static int native_exec(PyObject *module)
 		macro((state)->failure);                                                           \
 		macro((state)->audit);                                                             \
 		macro((state)->generator);                                                         \
+		macro((state)->is_over);                                                           \
 		macro((state)->clear_locals);                                                      \
 		macro((state)->reduce);                                                            \
 		macro((state)->start);                                                             \

@@ -40,6 +40,7 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
  *
  * setup_impersonated() stores what the iterators of impersonated() use:
  * @generator: the type of generators
+ * @is_over: is_over(iterator) -> whether nothing in an iterator that came to its end can still run
  * @clear_locals: clear_locals(exception, outer exception) clears the frames of a traceback
  * @reduce: reduce(identity, iterable, options) -> the result of __reduce__()
  * @start: start(iterator) calls finish(iterator) in a new thread
@@ -49,7 +50,7 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
 struct native_state {
 	PyTypeObject *guard, *impersonated;
 	PyObject *before, *before_call, *loops, *lazy_frame, *failure, *audit;
-	PyObject *generator, *clear_locals, *reduce, *start, *abandoned;
+	PyObject *generator, *is_over, *clear_locals, *reduce, *start, *abandoned;
 	PyObject *modules, *entering, *leaving;
 	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */
 	PyObject *plain;
