@@ -353,7 +353,9 @@ class Reader:
     of_another = acting_as(ALICE, "another".upper, allow_process=True)
     builtin = acting_as(ALICE, len, allow_process=True)
     partial = acting_as(ALICE, functools.partial(int, "5"), allow_process=True)
-    nested = acting_as(BOB, acting_as(ALICE, lambda self: (self.word, os.geteuid())))
+    nested = acting_as(
+        BOB, acting_as(ALICE, lambda self: (self.word, os.geteuid()), allow_process=True), allow_process=True
+    )
 
 
 def test_acting_as_is_a_method_if_its_function_would_be():

