@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <fenv.h>
 #include <limits.h>
-#include <linux/keyctl.h>
 #include <locale.h>
 #include <pthread.h>
 #include <signal.h>
@@ -539,11 +538,15 @@ PyObject *native_thread_state(PyObject *module, PyObject *unused)
 	return result;
 }
 
-/* ---- Keyrings */
+/* ---- Keyrings. The numbers are those of linux/keyctl.h, which systems with musl may not have. */
+
+enum { GET_KEYRING_ID = 0, JOIN_SESSION_KEYRING = 1, SET_REQKEY_KEYRING = 14 };
+enum { THREAD_KEYRING = -1, PROCESS_KEYRING = -2 };
+enum { NO_CHANGE = -1 };
 
 static long own_keyring(int special)
 {
-	long serial = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, special, 0);
+	long serial = syscall(SYS_keyctl, GET_KEYRING_ID, special, 0);
 
 	return serial == -1 && errno == ENOKEY ? 0 : serial;
 }
@@ -554,16 +557,14 @@ PyObject *native_join_keyring(PyObject *module, PyObject *unused)
 
 	(void)module;
 	(void)unused;
-	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) == -1) {
+	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) == -1) {
 		if (is_refused(errno)) /* by a filter, or because this kernel has no keyrings */
 			Py_RETURN_NONE;
 		return PyErr_SetFromErrno(PyExc_OSError);
 	}
-	thread = own_keyring(KEY_SPEC_THREAD_KEYRING);
-	process = thread == -1 ? -1 : own_keyring(KEY_SPEC_PROCESS_KEYRING);
-	request = process == -1
-	              ? -1
-	              : syscall(SYS_keyctl, KEYCTL_SET_REQKEY_KEYRING, KEY_REQKEY_DEFL_NO_CHANGE);
+	thread = own_keyring(THREAD_KEYRING);
+	process = thread == -1 ? -1 : own_keyring(PROCESS_KEYRING);
+	request = process == -1 ? -1 : syscall(SYS_keyctl, SET_REQKEY_KEYRING, NO_CHANGE);
 	if (request == -1)
 		return PyErr_SetFromErrno(PyExc_OSError);
 	return Py_BuildValue("lll", thread, process, request);
