@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ._errors import IdentityRefused
 from ._identity import check_identity
-from ._impersonate import DEFAULT_LEVEL, changed_options, impersonate
+from ._impersonate import DEFAULT_LEVEL, changed_options, check_options, impersonate
 from ._native import LAZY_CODE, depth, run, tainted
 
 TYPE_CHECKING = False
@@ -141,6 +141,7 @@ class acting_as(Generic[P, T]):  # noqa: N801  (used like a function)
         refuse_unknown_options("acting_as", unknown)
         refuse_lazy_function(function)
         check_identity(identity, allow_root)
+        check_options(level, allow_root, allow_process, on_restore_failure)
         self._options = changed_options(level, allow_root, allow_process, on_restore_failure)
         self.identity, self.__wrapped__ = identity, function
         for name in _METADATA:

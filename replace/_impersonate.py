@@ -73,7 +73,7 @@ def refuse_greenlets(identity: Identity | None) -> None:
 # native/guard_type.c calls these functions before an entry, the first two only if a module of _LOOPS is imported.
 
 
-def _before(identity: Identity | None, /) -> None:
+def _before(identity: Identity, /) -> None:
     """Refuse __enter__() in a thread that runs an event loop, because the identity would cross an await."""
     running = running_loop()
     if running:
@@ -143,8 +143,7 @@ def check_options(
 def changed_options(
     level: Level, allow_root: bool, allow_process: bool, on_restore_failure: OnFailure
 ) -> dict[str, Any]:
-    """Check the options, and return those that differ from their defaults. A pickle or a repr then has only these."""
-    check_options(level, allow_root, allow_process, on_restore_failure)
+    """The options that differ from their defaults. A pickle or a repr then has only these."""
     options: dict[str, Any] = {}
     if level != DEFAULT_LEVEL:
         options["level"] = level

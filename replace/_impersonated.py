@@ -157,8 +157,8 @@ def impersonated(
     kind = type(iterable)
     if not hasattr(kind, "__iter__") and not hasattr(kind, "__getitem__"):
         raise TypeError(f"iterable should be iterable, not {kind.__name__}")
-    options = changed_options(level, allow_root, allow_process, on_restore_failure)
     number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
+    options = changed_options(level, allow_root, allow_process, on_restore_failure)
     return _native.make_impersonated(
         identity, identity.uid, identity.gid, identity._groups, number, flags, options, iterable
     )

@@ -15,20 +15,19 @@ import time
 from contextlib import suppress
 from contextvars import copy_context
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ._errors import IdentityRefused
-from ._impersonate import _before as refuse_thread_of_loop
+from ._impersonate import refuse_greenlets, running_loop
 from ._native import join_keyring, restore_settings, thread_settings, thread_state
+from ._options import Isolation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextvars import Context
 
-    from ._options import Isolation
-
-#: What isolation may be. The type of the option is in _options.py.
-ISOLATIONS = ("state", "thread")
+#: What isolation may be.
+ISOLATIONS: tuple[str, ...] = get_args(Isolation)
 
 
 def own_keyring() -> tuple[int, int, int] | None:
@@ -37,15 +36,16 @@ def own_keyring() -> tuple[int, int, int] | None:
     The kernel frees a keyring some milliseconds after the last thread has left it. Meanwhile a server that is not root
     may have used its quota, which is 200 keys.
     """
-    for attempt in range(100):
+    attempts = 100
+    while True:
         try:
             return join_keyring()
         except OSError as problem:
-            if problem.errno != errno.EDQUOT or attempt == 99:
+            attempts -= 1
+            if problem.errno != errno.EDQUOT or not attempts:
                 advice = f"{problem.strerror}: joining a session keyring; keyrings=False keeps the server's keyrings"
                 raise OSError(problem.errno, advice) from None
         time.sleep(0.01)
-    raise AssertionError
 
 
 class ThreadState:
@@ -118,8 +118,8 @@ class ThreadState:
             restore_settings(self._settings)
             if self._keyrings and own_keyring() != self._rings:
                 return False
-            refuse_thread_of_loop(None)  # it would refuse the identity of each next task
-            return thread_state() == self._state
+            refuse_greenlets(None)  # and a loop: the thread could not enter an identity for the next task
+            return not running_loop() and thread_state() == self._state
         except (OSError, IdentityRefused):
             return False
 
