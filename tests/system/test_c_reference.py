@@ -7,8 +7,8 @@ import re
 import pytest
 from support.builds import ROOT, run
 from support.children import needs_root
+from support.projects import environment_for, install_library
 from support.tutorial import blocks
-from test_embedding import environment_for, install_library
 
 import replace
 

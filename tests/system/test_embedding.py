@@ -18,41 +18,8 @@ import pytest
 from calls import CALLS
 from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
-from test_build import install, meson, wheel
-
-PROJECTS = ROOT / "tests" / "projects"
-SHARED = ("main.c", "_whoami.c", "subprojects/libreplace.wrap")  # files that several projects use
-PROGRAM = "the thread is 80001, main is 0, then 0"
-
-
-def build(name, folder, script="build.sh", env=None):
-    """Build and run a copy of the project with its own script. Return the script's output."""
-    shutil.copytree(PROJECTS / name, folder, dirs_exist_ok=True)
-    for path in SHARED:
-        (folder / path).parent.mkdir(exist_ok=True)
-        shutil.copy(PROJECTS / path, folder / path)
-    # In the script, `meson` and `python` are those that run the tests.
-    (folder / "bin").mkdir()
-    for command, words in (("python", ""), ("meson", "-m mesonbuild.mesonmain")):
-        (folder / "bin" / command).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
-        (folder / "bin" / command).chmod(0o755)
-    # 0 turns isolation off: pip reads the variable as the setting "build_isolation".
-    env = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", **(env or {})}
-    env["PATH"] = os.pathsep.join([str(folder / "bin"), env.get("PATH", os.environ["PATH"])])
-    out = run("sh", "-eu", script, cwd=folder, env=env)
-    assert out.returncode == 0, out.stdout + out.stderr
-    return out.stdout
-
-
-def offline(source):
-    """Return variables that make git clone `source` instead of the URL in the .wrap file."""
-    tool("git", "a .wrap file names a repository")
-    (url,) = re.findall(r"^url = (.*)$", (PROJECTS / "subprojects/libreplace.wrap").read_text(), re.M)
-    settings = {f"url.file://{source}.insteadOf": url, "safe.directory": "*"}
-    env = {"GIT_CONFIG_COUNT": str(len(settings))}
-    for i, (key, value) in enumerate(settings.items()):
-        env |= {f"GIT_CONFIG_KEY_{i}": key, f"GIT_CONFIG_VALUE_{i}": value}
-    return env
+from support.projects import PROGRAM, PROJECTS, build, environment_for, offline, required
+from test_build import install, wheel
 
 
 def compiled_files(folder):
@@ -114,28 +81,6 @@ def test_subproject_builds_under_a_strict_parent(source, tmp_path, compiler):
 
 
 # ---- The installed library
-
-
-@pytest.fixture(scope="session")
-def installed(source, tmp_path_factory):
-    """A folder with an installed C library for each value of -Ddefault_library."""
-    folder = tmp_path_factory.mktemp("installed")
-    for kind in ("static", "shared", "both"):
-        install_library(source, folder / f"b-{kind}", folder / kind, f"-Ddefault_library={kind}")
-    return folder
-
-
-def install_library(source, build, prefix, *options):
-    """Build and install the C library."""
-    words = [f"--prefix={prefix}", "--libdir=lib", "-Dpython=false", "--werror", *options]
-    for command in (["setup", build, source, "-Dtests=false", *words], ["install", "-C", build]):
-        out = meson(*command)
-        assert out.returncode == 0, out.stdout + out.stderr
-
-
-def environment_for(prefix):
-    tool("pkg-config", "finds libraries")
-    return {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"), "LD_LIBRARY_PATH": str(prefix / "lib")}
 
 
 def links_with_shared(program):
@@ -307,20 +252,6 @@ def test_project_builds_its_extension_with_the_subproject(source, tmp_path):
     assert symbols("-D", module) == {"PyInit__whoami"}
     needs_root()
     assert watch_thread("whoami", site) == WATCHED
-
-
-@pytest.fixture(scope="session")
-def development(source, tmp_path_factory):
-    """A folder where the wheel is installed, for projects that require it at build time."""
-    folder = tmp_path_factory.mktemp("development")
-    install(wheel(source, folder), folder / "site")
-    return folder / "site"
-
-
-def required(site):
-    """Return environment variables for a build that requires the package."""
-    path = [str(site / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]]
-    return {"PYTHONPATH": str(site), "PATH": os.pathsep.join(path), "VIRTUAL_ENV": sys.prefix}
 
 
 @pytest.mark.parametrize(

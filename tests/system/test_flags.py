@@ -12,8 +12,8 @@ import shutil
 import pytest
 from support.builds import run, tool
 from support.configure import ARCHITECTURES, calls_of, configure
+from support.projects import PROGRAM, PROJECTS, offline
 from test_build import meson, wheel
-from test_embedding import PROGRAM, PROJECTS, offline
 
 FATAL = "-static -Wl,--fatal-warnings"
 #: CFLAGS, LDFLAGS
