@@ -76,7 +76,8 @@ except ImportError as _error:
 
 from . import _native
 from ._acting_as import acting_as, run_as
-from ._build import get_include, report
+from ._build import report
+from ._c_library import get_include
 from ._drop_privileges import drop_privileges
 from ._errors import (
     CapabilitiesRemain,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""report() and get_include(): the build report, and the C library for other packages' C code.
+"""report(): the build report; and where the files of the package are.
 
 detect/report.py makes the report. It is part of the extension module, so it needs no file: a frozen program or a
 vendored copy may have only the package's modules. Each file is looked up by name, because an editable install maps each
@@ -8,8 +8,6 @@ file to a different place in the build directory.
 """
 
 from __future__ import annotations
-
-import os
 
 from . import _native
 
@@ -26,10 +24,7 @@ def package_file(name: str) -> Path:
 
     path = Path(str(files(__package__).joinpath(name)))
     if not path.is_file():
-        raise FileNotFoundError(
-            f"this package has no {name}: it is a vendored copy or part of a frozen program, and has only the modules; "
-            "install libreplace itself to get the file"
-        )
+        raise FileNotFoundError(f"this package has no {name}")
     return path
 
 
@@ -43,15 +38,3 @@ def report() -> dict[str, Any]:
 
     document: dict[str, Any] = json.loads(_native.report())
     return document
-
-
-def get_include() -> str:
-    """Find the C headers.
-
-    Returns:
-        The folder for a C compiler's option -I, for ``#include <libreplace/replace.h>``.
-
-    Raises:
-        FileNotFoundError: The package was installed without the C files, as in vendored copies and frozen programs.
-    """
-    return os.path.dirname(os.path.dirname(package_file("include/libreplace/replace.h")))

@@ -42,7 +42,7 @@ ORDER = [
         "_pool",
         "_executor",
     ),
-    *("_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build"),
+    *("_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build", "_c_library"),
     *("__init__", "_cli", "__main__"),
 ]
 #: The only import of another project.

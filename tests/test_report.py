@@ -327,7 +327,7 @@ def test_version_and_report_need_no_data_file(tmp_path):
     assert first == f"{tmp_path}/replace/__init__.py {replace.__version__}"
     assert json.loads(second) == replace.report()
     out = run(sys.executable, "-c", "import replace; replace.get_include()", env={"PYTHONPATH": str(tmp_path)}, cwd="/")
-    assert "FileNotFoundError: this package has no include/libreplace/replace.h: it is a vendored" in out.stderr
+    assert "FileNotFoundError: this package has no include/libreplace/replace.h, and" in out.stderr
 
 
 def test_installed_report_file_is_the_document():

@@ -7,27 +7,30 @@ from __future__ import annotations
 import argparse
 import shlex
 
-from .._build import get_include, package_file, report
+from .._build import report
+from .._c_library import compiler_flags, cython_folder, get_include, linker_flags, pkg_config_folder
 from .text import Failed, say
 
 #: The options and their help texts.
 OPTIONS = {
     "cflags": "print the compiler flags",
-    "libs": "print the linker flags for the static library in this package",
+    "libs": "print the linker flags",
     "includedir": "print the folder of libreplace/replace.h (in Python: replace.get_include())",
     "pkgconfigdir": "print the folder of libreplace.pc, for PKG_CONFIG_PATH",
+    "cythondir": "print the folder for Cython's option -I, for an editable install",
     "version": "print the version",
 }
 
 HELP = "print compiler and linker flags for the C library"
 DESCRIPTION = """\
-Print the flags and folders that C code needs to use this package's C library.
+Print the flags and folders that C code needs to use this package's C library. If the files are not in the package,
+the command asks pkg-config (or the program in PKG_CONFIG).
 
 Each option prints one line, but --cflags and --libs together print one line, as with pkg-config. Special characters
 are quoted for a shell."""
 EXIT_STATUS = {
     0: "the values were printed",
-    1: "this installation does not have the files",
+    1: "the files of this version were not found",
     2: "there was no option",
 }
 EXAMPLE = "cc -o program main.c $(libreplace config --cflags --libs)"
@@ -50,19 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(wanted: list[str]) -> list[str]:
-    single = {"version": lambda: str(report()["version"]), "includedir": get_include, "pkgconfigdir": _pkgconfigdir}
+    single = {
+        "version": lambda: str(report()["version"]),
+        "includedir": get_include,
+        "pkgconfigdir": pkg_config_folder,
+        "cythondir": cython_folder,
+    }
     lines = [function() for name, function in single.items() if name in wanted]
-    flags = ["-I" + get_include()] if "cflags" in wanted else []
-    flags += _libraries() if "libs" in wanted else []
-    return lines + ([shlex.join(flags)] if flags else [])
-
-
-def _libraries() -> list[str]:
-    return [f"-L{package_file('lib/libreplace.a').parent}", "-lreplace", "-pthread"]
-
-
-def _pkgconfigdir() -> str:
-    folder = package_file("lib/pkgconfig/libreplace.pc").parent
-    if not (folder.parent / "libreplace.a").is_file():
-        raise FileNotFoundError("an editable install has no .pc file that works; use --cflags and --libs")
-    return str(folder)
+    both = {"cflags": compiler_flags, "libs": linker_flags}
+    flags = [word for name, function in both.items() if name in wanted for word in function()]
+    return lines + ([shlex.join(flags)] if set(wanted) & set(both) else [])

@@ -210,18 +210,32 @@ def test_editable_install_works_and_serves_the_c_library(source, tmp_path):
     assert out.returncode == 0, out.stderr
     assert str(source) in out.stdout
 
-    # A C program can use the library in the build folder, but not through the .pc file.
+    # A C program can use the library in the build folder. The flags come from the command, or from its .pc file.
     (tmp_path / "program.c").write_text(
         "#include <libreplace/replace.h>\nint main(void) { return libreplace_setegid(-1) + 1; }\n"
     )
-    out = run(python, "-m", "replace", "config", "--cflags", "--libs", env={"PATH": path}, cwd="/")
+
+    def config(*options):
+        out = run(python, "-m", "replace", "config", *options, env={"PATH": path}, cwd="/")
+        assert out.returncode == 0, out.stderr
+        return out.stdout.strip()
+
+    env = {"PKG_CONFIG_PATH": config("--pkgconfigdir")}
+    ask = [tool("pkg-config", "finds libraries"), "libreplace"]
+    for flags in (config("--cflags", "--libs"), run(*ask, "--cflags", "--libs", env=env).stdout):
+        (tmp_path / "program").unlink(missing_ok=True)
+        out = run(tool("cc", "C compiler"), "-o", tmp_path / "program", tmp_path / "program.c", *flags.split())
+        assert out.returncode == 0, out.stderr
+        assert run(tmp_path / "program").returncode == 0
+    assert run(*ask, "--modversion", env=env).stdout.strip() == config("--version") == replace.__version__
+    assert os.path.isfile(run(*ask, "--variable=build_report", env=env).stdout.strip())
+
+    # Cython finds the declarations.
+    needs_package("cython")
+    (tmp_path / "module.pyx").write_text("from replace.libreplace cimport libreplace_setegid\nlibreplace_setegid(0)\n")
+    compiler = [python, "-m", "cython", "-3", "-o", tmp_path / "module.c", tmp_path / "module.pyx"]
+    out = run(*compiler, "-I", config("--cythondir"), env={"PATH": path}, cwd="/")
     assert out.returncode == 0, out.stderr
-    out = run(tool("cc", "C compiler"), "-o", tmp_path / "program", tmp_path / "program.c", *out.stdout.split())
-    assert out.returncode == 0, out.stderr
-    assert run(tmp_path / "program").returncode == 0
-    out = run(python, "-m", "replace", "config", "--pkgconfigdir", env={"PATH": path}, cwd="/")
-    assert (out.returncode, out.stdout) == (1, "")
-    assert "use --cflags and --libs" in out.stderr
 
 
 def test_wheel_builds_from_the_sdist(source, tmp_path):

@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""get_include(), and where the other files of the C library are: in this package, or where pkg-config finds them.
+
+A wheel has them in the package. In an editable install they are in the build folder. A distribution may have them in a
+separate package, which installs them outside the Python package.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import _native
+from ._build import package_file
+
+#: What a FileNotFoundError says after the reason.
+ADVICE = (
+    "a distribution has the files of the C library in a separate package, such as libreplace-dev (Debian, Alpine) or "
+    "libreplace-devel (Fedora); a wheel of libreplace contains them"
+)
+
+
+def get_include() -> str:
+    """Find the C headers.
+
+    If the package does not contain them, as in a distribution that has a separate development package, the function
+    asks pkg-config (or the program that the environment variable ``PKG_CONFIG`` names).
+
+    Returns:
+        The folder for a C compiler's option -I, for ``#include <libreplace/replace.h>``.
+
+    Raises:
+        FileNotFoundError: The headers of this version are neither in the package nor known to pkg-config.
+    """
+    try:
+        return os.path.dirname(os.path.dirname(package_file("include/libreplace/replace.h")))
+    except FileNotFoundError as error:
+        return _ask_pkg_config("--variable=includedir", error)
+
+
+def compiler_flags() -> list[str]:
+    """The flags for a C compiler. Raises FileNotFoundError."""
+    try:
+        return [f"-I{package_file('include/libreplace/replace.h').parent.parent}"]
+    except FileNotFoundError as error:
+        return _words(_ask_pkg_config("--cflags", error))
+
+
+def linker_flags() -> list[str]:
+    """The flags for a linker. Raises FileNotFoundError."""
+    try:
+        return [f"-L{package_file('lib/libreplace.a').parent}", "-lreplace", "-pthread"]
+    except FileNotFoundError as error:
+        return _words(_ask_pkg_config("--libs", error))
+
+
+def pkg_config_folder() -> str:
+    """The folder of the .pc file. Raises FileNotFoundError.
+
+    In an editable install, this is a folder of the build. It also has libreplace-uninstalled.pc, which pkg-config
+    prefers.
+    """
+    try:
+        return str(package_file("libreplace.pc").parent)
+    except FileNotFoundError as error:
+        return _ask_pkg_config("--variable=pcfiledir", error)
+
+
+def cython_folder() -> str:
+    """The folder for Cython's option -I, for ``from replace.libreplace cimport ...``. Raises FileNotFoundError."""
+    return str(package_file("libreplace.pxd").parent.parent)
+
+
+def _words(text: str) -> list[str]:
+    import shlex
+
+    return shlex.split(text)
+
+
+def _ask_pkg_config(option: str, missing: FileNotFoundError) -> str:
+    """What pkg-config prints for the libreplace of this version; raise if there is none."""
+    import subprocess
+
+    program = _words(os.environ.get("PKG_CONFIG", "")) or ["pkg-config"]
+
+    def ask(option: str) -> str:
+        try:
+            out = subprocess.run([*program, option, "libreplace"], capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise FileNotFoundError(f"{missing}, and {program[0]} cannot be run: {error.strerror}; {ADVICE}") from error
+        if out.returncode:
+            raise FileNotFoundError(f"{missing}, and {program[0]} does not find libreplace; {ADVICE}")
+        return out.stdout.strip()
+
+    found = ask("--modversion")
+    if found != _native.VERSION:
+        raise FileNotFoundError(
+            f"{missing}, and {program[0]} finds libreplace {found}, but this package is {_native.VERSION}; {ADVICE}"
+        )
+    return ask(option)
