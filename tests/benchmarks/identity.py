@@ -35,7 +35,7 @@ def built(folder):
     subprocess.run([*meson, "setup", f"{folder}/b", ROOT, "-Dpython=false"], env=environment, **quiet)
     subprocess.run([*meson, "compile", "-C", f"{folder}/b"], env=environment, **quiet)
     includes = [sysconfig.get_path("include"), ROOT / "replace/core", f"{folder}/b/replace/core"]
-    command = ["cc", "-O2", "-shared", "-Wl,-Bsymbolic-functions", "-fPIC", "-D_GNU_SOURCE"]
+    command = ["cc", "-O2", "-shared", "-fPIC", "-D_GNU_SOURCE"]
     command += [f"-I{path}" for path in includes]
     source = Path(__file__).with_name("loops.c")
     subprocess.run(

@@ -18,6 +18,7 @@ import pytest
 from calls import CALLS
 from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
+from support.copies import symbols
 from support.projects import PROGRAM, PROJECTS, build, environment_for, offline, required
 from test_build import install, wheel
 
@@ -132,13 +133,6 @@ def public_names():
     """Return the names that the headers declare: the calls of calls.py, and the functions of hand-written headers."""
     text = "".join(path.read_text() for path in (ROOT / "replace/core/libreplace").glob("*.h"))
     return {call.symbol for call in CALLS} | set(re.findall(r"^\w[\w *]*?(libreplace_\w+)\([^)]*\);", text, re.M))
-
-
-def symbols(*arguments):
-    """Return the global names that a library defines."""
-    out = run(tool("nm", "lists symbols"), "-g", "--defined-only", *arguments)
-    assert out.returncode == 0, out.stderr
-    return {line.split()[2] for line in out.stdout.splitlines() if len(line.split()) == 3}
 
 
 def test_shared_library_exports_exactly_the_public_symbols(installed):
@@ -267,6 +261,8 @@ def test_extension_builds_with_the_wheel_as_requirement(development, tmp_path, n
     build(name, tmp_path, env=required(development))
     path, site = built_wheel(tmp_path)
     assert contents(path) == files
+    (extension,) = site.glob("*.so")
+    assert {name[:6] for name in symbols("-D", extension)} == {"PyInit"}
     needs_root()
     assert watch_thread(module, site) == WATCHED
 

@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 import smoke
 from support.builds import PYTHONS, ROOT, needs_package, run, tool, version
+from support.copies import hostile_library, symbols
 
 PAGE = ROOT / "docs" / "packaging.md"
 
@@ -81,12 +82,22 @@ def test_each_wheel_has_the_back_end_of_its_tag(wheelhouse):
         assert report["libc"] == ("musl" if "musllinux" in path.name else "glibc")
 
 
+def test_each_wheel_exports_only_its_init_functions(wheelhouse, tmp_path):
+    """zig's linker made the module."""
+    for path in wheelhouse[0].iterdir():
+        with zipfile.ZipFile(path) as wheel:
+            module = wheel.extract("replace/_native.abi3.so", tmp_path / path.stem)
+        assert symbols("-D", module) == {"PyInit__native", "PyInit__cffi"}
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 def test_smoke_test_passes_with_the_glibc_wheel(wheelhouse, python, tmp_path):
     (wheel,) = wheelhouse[0].glob("*manylinux*")
     out = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
     assert out.returncode == 0, out.stderr
-    out = run(python, ROOT / "tests" / "programs" / "smoke.py", env={"PYTHONPATH": str(tmp_path)}, cwd="/")
+    preload = hostile_library(tmp_path, tmp_path / "replace/lib/libreplace.a")  # no function of it takes our place
+    env = {"PYTHONPATH": str(tmp_path), "LD_PRELOAD": str(preload)}
+    out = run(python, ROOT / "tests" / "programs" / "smoke.py", env=env, cwd="/")
     assert out.returncode == 0, out.stdout + out.stderr
     assert str(tmp_path) in out.stdout
     assert "cp310-abi3-manylinux" in out.stdout
