@@ -17,6 +17,7 @@ from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
 from support.copies import hostile_library, looked_up, symbols
 from support.projects import install_library
+from test_build import meson
 
 import replace
 
@@ -182,3 +183,18 @@ def test_program_without_pie_stores_addresses_of_the_shared_library(installed, t
         out = run("cc", *words, tmp_path / "table.c", prefix / "lib/libreplace.so", "-o", tmp_path / "table")
         assert out.returncode == 0, out.stderr
         assert run(tmp_path / "table").returncode == 0, linker
+
+
+# ---- The Python package
+
+
+def test_python_package_has_its_own_copy_and_says_so(source, tmp_path):
+    """Some distributions set this option for every package."""
+    out = meson("setup", tmp_path / "b", source, "-Dtests=false", "-Ddefault_library=shared")
+    assert out.returncode == 0, out.stdout + out.stderr
+    (warning,) = re.findall(r"WARNING: (.*)", out.stdout)
+    assert warning.startswith("-Ddefault_library=shared has no effect on the Python package")
+    assert "-Dpython=false" in warning
+    plan = (tmp_path / "b/meson-info/intro-install_plan.json").read_text()
+    assert "libreplace.a" in plan
+    assert "libreplace.so" not in plan
