@@ -335,6 +335,16 @@ def decide(answers: Answers) -> Verdict:
     )
 
 
+def variants(answers: Answers) -> Dict[str, str]:
+    """The variants of the files of replace/core/ that are compiled: which ids_*.c and the like, users_*.c, and
+    open_beneath_*.c."""
+    return {
+        "kernel": "linux" if _system(answers) == "linux" else "none",
+        "users": "libc" if yes(answers, "have_getgrouplist") else "none",
+        "open_beneath": "linux" if yes(answers, "sys_openat2") else "none",
+    }
+
+
 def main() -> int:
     with open(sys.argv[1], encoding="utf-8") as file:
         answers = json.load(file)
@@ -349,6 +359,8 @@ def main() -> int:
     print(f"call\trule\t{verdict.rule}")
     for name in FACTS:
         print(f"fact\t{name}\t{getattr(verdict, name)}")
+    for name, variant in variants(answers).items():
+        print(f"variant\t{name}\t{variant}")
     for warning in verdict.warnings:
         print(f"warning\t-\t{' '.join(warning.split())}")
     ignored = [unused.text for unused in verdict.unused if unused.contradicts]
