@@ -45,6 +45,8 @@ ELSEWHERE = {
     "meson compile -C build": "test_embedding.py",
     "cc -o program main.c": "test_embedding.py",
     "cc -static -o program main.c": "test_embedding.py",
+    "python3 libreplace/detect/amalgamate.py": "test_amalgamation.py",
+    "cc -Ithird_party": "test_amalgamation.py",
     "PKG_CONFIG=pkgconf-pypi python -m pip wheel": "test_embedding.py",
     '"""A plain C extension': "test_embedding.py",
     '"""The source of a cffi extension': "test_embedding.py",

@@ -1,0 +1,278 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Writes the C library as one C file and its headers, for projects that build with nothing of ours.
+
+No build asks questions then: the answers are those of a platform family (tests/golden/), or of a build. The C file
+contains the files of replace/core/ that Meson would compile for these answers. If the compiler contradicts an answer,
+the C file is an error, because a wrong answer could give a thread the wrong ids.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+from typing import Dict, List, Set
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
+
+from calls import CALLS
+from generate import LIBRARY, PACKAGE
+from headers import read
+from questions import questions
+from verdict import SYSTEMS, Answers, Refused, decide, variants
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+GOLDEN = os.path.join(ROOT, "tests", "golden")
+CORE = os.path.join(ROOT, "replace", "core")
+
+#: Macros with which a system's headers declare all functions, also with -std=c11.
+_FEATURES = {"darwin": "_DARWIN_C_SOURCE", "netbsd": "_NETBSD_SOURCE"}
+
+
+def _read(*path: str) -> str:
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return file.read()
+
+
+def families() -> List[str]:
+    names = os.listdir(GOLDEN) if os.path.isdir(GOLDEN) else []  # a packager may have left the tests out
+    return sorted(name for name in names if os.path.exists(os.path.join(GOLDEN, name, "answers.json")))
+
+
+def _version() -> str:
+    found = re.search(r"^  version: '(.*)',$", _read(ROOT, "meson.build"), re.M)
+    if not found:
+        raise ValueError("meson.build has no version")
+    return found[1]
+
+
+def answers_of(family: str) -> Answers:
+    """The answers of a family, or of a build whose answers.json is given. Their version is that of this source."""
+    path = family if family.endswith(".json") else os.path.join(GOLDEN, family, "answers.json")
+    try:
+        answers = json.loads(_read(path))
+        answers["libreplace_control_macro"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} does not have the answers of a build") from None
+    return {**answers, "project:version": _version()}
+
+
+def core_files(answers: Answers) -> List[str]:
+    """The files of replace/core/ that Meson compiles for these answers."""
+    chosen = variants(answers)
+    names = []
+    for name in sorted(os.listdir(CORE)):
+        variant = re.fullmatch(r"(\w+)_(linux|libc|none)\.c", name)
+        if name.endswith(".c") and (not variant or chosen.get(variant[1], chosen["kernel"]) == variant[2]):
+            names.append(name)
+    return names
+
+
+# ---- The texts of the files
+
+
+def _without_license(text: str) -> str:
+    """The text without the lines that are at the top of each file."""
+    return re.sub(r"\A/\*\n \* SPDX-\S+ .*\n \* SPDX-\S+ .*\n \*\n", "/*\n", text)
+
+
+def _part(name: str, text: str) -> str:
+    return f"/* {'=' * 16} {name} {'=' * 16} */\n\n{text.strip()}\n\n"
+
+
+def _target(answers: Answers) -> str:
+    verdict = decide(answers)
+    system = "a system that libreplace does not know" if verdict.system == "unknown" else verdict.system
+    return system if verdict.libc == "system" else f"{system} with {verdict.libc}"
+
+
+def _top(answers: Answers, *text: str) -> str:
+    lines = [
+        "SPDX-FileCopyrightText: 2026 the libreplace authors",
+        "SPDX-License-Identifier: MIT",
+        "",
+        f"libreplace {answers['project:version']} for {_target(answers)}.",
+        *text,
+        "",
+        "Written by detect/amalgamate.py from the files of replace/core/; do not edit.",
+        "",
+        *_read(ROOT, "LICENSE").strip().split("\n"),
+    ]
+    return "/*\n" + "".join(f" * {line}".rstrip() + "\n" for line in lines) + " */\n"
+
+
+def _header(name: str, answers: Answers, seen: Set[str]) -> str:
+    """A public header with the text of our other headers in the place of their #include. Adds each name to `seen`."""
+    seen.add(name)
+    generated = {**LIBRARY, **PACKAGE}
+    text = _without_license(generated[name](answers) if name in generated else read(name))
+
+    def included(match: "re.Match[str]") -> str:
+        return "" if match[1] in seen else "\n" + _part("libreplace/" + match[1], _header(match[1], answers, seen))
+
+    return re.sub(r"^#include <libreplace/(.*)>\n", included, text, flags=re.M)
+
+
+def public_headers(answers: Answers) -> Dict[str, str]:
+    """replace.h, which contains the headers that it includes, and the others."""
+    seen: Set[str] = set()
+    text = re.sub(r"\n{3,}", "\n\n", _header("replace.h", answers, seen))
+    others = {name: make(answers) for name, make in LIBRARY.items() if name.endswith(".h") and name not in seen}
+    return {"replace.h": _top(answers, "The declarations of libreplace.c.") + "\n" + text, **others}
+
+
+_INCLUDE = re.compile(r"^#include ([<\"])(.*?)[>\"].*\n", re.M)
+
+
+def _system_headers(text: str) -> Set[str]:
+    return {name for mark, name in _INCLUDE.findall(text) if mark == "<" and not name.startswith("libreplace/")}
+
+
+def _source(text: str) -> str:
+    """A C file without its #include lines."""
+    return re.sub(r"\n{3,}", "\n\n", _INCLUDE.sub("", _without_license(text)))
+
+
+def _check(answers: Answers, ids: Set[str], more: str = "") -> str:
+    """An #error if the compiler contradicts one of these answers to questions about macros."""
+    terms = [
+        ("defined " if answers.get(question.id, "no") == "no" else "!defined ") + question.subject
+        for question in questions()
+        if question.id in ids
+    ]
+    condition = " || \\\n    ".join(terms)
+    message = f"this file is for {_target(answers)}{more}; see detect/amalgamate.py --help"
+    return f'#if {condition}\n#error "{message}"\n#endif\n'
+
+
+def _without_openat2(linux: str) -> str:
+    """Code for headers that are older than the family's, beside the code for those that have SYS_openat2."""
+    name = "open_beneath_none.c"
+    return f"#ifdef SYS_openat2\n{linux}#else\n{_part(name, _source(_read(CORE, name)))}#endif\n\n"
+
+
+def _features(answers: Answers) -> str:
+    """What comes before the first header. A project may include replace_override.h in every file, also in this one."""
+    names = ["_GNU_SOURCE", _FEATURES.get(decide(answers).system, "")]
+    return (
+        "/* Here, these are libc's functions, also if a project includes replace_override.h in every file. */\n"
+        + "".join(f"#undef {call.name}\n" for call in CALLS)
+        + "\n"
+        + "".join(f"#ifndef {name}\n#define {name} 1\n#endif\n" for name in names if name)
+        + "#undef _FILE_OFFSET_BITS\n#define _FILE_OFFSET_BITS 64 /* files of more than 2 GiB on 32-bit systems */\n"
+    )
+
+
+_C11 = """\
+#if !defined __STDC_VERSION__ || __STDC_VERSION__ < 201112L
+#error "compile this file as C11 or later"
+#endif
+"""
+_TYPES = """\
+_Static_assert(sizeof(uid_t) == 4 && sizeof(gid_t) == 4, "ids have 4 bytes");
+"""
+#: The public declarations, and then those of internal.h. Definitions have the visibility of their declarations.
+_DECLARATIONS = """\
+#ifdef LIBREPLACE_EXPORT
+#pragma GCC visibility push(default)
+#else
+#pragma GCC visibility push(hidden)
+#endif
+#include "libreplace/replace.h"
+#pragma GCC visibility pop
+
+#pragma GCC visibility push(hidden)
+{}#pragma GCC visibility pop
+
+"""
+
+
+def libreplace_c(answers: Answers) -> str:
+    """The C file. All system headers come first, so no name in the code can change one of them."""
+    verdict = decide(answers)
+    systems = {"libreplace_define_" + name for name, _ in SYSTEMS}
+    defines = {question.id for question in questions() if question.kind == "define" and not question.expected}
+    numbers = {question.id for question in questions() if question.kind == "number"} - {"libreplace_sys_openat2"}
+    sources = {name: _read(CORE, name) for name in ["internal.h", *core_files(answers)]}
+    sources.update({name: make(answers) for name, make in LIBRARY.items() if name.endswith(".c")})
+    included = _system_headers(public_headers(answers)["replace.h"] + "".join(sources.values())) - {"limits.h"}
+    parts = {name: _part(name, _source(text)) for name, text in sources.items()}
+    if "open_beneath_linux.c" in parts:
+        parts["open_beneath_linux.c"] = _without_openat2(parts["open_beneath_linux.c"])
+    text = _top(
+        answers,
+        "",
+        "The whole C library in one file. Compile it as C11 or later, and link the program with -pthread.",
+        "A shared object that contains it exports none of its functions, unless LIBREPLACE_EXPORT is",
+        "defined. libreplace/replace.h explains the functions.",
+    )
+    text += "\n" + _check(answers, systems) + _C11 + "\n" + _features(answers)
+    text += "\n#include <limits.h>\n" + _check(answers, defines - systems)
+    text += "".join(f"#include <{name}>\n" for name in sorted(included))
+    if verdict.backend == "syscall":
+        text += _check(answers, numbers, f" {'and' if verdict.wide else 'without'} SYS_setresuid32")
+    text += _TYPES + "\n" + _DECLARATIONS.format(parts.pop("internal.h"))
+    return text + "".join(parts.values())[:-1]
+
+
+def files(answers: Answers) -> Dict[str, str]:
+    """Path in the folder -> text."""
+    headers = {"libreplace/" + name: text for name, text in public_headers(answers).items()}
+    return {**headers, "libreplace.c": libreplace_c(answers)}
+
+
+# ---- The command
+
+
+def _write(path: str, text: str) -> None:
+    """Write a file, whole or not at all."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    number, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
+    try:
+        with open(number, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _described(family: str) -> str:
+    verdict = decide(answers_of(family))
+    numbers = ", 32-bit numbers" if verdict.wide else ""
+    return f"  {family:20} {verdict.system}, libc: {verdict.libc}{numbers}; a setter changes one {verdict.scope}\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Write DIR/libreplace.c and its headers DIR/libreplace/*.h: the C library for one platform family.",
+        epilog="families:\n" + "".join(map(_described, families())),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("family", metavar="FAMILY", help="one of the families below, or the answers.json of a build")
+    parser.add_argument("folder", metavar="DIR", help="the folder to write into")
+    parser.add_argument("--credentials", choices=("auto", "syscall", "libc"), help="as -Dcredentials of the build")
+    options = parser.parse_args()
+    if options.family not in families() and not options.family.endswith(".json"):
+        known = ", ".join(families())
+        parser.error(f"unknown family {options.family!r}; use one of {known}, or a path that ends with .json")
+    try:
+        answers = answers_of(options.family)
+        if options.credentials:
+            answers["option:credentials"] = options.credentials
+        texts = files(answers)
+        for name, text in texts.items():
+            _write(os.path.join(options.folder, name), text)
+    except (OSError, ValueError, Refused) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

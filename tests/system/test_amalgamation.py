@@ -1,0 +1,256 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""The files that detect/amalgamate.py writes compile for each platform, and pass the C tests.
+
+tests/test_amalgamate.py looks at their texts. docs/embedding.md shows the commands of tests/projects/amalgamation.
+"""
+
+import ast
+import configparser
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import amalgamate
+import headers
+import platforms
+import pytest
+from support.builds import ROOT, run, tool
+from support.children import needs_root
+from support.configure import answers_of, configure
+from support.projects import PROGRAM, build, offline
+
+C_TESTS = ROOT / "tests" / "c"
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+#: Tests of tests/c/, and those for a second and a third compiler.
+MANY = [
+    "conformance",
+    "drop_privileges",
+    "edges",
+    "forks",
+    "guard",
+    "identity",
+    "open_beneath",
+    "thread_ends",
+    "threads",
+]
+FEW = ["conformance", "guard", "identity", "threads"]
+#: Those that pass if a call changes the whole process.
+ANYWHERE = {"conformance", "identity"}
+
+
+def write(folder, family, *options):
+    out = run(sys.executable, ROOT / "detect" / "amalgamate.py", family, folder, *options)
+    assert out.returncode == 0, out.stderr
+    return folder
+
+
+def compiled(*words):
+    """Compile, and check that the compiler says nothing."""
+    out = run(*words)
+    assert (out.returncode, out.stdout + out.stderr) == (0, ""), words
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Family -> the folder with its files."""
+    folder = tmp_path_factory.mktemp("written")
+    return {family: write(folder / family, family) for family in amalgamate.families()}
+
+
+def is_accepted(folder):
+    out = run(tool("cc", "compiles the library"), "-fsyntax-only", folder / "libreplace.c")
+    assert out.returncode == 0 or "this file is for " in out.stderr, out.stderr
+    return out.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def own(written):
+    """The family of this machine. The compiler refuses the files of all others."""
+    accepted = [family for family, folder in written.items() if is_accepted(folder)]
+    assert len(accepted) <= 1, accepted
+    if not accepted:
+        pytest.skip("no family has the answers of this machine")
+    return accepted[0]
+
+
+def symbols(path, *options):
+    out = run(tool("nm", "lists symbols"), *options, path)
+    assert out.returncode == 0, out.stderr
+    return sorted(tuple(line.split()[-2:]) for line in out.stdout.splitlines())
+
+
+# ---- The C tests
+
+
+def run_c_tests(folder, names, tmp_path, compiler, *options):
+    """Compile the library with the options, and the tests without them; run the tests."""
+    if "LIBREPLACE_THREAD_SCOPE 0\n" in (folder / "libreplace/replace.h").read_text():
+        names = [name for name in names if name in ANYWHERE]
+    library = tmp_path / "libreplace.o"
+    compiled(*compiler, *STRICT, *options, "-c", folder / "libreplace.c", "-o", library)
+    # with the macros with which the build compiles the tests
+    words = [*compiler, "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-w", f"-I{folder}", "-pthread"]
+
+    def attempt(name):
+        compiled(*words, C_TESTS / f"{name}.c", library, "-o", tmp_path / name)
+        return run(tmp_path / name, env={"ASAN_OPTIONS": "detect_leaks=0"}, cwd=tmp_path)
+
+    with ThreadPoolExecutor(4) as pool:  # some of them only wait
+        results = dict(zip(names, pool.map(attempt, names), strict=True))
+    assert {name: out.stderr for name, out in results.items() if out.returncode} == {}
+
+
+def test_c_tests_pass(written, own, tmp_path):
+    """The library is compiled with the include of replace_override.h, as in a project that has it for every file."""
+    needs_root()
+    folder = written[own]
+    override = ["-include", folder / "libreplace/replace_override.h", "-DLIBREPLACE_OVERRIDE_ALL"]
+    compiler = [tool("gcc", "compiles the library"), "-std=gnu11", "-O2"]
+    run_c_tests(folder, MANY, tmp_path, compiler, *override)
+
+
+def test_c_tests_pass_with_clang_and_sanitizers(written, own, tmp_path):
+    needs_root()
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    compiler = [tool("clang", "has the sanitizers"), "-std=c11", "-O0", "-g", *sanitizers]
+    run_c_tests(written[own], FEW, tmp_path, compiler)
+
+
+def test_c_tests_pass_with_musl_and_raw_calls(tmp_path):
+    needs_root()
+    folder = write(tmp_path / "files", "linux-musl-x86_64", "--credentials=syscall")
+    run_c_tests(folder, FEW, tmp_path, [tool("musl-gcc", "another C library"), "-std=c11", "-static", "-flto", "-O1"])
+
+
+def test_plugin_that_contains_the_library_is_unloaded(written, own, tmp_path):
+    if own != "linux-glibc-x86_64":
+        pytest.skip("other C libraries unload nothing")
+    needs_root()
+    plugin = [C_TESTS / "plugin.c", written[own] / "libreplace.c", "-o", tmp_path / "plugin.so"]
+    compiled("cc", "-fPIC", "-shared", f"-I{written[own]}", *plugin, "-pthread")
+    compiled("cc", C_TESTS / "unload.c", "-o", tmp_path / "unload", "-pthread", "-ldl")
+    out = run(tmp_path / "unload", tmp_path / "plugin.so", "1100")
+    assert out.returncode == 0, out.stderr
+
+
+# ---- Symbols
+
+
+@pytest.mark.parametrize("options", [[], ["-fvisibility=hidden"]], ids=" ".join)
+def test_shared_object_exports_the_functions_only_on_request(written, own, tmp_path, options):
+    text = (written[own] / "libreplace/replace.h").read_text()
+    public = {function.name for function in headers.parse(text, lambda name: pytest.fail(name)).functions}
+    for macro, exported in ([], set()), (["-DLIBREPLACE_EXPORT"], public):
+        library = tmp_path / "out.so"
+        compiled("cc", "-fPIC", "-shared", *options, *macro, written[own] / "libreplace.c", "-o", library)
+        assert {name for _, name in symbols(library, "-D", "--defined-only")} == exported
+
+
+def test_override_header_does_not_change_the_library(written, own, tmp_path):
+    """libreplace_drop_privileges() must call libc's setresuid(), which changes every thread."""
+    found = []
+    for options in ([], ["-include", written[own] / "libreplace/replace_override.h", "-DLIBREPLACE_OVERRIDE_ALL"]):
+        compiled("cc", *options, "-c", written[own] / "libreplace.c", "-o", tmp_path / "libreplace.o")
+        found.append(symbols(tmp_path / "libreplace.o"))
+    assert found[0] == found[1]
+    assert ("U", "setresuid") in found[0]
+
+
+def test_headers_without_openat2_give_enosys(written, own, tmp_path):
+    """A family's headers are new enough for openat2(2), but those of the user may be older."""
+    (tmp_path / "sys").mkdir()
+    (tmp_path / "sys/syscall.h").write_text("#include_next <sys/syscall.h>\n#undef SYS_openat2\n")
+    (tmp_path / "main.c").write_text(
+        "#include <errno.h>\n#include <libreplace/replace.h>\n"
+        'int main(void) { return libreplace_open_beneath(-100, ".", 0, 0, 0, 0) != -1 || errno != ENOSYS; }\n'
+    )
+    source = [tmp_path / "main.c", written[own] / "libreplace.c", "-o", tmp_path / "main", "-pthread"]
+    compiled("cc", "-w", f"-I{written[own]}", "-I", tmp_path, *source)
+    assert run(tmp_path / "main").returncode == 0
+
+
+# ---- Platforms
+
+
+def compiler_for(platform):
+    if platform.compiler:
+        return platform.compiler.split()
+    recipe = configparser.ConfigParser()
+    recipe.read(ROOT / "tests" / "cross" / f"{platform.name}.ini")
+    words = ast.literal_eval(recipe["binaries"]["c"])
+    return [words] if isinstance(words, str) else [sys.executable if word == "python3" else word for word in words]
+
+
+@pytest.mark.parametrize(
+    "platform", [platform for platform in platforms.PLATFORMS if platform.golden], ids=lambda platform: platform.name
+)
+def test_family_compiles_for_its_platforms(written, tmp_path, platform):
+    missing = platforms.missing(platform)
+    if missing:
+        pytest.skip(f"needs {missing}")
+    compiler = compiler_for(platform)
+    (tmp_path / "includes.c").write_text("#include <limits.h>\n")
+    if run(*compiler, "-c", tmp_path / "includes.c", "-o", tmp_path / "includes.o").returncode:
+        pytest.skip(f"{' '.join(compiler)} has no C library (Debian: gcc-multilib, or libc6-dev-ARCHITECTURE-cross)")
+    # getgrouplist() of macOS takes the ids as int
+    options = ["-Wno-sign-conversion"] if "macos" in platform.name else []
+    words = [*compiler, "-std=c11", *STRICT, *options]
+    compiled(*words, "-c", written[platform.golden] / "libreplace.c", "-o", tmp_path / "out.o")
+    if platform.name == "linux-glibc-i386":
+        names = {name for _, name in symbols(tmp_path / "out.o")}
+        assert "fstat64" in names
+        assert "fstat" not in names, "fstat() fails for files of more than 2 GiB"
+
+
+def test_family_for_an_unknown_system_compiles(written, tmp_path):
+    words = [tool("musl-gcc", "a C library without macros of its own"), "-U__linux__", "-std=c11", *STRICT]
+    compiled(*words, "-c", written["nothing"] / "libreplace.c", "-o", tmp_path / "out.o")
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "message"),
+    [
+        ("linux-glibc-i386", [], "linux with glibc and SYS_setresuid32"),
+        ("linux-musl-x86_64", [], "linux with musl"),
+        ("netbsd-x86_64", [], "netbsd"),
+        ("nothing", [], "a system that libreplace does not know"),
+        ("linux-glibc-x86_64", ["-D__BIONIC__"], "linux with glibc"),
+        ("linux-glibc-x86_64", ["-DSYS_setresuid32=1"], "linux with glibc without SYS_setresuid32"),
+    ],
+)
+def test_wrong_family_is_an_error(written, own, family, options, message):
+    if own != "linux-glibc-x86_64":
+        pytest.skip("the families above are wrong ones for 64-bit Linux with glibc")
+    out = run("cc", "-fsyntax-only", *options, written[family] / "libreplace.c")
+    assert out.returncode == 1
+    assert f'#error "this file is for {message}; see detect/amalgamate.py --help"' in out.stderr
+
+
+def test_older_c_is_an_error(written, own):
+    out = run("cc", "-fsyntax-only", "-std=c99", written[own] / "libreplace.c")
+    assert out.returncode == 1
+    assert '#error "compile this file as C11 or later"' in out.stderr
+
+
+# ---- The way
+
+
+def test_answers_of_a_build_give_the_files_that_it_compiles(source, written, own, tmp_path):
+    assert configure(source, tmp_path / "b").returncode == 0
+    commands = json.loads((tmp_path / "b" / "compile_commands.json").read_text())
+    sources = {Path(command["file"]).name for command in commands if "/core/" in command["file"]}
+    used = amalgamate.core_files(answers_of(tmp_path / "b"))
+    assert sources - {"replace_calls.c", "build_info.c"} == set(used)
+    write(tmp_path / "files", str(tmp_path / "b" / "detect" / "answers.json"))
+    if own == "linux-glibc-x86_64":
+        for path in (tmp_path / "files").rglob("*.[ch]"):
+            assert path.read_text() == (written[own] / path.relative_to(tmp_path / "files")).read_text()
+
+
+def test_project_with_the_written_files_switches_one_thread(source, own, tmp_path):
+    needs_root()
+    if own != "linux-glibc-x86_64":
+        pytest.skip("the page's commands are for 64-bit Linux with glibc")
+    assert build("amalgamation", tmp_path / "p", env=offline(source)).strip() == PROGRAM
