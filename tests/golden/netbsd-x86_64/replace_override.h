@@ -15,23 +15,23 @@
 /***********************************************************************************************
  * WARNING: If LIBREPLACE_THREAD_SCOPE is 1, a mapped call changes one thread. If the program drops
  * its privileges through a mapped call, every other thread stays root. This is true for
- * setresuid(u, u, u), setreuid(u, u), the same calls for group ids, setgroups() and initgroups().
+ * setresuid(u, u, u), setreuid(u, u), the same calls for group ids, setgroups() and initgroups(),
+ * and with LIBREPLACE_OVERRIDE_ALL also for setuid(u) and setgid(g).
  *
- * A program that drops its privileges for good can call libreplace_drop_privileges(), which this
- * header does not change. Otherwise it needs libc's calls, which change every thread. There are
- * three ways:
+ * Compile only the files that act as users with this header. Drop privileges with
+ * libreplace_drop_privileges(), in Python with replace.drop_privileges(): it changes every thread
+ * and verifies each. This header does not change it.
  *
- * 1. Put the drop into a file that is compiled without this header.
+ * libc's calls change every thread, too. Call them in a file that is compiled without this header.
+ * In a file with this header, undo the mapping: #undef setresuid. Then declare the call yourself,
+ * in C++ with extern "C": int setresuid(uid_t, uid_t, uid_t); This is necessary, because the
+ * system's headers have declared libreplace_setresuid() instead.
  *
- * 2. In a file with this header, undo the mapping of each call: #undef setresuid. Then declare the
- * call yourself, in C++ with extern "C": int setresuid(uid_t, uid_t, uid_t); This is necessary,
- * because the system's headers have declared libreplace_setresuid() instead.
+ * setuid() and setgid() stay libc's calls, because programs use them to drop root. If a file uses
+ * them only for one thread, define LIBREPLACE_OVERRIDE_ALL before this header.
  *
- * 3. Drop before the first thread starts. Then both kinds of calls do the same.
- *
- * setuid() and setgid() stay libc's calls, because programs use them to drop root. If the program
- * uses them only for one thread, define LIBREPLACE_OVERRIDE_ALL before this file. In Python, use
- * replace.drop_privileges().
+ * This header does not reach code that is compiled without it, or code that calls syscall()
+ * itself. nm -u shows which of libc's calls an object file uses.
  ***********************************************************************************************/
 #ifndef LIBREPLACE_OVERRIDE_H
 #define LIBREPLACE_OVERRIDE_H

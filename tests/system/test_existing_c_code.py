@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Existing C code uses libreplace through the override header.
+
+The sources are in tests/projects/. docs/embedding.md shows parts of them. The programs switch real ids, so running them
+needs root.
+"""
+
+import re
+import shutil
+
+import pytest
+from support.builds import run, tool
+from support.children import needs_root
+from support.projects import PROJECTS, build, environment_for, install_library
+
+STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+
+
+@pytest.fixture(scope="module")
+def libraries(source, tmp_path_factory):
+    """Back end -> the variables with which programs find an installed library that has it."""
+    folder = tmp_path_factory.mktemp("libraries")
+    for name in ("syscall", "libc"):
+        install_library(source, folder / f"b-{name}", folder / name, f"-Dcredentials={name}")
+    return {name: environment_for(folder / name) for name in ("syscall", "libc")}
+
+
+@pytest.fixture(params=["syscall", "libc"])
+def backend(request, libraries):
+    return request.param, libraries[request.param]
+
+
+def flags(env, *options):
+    return run("pkg-config", *options, "libreplace", env=env).stdout.split()
+
+
+# ---- The override header: where it reaches
+
+
+def undefined(folder):
+    """Run the page's command in a folder with object files. Return the object and the function of each line."""
+    tool("nm", "lists symbols")
+    out = run("sh", "-u", PROJECTS / "override-one-file/undefined.sh", cwd=folder)
+    assert out.stderr == ""
+    return sorted(re.findall(r"^(\S+):\s+U (\w+)$", out.stdout, re.M))
+
+
+SYSCALL = """
+#include <sys/syscall.h>
+#include <unistd.h>
+long drop(void);
+long drop(void) { return syscall(SYS_setresuid, 1, 1, 1); }
+"""
+OBEYS = "server.o: server.c\n\t$(CC) $(CPPFLAGS) -c -o $@ server.c\n"
+IGNORES = "server.o: server.c\n\t$(CC) -O2 -c -o $@ server.c\n"
+LEFT = [("server.o", name) for name in ("setegid", "seteuid", "setgroups")]
+
+
+@pytest.mark.parametrize(
+    ("makefile", "source_text", "left"),
+    [
+        (OBEYS, (PROJECTS / "override/server.c").read_text(), []),
+        (IGNORES, (PROJECTS / "override/server.c").read_text(), LEFT),
+        (OBEYS, SYSCALL, [("server.o", "syscall")]),
+    ],
+    ids=["mapped", "makefile ignores CPPFLAGS", "code calls syscall itself"],
+)
+def test_nm_shows_calls_that_the_override_header_does_not_reach(backend, tmp_path, makefile, source_text, left):
+    (tmp_path / "Makefile").write_text(makefile)
+    (tmp_path / "server.c").write_text(source_text)
+    options = [*flags(backend[1], "--cflags"), "-include", "libreplace/replace_override.h"]
+    out = run(tool("make", "builds a project"), f"CPPFLAGS={' '.join(options)}", cwd=tmp_path)
+    assert out.returncode == 0, "the build is silent about it"
+    assert undefined(tmp_path) == left
+
+
+def test_nm_line_names_every_call_that_libc_has(backend, tmp_path):
+    """A file that calls each of libc's setters, compiled without the header."""
+    from calls import CALLS
+
+    names = sorted({call.name for call in CALLS if call.kind == "setter"} | {"syscall"})
+    text = "".join(f"extern int {name}();\nint (*p_{name})() = {name};\n" for name in names)
+    (tmp_path / "all.c").write_text(text)
+    out = run(tool("cc", "C compiler"), "-std=gnu11", "-w", "-c", "all.c", cwd=tmp_path)
+    assert out.returncode == 0, out.stderr
+    assert undefined(tmp_path) == [("all.o", name) for name in names]
+
+
+# ---- The override header, and dropping root for good
+
+
+def threads(output, when):
+    """Return the four uids of the two threads in a line of override-one-file/server.c."""
+    (line,) = re.findall(rf"^{when}:(.*)$", output, re.M)
+    found = {name: ids.split() for name, ids in re.findall(r"(main|worker)((?:\t\d+){4})", line)}
+    return found["main"], found["worker"]
+
+
+ROOT_IDS, NOBODY = ["0"] * 4, ["65534"] * 4
+ACTING = ["0", "80001", "0", "80001"]
+
+
+@pytest.mark.parametrize("call", ["setresuid", "setuid", "library"])
+def test_drop_in_a_file_without_the_header_drops_every_thread(backend, tmp_path, call):
+    """The worker acts as a user in the one file that is compiled with the header."""
+    needs_root()
+    name, env = backend
+    tool("make", "builds a project")
+    first = build("override-one-file", tmp_path / "p", env={**env, "CFLAGS": " ".join(STRICT)})
+    out = run(tmp_path / "p/server", call, env=env).stdout
+    for output in (first, out):
+        main = ROOT_IDS if name == "syscall" else ACTING
+        assert threads(output, "acting") == (main, ACTING)
+        assert threads(output, "dropped") == (NOBODY, NOBODY)
+    assert undefined(tmp_path / "p") == [("server.o", "setresuid"), ("server.o", "setuid")]
+
+
+@pytest.mark.parametrize(
+    ("call", "options", "per_thread"),
+    [
+        ("setresuid", "", True),
+        ("setuid", "", False),
+        ("setuid", "-DLIBREPLACE_OVERRIDE_ALL", True),
+        ("library", "-DLIBREPLACE_OVERRIDE_ALL", False),
+    ],
+)
+def test_drop_in_a_file_with_the_header_leaves_the_worker_root(backend, tmp_path, call, options, per_thread):
+    needs_root()
+    name, env = backend
+    shutil.copytree(PROJECTS / "override-one-file", tmp_path, dirs_exist_ok=True)
+    words = [*flags(env, "--cflags"), "-include", "libreplace/replace_override.h", options]
+    out = run(tool("make", "builds a project"), f"CPPFLAGS={' '.join(words)}", cwd=tmp_path, env=env)
+    assert out.returncode == 0, out.stderr
+    worker = ROOT_IDS if per_thread and name == "syscall" else NOBODY
+    assert threads(run(tmp_path / "server", call).stdout, "dropped") == (NOBODY, worker)
