@@ -19,7 +19,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH
 
 import report
 from bodies import HELPERS, body
-from calls import CALLS
 from headers import declarations
 from python_face import cffi_source, native_calls, native_report
 from questions import questions
@@ -168,15 +167,15 @@ def override_h(answers: Answers) -> str:
 
 def samba_config_h(answers: Answers) -> str:
     verdict = decide(answers)
-    names = [f"HAVE_{c.name.upper()}" for c in CALLS if yes(answers, "have_" + c.name)]
-    headers = [q for q in questions() if q.kind == "header" and answers.get(q.id) == "yes"]
-    names += ["HAVE_" + re.sub(r"\W", "_", header.subject).upper() for header in headers]
+    found = [q.subject for q in questions() if q.kind in ("header", "symbol") and answers.get(q.id) == "yes"]
+    names = ["_GNU_SOURCE"] + ["HAVE_" + re.sub(r"\W", "_", subject).upper() for subject in found]
     names += ["HAVE___THREAD"] if yes(answers, "thread_local") else []
     names += ["HAVE_LINUX_THREAD_CREDENTIALS"] if verdict.backend == "syscall" else []
     names += [verdict.family] if verdict.family else []
     text = _box(
         verdict,
-        "The answers under Samba's names, for code that uses them. A name that is already defined is not changed.",
+        "The answers under Samba's names, for code that uses them. A name that is already defined is not changed. "
+        "Include this file before any header of the system, because the answers are true with _GNU_SOURCE.",
     )
     text += "#ifndef LIBREPLACE_SAMBA_CONFIG_H\n#define LIBREPLACE_SAMBA_CONFIG_H\n\n"
     text += "".join(f"#ifndef {name}\n#define {name} 1\n#endif\n" for name in names)

@@ -14,19 +14,21 @@ KNOWN: Dict[str, str] = {
         "have_setegid have_setregid have_setgroups have_initgroups have_getgrouplist have_getgroups have_syscall "
     ),
     "freebsd system": (
-        "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h have_setuid have_seteuid have_setresuid "
-        "have_setreuid have_getresuid have_setgid have_setegid have_setresgid have_setregid have_getresgid "
-        "have_setgroups have_initgroups have_getgrouplist have_getgroups have_syscall "
+        "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h header_sys_priv_h have_setuid "
+        "have_seteuid have_setresuid have_setreuid have_getresuid have_setgid have_setegid have_setresgid "
+        "have_setregid have_getresgid have_setgroups have_initgroups have_getgrouplist have_getgroups have_syscall "
     ),
     "linux glibc": (
-        "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h have_setuid have_seteuid have_setresuid "
-        "have_setreuid have_getresuid have_setfsuid have_setgid have_setegid have_setresgid have_setregid "
-        "have_getresgid have_setfsgid have_setgroups have_initgroups have_getgrouplist have_getgroups have_syscall "
+        "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h header_syscall_h have_setuid "
+        "have_seteuid have_setresuid have_setreuid have_getresuid have_setfsuid have_setgid have_setegid "
+        "have_setresgid have_setregid have_getresgid have_setfsgid have_setgroups have_initgroups have_getgrouplist "
+        "have_getgroups have_syscall "
     ),
     "linux musl": (
-        "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h have_setuid have_seteuid have_setresuid "
-        "have_setreuid have_getresuid have_setfsuid have_setgid have_setegid have_setresgid have_setregid "
-        "have_getresgid have_setfsgid have_setgroups have_initgroups have_getgrouplist have_getgroups have_syscall "
+        "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h header_syscall_h have_setuid "
+        "have_seteuid have_setresuid have_setreuid have_getresuid have_setfsuid have_setgid have_setegid "
+        "have_setresgid have_setregid have_getresgid have_setfsgid have_setgroups have_initgroups have_getgrouplist "
+        "have_getgroups have_syscall "
     ),
     "netbsd system": (
         "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h have_setuid have_seteuid have_setreuid "

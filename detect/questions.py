@@ -52,7 +52,7 @@ _CONTROLS = (
     ),
 )
 #: The headers that Samba's code asks for; the answers go into samba_config.h.
-_HEADERS = ("unistd.h", "grp.h", "sys/types.h", "sys/syscall.h", "sys/id.h")
+_HEADERS = ("unistd.h", "grp.h", "sys/types.h", "sys/syscall.h", "syscall.h", "sys/id.h", "sys/priv.h")
 _MACROS = (
     "__linux__",
     "__APPLE__",
@@ -68,7 +68,7 @@ _MACROS = (
     "__BIONIC__",
 )
 #: Functions of libc that are not uniform calls -> the header that declares them.
-_OTHERS = {"setuidx": "sys/id.h", "syscall": "unistd.h"}
+_OTHERS = {"setuidx": "sys/id.h", "setgidx": "sys/id.h", "syscall": "unistd.h"}
 
 THREAD_CREDENTIALS = "Checking whether we can use Linux thread-specific credentials"
 #: Its id. This is the run question whose answer given by hand decides.

@@ -134,3 +134,17 @@ def test_drop_in_a_file_with_the_header_leaves_the_worker_root(backend, tmp_path
     assert out.returncode == 0, out.stderr
     worker = ROOT_IDS if per_thread and name == "syscall" else NOBODY
     assert threads(run(tmp_path / "server", call).stdout, "dropped") == (NOBODY, worker)
+
+
+# ---- Beside Samba and its family
+
+
+@pytest.mark.parametrize("compiler", ["gcc -std=gnu11", "gcc -std=c99", "clang -std=c11"])
+def test_samba_config_alone_compiles_code_that_asks_config_h(backend, tmp_path, compiler):
+    """Samba's own lib/util/setid.c compiles in the same way, see the page."""
+    command, standard = compiler.split()
+    words = [standard, *STRICT, *flags(backend[1], "--cflags"), "-include", "libreplace/samba_config.h"]
+    out = run(tool(command, "C compiler"), *words, "-c", PROJECTS / "samba-family/setid.c", "-o", tmp_path / "setid.o")
+    assert out.returncode == 0, out.stderr
+    asked = {"syscall": ["syscall"], "libc": ["setgroups", "setresuid"]}[backend[0]]
+    assert undefined(tmp_path) == [("setid.o", name) for name in asked]
