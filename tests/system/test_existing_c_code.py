@@ -35,6 +35,31 @@ def flags(env, *options):
     return run("pkg-config", *options, "libreplace", env=env).stdout.split()
 
 
+# ---- Code that needs calls that change one thread
+
+
+def test_build_whose_calls_change_the_process_is_refused_at_compile_time(backend, tmp_path):
+    name, env = backend
+    shutil.copytree(PROJECTS / "scope", tmp_path, dirs_exist_ok=True)
+    compiled = run("sh", "-eu", "build.sh", cwd=tmp_path, env=env)
+    configured = run("sh", "-eu", "configure.sh", cwd=tmp_path, env=env)
+    if name == "syscall":
+        assert (compiled.returncode, compiled.stderr) == (0, "")
+        assert (configured.returncode, configured.stderr) == (0, "")
+    else:
+        assert compiled.returncode != 0
+        assert "needs calls that change one thread: build libreplace with" in compiled.stderr
+        assert configured.returncode == 1
+        assert "needs a libreplace whose calls change one thread" in configured.stderr
+
+
+def test_configure_script_fails_without_the_library(tmp_path):
+    tool("pkg-config", "finds libraries")
+    env = {"PKG_CONFIG_LIBDIR": str(tmp_path), "PKG_CONFIG_PATH": ""}
+    out = run("sh", "-eu", PROJECTS / "scope/configure.sh", env=env)
+    assert out.returncode == 1
+
+
 # ---- The override header: where it reaches
 
 
