@@ -51,6 +51,7 @@ ELSEWHERE = {
     '"""A plain C extension': "test_embedding.py",
     '"""The source of a cffi extension': "test_embedding.py",
     '"""A package with a vendored copy': "test_embedding.py",
+    "def configure(conf):": "test_existing_c_code.py",
     "LD_PRELOAD=libuid_wrapper.so UID_WRAPPER=1 UID_WRAPPER_ROOT=1": "test_uid_wrapper.py",
     # packaging
     'CC="python-zig cc': "test_packaging.py",

@@ -1,18 +1,20 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Existing C code uses libreplace through the override header.
+"""Existing C code uses libreplace: code that needs one thread's calls, the override header, projects of Samba's family.
 
 The sources are in tests/projects/. docs/embedding.md shows parts of them. The programs switch real ids, so running them
 needs root.
 """
 
+import os
 import re
 import shutil
+import sys
 
 import pytest
-from support.builds import run, tool
+from support.builds import needs_package, run, tool
 from support.children import needs_root
-from support.projects import PROJECTS, build, environment_for, install_library
+from support.projects import PROGRAM, PROJECTS, build, environment_for, install_library
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
@@ -173,3 +175,95 @@ def test_samba_config_alone_compiles_code_that_asks_config_h(backend, tmp_path, 
     assert out.returncode == 0, out.stderr
     asked = {"syscall": ["syscall"], "libc": ["setgroups", "setresuid"]}[backend[0]]
     assert undefined(tmp_path) == [("setid.o", name) for name in asked]
+
+
+def test_calls_differ_from_samba_functions_as_documented(backend, tmp_path):
+    needs_root()
+    name, env = backend
+    words = [*STRICT, PROJECTS / "samba-family/differences.c", *flags(env, "--cflags", "--libs"), "-pthread"]
+    out = run(tool("cc", "C compiler"), *words, "-o", tmp_path / "differences")
+    assert out.returncode == 0, out.stderr
+    groups = int(re.findall(r"main has (\d+)$", run(tmp_path / "differences").stdout, re.M)[0])
+    assert (groups == 0) == (name == "syscall"), "initgroups changes one thread or all"
+    assert run(tmp_path / "differences").stdout.splitlines()[:-1] == [
+        "seteuid(-1): 22 0",
+        "setegid(-1): 22 0",
+        "setuid(-1): 22 22",
+        "setgid(-1): 22 22",
+        "setgroups(2**31): 22 22",
+        "setgroups(2**32 + 1): 22 0",
+        "after setgroups(2**32 + 1): 1 group",
+    ]
+
+
+#: A folder with Samba's source. If it is set, Samba's own waf and wafsamba build the project.
+SAMBA = os.environ.get("LIBREPLACE_SAMBA_SOURCE")
+
+
+@pytest.fixture
+def family(libraries, tmp_path):
+    """family(change, env) configures and builds the project with a changed wscript. It returns the outputs."""
+    if not SAMBA:
+        needs_package("waflib")
+    shutil.copytree(PROJECTS / "samba-family", tmp_path, dirs_exist_ok=True)
+    shutil.copy(PROJECTS / "main.c", tmp_path)
+    if SAMBA:
+        shutil.rmtree(tmp_path / "buildtools")
+        for name in ("buildtools", "third_party"):
+            shutil.copytree(f"{SAMBA}/{name}", tmp_path / name)
+
+    def build_with(change=lambda text: text, env=None):
+        (tmp_path / "wscript").write_text(change((tmp_path / "wscript").read_text()))
+        output = []
+        for command in ("configure", "build"):
+            words = [sys.executable, "buildtools/bin/waf", command]
+            out = run(*words, cwd=tmp_path, env={**libraries["syscall"], "PYTHONHASHSEED": "1", **(env or {})})
+            output.append(out.stdout + out.stderr)
+        return output
+
+    return build_with
+
+
+def config_h(folder):
+    (path,) = (folder / "bin").rglob("config.h")
+    return set(re.findall(r"#define (\w+LIBREPLACE\w*) 1", path.read_text()))
+
+
+def test_recipe_links_both_libraries_of_the_name(family, tmp_path):
+    output = family()
+    program = tmp_path / "bin/server"
+    assert program.exists(), "".join(output)
+    assert config_h(tmp_path) == {"HAVE_LIBREPLACE", "HAVE_LIBREPLACE_THREADS"}
+    assert list((tmp_path / "bin").rglob("libreplace-private-family.so")) != []
+    needs_root()
+    assert run(program).stdout.strip() == PROGRAM
+
+
+def test_have_libreplace_says_nothing_about_this_library(family, tmp_path):
+    """Samba's build always defines the macro, here without any pkg-config file."""
+    output = family(env={"PKG_CONFIG_LIBDIR": str(tmp_path), "PKG_CONFIG_PATH": ""})
+    assert config_h(tmp_path) == {"HAVE_LIBREPLACE"}
+    assert re.search(r"^.*server.*libreplace_threads|libreplace_threads.*server", output[1], re.M), output[1]
+    assert not (tmp_path / "bin/server").exists()
+
+
+def test_without_the_recipe_the_name_means_the_own_library(family, tmp_path):
+    """The flags of pkg-config are stored, and no target uses them."""
+
+    def change(text):
+        text = re.sub(r'if (conf\.CHECK_CFG.*"LIBREPLACE_THREADS"\)):\n.*\n', r"\1\n", text)
+        return text.replace("LIBREPLACE_THREADS", "REPLACE").replace("replace libreplace_threads", "replace")
+
+    output = family(change)
+    assert "libreplace/replace.h: No such file or directory" in output[1]
+    assert not (tmp_path / "bin/server").exists()
+
+
+def test_without_the_recipe_the_target_has_two_types(family, tmp_path):
+    def change(text):
+        text = text.replace('"libreplace_threads"', '"replace"').replace("LIBREPLACE_THREADS", "REPLACE")
+        return text.replace("replace libreplace_threads", "replace")
+
+    output = family(change)
+    assert re.search(r"Target 'replace'.* re-defined as LIBRARY - was SYSLIB", output[1]), output
+    assert not (tmp_path / "bin/server").exists()
