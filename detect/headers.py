@@ -37,6 +37,10 @@ class Declarations(NamedTuple):
     functions: Tuple[Function, ...]
 
 
+#: The condition of the members that only C has, since 1999. cffi and Cython read the headers as C.
+C99 = "!defined __cplusplus && defined __STDC_VERSION__ && __STDC_VERSION__ >= 199901L"
+
+
 class Unknown(Exception):
     """A declaration in a form that this file does not know. The text is the declaration."""
 
@@ -67,6 +71,8 @@ def _preprocess(text: str, read: Callable[[str], str], macros: Dict[str, str]) -
         rest = rest.strip()
         if word in ("ifdef", "ifndef"):
             conditions.append((rest in macros) == (word == "ifdef"))
+        elif word == "if" and (rest == C99 or not all(conditions)):
+            conditions.append(True)
         elif word == "else":
             conditions[-1] = not conditions[-1]
         elif word == "endif":
@@ -98,7 +104,7 @@ def parse(text: str, read: Callable[[str], str]) -> Declarations:
     """The declarations in a header and in our headers that it includes; read() returns the text of an included one."""
     macros: Dict[str, str] = {}
     text = _preprocess(text, read, macros)
-    empty = ["__extension__", *(name for name, value in macros.items() if not value)]
+    empty = [name for name, value in macros.items() if not value]
     rest = " ".join(re.sub(rf"\b({'|'.join(empty)})\b", "", text).replace(") ;", ");").split())
     enums, structs, functions = [], [], []
     body = re.compile(r"(enum|struct) (\w+) \{([^{}]*)\}; ?")

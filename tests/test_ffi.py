@@ -252,10 +252,15 @@ extern "C" {
 	1)
 enum x_kind { X_A = 1, X_B = 1 << 4, };
 struct x { unsigned a, b; const struct x *next;
-#ifndef __cplusplus
-	__extension__ gid_t list[];
+#if !defined __cplusplus && defined __STDC_VERSION__ && __STDC_VERSION__ >= 199901L
+	gid_t list[];
 #else
 	int none;
+#endif
+#ifdef __cplusplus
+#if anything
+	int nothing;
+#endif
 #endif
 };
 const char *x_name(enum x_kind kind, int (*function)(void *, int), gid_t list[]);

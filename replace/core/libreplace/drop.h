@@ -15,6 +15,11 @@
 #include <sys/types.h>
 #include <libreplace/guard.h>
 
+#ifdef __clang__ /* clang does not know the @ of kernel-doc */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdocumentation-unknown-command"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -119,5 +124,9 @@ int libreplace_drop_capabilities(void);
 
 #ifdef __cplusplus
 }
+#endif
+
+#ifdef __clang__
+#pragma clang diagnostic pop
 #endif
 #endif

@@ -29,6 +29,11 @@
 #include <sys/types.h>
 #include <libreplace/identity.h>
 
+#ifdef __clang__ /* clang does not know the @ of kernel-doc */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdocumentation-unknown-command"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -212,9 +217,9 @@ struct libreplace_guard {
 	struct libreplace_ids before, set;
 	struct libreplace_capabilities capabilities;
 	uint64_t reserved[8];
-#ifndef __cplusplus /* C++ has no flexible array members; the size is the same without it */
-	__extension__ gid_t
-	    groups[]; /* 3 * room: the groups found on entry, those set, and a scratch list */
+	/* C90 and C++ have no flexible array members; the size is the same without it */
+#if !defined __cplusplus && defined __STDC_VERSION__ && __STDC_VERSION__ >= 199901L
+	gid_t groups[]; /* 3 * room: the groups found on entry, those set, and a scratch list */
 #endif
 };
 
@@ -387,5 +392,9 @@ int libreplace_tainted(void);
 
 #ifdef __cplusplus
 }
+#endif
+
+#ifdef __clang__
+#pragma clang diagnostic pop
 #endif
 #endif

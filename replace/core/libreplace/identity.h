@@ -11,6 +11,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#ifdef __clang__ /* clang does not know the @ of kernel-doc */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdocumentation-unknown-command"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -80,5 +85,9 @@ int libreplace_identity_has_root(const struct libreplace_identity *identity);
 
 #ifdef __cplusplus
 }
+#endif
+
+#ifdef __clang__
+#pragma clang diagnostic pop
 #endif
 #endif

@@ -14,6 +14,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifdef __clang__ /* clang does not know the @ of kernel-doc */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdocumentation-unknown-command"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -83,5 +88,9 @@ int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode
 
 #ifdef __cplusplus
 }
+#endif
+
+#ifdef __clang__
+#pragma clang diagnostic pop
 #endif
 #endif
