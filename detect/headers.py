@@ -131,7 +131,6 @@ def read(name: str) -> str:
         return file.read()
 
 
-def declarations(calls_h: str) -> Declarations:
-    """The declarations of libreplace/replace.h. calls_h is the text of calls.h, which is generated."""
-
-    return parse(read("replace.h"), lambda name: calls_h if name == "calls.h" else read(name))
+def declarations(generated: Dict[str, str]) -> Declarations:
+    """The declarations of libreplace/replace.h. `generated` has the text of each header that the build writes."""
+    return parse(read("replace.h"), lambda name: generated[name] if name in generated else read(name))

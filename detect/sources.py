@@ -19,7 +19,7 @@ from typing import Callable, Dict, Iterable, List
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
 from calls import CALLS
-from generate import calls_h
+from generate import generated_headers
 from headers import HEADERS, Declarations, comments, declarations, read
 from python_face import docstring, parameters, returned, wrapped
 
@@ -27,7 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def _declared() -> Declarations:
-    return declarations(calls_h({}))  # the declared names do not depend on the answers
+    return declarations(generated_headers({}))  # the declared names do not depend on the answers
 
 
 def _read(path: str) -> str:

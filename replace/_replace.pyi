@@ -14,6 +14,8 @@ class _Lib:
     """The functions and constants of the C library, under their C names."""
 
     # generated: begin library
+    LIBREPLACE_VERSION: _Data
+    LIBREPLACE_VERSION_NUMBER: int
     LIBREPLACE_THREAD_SCOPE: int
     LIBREPLACE_BACKEND: _Data
     LIBREPLACE_SHIELD_UID: int
@@ -55,6 +57,17 @@ class _Lib:
     LIBREPLACE_RESOLVE_BENEATH: int
     LIBREPLACE_RESOLVE_IN_ROOT: int
     LIBREPLACE_RESOLVE_CACHED: int
+    def libreplace_version(self) -> int:
+        """The version of the library that the program runs with
+
+        LIBREPLACE_VERSION_NUMBER is the version of the headers that the program was compiled with. With
+        the shared library, the two can differ. If this function returns a smaller number, the library
+        may lack functions and fixes that the headers promise.
+
+        Return: the version as a number, in the form of LIBREPLACE_VERSION_NUMBER. As text, the same
+        version is libreplace_build_info("version").
+        """
+
     def libreplace_build_info(self, name: _Data, /) -> _Data:
         """One fact about the build, or all facts
         @name:  "version", "backend" (syscall or libc), "scope" (thread or process), "system" or

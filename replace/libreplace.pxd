@@ -14,6 +14,8 @@ from posix.types cimport gid_t, mode_t, pid_t, uid_t
 
 cdef extern from "<libreplace/replace.h>" nogil:
     # generated: begin declarations
+    const char *LIBREPLACE_VERSION
+    const int LIBREPLACE_VERSION_NUMBER
     const int LIBREPLACE_THREAD_SCOPE
     const char *LIBREPLACE_BACKEND
     const uid_t LIBREPLACE_SHIELD_UID
@@ -104,6 +106,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
         pid_t thread
         uint64_t reserved[8]
 
+    int libreplace_version()
     const char *libreplace_build_info(const char *name)
     int libreplace_setuid(uid_t uid)
     int libreplace_seteuid(uid_t euid)

@@ -5,6 +5,7 @@
 import json
 import re
 
+import generate
 import golden
 import pytest
 from known_answers import KNOWN
@@ -61,6 +62,16 @@ def test_golden_c_compiles_without_warnings(name, tmp_path):
     for source in sorted(platform.glob("*.c")):
         out = run(tool("gcc", "C compiler"), *strict, "-c", source, "-o", tmp_path / "out.o")
         assert out.returncode == 0, out.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "number"), [("0.1.0", 100), ("1.2.3", 10203), ("12.0.34rc1", 120034), ("1.2rc3", 10200), ("2", 20000)]
+)
+def test_version_header_has_the_version_as_text_and_number(version, number):
+    text = generate.version_h({"project:version": version})
+    assert re.findall(r"^#define (LIBREPLACE_VERSION) (.*)$", text, re.M) == [("LIBREPLACE_VERSION", f'"{version}"')]
+    (expression,) = re.findall(r"^#define LIBREPLACE_VERSION_NUMBER (\(.*\))$", text, re.M)
+    assert eval(expression) == number
 
 
 def test_headers_are_the_same_bytes_on_32_and_64_bits():

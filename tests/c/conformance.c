@@ -19,6 +19,10 @@
 #include <libreplace/replace.h>
 #include <libreplace/samba_config.h>
 
+#if LIBREPLACE_VERSION_NUMBER >= 1000000 /* 100.0.0 */
+#error "the number of the version is for #if"
+#endif
+
 #define MUST(condition)                                                                            \
 	do {                                                                                       \
 		if (!(condition)) {                                                                \
@@ -148,6 +152,17 @@ static void successful_calls_keep_errno(void)
 	exit(0);
 }
 
+/* The headers and the library are of one build. */
+static void versions_agree(void)
+{
+	int major = 0, minor = 0, patch = 0;
+
+	MUST(strcmp(libreplace_build_info("version"), LIBREPLACE_VERSION) == 0);
+	MUST(sscanf(LIBREPLACE_VERSION, "%d.%d.%d", &major, &minor, &patch) > 0);
+	MUST(libreplace_version() == major * 10000 + minor * 100 + patch);
+	MUST(libreplace_version() == LIBREPLACE_VERSION_NUMBER);
+}
+
 static void refused(int result)
 {
 	MUST(result == -1 && errno == EINVAL);
@@ -171,6 +186,7 @@ int main(void)
 	MUST(libreplace_getresuid(&r, &e, &s) == 0 && r == getuid() && e == geteuid());
 	MUST(libreplace_getgroups(0, NULL) == getgroups(0, NULL));
 	successful_calls_keep_errno();
+	versions_agree();
 	if (geteuid() != 0)
 		return 0;
 	/* uid_wrapper changes no owners of files, and accepts -1 in a list */

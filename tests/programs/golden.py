@@ -18,7 +18,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS.parent / "detect"))
 
-from generate import LIBRARY  # noqa: E402
+from generate import LIBRARY, PACKAGE  # noqa: E402
 from questions import questions  # noqa: E402
 from verdict import decide  # noqa: E402
 
@@ -54,6 +54,7 @@ def write_headers(platform: Path, folder: Path) -> list[Path]:
     include.mkdir(parents=True)
     for header in (*(TESTS.parent / "replace/core/libreplace").glob("*.h"), *platform.glob("*.h")):
         (include / header.name).write_text(header.read_text())
+    (include / "version.h").write_text(PACKAGE["version.h"](json.loads((platform / "answers.json").read_text())))
     return sorted(include.glob("*.h"))
 
 

@@ -120,7 +120,7 @@ def test_c_library_builds_without_cffi(source, tmp_path):
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == [
         *(f"include/libreplace/{n}.h" for n in ("build_info", "calls", "drop", "guard", "identity", "open_beneath")),
-        *(f"include/libreplace/{n}.h" for n in ("replace", "replace_override", "samba_config")),
+        *(f"include/libreplace/{n}.h" for n in ("replace", "replace_override", "samba_config", "version")),
         "lib/libreplace.a",
         "lib/pkgconfig/libreplace.pc",
         "share/libreplace/build_report.json",

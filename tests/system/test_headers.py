@@ -19,7 +19,7 @@ import replace
 meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
 HEADERS = [name for name in golden.LIBRARY if name.endswith(".h")]
 PUBLIC = ["build_info.h", "calls.h", "drop.h", "guard.h", "identity.h", "open_beneath.h", "replace.h"]
-PUBLIC += ["replace_override.h", "samba_config.h"]
+PUBLIC += ["replace_override.h", "samba_config.h", "version.h"]
 
 
 def test_package_installs_the_public_headers():

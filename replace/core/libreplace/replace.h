@@ -7,7 +7,8 @@
  * Linux with glibc), each setter changes only the calling thread. The functions of POSIX with
  * similar names change the whole process. A call that succeeds keeps errno.
  *
- * The build writes the declarations into calls.h from detect/calls.py. Every name that these
+ * The build writes the declarations into calls.h from detect/calls.py, and the version into
+ * version.h from meson.build. Every name that these
  * headers define begins with libreplace_ or LIBREPLACE_. If your code needs Samba's names, include
  * libreplace/samba_config.h, too.
  */
@@ -20,5 +21,6 @@
 #include <libreplace/guard.h>
 #include <libreplace/identity.h>
 #include <libreplace/open_beneath.h>
+#include <libreplace/version.h>
 
 #endif
