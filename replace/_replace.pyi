@@ -339,8 +339,9 @@ class _Lib:
         - EBUSY: the process is between libreplace_drop_begin() and libreplace_drop_end(); or a signal
           handler interrupted libreplace_enter(), libreplace_check() or libreplace_leave(); or @guard is
           held already or is the one of the interrupted function, which leaves the guard as it is
-        - EINVAL: an id is -1, the groups are not in ascending order, the level does not exist, or @guard
-          was not prepared by libreplace_guard_init()
+        - EINVAL: an id is -1, the groups are not in ascending order, the level does not exist, @guard
+          has a flag that does not exist or is only for another function, or @guard was not prepared by
+          libreplace_guard_init()
         - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
         - ENOSYS: a switch changes every thread, and LIBREPLACE_ALLOW_PROCESS is not set
         - ENOTSUP: LIBREPLACE_ALLOW_PROCESS is set, but the process has more than one thread, or the

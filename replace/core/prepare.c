@@ -43,6 +43,8 @@ static void choose_ids(struct libreplace_guard *guard, int level)
 int libreplace_refusal(const struct libreplace_guard *guard,
                        const struct libreplace_identity *identity, int level)
 {
+	const int known =
+	    LIBREPLACE_ALLOW_ROOT | LIBREPLACE_ALLOW_PROCESS | LIBREPLACE_ABORT_UNLESS_RESTORED;
 	int error;
 
 	if (guard->initialized != LIBREPLACE_INITIALIZED)
@@ -52,6 +54,8 @@ int libreplace_refusal(const struct libreplace_guard *guard,
 	if (libreplace_mine.busy != guard)
 		return EBUSY;
 	if (level < LIBREPLACE_LEVEL_EFFECTIVE || level > LIBREPLACE_LEVEL_FILESYSTEM)
+		return EINVAL;
+	if ((guard->flags & ~known) != 0) /* a newer program may rely on it */
 		return EINVAL;
 	error = libreplace_unacceptable(identity, guard->flags);
 	if (error != 0)

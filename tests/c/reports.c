@@ -62,13 +62,32 @@ static void root_needs_its_flag(void)
 	entry held;
 
 	for (int i = 0; i < 3; i++) {
-		fresh(&held)->flags = ~LIBREPLACE_ALLOW_ROOT;
+		fresh(&held)->flags = LIBREPLACE_ALLOW_PROCESS | LIBREPLACE_ABORT_UNLESS_RESTORED;
 		MUST(libreplace_enter(&held.guard, &users[i], LIBREPLACE_LEVEL_EFFECTIVE) == -1);
 		MUST(errno == EPERM && held.guard.step == LIBREPLACE_STEP_REFUSED);
 		fresh(&held)->flags = LIBREPLACE_ALLOW_ROOT;
 		MUST(libreplace_enter(&held.guard, &users[i], LIBREPLACE_LEVEL_EFFECTIVE) == 0);
 		MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
 	}
+}
+
+/* An older library does not know the flags of a newer program. To ignore them is not safe. */
+static void flags_that_do_not_exist_are_refused(void)
+{
+	static const int others[] = {LIBREPLACE_ALLOW_IO_URING, 16, 1 << 30,
+	                             ~LIBREPLACE_ALLOW_ROOT};
+	entry held;
+
+	for (int i = 0; i < 4; i++) {
+		fresh(&held)->flags = others[i] | LIBREPLACE_ALLOW_ROOT;
+		MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == -1);
+		MUST(errno == EINVAL && held.guard.step == LIBREPLACE_STEP_REFUSED);
+		MUST(held.guard.state == LIBREPLACE_STATE_IDLE && held.guard.changes == 0);
+	}
+	fresh(&held)->flags =
+	    LIBREPLACE_ALLOW_ROOT | LIBREPLACE_ALLOW_PROCESS | LIBREPLACE_ABORT_UNLESS_RESTORED;
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_leave(&held.guard) == 0);
 }
 
 static void storage_that_was_not_prepared_is_refused(void)
@@ -305,7 +324,7 @@ static void other_flags_do_not_abort(void)
 	unsigned none[6] = {0};
 	entry held;
 
-	fresh(&held)->flags = ~LIBREPLACE_ABORT_UNLESS_RESTORED;
+	fresh(&held)->flags = LIBREPLACE_ALLOW_ROOT | LIBREPLACE_ALLOW_PROCESS;
 	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_REAL) == 0);
 	MUST(libreplace_setresuid(-1, -1, ALICE) == 0);
 	MUST(capabilities(SYS_capset, none) == 0);
@@ -323,6 +342,7 @@ int main(void)
 	RUN(unknown_levels_are_refused);
 	RUN(identities_with_minus_one_are_refused);
 	RUN(root_needs_its_flag);
+	RUN(flags_that_do_not_exist_are_refused);
 	RUN(storage_that_was_not_prepared_is_refused);
 	RUN(room_fits_an_int);
 	RUN(nested_entries_of_a_thread_count_once);

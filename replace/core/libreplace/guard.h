@@ -198,8 +198,8 @@ struct libreplace_capabilities {
  * @level:	result: enum libreplace_level of the entry
  *
  * Declare it with LIBREPLACE_GUARD(), call libreplace_guard_init(), then set @flags if you need
- * them. The library sets the other members. Until you have left the guard, do not move it and do
- * not free it. You can use a guard again after you left it.
+ * them. The library sets the other members; the reserved ones are 0. Until you have left the guard,
+ * do not move it and do not free it. You can use a guard again after you left it.
  */
 struct libreplace_guard {
 	size_t room;
@@ -268,8 +268,9 @@ int libreplace_guard_init(struct libreplace_guard *guard, size_t size);
  * - EBUSY: the process is between libreplace_drop_begin() and libreplace_drop_end(); or a signal
  *   handler interrupted libreplace_enter(), libreplace_check() or libreplace_leave(); or @guard is
  *   held already or is the one of the interrupted function, which leaves the guard as it is
- * - EINVAL: an id is -1, the groups are not in ascending order, the level does not exist, or @guard
- *   was not prepared by libreplace_guard_init()
+ * - EINVAL: an id is -1, the groups are not in ascending order, the level does not exist, @guard
+ *   has a flag that does not exist or is only for another function, or @guard was not prepared by
+ *   libreplace_guard_init()
  * - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set
  * - ENOSYS: a switch changes every thread, and LIBREPLACE_ALLOW_PROCESS is not set
  * - ENOTSUP: LIBREPLACE_ALLOW_PROCESS is set, but the process has more than one thread, or the
