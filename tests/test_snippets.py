@@ -56,6 +56,7 @@ ELSEWHERE = {
     # packaging
     'CC="python-zig cc': "test_packaging.py",
     "python -m wheel": "test_packaging.py",
+    "python tests/programs/abi.py": "test_abi.py",
     "python -m build --sdist": "test_sdist.py",
     "python -m build --no-isolation --sdist": "test_debian.py",
     "python -m pip --python /usr/bin/python3": "test_debian.py",

@@ -40,6 +40,8 @@ def run(
 
 #: Tools whose Debian package has a different name.
 DEBIAN = {
+    "abidiff": "abigail-tools",
+    "abidw": "abigail-tools",
     "c++": "g++",
     "cc": "gcc",
     "chromedriver": "chromium-driver",
