@@ -1,9 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""docs/c/: the example of each page prints what the page shows, and the pages have every declared name."""
+"""docs/c/: the example of each page prints what the page shows, and the pages have every declared name.
 
+The event loop of guard.md serves two users at the same time.
+"""
+
+import contextlib
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,3 +95,98 @@ def test_program_notices_a_library_that_is_older_than_its_headers(flags, tmp_pat
     out = run(tmp_path / "example")
     assert (out.returncode, out.stdout) == (1, "")
     assert out.stderr == f"libreplace is {replace.__version__}, but this program needs 99.1.0\n"
+
+
+# ---- The event loop with threads
+
+ALICE, BOB = replace.Identity(80001, 80011, [80021]), replace.Identity(80002, 80012)
+USERS = (("alice", ALICE), ("bob", BOB))
+ROOT_IDS = (0, 0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def server(flags, tmp_path_factory):
+    """The program serves a folder that has a folder of each user. Yields its process, its socket and the folder."""
+    program = tmp_path_factory.mktemp("event-loop") / "event_loop"
+    source = ROOT / "docs" / "examples" / "event_loop.c"
+    out = run("cc", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o", program, source, *flags, "-pthread")
+    assert out.returncode == 0, out.stderr
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:  # users can reach it
+        os.chmod(folder, 0o755)
+        (served := Path(folder, "served")).mkdir()
+        for name, user in USERS:
+            (served / name).mkdir(mode=0o700)
+            os.chown(served / name, user.uid, user.gid)
+        (served / "team").mkdir()
+        os.chown(served / "team", 0, 80021)  # a group of alice
+        os.chmod(served / "team", 0o2770)
+        words = [program, f"{folder}/socket", served]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout.readline() == "ready\n", process.stderr.read()
+                yield process, f"{folder}/socket", served
+            finally:
+                process.send_signal(signal.SIGTERM)
+            assert process.stderr.read() == ""
+
+
+@contextlib.contextmanager
+def connected(server, user):
+    """Yield a function that sends a request as the user and returns the answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        replace.acting_as(user, client.connect, allow_root=True)(server[1])
+
+        def ask(name, text="text\n"):
+            client.send(f"{name}\n{text}".encode())
+            return client.recv(4096).decode()
+
+        yield ask
+
+
+def test_event_loop_writes_files_as_each_client(server):
+    """Eight clients of two users ask at the same time. The main thread is root all the time, and all are at the end."""
+    answers, looks, done = [], [], threading.Event()
+
+    def client(name, user, number):
+        with connected(server, user) as ask:
+            for i in range(100):
+                answers.append(ask(f"{name}/notes", f"{number} {i}\n"))
+
+    def look():
+        while not done.is_set():
+            looks.append(replace.thread_credentials(server[0].pid)[0].uids)
+
+    clients = [threading.Thread(target=client, args=(*user, i)) for i in range(4) for user in USERS]
+    watcher = threading.Thread(target=look)
+    for thread in (watcher, *clients):
+        thread.start()
+    for thread in clients:
+        thread.join()
+    done.set()
+    watcher.join()
+    assert answers == ["done"] * 800
+    for name, user in USERS:
+        found = (server[2] / name / "notes").stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (user.uid, user.gid, 0o600)
+        lines = (server[2] / name / "notes").read_text().splitlines()
+        assert sorted(lines) == sorted(f"{number} {i}" for number in range(4) for i in range(100))
+    assert set(looks) == {ROOT_IDS}
+    assert {thread.uids for thread in replace.thread_credentials(server[0].pid)} == {ROOT_IDS}
+
+
+def test_event_loop_lets_no_client_use_rights_of_another_one(server):
+    with connected(server, ALICE) as alice, connected(server, BOB) as bob:
+        assert alice("alice/private") == "done"
+        assert alice("team/shared") == "done"
+        for name in ("alice/private", "alice/new", "team/new", "new"):
+            assert bob(name) == "Permission denied"
+        assert bob("bob/file") == "done"
+        assert alice("bob/file") == "Permission denied"
+        assert bob("../socket") == "Invalid cross-device link"
+        assert bob("/etc/passwd") == "Invalid cross-device link"
+        assert bob("bob/file", "") == "done"
+    made = (server[2] / "team/shared").stat()
+    assert (made.st_uid, made.st_gid) == (ALICE.uid, 80021)
+    with connected(server, replace.Identity(0, 0)) as ask:
+        assert ask("root") == "Operation not permitted"
+    assert not (server[2] / "root").exists()
