@@ -44,6 +44,7 @@ ELSEWHERE = {
     "meson setup build": "test_embedding.py",
     "meson compile -C build": "test_embedding.py",
     "cc -o program main.c": "test_embedding.py",
+    "cmake ": "test_embedding.py",
     "cc -static -o program main.c": "test_embedding.py",
     "python3 libreplace/detect/amalgamate.py": "test_amalgamation.py",
     "cc -Ithird_party": "test_amalgamation.py",

@@ -57,7 +57,8 @@ def install_library(source: Path, build: Path, prefix: Path, *options: str) -> N
 def environment_for(prefix: Path) -> dict[str, str]:
     """Return variables with which programs find an installed C library, at build time and at run time."""
     tool("pkg-config", "finds libraries")
-    return {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"), "LD_LIBRARY_PATH": str(prefix / "lib")}
+    paths = {"PKG_CONFIG_PATH": "lib/pkgconfig", "CMAKE_PREFIX_PATH": "", "LD_LIBRARY_PATH": "lib"}
+    return {name: str(prefix / path) for name, path in paths.items()}
 
 
 def required(site: Path) -> dict[str, str]:

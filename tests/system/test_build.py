@@ -121,6 +121,8 @@ def test_c_library_builds_without_cffi(source, tmp_path):
     assert files == [
         *(f"include/libreplace/{n}.h" for n in ("build_info", "calls", "drop", "guard", "identity", "open_beneath")),
         *(f"include/libreplace/{n}.h" for n in ("replace", "replace_override", "samba_config", "version")),
+        "lib/cmake/libreplace/libreplaceConfig.cmake",
+        "lib/cmake/libreplace/libreplaceConfigVersion.cmake",
         "lib/libreplace.a",
         "lib/pkgconfig/libreplace.pc",
         "share/libreplace/build_report.json",

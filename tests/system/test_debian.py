@@ -78,6 +78,8 @@ def test_each_debian_package_contains_its_files(packages):
     } <= names[0]
     assert {"usr/include/libreplace/replace.h", "usr/share/libreplace/build_report.json"} <= names[1]
     assert sorted(name.split("/", 3)[3] for name in names[1] if name.startswith("usr/lib/")) == [
+        "cmake/libreplace/libreplaceConfig.cmake",
+        "cmake/libreplace/libreplaceConfigVersion.cmake",
         "libreplace.a",
         "pkgconfig/libreplace.pc",
     ]

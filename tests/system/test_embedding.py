@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -98,14 +99,6 @@ def test_pkg_config_program_links_and_switches_one_thread(installed, tmp_path, k
     assert links_with_shared(tmp_path / "p/program") == (kind != "static" and script == "build.sh")
 
 
-@pytest.mark.parametrize("kind", ["static", "shared"])
-def test_cmake_program_links_and_switches_one_thread(installed, tmp_path, kind):
-    needs_root()
-    tool("cmake", "builds a project")
-    assert build("cmake", tmp_path / "p", env=environment_for(installed / kind)).endswith(PROGRAM + "\n")
-    assert links_with_shared(tmp_path / "p/build/program") == (kind == "shared")
-
-
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 def test_cxx_program_links_and_switches_one_thread(installed, tmp_path, compiler):
     needs_root()
@@ -125,6 +118,140 @@ def test_override_header_makes_server_calls_per_thread(installed, tmp_path):
     (tmp_path / "p/server").unlink()
     assert run("make", "-C", tmp_path / "p").returncode == 0
     assert run(tmp_path / "p/server").stdout == worker + "main is 80001, its group 80011, with 1 more\n"
+
+
+# ---- CMake
+
+
+@pytest.mark.parametrize("kind", ["static", "shared"])
+def test_cmake_program_links_and_switches_one_thread(installed, tmp_path, kind):
+    needs_root()
+    tool("cmake", "builds a project")
+    assert build("cmake", tmp_path / "p", env=environment_for(installed / kind)).endswith(PROGRAM + "\n")
+    assert links_with_shared(tmp_path / "p/build/program") == (kind == "shared")
+
+
+def test_cmake_program_uses_the_library_of_a_wheel(development, tmp_path):
+    needs_root()
+    tool("cmake", "builds a project")
+    assert build("cmake", tmp_path / "p", "wheel.sh", required(development)).endswith(PROGRAM + "\n")
+
+
+def cmake(folder, commands, prefix, *words):
+    """Configure a project that consists of main.c and these commands. Return the result."""
+    tool("cmake", "builds a project")
+    folder.mkdir(exist_ok=True)
+    shutil.copy(PROJECTS / "main.c", folder)
+    (folder / "CMakeLists.txt").write_text(f"cmake_minimum_required(VERSION 3.18)\nproject(p C)\n{commands}")
+    return run("cmake", "-S", folder, "-B", folder / "b", *words, env={"CMAKE_PREFIX_PATH": str(prefix)})
+
+
+LINKED = """
+foreach(name libreplace static shared)
+  if(TARGET libreplace::${name})
+    add_executable(with-${name} main.c)
+    target_link_libraries(with-${name} PRIVATE libreplace::${name})
+  endif()
+endforeach()
+"""
+
+
+def test_cmake_components_are_the_installed_libraries(installed, tmp_path):
+    find = "find_package(libreplace CONFIG REQUIRED COMPONENTS static shared)\n"
+    out = cmake(tmp_path / "p", find * 2 + LINKED, installed / "both")
+    assert out.returncode == 0, out.stderr
+    assert run("cmake", "--build", tmp_path / "p/b").returncode == 0
+    assert {name: links_with_shared(tmp_path / f"p/b/with-{name}") for name in ("libreplace", "static", "shared")} == {
+        "libreplace": True,
+        "static": False,
+        "shared": True,
+    }
+
+
+@pytest.mark.parametrize(("kind", "missing"), [("static", "shared"), ("shared", "static"), ("both", "debug")])
+def test_cmake_component_that_is_not_installed_is_a_clear_error(installed, tmp_path, kind, missing):
+    find = "find_package(libreplace CONFIG {} " + missing + ")\n"
+    out = cmake(tmp_path / "p", find.format("REQUIRED COMPONENTS"), installed / kind)
+    assert out.returncode != 0
+    said = {
+        "shared": f"the shared library is not installed: there is no {installed}/static/lib/libreplace.so",
+        "static": f"the static library is not installed: there is no {installed}/shared/lib/libreplace.a",
+        "debug": "there is no component debug; the components are static and shared",
+    }
+    assert said[missing] in " ".join(out.stderr.split())
+    show = f'message(STATUS "${{libreplace_FOUND}} ${{libreplace_{missing}_FOUND}}")\n'
+    out = cmake(tmp_path / "q", find.format("REQUIRED OPTIONAL_COMPONENTS") + show, installed / kind)
+    assert re.search(r"^-- (1|TRUE) (FALSE)?$", out.stdout, re.M), out.stdout + out.stderr
+    out = cmake(tmp_path / "r", find.format("COMPONENTS") + show, installed / kind)
+    assert re.search(r"^-- (0|FALSE) (FALSE)?$", out.stdout, re.M), out.stdout + out.stderr
+
+
+def test_cmake_package_without_a_library_is_not_found(installed, tmp_path):
+    shutil.copytree(installed / "static", tmp_path / "usr")
+    (tmp_path / "usr/lib/libreplace.a").unlink()
+    out = cmake(tmp_path / "p", "find_package(libreplace CONFIG REQUIRED)", tmp_path / "usr")
+    assert out.returncode != 0
+    assert f"there is no library in {tmp_path}/usr/lib" in " ".join(out.stderr.split())
+
+
+#: What find_package() gets -> the versions that it accepts.
+VERSIONS = {
+    "": ["0.3.2", "2.3.4"],
+    "0": [],
+    "0.2": [],
+    "0.3": ["0.3.2"],
+    "0.3.2": ["0.3.2"],
+    "0.3.2 EXACT": ["0.3.2"],
+    "0.3.1 EXACT": [],
+    "0.3.3": [],
+    "0.4": [],
+    "1": [],
+    "2": ["2.3.4"],
+    "2.2.9": ["2.3.4"],
+    "2.4": [],
+    "3": [],
+    "0.2...<0.4": ["0.3.2"],
+    "0.2...0.3.2": ["0.3.2"],
+    "0.2...<0.3.2": [],
+    "0.3...2.3.3": ["0.3.2"],
+    "0.3...3": ["0.3.2", "2.3.4"],
+}
+
+
+@pytest.mark.parametrize("version", ["0.3.2", "2.3.4"])
+def test_cmake_package_accepts_compatible_versions(installed, tmp_path, version):
+    """A newer version is accepted if its major version is the same, and before 1.0 the minor version, too."""
+    shutil.copytree(installed / "static", tmp_path / "usr")
+    major, minor, _ = version.split(".")
+    values = {"version": version, "major": major, "minor": minor, "pointer_size": ""}
+    text = (ROOT / "replace/core/libreplaceConfigVersion.cmake.in").read_text()
+    filled = re.sub(r"@(\w+)@", lambda found: values[found[1]], text)
+    (tmp_path / "usr/lib/cmake/libreplace/libreplaceConfigVersion.cmake").write_text(filled)
+    find = "unset(libreplace_DIR CACHE)\nfind_package(libreplace {} CONFIG QUIET)\n"
+    find += 'message(STATUS "[{}] ${{libreplace_FOUND}} ${{libreplace_VERSION}}")\n'
+    out = cmake(tmp_path / "p", "".join(find.format(asked, asked) for asked in VERSIONS), tmp_path / "usr")
+    found = re.findall(r"^-- \[(.*)\] (?:1|TRUE) (.*)$", out.stdout, re.M)
+    assert found == [(asked, version) for asked, accepted in VERSIONS.items() if version in accepted], out.stderr
+
+
+def test_cmake_project_for_another_pointer_size_does_not_get_the_library(installed, tmp_path):
+    size = struct.calcsize("P")
+    find = f"set(CMAKE_SIZEOF_VOID_P {12 - size})\nfind_package(libreplace CONFIG REQUIRED)\n"
+    out = cmake(tmp_path / "p", find, installed / "static")
+    assert out.returncode != 0
+    assert f"({8 * size} bits)" in out.stderr
+
+
+def test_cmake_package_works_where_it_is_found(installed, tmp_path):
+    """The installation has moved to another root. There, /lib is a link to /usr/lib, and CMake finds /lib first."""
+    root = tmp_path / "a root"
+    shutil.copytree(installed / "static", root / "usr", symlinks=True)
+    (root / "lib").symlink_to("usr/lib")
+    assert not any(str(installed) in path.read_text() for path in root.rglob("*.cmake"))
+    find = 'find_package(libreplace CONFIG REQUIRED)\nmessage(STATUS "in ${libreplace_DIR}")\n' + LINKED
+    out = cmake(tmp_path / "p", find, root)
+    assert f"-- in {root}/lib/cmake/libreplace" in out.stdout, out.stderr
+    assert run("cmake", "--build", tmp_path / "p/b").returncode == 0
 
 
 # ---- Symbols and headers
@@ -300,7 +427,11 @@ def test_wheel_contains_the_c_library_inside_the_package(development):
         for p in (development / "replace" / part).rglob("*")
     ]
     files = sorted(str(path) for path in found if (development / "replace" / path).is_file())
-    assert files == [f"include/libreplace/{name}" for name in PUBLIC] + ["lib/libreplace.a"]
+    assert files == [f"include/libreplace/{name}" for name in PUBLIC] + [
+        "lib/cmake/libreplace/libreplaceConfig.cmake",
+        "lib/cmake/libreplace/libreplaceConfigVersion.cmake",
+        "lib/libreplace.a",
+    ]
     assert (development / "replace/libreplace.pc").is_file()
     assert (development / "replace/libreplace.pxd").is_file()
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""One build reports the same facts everywhere: console, JSON, HTML, .pc file, Meson dependency and C at run time."""
+"""One build reports the same facts everywhere: console, JSON, HTML, pkg-config, CMake, Meson and C at run time."""
 
 import os
 import re
@@ -85,6 +85,10 @@ def test_every_interface_reports_the_same_facts(source, tmp_path, compiler, opti
 
     assert {name: pkg_config(f"--variable={name}") for name in FACTS} == without_version(facts)
     assert pkg_config("--modversion") == facts["version"]
+    cmake = (root / "lib/cmake/libreplace/libreplaceConfig.cmake").read_text()
+    assert {name.lower(): value for name, value in re.findall(r'^set\(libreplace_(\w+) "(\w+)"\)$', cmake, re.M)} == (
+        without_version(facts)
+    )
 
     (tmp_path / "program.c").write_text(PROGRAM)
     flags = pkg_config("--cflags", "--libs").split()

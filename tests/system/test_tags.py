@@ -74,6 +74,9 @@ def test_only_the_build_report_is_in_datadir(source, tmp_path):
     assert meson("compile", "-C", tmp_path / "b").returncode == 0
     target = tmp_path / "root"
     names = stage(tmp_path / "b", target)
+    (package,) = target.rglob("libreplaceConfig.cmake")
+    (relative,) = re.findall(r'_include "\$\{_libreplace_here\}/(\S+)" ABSOLUTE', package.read_text())
+    assert (package.parent / relative / "libreplace/replace.h").exists()
     place = folders[1].removeprefix("--datadir=")
     assert [name for name in names if "/include/" not in name and not name.startswith(f"usr/{place}/")] == []
     env = {"PKG_CONFIG_LIBDIR": str(target / "usr" / place / "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": str(target)}
