@@ -43,8 +43,11 @@ ELSEWHERE = {
     # embedding: the blocks are files of projects that a test builds and runs
     "meson setup build": "test_embedding.py",
     "meson compile -C build": "test_embedding.py",
-    "cc -o program main.c": "test_embedding.py",
+    "cc -o program ": "test_embedding.py",
+    "cc $(pkg-config --": "test_embedding.py",
     "cmake ": "test_embedding.py",
+    "meson install -C build": "test_embedding.py",
+    "python3 -m venv .venv": "test_embedding.py",
     "cc -static -o program main.c": "test_embedding.py",
     "python3 libreplace/detect/amalgamate.py": "test_amalgamation.py",
     "cc -Ithird_party": "test_amalgamation.py",

@@ -21,8 +21,11 @@ from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
 from support.copies import symbols
 from support.projects import PROGRAM, PROJECTS, build, environment_for, offline, required
-from test_build import install, wheel
+from support.tutorial import offline as no_index
+from test_build import PIP, install, wheel
 from test_headers import PUBLIC
+
+PAGE = (ROOT / "docs" / "embedding.md").read_text()
 
 
 def compiled_files(folder):
@@ -108,16 +111,157 @@ def test_cxx_program_links_and_switches_one_thread(installed, tmp_path, compiler
     assert build("cxx", tmp_path / "p", env=env).strip() == PROGRAM
 
 
+def test_a_clone_installs_into_a_prefix_of_your_own(source, tmp_path):
+    """From an empty folder: the clone, the library in $PREFIX, and a program that finds it there at run time."""
+    needs_root()
+    env = {**offline(source), "PREFIX": str(tmp_path / "usr")}
+    build("install", tmp_path / "p", env=env)
+    assert build("pkg-config", tmp_path / "program", "prefix.sh", env).strip() == PROGRAM
+    assert links_with_shared(tmp_path / "program/program")
+
+
+# ---- A prefix of your own, and the order of the linker's arguments
+
+NOT_FOUND = "error while loading shared libraries: libreplace.so.0: cannot open shared object file"
+
+
+def without_run_path(prefix):
+    """Return the variables for an installed library, which the loader does not find."""
+    return {name: value for name, value in environment_for(prefix).items() if name != "LD_LIBRARY_PATH"}
+
+
+def test_program_without_a_run_time_path_does_not_start(installed, tmp_path):
+    folder, env = tmp_path / "p", without_run_path(installed / "shared")
+    shutil.copytree(PROJECTS / "pkg-config", folder)
+    shutil.copy(PROJECTS / "main.c", folder)
+    out = run("sh", "build.sh", cwd=folder, env=env)
+    assert out.returncode != 0
+    assert NOT_FOUND in out.stderr
+    needs_root()
+    env["PREFIX"] = str(installed / "shared")
+    assert run("sh", "-eu", "prefix.sh", cwd=folder, env=env).stdout.strip() == PROGRAM
+
+
+def test_installed_cmake_program_finds_the_library_in_a_prefix(installed, tmp_path):
+    needs_root()
+    tool("cmake", "builds a project")
+    env = {"PREFIX": str(installed / "shared")}
+    assert build("cmake", tmp_path / "p", "prefix.sh", env).endswith(PROGRAM + "\n")
+    assert run("cmake", "-DCMAKE_INSTALL_RPATH_USE_LINK_PATH=OFF", "build", cwd=tmp_path / "p").returncode == 0
+    assert run("cmake", "--install", "build", "--prefix", "plain", cwd=tmp_path / "p").returncode == 0
+    assert NOT_FOUND in run(tmp_path / "p/plain/bin/program").stderr
+
+
+def test_libraries_before_the_objects_are_undefined_references(installed, tmp_path):
+    env = environment_for(installed / "static")
+    build("link-order", tmp_path / "p", env=env)
+    out = run("sh", "wrong.sh", cwd=tmp_path / "p", env=env)
+    assert out.returncode != 0
+    (message,) = re.findall(r"^```text\n(undefined reference.*)\n```$", PAGE, re.M)
+    assert message in out.stderr
+
+
+# ---- Existing code, with the include
+
+WORKER = "the worker is 80001\n"
+PER_THREAD = WORKER + "main is 0, its group 0, with 0 more\n"
+WHOLE_PROCESS = WORKER + "main is 80001, its group 80011, with 1 more\n"
+
+
+def server(folder):
+    """Put the source of the example server into a new folder."""
+    folder.mkdir()
+    shutil.copy(PROJECTS / "override/server.c", folder)
+    return folder
+
+
 def test_override_header_makes_server_calls_per_thread(installed, tmp_path):
     """Build one server source without and with the include of the override header."""
     needs_root()
     tool("make", "builds a project")
-    worker = "the worker is 80001\n"
-    out = build("override", tmp_path / "p", env=environment_for(installed / "static"))
-    assert out.endswith(worker + "main is 0, its group 0, with 0 more\n")
+    env = environment_for(installed / "static")
+    out = build("override", tmp_path / "p", env=env)
+    assert out.endswith(PER_THREAD)
+    assert "-O2 -Wall -DWORKER=80001" in out
     (tmp_path / "p/server").unlink()
     assert run("make", "-C", tmp_path / "p").returncode == 0
-    assert run(tmp_path / "p/server").stdout == worker + "main is 80001, its group 80011, with 1 more\n"
+    assert run(tmp_path / "p/server").stdout == WHOLE_PROCESS
+
+
+def test_cflags_on_the_command_line_discard_those_of_the_makefile(tmp_path):
+    tool("make", "builds a project")
+    shutil.copytree(PROJECTS / "override", tmp_path / "p")
+    out = run("make", "-C", tmp_path / "p", "CFLAGS=-O2")
+    assert out.returncode != 0
+    assert "WORKER" in out.stderr
+
+
+def answers(folder):
+    """Return the answers of a configure script."""
+    return re.findall(r"^#define (.*)$", (folder / "config.h").read_text(), re.M)
+
+
+@pytest.fixture(scope="session")
+def configure(tmp_path_factory):
+    """The example server with its configure script, and the answers that the script gives without libreplace."""
+    for name in ("autoconf", "automake", "make"):
+        tool(name, "builds a project")
+    folder = tmp_path_factory.mktemp("autotools")
+    shutil.copytree(PROJECTS / "autotools", folder, dirs_exist_ok=True)
+    for words in (["autoreconf", "--install"], ["./configure"]):
+        out = run(*words, cwd=folder)
+        assert out.returncode == 0, out.stdout + out.stderr
+    found = answers(folder)
+    assert {"HAVE_SETRESUID 1", "HAVE_SETEUID 1", "HAVE_DECL_SETRESUID 1", "SETEUID_WORKS 1"} <= set(found)
+    assert "HAVE_SETUIDX 1" not in found
+    (folder / "config.status").unlink()
+    return folder, found
+
+
+def scripted(configure, folder):
+    """Copy the example server with its configure script."""
+    shutil.copytree(configure[0], server(folder), dirs_exist_ok=True)
+    return folder
+
+
+def test_configure_script_gives_the_same_answers_with_the_include(installed, configure, tmp_path):
+    needs_root()
+    folder = scripted(configure, tmp_path / "p")
+    assert build("autotools", folder, env=environment_for(installed / "static")).endswith(PER_THREAD)
+    assert answers(folder) == configure[1]
+
+
+def test_configure_script_answers_no_for_mapped_calls_under_werror(installed, configure, tmp_path):
+    folder = scripted(configure, tmp_path / "p")
+    script = (folder / "build.sh").read_text().replace('CPPFLAGS="', 'CPPFLAGS="-Werror ')
+    out = run("sh", "-c", script.split("\nmake")[0], cwd=folder, env=environment_for(installed / "static"))
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "checking for setresuid... no" in out.stdout
+    assert set(configure[1]) - set(answers(folder)) >= {"HAVE_SETRESUID 1", "HAVE_SETEUID 1"}
+
+
+def test_configure_test_that_runs_a_program_needs_the_run_time_path(installed, configure, tmp_path):
+    needs_root()
+    env = without_run_path(installed / "shared")
+    folder = scripted(configure, tmp_path / "without")
+    script = (folder / "build.sh").read_text().split("\nmake")[0]
+    out = run("sh", "-c", f"{script} LDFLAGS=-Wl,--no-as-needed", cwd=folder, env=env)
+    assert out.returncode != 0
+    assert "cannot run C compiled programs" in out.stderr
+    out = run("sh", "-c", f"{script} LDFLAGS=-Wl,--as-needed", cwd=folder, env=env)
+    assert out.returncode == 0, out.stderr
+    assert set(configure[1]) - set(answers(folder)) == {"SETEUID_WORKS 1"}
+    folder = scripted(configure, tmp_path / "with")
+    assert build("autotools", folder, "prefix.sh", env).endswith(PER_THREAD)
+    assert answers(folder) == configure[1]
+
+
+def test_program_with_pkg_check_modules_switches_one_thread(installed, tmp_path):
+    needs_root()
+    for name in ("autoconf", "automake", "make"):
+        tool(name, "builds a project")
+    out = build("autotools-own", server(tmp_path / "p"), env=environment_for(installed / "static"))
+    assert out.endswith(f"{PROGRAM}\n{PER_THREAD}")
 
 
 # ---- CMake
@@ -135,6 +279,18 @@ def test_cmake_program_uses_the_library_of_a_wheel(development, tmp_path):
     needs_root()
     tool("cmake", "builds a project")
     assert build("cmake", tmp_path / "p", "wheel.sh", required(development)).endswith(PROGRAM + "\n")
+
+
+def test_cmake_target_with_the_include_keeps_the_answers_of_cmake(installed, tmp_path):
+    needs_root()
+    tool("cmake", "builds a project")
+    env = environment_for(installed / "static")
+    out = build("cmake-override", server(tmp_path / "p"), env=env)
+    assert out.endswith(PER_THREAD)
+    assert "Looking for setresuid - found" in out
+    flags = f"-I{installed / 'static/include'} -include libreplace/replace_override.h"
+    out = run("cmake", "-S", ".", "-B", "global", f"-DCMAKE_C_FLAGS={flags}", cwd=tmp_path / "p", env=env)
+    assert "Looking for setresuid - not found" in out.stdout, out.stderr
 
 
 def cmake(folder, commands, prefix, *words):
@@ -252,6 +408,32 @@ def test_cmake_package_works_where_it_is_found(installed, tmp_path):
     out = cmake(tmp_path / "p", find, root)
     assert f"-- in {root}/lib/cmake/libreplace" in out.stdout, out.stderr
     assert run("cmake", "--build", tmp_path / "p/b").returncode == 0
+
+
+# ---- Meson's version
+
+
+def test_older_meson_says_which_version_the_subproject_needs(source, tmp_path):
+    needs_package("pip")
+    (version,) = re.findall(r"meson_version: '>=([\d.]+)'", (ROOT / "meson.build").read_text())
+    out = run(*PIP, "install", "-q", "--no-deps", "--target", tmp_path / "old", "meson==1.0.1")
+    if out.returncode and not os.environ.get("CI"):
+        pytest.skip("needs the network: Meson 1.0.1")
+    assert out.returncode == 0, out.stderr
+    folder = tmp_path / "p"
+    shutil.copytree(PROJECTS / "subproject", folder)
+    shutil.copytree(PROJECTS / "subprojects", folder / "subprojects")
+    env = {**offline(source), "PYTHONPATH": str(tmp_path / "old"), "PKG_CONFIG_LIBDIR": os.devnull}
+    out = run(sys.executable, "-m", "mesonbuild.mesonmain", "setup", "build", cwd=folder, env=env)
+    assert out.returncode != 0
+    (said,) = re.findall(r"^```text\n(ERROR: Meson version.*)\n```$", PAGE, re.M)
+    assert said == f"ERROR: Meson version is 1.0.1 but project requires >={version}"
+    assert said in out.stdout
+    (script,) = (PROJECTS / "meson-version").iterdir()
+    assert f'"meson>={version}"' in script.read_text()
+    out = run("sh", "-euc", script.read_text() + "meson --version", cwd=folder, env=no_index(tmp_path))
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert tuple(map(int, out.stdout.split("."))) >= tuple(map(int, version.split(".")))
 
 
 # ---- Symbols and headers
@@ -576,8 +758,12 @@ def test_vendored_package_contains_everything_but_c_files(beside, development):
     assert "a vendored copy and a frozen program do not have them" in out.stderr
 
 
+#: Blocks of the page that are no files: commands, and messages that a test compares.
+ELSEWHERE = ("libreplace config", "LD_PRELOAD=", "undefined reference to", "ERROR: Meson version is")
+
+
 def test_embedding_page_blocks_are_project_files():
-    """Each code block of docs/embedding.md is (in) a project file without its license lines, or one of two commands."""
+    """Each code block of docs/embedding.md is (in) a project file without its license lines, or is in ELSEWHERE."""
 
     def bare(text):
         return "\n".join(line for line in text.splitlines() if not re.match(r"# SPDX|#$", line)).strip()
@@ -585,11 +771,10 @@ def test_embedding_page_blocks_are_project_files():
     files = {
         bare(path.read_text()) for path in PROJECTS.rglob("*") if path.suffix not in (".pyc", ".so") and path.is_file()
     }
-    page = (ROOT / "docs" / "embedding.md").read_text()
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.M | re.S)
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.M | re.S)
     assert len(blocks) > 10
     for kind, block in blocks:
         found = any(bare(block) in text for text in files)
-        assert found or block.startswith(("libreplace config", "LD_PRELOAD=")), (kind, block)
+        assert found or block.startswith(ELSEWHERE), (kind, block)
     for project in sorted(path.name for path in PROJECTS.iterdir() if (path / "build.sh").exists()):
-        assert project in page or any(bare((PROJECTS / project / "build.sh").read_text()) in bare(b) for _, b in blocks)
+        assert project in PAGE or any(bare((PROJECTS / project / "build.sh").read_text()) in bare(b) for _, b in blocks)

@@ -14,7 +14,7 @@ static void *work(void *unused)
 {
 	gid_t group = 80011;
 
-	if (setgroups(1, &group) != 0 || setegid(group) != 0 || seteuid(80001) != 0)
+	if (setgroups(1, &group) != 0 || setegid(group) != 0 || seteuid(WORKER) != 0)
 		perror("worker");
 	printf("the worker is %u\n", (unsigned)geteuid());
 	return unused;
