@@ -57,6 +57,7 @@ DEBIAN = {
     "nm": "binutils",
     "py3versions": "python3",
     "readelf": "binutils",
+    "rpmbuild": "rpm",
     "setpriv": "util-linux",
     "unshare": "util-linux",
 }
