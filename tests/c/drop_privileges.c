@@ -358,11 +358,12 @@ int main(void)
 {
 	int failed = 0;
 
-	if (geteuid() != 0) {
+	if (obstacle() != NULL) {
 		MUST(libreplace_drop_privileges(&alice, 0, &result) == -1);
 		MUST(result.state == LIBREPLACE_STATE_IDLE);
 		return 0;
 	}
+	needs_proc();
 	RUN(every_thread_becomes_the_user);
 	RUN(wrong_arguments_are_refused);
 	RUN(root_itself_may_stay_root);

@@ -536,8 +536,7 @@ int main(void)
 {
 	int failed = 0;
 
-	if (geteuid() != 0)
-		return 77;
+	needs_root();
 	RUN(root_only_by_effective_id_is_refused);
 	RUN(root_with_another_real_id_enters);
 	RUN(root_whose_real_id_stays_enters);

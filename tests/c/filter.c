@@ -369,8 +369,8 @@ int main(void)
 	static const int errors[] = {EPERM, EACCES, ENOSYS, 4095, 0};
 	int failed = 0;
 
-	if (geteuid() != 0)
-		return 77;
+	needs_root();
+	needs_proc();
 	RUN(highest_ids_are_not_errors);
 	for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
 		refusal = errors[i];

@@ -466,8 +466,7 @@ int main(void)
 {
 	int failed = 0;
 
-	if (geteuid() != 0)
-		return 77;
+	needs_root();
 	RUN(child_is_the_user_after_each_change);
 	RUN(child_of_a_server_without_root_is_the_user_after_each_change);
 	RUN(child_is_the_user_after_libcs_calls);

@@ -295,8 +295,7 @@ int main(void)
 {
 	int failed = 0;
 
-	if (geteuid() != 0)
-		return 77;
+	needs_root();
 	RUN(check_and_leave_find_fs_ids);
 	RUN(inner_entry_restores_fs_ids);
 	RUN(finding_of_check_is_reported_after_restoring);

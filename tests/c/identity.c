@@ -88,7 +88,7 @@ static void users_of_this_machine_are_found(void)
 		MUST(libreplace_identity_from_user(&user, name, groups, user.size) == 0);
 		free((void *)name);
 	}
-	MUST(seen > 0);
+	MUST(seen > 0 || access("/etc/passwd", R_OK) != 0); /* a minimal root may have no users */
 }
 
 static void missing_user_is_enoent(void)

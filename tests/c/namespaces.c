@@ -553,8 +553,8 @@ int main(int count, char **arguments)
 		run_in_namespace(USUAL, USUAL, "allow", with_another_overflow_id);
 		return 0;
 	}
-	if (geteuid() != 0)
-		return 77;
+	needs_root();
+	needs_proc();
 	RUN(shield_id_depends_on_the_namespace);
 	RUN(thread_keeps_its_last_zero_while_it_looks_for_a_shield_id);
 	RUN(hidden_groups_are_not_lost_and_not_given_away);

@@ -393,8 +393,9 @@ int main(int count, char **arguments)
 
 	MUST(capabilities(SYS_capget, sets) == 0);
 	possible = wide(sets, 1);
-	if (geteuid() != 0 || share < 1 || (possible & needed) != needed)
-		return 77;
+	needs_root();
+	if (share < 1 || (possible & needed) != needed)
+		skip("needs ", "CAP_CHOWN and CAP_SETPCAP");
 	refuse_ids();
 	for (int number = 0; number < STATES && wrong == 0 && needless == 0; number += share) {
 		struct thread one = {.number = number, .start = starting_state(number)};

@@ -246,8 +246,7 @@ int main(void)
 {
 	int failed = 0;
 
-	if (geteuid() != 0)
-		return 77;
+	needs_root();
 	RUN(capabilities_for_files_are_cleared);
 	RUN(harmless_securebits_forbid_nothing);
 	RUN(server_without_root_needs_no_setuid_fixup);

@@ -356,8 +356,8 @@ int main(int argc, char **argv)
 {
 	int failed = 0;
 
-	if (geteuid() != 0)
-		return 77;
+	needs_root();
+	needs_proc();
 	if (argc > 1)
 		every = strtol(argv[1], NULL, 10);
 	action = CHILD_RETURNS;

@@ -472,8 +472,8 @@ int main(int argc, char **argv)
 
 	(void)argv;
 	is_emulated = argc > 1;
-	if (geteuid() != 0)
-		return 0;
+	needs_root();
+	needs_proc();
 	RUN(destructors_enter_and_leave_in_every_order);
 	RUN(thread_is_counted_until_its_last_destructor_returns);
 	RUN(drop_frees_the_places_of_ended_threads);

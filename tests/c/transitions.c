@@ -24,6 +24,7 @@
 #include <grp.h>
 #include <libreplace/replace.h>
 #include "raw_capabilities.h"
+#include "root.h"
 
 static const unsigned ids[] = {0, 80001, 80002, (unsigned)-1};
 
@@ -217,10 +218,9 @@ int main(int argc, char **argv)
 
 	of_libc = argc > 1 && strcmp(argv[1], "libc") == 0;
 	wanted = argc > 2 ? argv[2] : NULL;
-	if (geteuid() != 0 || shared == MAP_FAILED) {
-		fputs("needs root\n", stderr);
-		return 77;
-	}
+	needs_root();
+	if (shared == MAP_FAILED)
+		skip("needs ", "memory");
 	for (int kind = 0; kind < 4; kind++) /* uid, gid; privileged or not */
 		for (int state = 0; state < 27; state++)
 			try_state(

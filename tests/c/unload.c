@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "root.h"
 
 #define MUST(condition)                                                                            \
 	do {                                                                                       \
@@ -50,8 +51,7 @@ int main(int argc, char **argv)
 	int keys = count_keys(), status = 0;
 	pid_t child;
 
-	if (geteuid() != 0)
-		return 0;
+	needs_root();
 	MUST(argc == 3);
 	MUST(pthread_barrier_init(&acted, NULL, 2) == 0);
 	MUST(pthread_barrier_init(&unloaded, NULL, 2) == 0);
