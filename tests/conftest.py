@@ -21,11 +21,22 @@ from support.start import restore, set_known_start, state  # noqa: E402
 
 set_known_start()
 
-from support.builds import PYTHONS, no_source, run, tool, version  # noqa: E402
+from support.builds import PYTHONS, needs_meson, no_source, run, tool, version  # noqa: E402
 from support.children import REGAIN, needs_root  # noqa: E402
 from support.schema import validate_reports  # noqa: E402
 
 import replace  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the option `timeout`, so that pytest also starts without pytest-timeout. Tests then have no limit."""
+    if not pluginmanager.hasplugin("timeout"):
+        parser.addini("timeout", "seconds for each test; needs pytest-timeout")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.pluginmanager.hasplugin("timeout"):
+        config.addinivalue_line("markers", "timeout(seconds): the limit of one test; needs pytest-timeout")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -85,6 +96,7 @@ def reports_satisfy_the_schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh copy of the source files in git, without caches and build folders."""
     tool("cc", "compiles the C library")  # each user of this fixture builds the source
+    needs_meson("builds the C library")
     target: Path = tmp_path_factory.mktemp("source") / "libreplace"
     if (ROOT / ".git").exists() and shutil.which("git"):
         names = run("git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files", "-co", "--exclude-standard")

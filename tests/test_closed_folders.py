@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.builds import run
-from support.children import needs_root
+from support.children import needs_root, needs_root_or_user
 
 import replace
 from replace._closed_folders import closed_at, way_to
@@ -165,6 +165,7 @@ def test_verify_as_without_root_exits_with_2():
     code = "import os, replace; from replace._cli import verify; document = replace.report(); replace.preload()"
     # the user may be unable to read the installed report
     code += "; verify.report = main.__globals__['report'] = lambda: document; sys.path[0] = '/'"
+    needs_root_or_user()
     if os.geteuid() == 0:
         code += "; os.setgroups([]); os.setresuid(80001, 80001, 80001)"
     out = verify("--as", "root", code=code)

@@ -7,7 +7,7 @@ import re
 
 import pages
 import pytest
-from markdown_it import MarkdownIt
+from support.builds import imported
 from support.schema import valid
 from test_report import command, hostile
 
@@ -40,7 +40,7 @@ def files(tmp_path):
 def cells(markdown):
     """Parse every table with an independent parser; return rows of (text, bold) cells."""
     rows = []
-    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    tokens = imported("markdown-it-py", "markdown_it").MarkdownIt("commonmark").enable("table").parse(markdown)
     for before, token in zip(tokens, tokens[1:], strict=False):
         if before.type == "tr_open":
             rows.append([])

@@ -547,6 +547,7 @@ def drop_to_nobody(gid=65534):
 
 def test_hidden_group_does_not_survive_a_drop():
     """The kernel shows the hidden group as 65534, so it looks as if the groups were right already."""
+    needs_root()
     with tempfile.NamedTemporaryFile() as file:
         os.chown(file.name, 0, HIDDEN)
         os.chmod(file.name, 0o640)

@@ -30,6 +30,7 @@ from support.children import (
     call_in_other_thread,
     change_capabilities,
     ids,
+    needs_root,
     switched_elsewhere,
     wait_until,
 )
@@ -461,7 +462,8 @@ def test_end_of_a_switched_thread_does_not_change_other_threads():
 
 
 def test_interpreter_shutdown_while_switched_is_silent():
-    if replace.SCOPE != "thread" or os.geteuid() != 0:
+    needs_root()
+    if replace.SCOPE != "thread":
         return
     script = (
         "import atexit, os, threading, replace\nalice = replace.Identity(80001, 80011)\n"
@@ -501,7 +503,8 @@ def test_thread_that_cannot_restore_its_ids_is_tainted():
 
 def test_identity_of_a_deleted_user_still_works(tmp_path):
     """An identity consists of numbers, so it still works. Only a new lookup reports the missing user."""
-    if replace.SCOPE != "thread" or os.geteuid() != 0:
+    needs_root()
+    if replace.SCOPE != "thread":
         return
     passwd = tmp_path / "passwd"
     with open("/etc/passwd") as file:

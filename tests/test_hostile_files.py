@@ -21,17 +21,19 @@ from html.parser import HTMLParser
 import cross_answers
 import golden
 import pytest
-from hypothesis import HealthCheck, configuration, given, settings
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from questions import questions
-from support.builds import run, tool
+from support.builds import imported, needs_package, run, tool
 from support.schema import SCHEMA
 
 import replace
 from replace.__main__ import main
 from replace._cli import documents
 from replace._cli.text import harmless
+
+MarkdownIt = imported("markdown-it-py", "markdown_it").MarkdownIt
+needs_package("hypothesis")
+from hypothesis import HealthCheck, configuration, given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
 #: The same examples in each run, and nothing that depends on the speed of the machine.
 FIXED = settings(derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))

@@ -16,7 +16,7 @@ import threading
 import warnings
 
 import pytest
-from support.builds import run, tool
+from support.builds import imported, run, tool
 from support.children import ALICE, BOB, HANG, LIBC, as_root, held_elsewhere, in_child, needs_root, wait_until
 from support.peers import become, connected, enter_user_namespace, other_process
 from support.servers import with_users
@@ -203,9 +203,7 @@ def test_from_peer_accepts_the_socket_of_an_asyncio_writer():
 
 @LINUX
 def test_from_peer_accepts_a_trio_socket():
-    import trio
-
-    one, other = trio.socket.socketpair()
+    one, other = imported("trio").socket.socketpair()
     with one, other:
         assert Identity.from_peer(one) == Identity.current()
 

@@ -393,6 +393,8 @@ next(iterator)
 def outcome(script):
     """Run PROGRAM and the script; return its output, and the lines on stderr."""
     needs_root()
+    if "in_greenlet" in script:
+        needs_package("greenlet")
     out = run(sys.executable, "-c", PROGRAM.format(tests=str(Path(__file__).parent)) + script, cwd="/")
     assert out.returncode == 0, out.stderr
     return out.stdout, out.stderr.splitlines()

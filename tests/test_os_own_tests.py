@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from support.builds import run
+from support.children import needs_root_or_user
 
 DRIVER = """
 import os, posix, sys, unittest
@@ -37,6 +38,7 @@ sys.exit(not result.wasSuccessful())
 
 
 def test_tests_of_cpython_pass(tmp_path):
+    needs_root_or_user()
     if importlib.util.find_spec("test.test_posix") is None:
         pytest.skip("this interpreter does not ship its tests (Debian: libpython3-testsuite)")
     out = run(sys.executable, "-c", DRIVER, cwd=tmp_path)  # the tests write files

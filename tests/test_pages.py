@@ -5,11 +5,10 @@
 import json
 import re
 
-import jsonschema
 import pages
 import pytest
 from support import schema as reports
-from support.builds import ROOT
+from support.builds import ROOT, imported
 from support.schema import SCHEMA, strict_schema
 from verdict import FACTS
 
@@ -75,6 +74,7 @@ def test_report_page_lists_exactly_the_options_of_the_command():
 
 def test_validation_after_all_tests_finds_an_invalid_report(tmp_path):
     """conftest.py validates the report of each build in this way after the tests."""
+    jsonschema = imported("jsonschema")
     folder = tmp_path / "some" / "build"
     folder.mkdir(parents=True)
     path = folder / "build_report.json"

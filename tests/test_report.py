@@ -11,13 +11,11 @@ from pathlib import Path
 
 import cross_answers
 import golden
-import jsonschema
 import pytest
 import python_face
 import report as build_side
-from markdown_it import MarkdownIt
 from questions import THREAD, questions
-from support.builds import run, tool
+from support.builds import imported, run, tool
 from support.schema import SCHEMA, valid
 from verdict import Refused, decide, has_32_bit
 
@@ -46,7 +44,7 @@ def full_answers(platform):
 
 def test_installed_report_satisfies_the_schema():
     schema = SCHEMA
-    jsonschema.Draft202012Validator.check_schema(schema)
+    imported("jsonschema").Draft202012Validator.check_schema(schema)
     valid(replace.report())
 
 
@@ -148,6 +146,7 @@ def test_commands_and_messages_of_the_compiler_are_only_in_the_build_folder():
 
 
 def test_schema_allows_unknown_fields_and_requires_known_ones():
+    jsonschema = imported("jsonschema")
     document = replace.report()
     document["verdict"]["new"] = document["new"] = 1
     jsonschema.validate(document, SCHEMA)
@@ -204,6 +203,7 @@ def places(value, place=()):
 @pytest.mark.parametrize("value", ["missing", None, 1, True, "x", [], ["x"], {}, {"x": "y"}], ids=str)
 def test_reader_agrees_with_the_schema_about_every_field(tmp_path, value):
     """The reader refuses a file exactly if jsonschema does. Otherwise, a form could fail in the middle."""
+    jsonschema = imported("jsonschema")
     path = tmp_path / "file.json"
     original = replace.report()
     for *folders, name in places(original):
@@ -447,7 +447,12 @@ def hostile():
 def test_report_markdown_has_every_call_and_question(make):
     """An independent parser finds a table of calls, a table of questions, and complete cells."""
     document = make()
-    tokens = MarkdownIt("commonmark").enable("table").parse("\n".join(markdown.as_markdown(document)))
+    tokens = (
+        imported("markdown-it-py", "markdown_it")
+        .MarkdownIt("commonmark")
+        .enable("table")
+        .parse("\n".join(markdown.as_markdown(document)))
+    )
     assert tokens[0].tag == "h3"
     rows, html = [], []
     for before, token in zip(tokens, tokens[1:], strict=False):

@@ -11,9 +11,10 @@ import sys
 import tempfile
 import threading
 import types
+from importlib import metadata
 
 import pytest
-from support.builds import ROOT, no_source, run, tool
+from support.builds import ROOT, no_source, required, run, tool
 from support.children import in_child, needs_root
 from support.start import restore, state
 
@@ -30,6 +31,24 @@ variables = {name: os.environ[name] for name in sorted(os.environ) if name != "L
 print([str(signal.getsignal(number)) for number in sorted(signal.valid_signals())])
 print(signal.pthread_sigmask(signal.SIG_BLOCK, []), oct(mask), limits, time.tzname, variables)
 print(os.read(0, 1), os.get_inheritable(0), os.access(home, os.W_OK), tempfile.gettempdir())
+"""
+
+#: sitecustomize.py for an interpreter without some packages.
+WITHOUT = """
+import sys
+from importlib import metadata
+class Missing:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in {missing}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing)
+found = metadata.distribution
+def distribution(name):
+    if name not in {names}:
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+metadata.distribution = distribution
 """
 
 
@@ -188,14 +207,17 @@ def collected(*arguments, **variables):
     return [line for line in out.stdout.splitlines() if "::" in line], out.stdout
 
 
-def test_long_tests_are_collected_without_optional_packages(tmp_path):
-    """In the interpreter that this test starts, importlib.metadata finds no package."""
-    code = "from importlib import metadata\ndef none(name): raise metadata.PackageNotFoundError(name)\n"
-    (tmp_path / "sitecustomize.py").write_text(f"{code}metadata.distribution = none\n")
-    tests, text = collected("-m", "long", PYTHONPATH=str(tmp_path), CI="")
-    assert tests
-    assert all(test.startswith("tests/system/") for test in tests)
-    for name in ("selenium", "numpy"):
+@pytest.mark.parametrize("long", [[], ["-m", "long"]], ids=["fast", "long"])
+def test_all_tests_are_collected_with_no_other_package_than_pytest(tmp_path, long):
+    """The interpreter that this test starts finds only pytest, cffi, and what these two require."""
+    names = {"libreplace", *required("pytest", "cffi")}
+    packages = metadata.packages_distributions().items()
+    missing = {module for module, owners in packages if not names & {owner.lower() for owner in owners}}
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(missing=missing, names=names))
+    tests, text = collected(*long, PYTHONPATH=str(tmp_path), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", CI="")
+    assert len(tests) > 100
+    assert all(test.startswith("tests/system/") == bool(long) for test in tests)
+    for name in ("selenium", "numpy") if long else ("markdown-it-py",):
         assert f"needs {name} (pip install" in text
 
 

@@ -14,6 +14,7 @@ import pytest
 import starting_states
 from starting_states import search
 from support.builds import ROOT, run
+from support.children import needs_root
 from support.credentials import PR_CAP_AMBIENT
 from support.entries import OUTER_WAYS, WAYS, Fault
 from support.odd_machine import LIBC
@@ -28,6 +29,7 @@ ALL_WAYS = WAYS | OUTER_WAYS
 
 @pytest.fixture(autouse=True)
 def _can_search():
+    needs_root()
     reason, _ = starting_states.why_not()
     if reason:
         pytest.skip(reason)

@@ -10,6 +10,7 @@ import ctypes
 import ctypes.util
 import decimal
 import errno
+import importlib.util
 import os
 import re
 import signal
@@ -17,7 +18,6 @@ import struct
 import sys
 import threading
 
-import gevent
 import pytest
 from support.builds import run, tool
 from support.children import ALICE, BOB, HANG, LEVELS, LIBC, as_root, become_server_without_root, needs_root
@@ -148,14 +148,16 @@ def log_in():
 
 
 def cannot_be_tried():
-    """Name the cases that this machine does not have."""
-    lacks = set()
+    """Return the cases that cannot be tried here, and what each one needs."""
+    lacks = {}
     if not os.access("/proc/thread-self/loginuid", os.F_OK) or own_file("loginuid") != "4294967295":
-        lacks.add("loginuid")
+        lacks["loginuid"] = "a process without a loginuid"
     if not os.path.exists("/sys/fs/cgroup/pids/tasks"):
-        lacks.add("control group")
+        lacks["control group"] = "the controller pids of cgroup v1"
     if LIBC.syscall(444, None, 0, 1) < 1:
-        lacks.add("landlock")
+        lacks["landlock"] = "landlock"
+    if not importlib.util.find_spec("gevent"):
+        lacks["greenlets"] = "gevent (pip install '.[test-all]')"
     return lacks
 
 
@@ -201,7 +203,7 @@ SEEN = {
     ),
     "control group": (join_other_group, lambda: own_file("cgroup")),
     "loginuid": (log_in, lambda: own_file("loginuid")),
-    "greenlets": (gevent.get_hub, lambda: None),
+    "greenlets": (lambda: importlib.import_module("gevent").get_hub(), lambda: None),
     "loop": (lambda: asyncio._set_running_loop(loops), lambda: asyncio._get_running_loop()),
     **{
         name: (
@@ -287,7 +289,7 @@ def test_worker_is_replaced_if_a_task_changed(name):
     if replace.SCOPE != "thread":
         return
     if outcome is None:
-        pytest.skip("this machine lacks it")
+        pytest.skip(f"needs {cannot_be_tried()[name]}")
     expected, seen, stayed = outcome
     assert (seen, stayed) == (expected, False)
 

@@ -15,7 +15,7 @@ from contextlib import redirect_stdout, suppress
 from io import StringIO
 
 from support.builds import run, tool
-from support.children import in_child, install_filter, needs_root, wait_until
+from support.children import in_child, install_filter, needs_root, needs_root_or_user, wait_until
 
 import replace
 from replace._cli import checks
@@ -63,6 +63,7 @@ def test_verify_tap_numbers_every_check():
 
 
 def test_verify_without_root_names_the_checks_that_need_root():
+    needs_root_or_user()
     if os.geteuid() == 0:
         document = replace.report()  # the user may be unable to read the installed report
 

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Run commands, find tools, read builds and list other interpreters."""
 
+import contextlib
+import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +19,8 @@ import pytest
 from support.schema import valid
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+#: An sdist has neither .ci/ nor git's own files.
+IS_SDIST = not (ROOT / ".gitattributes").exists()
 
 
 def run(
@@ -64,11 +69,36 @@ DEBIAN = {
 
 
 def tool(name: str, why: str) -> str:
-    """Return the path of a tool. If it is missing, skip the test and name the reason and the package."""
+    """Return the path of a tool. If it is missing, skip the test and name the reason and the package.
+
+    BusyBox's tools do not count: they lack options that the tests use.
+    """
     found = shutil.which(name)
-    if not found:
+    if not found or os.path.basename(os.path.realpath(found)) == "busybox":
         pytest.skip(f"needs {name} ({why}; Debian: {DEBIAN.get(name, name)})")
     return str(found)
+
+
+def required(*packages: str) -> set[str]:
+    """Return the names of these PyPI packages, and of those that they require here."""
+    found: set[str] = set()
+    new = set(packages)
+    while new:
+        found |= new
+        lines = []
+        for name in new:
+            with contextlib.suppress(metadata.PackageNotFoundError):  # only other versions of Python need it
+                lines += [line for line in metadata.requires(name) or [] if "extra ==" not in line]
+        new = {re.split(r"[^\w.-]", line)[0].lower() for line in lines} - found
+    return found
+
+
+def needs_meson(why: str) -> None:
+    """Skip the test if Meson or ninja is missing, and name the package."""
+    needs_package("meson")
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.dirname(sys.executable)])
+    if not any(shutil.which(name, path=path) for name in (os.environ.get("NINJA", "ninja"), "ninja-build", "samu")):
+        pytest.skip(f"needs ninja ({why}; pip install '.[test-all]')")
 
 
 def uid_wrapper() -> str:
@@ -86,6 +116,12 @@ def needs_package(*names: str) -> None:
             metadata.distribution(name)
         except metadata.PackageNotFoundError:
             pytest.skip(f"needs {name} (pip install '.[test-all]')", allow_module_level=True)
+
+
+def imported(package: str, module: str = "") -> Any:
+    """Return a module of a PyPI package. If the package is missing, skip the test and name the package."""
+    needs_package(package)
+    return importlib.import_module(module or package)
 
 
 def no_source(folder: str, names: list[str]) -> set[str]:

@@ -5,6 +5,7 @@
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import os
 import pickle
 import threading
@@ -44,7 +45,9 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             os.close(reader)
             try:
-                answer = (True, function(*arguments))
+                answer: tuple[Any, Any] = (True, function(*arguments))
+            except pytest.skip.Exception as skipped:
+                answer = (None, str(skipped))
             except BaseException as error:
                 text = traceback.format_exc()
                 try:
@@ -65,12 +68,9 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     good, value = pickle.loads(data)
     if good:
         return value
+    if good is None:
+        pytest.skip(value)
     raise value
-
-
-def needs_root() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root: real ids are switched")
 
 
 ALICE = Identity(80001, 80011, [80021, 80011])
@@ -82,6 +82,49 @@ LEVELS = ["effective", "shielded", "real", "filesystem"]
 
 #: The real uid that level shielded sets. No user has it.
 SHIELD = 2**32 - 3
+
+
+@functools.cache
+def obstacle() -> str:
+    """Return why this process cannot switch to any id; "" if it can. A child tries, because uid 0 proves nothing.
+
+    In a user namespace or a container, uid 0 may lack the capabilities, or the ids may not be mapped. fakeroot only
+    pretends to switch. So does uid_wrapper, which runs some tests on purpose.
+    """
+    if os.geteuid() != 0:
+        return "real ids are switched"
+    if "UID_WRAPPER" in os.environ:
+        return ""
+
+    def switch() -> str:
+        os.setgroups(ALICE.groups)
+        os.setresgid(ALICE.gid, ALICE.gid, 0)
+        os.setresuid(SHIELD, ALICE.uid, 0)
+        try:
+            os.kill(os.getppid(), 0)
+        except PermissionError:
+            return ""
+        return "here, uid 0 only pretends to switch ids"
+
+    def mount() -> str:
+        return "" if LIBC.unshare(0x20000) == 0 else "here, uid 0 cannot make a mount namespace (CAP_SYS_ADMIN)"
+
+    try:
+        return str(in_child(switch) or in_child(mount))
+    except OSError as error:
+        return f"here, uid 0 cannot switch to every id ({error.strerror})"
+
+
+def needs_root() -> None:
+    """Skip the test if this process cannot switch to any id."""
+    if obstacle():
+        pytest.skip(f"needs root: {obstacle()}")
+
+
+def needs_root_or_user() -> None:
+    """Skip the test if this process has uid 0 but is not root: an ordinary user is what the test expects instead."""
+    if os.geteuid() == 0:
+        needs_root()
 
 
 def ids() -> tuple[Any, ...]:

@@ -7,8 +7,17 @@ import json
 import golden
 import pytest
 import report as build_side
-from hypothesis import given, settings
-from test_hostile_files import FIXED, TEXTS, answer_files, check_answers_file, check_report, make_files, reports
+from test_hostile_files import (
+    FIXED,
+    TEXTS,
+    answer_files,
+    check_answers_file,
+    check_report,
+    given,
+    make_files,
+    reports,
+    settings,
+)
 from test_report import full_answers
 
 

@@ -14,10 +14,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import jsonschema
 import pytest
 import smoke
-from support.builds import PYTHONS, ROOT, needs_package, run, tool, version
+from support.builds import PYTHONS, ROOT, imported, needs_package, run, tool, version
 from support.copies import hostile_library, symbols
 
 PAGE = ROOT / "docs" / "packaging.md"
@@ -120,6 +119,7 @@ def test_smoke_test_rejects_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_path
 
 def test_cibuildwheel_schema_accepts_the_configuration():
     needs_package("cibuildwheel")
+    jsonschema = imported("jsonschema")
     import cibuildwheel
 
     try:

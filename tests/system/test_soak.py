@@ -11,7 +11,7 @@ import tempfile
 import pytest
 from soak import Soak
 from support.builds import ROOT, run
-from support.children import as_root
+from support.children import as_root, needs_root
 
 import replace
 
@@ -19,8 +19,7 @@ SCRIPT = ROOT / "tests" / "programs" / "soak.py"
 
 
 def test_soak_finds_no_wrong_identity():
-    if os.geteuid() != 0:
-        pytest.skip("needs root: real ids are switched")
+    needs_root()
     if replace.SCOPE != "thread":
         return
     out = run(sys.executable, SCRIPT, "--switches", "40000", "--json", cwd="/")
