@@ -15,8 +15,8 @@ from ._build import package_file
 
 #: What a FileNotFoundError says after the reason.
 ADVICE = (
-    "a wheel of libreplace contains the files of the C library; a distribution has them in a separate package, such as "
-    "libreplace-dev (Debian, Alpine) or libreplace-devel (Fedora); a vendored copy and a frozen program do not have them"
+    "a wheel of libreplace contains the C library; a distribution has it in a separate package, such as libreplace-dev "
+    "(Debian, Alpine) or libreplace-devel (Fedora); a vendored copy and a frozen program do not have it"
 )
 
 

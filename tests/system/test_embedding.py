@@ -755,7 +755,7 @@ def test_vendored_package_contains_everything_but_c_files(beside, development):
         sys.executable, "-m", "host._vendor.replace", "config", "--cflags", env={"PYTHONPATH": str(site)}, cwd="/"
     )
     assert out.returncode == 1
-    assert "a vendored copy and a frozen program do not have them" in out.stderr
+    assert "a vendored copy and a frozen program do not have it" in out.stderr
 
 
 #: Blocks of the page that are no files: commands, and messages that a test compares.
