@@ -61,6 +61,8 @@ ELSEWHERE = {
     'CC="python-zig cc': "test_packaging.py",
     "python -m wheel": "test_packaging.py",
     "python tests/programs/abi.py": "test_abi.py",
+    "python -m pip wheel --no-deps -Csetup-args=-Dpackage": "test_cross_wheel.py",
+    "python -m zipfile": "test_cross_wheel.py",
     "python3 -m build --no-isolation --sdist": "debian_sid.py",
     "python -m build --no-isolation --sdist --outdir deb": "test_debian.py",
     "python -m build --no-isolation --sdist --outdir rpm": "test_rpm.py",

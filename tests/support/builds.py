@@ -45,8 +45,10 @@ def run(
 
 #: Tools whose Debian package has a different name.
 DEBIAN = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "abidiff": "abigail-tools",
     "abidw": "abigail-tools",
+    "apt-get": "apt",
     "c++": "g++",
     "cc": "gcc",
     "chromedriver": "chromium-driver",
@@ -61,8 +63,10 @@ DEBIAN = {
     "musl-gcc": "musl-tools",
     "nm": "binutils",
     "py3versions": "python3",
+    "qemu-aarch64": "qemu-user",
     "readelf": "binutils",
     "rpmbuild": "rpm",
+    "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu",
     "setpriv": "util-linux",
     "unshare": "util-linux",
 }

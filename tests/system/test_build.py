@@ -60,6 +60,7 @@ def test_fast_tests_pass_on_the_other_back_end(other_back_end):
     excluded = {"compare", "docs", "golden", "kernels", "packaging_page", "pages", "public_api", "snippets", "verdict"}
     excluded |= {"cross_answers", "help", "output", "questions", "report", "table", "verify_table", "hostile_files"}
     excluded |= {"start", "environments"}  # test_environments.py: uid_wrapper does not fake libc's initgroups()
+    excluded |= {"wheel_machine"}  # it tests the build
     excluded |= {"explorer"}  # it needs only the C library, and always builds it with system calls
     suites = [path for path in (ROOT / "tests").glob("test_*.py") if path.stem.removeprefix("test_") not in excluded]
     suites.append(ROOT / "tests" / "system" / "test_interrupts.py")
