@@ -90,6 +90,19 @@ static void flags_that_do_not_exist_are_refused(void)
 	MUST(libreplace_leave(&held.guard) == 0);
 }
 
+/* Later versions give names to them. */
+static void reserved_members_are_cleared_and_ignored(void)
+{
+	static const uint64_t none[8];
+	entry held;
+
+	memset(&held, 0xff, sizeof held);
+	MUST(memcmp(fresh(&held)->reserved, none, sizeof none) == 0);
+	memset(held.guard.reserved, 0xff, sizeof held.guard.reserved);
+	MUST(libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) == 0);
+	MUST(libreplace_check(&held.guard) == 0 && libreplace_leave(&held.guard) == 0);
+}
+
 static void storage_that_was_not_prepared_is_refused(void)
 {
 	entry held;
@@ -344,6 +357,7 @@ int main(void)
 	RUN(identities_with_minus_one_are_refused);
 	RUN(root_needs_its_flag);
 	RUN(flags_that_do_not_exist_are_refused);
+	RUN(reserved_members_are_cleared_and_ignored);
 	RUN(storage_that_was_not_prepared_is_refused);
 	RUN(room_fits_an_int);
 	RUN(nested_entries_of_a_thread_count_once);

@@ -11,6 +11,7 @@ that information lacks.  docs/packaging.md has the rules for changes.  Needs Deb
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,9 @@ def main(arguments: list[str]) -> int:
     command, folder = arguments[0], Path(arguments[1])
     if os.uname().machine != "x86_64" or not library(folder).exists():
         print("abi.py: needs a build for x86_64 with -Dpython=false -Ddefault_library=shared", file=sys.stderr)
+        return 2
+    if not shutil.which("abidiff"):
+        print("abi.py: needs abidiff and abidw (Debian: abigail-tools)", file=sys.stderr)
         return 2
     if command == "update":
         update(folder)

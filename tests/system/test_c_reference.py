@@ -153,7 +153,7 @@ def test_event_loop_writes_files_as_each_client(server):
                 answers.append(ask(f"{name}/notes", f"{number} {i}\n"))
 
     def look():
-        while not done.is_set():
+        while not looks or not done.is_set():
             looks.append(replace.thread_credentials(server[0].pid)[0].uids)
 
     clients = [threading.Thread(target=client, args=(*user, i)) for i in range(4) for user in USERS]
