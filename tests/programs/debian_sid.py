@@ -21,6 +21,7 @@ SOURCE = Path(__file__).resolve().parent.parent.parent
 #: lintian's tags that are accepted in sid.
 ACCEPTED = {
     "initial-upload-closes-no-bugs": "an example has no bug to close (ITP) in Debian",
+    "debian-watch-does-not-check-openpgp-signature": "PyPI has no OpenPGP signatures",
     "package-uses-old-debhelper-compat-version": "13 is the newest one of Debian 12 and 13",
 }
 
@@ -71,7 +72,7 @@ def check(root: Path) -> None:
     must_run(root, "dpkg-buildpackage", "cd /build\n" + build)
 
     deb = "/build/deb"
-    unstripped = f"find {deb}/libreplace-*/.pybuild -name '_native*.so'"
+    unstripped = f"ls {deb}/libreplace-*/.pybuild/*/build/replace/_native*.so"
     found = must_run(root, "extension modules", f"{unstripped}; py3versions -s").split()
     modules = [name for name in found if name.startswith("/")]
     pythons = [name for name in found if not name.startswith("/")]

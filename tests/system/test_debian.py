@@ -58,7 +58,7 @@ def packages(source, tmp_path_factory):
         pytest.skip("needs Debian")
     needs_package("build", "meson-python")
     tool("git", "a clone")
-    for name in ("dpkg-buildpackage", "dh", "dh_python3", "lintian", "py3versions"):
+    for name in ("dpkg-buildpackage", "dh", "dh_python3", "fakeroot", "lintian", "py3versions"):
         tool(name, "builds a Debian package")
     clone = tmp_path_factory.mktemp("debian") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
