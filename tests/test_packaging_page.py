@@ -40,3 +40,11 @@ def test_page_has_the_requirements_of_pyproject():
     for name, package in (("meson", "meson"), ("meson-python", "python3-mesonpy"), ("cffi", "python3-cffi")):
         (least,) = re.findall(rf'^requires = .*"{name}>=([\d.]+)"', text, re.M)
         assert f" {package} (>= {least})," in control
+
+
+def test_page_has_every_package_of_the_fast_tests():
+    (extra,) = re.findall(r"^test = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    packages = set(re.findall(r'"([\w-]+)', extra)) - {"libreplace", "pytest"} | {"mypy"}  # mypy: the extra "types"
+    section = PAGE.split("## Run the tests")[1].split("A test that cannot run")[0]
+    named = {name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`([\w-]+)`", row)}
+    assert named == packages

@@ -4,7 +4,6 @@
 
 import os
 import re
-import shutil
 import sys
 import tarfile
 from importlib import metadata
@@ -55,19 +54,6 @@ def test_sdist_contains_all_tracked_files_except_clone_only_ones(source, unpacke
     # Some projects forgot these kinds of files in their sdists.
     assert {"LICENSE", "CHANGELOG.md", "meson.options", "detect/probes/thread_credentials.c"} <= found
     assert {"replace/report.schema.json", "tests/cross/macos-aarch64.ini", "docs/packaging.md"} <= found
-
-
-def test_tests_run_in_an_unpacked_sdist(unpacked, tmp_path):
-    """pytest collects all tests. Some tests that need the source tree (golden, table, verdict) also pass."""
-    unpacked = shutil.copytree(unpacked, tmp_path / "copy")  # the tests write bytecode, and other tests check this tree
-    path = os.pathsep.join(["/usr/bin", "/bin", os.path.dirname(sys.executable)])
-    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
-    out = run(*pytest_, "--collect-only", cwd=unpacked, env={"PATH": path, "CI": ""})
-    assert out.returncode == 0, out.stdout[-2000:]
-    assert "error" not in out.stdout.splitlines()[-1]
-    some = [f"tests/test_{name}.py" for name in ("golden", "table", "verdict")]
-    out = run(*pytest_, *some, cwd=unpacked, env={"PATH": path, "CI": ""})
-    assert out.returncode == 0, out.stdout[-2000:]
 
 
 def test_version_is_written_in_one_place():
