@@ -31,6 +31,7 @@ from support.children import (
     in_child,
     install_filter,
     needs_root,
+    needs_user_namespace,
     switched_elsewhere,
 )
 from support.credentials import KEEP_CAPS, NO_SETUID_FIXUP, become, from_status, look, random_credentials
@@ -521,6 +522,7 @@ MAP, HIDDEN = "0 100000 65536", 7777
 def in_container(body, groups):
     """Run body() as uid 0 in a user namespace, and return its result. It has groups that may not be mapped there."""
     needs_root()
+    needs_user_namespace()
 
     def child(writer):
         os.setresgid(0, 0, 0)

@@ -27,6 +27,7 @@ from support.children import (
     ids,
     install_filter,
     needs_root,
+    needs_user_namespace,
 )
 
 import replace
@@ -67,6 +68,7 @@ alice = replace.Identity(80001, 80011, [80021])
 def test_entry_is_rolled_back_if_the_namespace_denies_setgroups():
     needs_root()
     script = TRY + "attempt('setgroups', []); attempt('initgroups', 'root', 0); enter(alice)"
+    needs_user_namespace()
     text = python(script, tool("unshare", "a user namespace"), "--user", "--map-root-user")
     assert text == (
         "setgroups [Errno 1] Operation not permitted unchanged\n"
@@ -82,6 +84,7 @@ def test_unmapped_id_fails_with_einval():
         "attempt('setfsuid', 80001); enter(replace.Identity(80001, 80011, replace.getgroups()) if 0 not in "
         "replace.getgroups() else alice)\n"
     )
+    needs_user_namespace()
     text = python(script, tool("unshare", "a user namespace"), "--user", "--map-root-user")
     invalid = f"[Errno {errno.EINVAL}] Invalid argument unchanged\n"
     assert text.startswith(

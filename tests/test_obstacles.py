@@ -14,7 +14,7 @@ from functools import cache
 
 import pytest
 from support.builds import ROOT, run, tool, uid_wrapper
-from support.children import change_capabilities, in_child, needs_root
+from support.children import change_capabilities, in_child, needs_root, needs_user_namespace
 from support.odd_machine import NUMBERS
 
 import replace
@@ -125,18 +125,21 @@ def test_every_level_has_a_check():
 
 def test_rootless_container_is_proved_but_for_wide_ids():
     needs_root()
+    needs_user_namespace()
     found = not_run(*ODD, "maps", "0 0 65536", "0 0 65536")
     assert found == {"wide ids": "no id above 65535 is mapped in this user namespace"}
 
 
 def test_map_of_one_id_is_an_obstacle():
     needs_root()
+    needs_user_namespace()
     found = not_run(*ODD, "maps", "0 0 1", "0 0 1")
     assert set(found.values()) == {"this user namespace maps too few ids for user, group, other, high"}
 
 
 def test_denied_setgroups_prevents_only_checks_that_set_groups():
     needs_root()
+    needs_user_namespace()
     found = not_run(*ODD, "maps", "0 0 4294967295", "0 0 4294967295", "deny")
     reason = "setgroups is denied in this user namespace"
     assert found == dict.fromkeys(["round trip groups", "setgroups", "initgroups", *LEVELS], reason)
@@ -228,6 +231,7 @@ def test_uid_wrapper_is_an_obstacle():
 def test_idmapped_folder_is_an_obstacle(tmp_path):
     needs_root()
     (tmp_path / "idmapped").mkdir(mode=0o777)
+    needs_user_namespace()
     found = not_run(*ODD, "idmapped", tmp_path / "idmapped", "0 0 1")
     owners = {reason for name, reason in found.items() if name != "wide ids"}
     assert len(owners) == 1

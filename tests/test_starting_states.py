@@ -14,7 +14,7 @@ import pytest
 import starting_states
 from starting_states import search
 from support.builds import ROOT, run
-from support.children import needs_root
+from support.children import needs_root, needs_user_namespace
 from support.credentials import PR_CAP_AMBIENT
 from support.entries import OUTER_WAYS, WAYS, Fault
 from support.odd_machine import LIBC
@@ -52,6 +52,7 @@ def test_random_starting_states_in_a_user_namespace_without_the_usual_shield_id(
     odd_machine = ROOT / "tests" / "support" / "odd_machine.py"
     maps = ("0 0 70000,80001 80001 2", "0 0 70000,80011 80011 2")
     search = (sys.executable, starting_states.__file__, "--states", 120, "--seed", SEED)
+    needs_user_namespace()
     out = run(sys.executable, odd_machine, "maps", *maps, *search, cwd="/")
     assert out.returncode == 0, out.stdout + out.stderr
     assert "120 starting states" in out.stdout

@@ -121,6 +121,17 @@ def needs_root() -> None:
         pytest.skip(f"needs root: {obstacle()}")
 
 
+@functools.cache
+def _can_make_user_namespaces() -> bool:
+    return bool(in_child(lambda: LIBC.unshare(0x10000000) == 0))
+
+
+def needs_user_namespace() -> None:
+    """Skip the test if this process cannot make a user namespace."""
+    if not _can_make_user_namespaces():
+        pytest.skip("needs user namespaces; the kernel refuses them in a chroot, and a limit or a filter can")
+
+
 def needs_root_or_user() -> None:
     """Skip the test if this process has uid 0 but is not root: an ordinary user is what the test expects instead."""
     if os.geteuid() == 0:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from support.children import HANG, LIBC
+from support.children import HANG, LIBC, needs_user_namespace
 
 
 def become(uid: int, gid: int, groups: Any = ()) -> Callable[[], None]:
@@ -72,6 +72,7 @@ def connected(
 
 def enter_user_namespace(uids: str, gids: str) -> None:
     """Put the calling process, which has one thread, into a user namespace with these maps (user_namespaces(7))."""
+    needs_user_namespace()
     reader, writer = os.pipe()
     outside = os.fork()
     if outside == 0:
