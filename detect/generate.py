@@ -211,7 +211,7 @@ def version_h(answers: Answers) -> str:
         + " */\n#ifndef LIBREPLACE_VERSION_H\n#define LIBREPLACE_VERSION_H\n\n"
         + '/* The version as text. It may have a suffix, such as "rc1". */\n'
         + f'#define LIBREPLACE_VERSION "{version}"\n'
-        + "/* The same as a number, for #if: 0.1.0 is 100, and 1.2.3 is 10203. */\n"
+        + "/* The same as a number, for #if: 1.2.3 is 10203. */\n"
         + f"#define LIBREPLACE_VERSION_NUMBER {number}\n\n#endif\n"
     )
 
