@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""get_include(), and where the other files of the C library are: in this package, or where pkg-config finds them.
+"""get_include(): where the C library is, in this package or where pkg-config finds it.
 
 A wheel has them in the package. In an editable install they are in the build folder. A distribution may have them in a
 separate package, which installs them outside the Python package.
@@ -35,53 +35,22 @@ def get_include() -> str:
     try:
         return os.path.dirname(os.path.dirname(package_file("include/libreplace/replace.h")))
     except FileNotFoundError as error:
-        return _ask_pkg_config("--variable=includedir", error)
+        return ask_pkg_config("--variable=includedir", error)
 
 
-def compiler_flags() -> list[str]:
-    """The flags for a C compiler. Raises FileNotFoundError."""
-    try:
-        return [f"-I{package_file('include/libreplace/replace.h').parent.parent}"]
-    except FileNotFoundError as error:
-        return _words(_ask_pkg_config("--cflags", error))
+def ask_pkg_config(option: str, missing: FileNotFoundError) -> str:
+    """What pkg-config prints for the libreplace of this version.
 
+    Args:
+        option: An option of pkg-config.
+        missing: What this package does not have.
 
-def linker_flags() -> list[str]:
-    """The flags for a linker. Raises FileNotFoundError."""
-    try:
-        return [f"-L{package_file('lib/libreplace.a').parent}", "-lreplace", "-pthread"]
-    except FileNotFoundError as error:
-        return _words(_ask_pkg_config("--libs", error))
-
-
-def pkg_config_folder() -> str:
-    """The folder of the .pc file. Raises FileNotFoundError.
-
-    In an editable install, this is a folder of the build. It also has libreplace-uninstalled.pc, which pkg-config
-    prefers.
+    Raises:
+        FileNotFoundError: pkg-config does not find this version.
     """
-    try:
-        return str(package_file("libreplace.pc").parent)
-    except FileNotFoundError as error:
-        return _ask_pkg_config("--variable=pcfiledir", error)
-
-
-def cython_folder() -> str:
-    """The folder for Cython's option -I, for ``from replace.libreplace cimport ...``. Raises FileNotFoundError."""
-    return str(package_file("libreplace.pxd").parent.parent)
-
-
-def _words(text: str) -> list[str]:
-    import shlex
-
-    return shlex.split(text)
-
-
-def _ask_pkg_config(option: str, missing: FileNotFoundError) -> str:
-    """What pkg-config prints for the libreplace of this version; raise if there is none."""
     import subprocess
 
-    program = _words(os.environ.get("PKG_CONFIG", "")) or ["pkg-config"]
+    program = os.environ.get("PKG_CONFIG", "").split() or ["pkg-config"]
 
     def ask(option: str) -> str:
         try:

@@ -21,6 +21,7 @@ import replace
 from replace import _native
 from replace._cli import chosen_ids, level_checks, obstacles
 
+SERVER = 80051  # a user who runs no other process: one test limits their number
 ODD = [sys.executable, str(ROOT / "tests" / "support" / "odd_machine.py")]
 X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 LEVELS = [f"level {name}" for name in level_checks.LEVELS] if replace.SCOPE == "thread" else []
@@ -48,18 +49,18 @@ def not_run(*prefix, env=None):
 
 @cache
 def _needed_to_read():
-    """The capabilities that user 1000 needs to read this interpreter: none if everybody can read it."""
-    user = [tool("setpriv", "becomes a user"), "--reuid=1000", "--clear-groups"]
+    """The capabilities that the server needs to read this interpreter: none if everybody can read it."""
+    user = [tool("setpriv", "becomes a user"), f"--reuid={SERVER}", "--clear-groups"]
     out = run(*user, sys.executable, "-c", "import replace", cwd="/")
     return [] if out.returncode == 0 else ["dac_read_search"]
 
 
 def server(capabilities):
-    """The words that start a server as user 1000 with ambient capabilities."""
+    """The words that start a server as an ordinary user with ambient capabilities."""
     needs_root()
     chosen = ",".join("+" + name for name in [*capabilities, *_needed_to_read()])
     options = [f"--inh-caps={chosen}", f"--ambient-caps={chosen}"] if chosen else []
-    ids = ["--reuid=1000", "--regid=1000", "--clear-groups"]
+    ids = [f"--reuid={SERVER}", f"--regid={SERVER}", "--clear-groups"]
     return [tool("setpriv", "sets capabilities"), *ids, *options]
 
 

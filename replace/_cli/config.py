@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Callable
 
-from .._build import report
-from .._c_library import compiler_flags, cython_folder, get_include, linker_flags, pkg_config_folder
+from .._build import package_file, report
+from .._c_library import ask_pkg_config, get_include
 from .text import Failed, say
 
 #: The options and their help texts.
@@ -53,13 +54,35 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(wanted: list[str]) -> list[str]:
-    single = {
+    single: dict[str, Callable[[], str]] = {
         "version": lambda: str(report()["version"]),
         "includedir": get_include,
-        "pkgconfigdir": pkg_config_folder,
-        "cythondir": cython_folder,
+        "pkgconfigdir": _pkg_config_folder,
+        "cythondir": lambda: str(package_file("libreplace.pxd").parent.parent),
     }
     lines = [function() for name, function in single.items() if name in wanted]
-    both = {"cflags": compiler_flags, "libs": linker_flags}
+    both = {"cflags": _compiler_flags, "libs": _linker_flags}
     flags = [word for name, function in both.items() if name in wanted for word in function()]
     return lines + ([shlex.join(flags)] if set(wanted) & set(both) else [])
+
+
+def _compiler_flags() -> list[str]:
+    try:
+        return [f"-I{package_file('include/libreplace/replace.h').parent.parent}"]
+    except FileNotFoundError as error:
+        return shlex.split(ask_pkg_config("--cflags", error))
+
+
+def _linker_flags() -> list[str]:
+    try:
+        return [f"-L{package_file('lib/libreplace.a').parent}", "-lreplace", "-pthread"]
+    except FileNotFoundError as error:
+        return shlex.split(ask_pkg_config("--libs", error))
+
+
+def _pkg_config_folder() -> str:
+    """Return the folder of libreplace.pc. If there is a libreplace-uninstalled.pc (editable), pkg-config prefers it."""
+    try:
+        return str(package_file("libreplace.pc").parent)
+    except FileNotFoundError as error:
+        return ask_pkg_config("--variable=pcfiledir", error)
