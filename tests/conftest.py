@@ -21,7 +21,7 @@ from support.start import restore, set_known_start, state  # noqa: E402
 
 set_known_start()
 
-from support.builds import PYTHONS, needs_meson, no_source, run, tool, version  # noqa: E402
+from support.builds import PYTHONS, copy_source, needs_meson, run, tool, version  # noqa: E402
 from support.children import REGAIN, needs_root  # noqa: E402
 from support.schema import validate_reports  # noqa: E402
 
@@ -105,7 +105,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target / name)
     else:  # this is an sdist, or git is missing
-        shutil.copytree(ROOT, target, ignore=no_source)
+        copy_source(ROOT, target)
     # `meson dist` makes an sdist only under version control, so give the copy a history.
     for words in (
         ["init", "-q"],

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 
 import pytest
-from support.builds import ROOT, run
+from support.builds import ROOT, copy_source, run
 
 import replace
 from replace import _native
@@ -26,10 +26,7 @@ def fails(*words, path, cwd="/", options=("-S",)):
 
 def copy_package(folder, *, source=False):
     """Copy the package without its compiled file, as in a broken installation or in the source folder."""
-    shutil.copytree(ROOT / "replace", folder, ignore=shutil.ignore_patterns("__pycache__", "_native.*.so"))
-    if not source:
-        shutil.rmtree(folder / "native")
-    return folder
+    return copy_source(ROOT / "replace", folder, "_native.*.so", *([] if source else ["native"]))
 
 
 @pytest.mark.parametrize("words", [("-c", "import replace"), ("-m", "replace"), ("-c", "import replace._identity")])

@@ -8,6 +8,7 @@ Two cells of the matrix of compiler options are here; tests/system/test_flags.py
 import json
 import os
 import re
+import shlex
 import sys
 
 import golden
@@ -32,7 +33,7 @@ def cc():
 
 def ask_again(compiler, linker, *items):
     """Run ask_again.py as Meson does."""
-    words = [FIELD.join(str(word).split()) for word in (compiler, linker)]
+    words = [FIELD.join(shlex.split(word)) for word in (compiler, linker)]
     return run(sys.executable, DETECT / "ask_again.py", *words, *(item.replace(" ", FIELD) for item in items), cwd="/")
 
 
@@ -153,7 +154,9 @@ def test_compiler_without_a_message_is_shown_with_its_exit_status(tmp_path):
     killed = tmp_path / "killed"
     killed.write_text("#!/bin/sh\nkill -KILL $$\n")
     killed.chmod(0o755)
-    refused(ask_again(killed, "", "libreplace_control_macro no compiled"), "exit status -9, no message")
+    refused(
+        ask_again(shlex.quote(str(killed)), "", "libreplace_control_macro no compiled"), "exit status -9, no message"
+    )
 
 
 def test_probe_that_ran_a_function_that_is_not_found_is_an_error(cc):

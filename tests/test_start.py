@@ -4,7 +4,6 @@
 
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import types
 from importlib import metadata
 
 import pytest
-from support.builds import ROOT, no_source, required, run, tool
+from support.builds import ROOT, copy_source, required, run, tool
 from support.children import in_child, needs_root
 from support.start import restore, state
 
@@ -117,7 +116,7 @@ def test_private_tmpdir_is_replaced():
 def test_source_copy_without_git_is_complete(tmp_path):
     git = [tool("git", "lists the files"), "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files"]
     names = [name for name in run(*git).stdout.splitlines() if (ROOT / name).exists()]
-    shutil.copytree(ROOT, tmp_path / "copy", ignore=no_source)
+    copy_source(ROOT, tmp_path / "copy")
     assert names or not (ROOT / ".git").exists()
     assert [name for name in names if not (tmp_path / "copy" / name).exists()] == []
     for folder in (".git", ".venv", "tests/__pycache__"):

@@ -115,6 +115,13 @@ def uid_wrapper() -> str:
     pytest.skip("needs uid_wrapper (Debian: libuid-wrapper)")
 
 
+def needs_debian_12() -> None:
+    """Skip the test on another system, which has other versions of Debian's tools."""
+    version = Path("/etc/debian_version")
+    if not (version.exists() and version.read_text().startswith("12.")):
+        pytest.skip("needs Debian 12")
+
+
 def needs_package(*names: str) -> None:
     """Skip the test if one of these PyPI packages is missing, and name that package."""
     for name in names:
@@ -135,6 +142,23 @@ def no_source(folder: str, names: list[str]) -> set[str]:
     marks = ("pyvenv.cfg", "meson-private")
     found = {name for name in names if any(Path(folder, name, mark).exists() for mark in marks)}
     return found | {name for name in names if name in ("__pycache__", ".git") or name.endswith("_cache")}
+
+
+def copy_source(folder: Path, target: Path, *without: str) -> Path:
+    """Copy a folder of the source, which may be read-only. The copy can be changed.
+
+    It lacks what does not belong to the source, and the names that match one of the patterns `without`.
+    """
+
+    def ignored(place: str, names: list[str]) -> set[str]:
+        return no_source(place, names) | shutil.ignore_patterns(*without)(place, names)
+
+    shutil.copytree(folder, target, ignore=ignored, dirs_exist_ok=True)
+    for place, _, names in os.walk(target):
+        for path in [place, *(os.path.join(place, name) for name in names)]:
+            if not os.path.islink(path):
+                os.chmod(path, os.stat(path).st_mode | 0o200)
+    return target
 
 
 def report_of(build: Path) -> dict[str, Any]:

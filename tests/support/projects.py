@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, copy_source, run, tool
 
 PROJECTS = ROOT / "tests" / "projects"
 SHARED = ("main.c", "_whoami.c", "subprojects/libreplace.wrap")  # files that several projects use
@@ -18,7 +18,7 @@ PROGRAM = "the thread is 80001, main is 0, then 0"
 
 def build(name: str, folder: Path, script: str = "build.sh", env: dict[str, str] | None = None) -> str:
     """Build and run a copy of the project with its own script. Return the script's output."""
-    shutil.copytree(PROJECTS / name, folder, dirs_exist_ok=True)
+    copy_source(PROJECTS / name, folder)
     for path in SHARED:
         (folder / path).parent.mkdir(exist_ok=True)
         shutil.copy(PROJECTS / path, folder / path)

@@ -3,7 +3,8 @@
 """The tests end without failure where packagers run them: as an ordinary user, in a user namespace, in a minimal root.
 
 The fast tests run from an unpacked sdist, without network, in an environment that has only pytest and the package with
-its requirements. The C tests run with libc alone: without /proc, /etc and /dev.
+its requirements. The source is read-only. Its path and that of the temporary folder have a space and a letter that is
+not ASCII. The C tests run with libc alone: without /proc, /etc and /dev.
 """
 
 import json
@@ -44,7 +45,7 @@ def shared():
 
 @pytest.fixture(scope="module")
 def sdist(source, shared, tmp_path_factory):
-    """The unpacked sdist, which belongs to an ordinary user."""
+    """The unpacked sdist. It belongs to an ordinary user, and it is read-only."""
     tool("git", "`meson dist` makes an sdist only from a clone")
     build = tmp_path_factory.mktemp("dist")
     for words in (["setup", build, source, "-Dpython=false"], ["dist", "-C", build, "--no-tests", "--formats=gztar"]):
@@ -53,9 +54,10 @@ def sdist(source, shared, tmp_path_factory):
     (archive,) = (build / "meson-dist").glob("*.tar.gz")
     with tarfile.open(archive) as file:
         file.extraction_filter = getattr(tarfile, "data_filter", None)
-        file.extractall(shared / "sdist")
-    (tree,) = (shared / "sdist").iterdir()
+        file.extractall(shared / "an sdïst")
+    (tree,) = (shared / "an sdïst").iterdir()
     assert run("chown", "-R", f"{USER}:{USER}", tree).returncode == 0
+    assert run("chmod", "-R", "a-w", tree).returncode == 0
     return tree
 
 
@@ -101,10 +103,11 @@ def reachable(folder):
 
 def run_fast_tests(python, sdist, words, files=()):
     """Run the fast tests without network and with a HOME that does not exist. Return what pytest printed."""
-    with tempfile.TemporaryDirectory(dir=sdist.parent, prefix="tmp-") as place:
+    with tempfile.TemporaryDirectory(dir=sdist.parent, prefix="tmp ï") as place:
         os.chown(place, USER, USER)
+        os.chmod(place, 0o755)  # a TMPDIR that some users cannot reach is not used
         env = ["env", "-i", "PATH=/usr/bin:/bin", "HOME=/nonexistent", f"TMPDIR={place}"]
-        pytest_ = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={place}/base", "--tb=short"]
+        pytest_ = [python, "-m", "pytest", "-q", "--tb=short"]
         script = "\n".join(["set -e", *reachable(sys.base_prefix), f"cd {shlex.quote(str(sdist))}", 'exec "$@"'])
         namespace = [tool("unshare", "no network"), "--mount", "--net", "sh", "-c", script, "sh"]
         out = run(*namespace, *words, *env, *pytest_, *files, timeout=1700)
