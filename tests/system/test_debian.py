@@ -13,7 +13,7 @@ import shutil
 import sys
 
 import pytest
-from support.builds import PYTHONS, ROOT, needs_package, run, tool, version
+from support.builds import PYTHONS, ROOT, needs_debian_12, needs_package, run, tool, version
 
 #: lintian's tags for these packages on Debian 12, and why each is accepted.
 ACCEPTED = {
@@ -54,8 +54,7 @@ def debian_12_commands():
 @pytest.fixture(scope="session")
 def packages(source, tmp_path_factory):
     """A clone. It contains the built packages, in deb/, and the unpacked files of each package."""
-    if not os.environ.get("CI") and not os.path.exists("/etc/debian_version"):
-        pytest.skip("needs Debian")
+    needs_debian_12()
     needs_package("build", "meson-python")
     tool("git", "a clone")
     for name in ("dpkg-buildpackage", "dh", "dh_python3", "fakeroot", "lintian", "py3versions"):
@@ -161,6 +160,17 @@ def test_debian_rules_clean_restores_the_source_tree(packages):
     out = run("dpkg-buildpackage", "-S", "-us", "-uc", "-d", cwd=tree, env=env)
     assert out.returncode == 0, (out.stdout + out.stderr)[-2000:]
     assert "local changes" not in out.stdout + out.stderr
+
+
+@pytest.mark.parametrize("options", ["", "nocheck terse"])
+def test_nocheck_does_not_build_the_tests(options):
+    """make prints the command of the step and does not run it."""
+    tool("make", "reads debian/rules")
+    tool("dpkg-buildpackage", "debian/rules includes a file of it")
+    rules = ROOT / "docs" / "examples" / "debian" / "rules"
+    out = run("make", "-n", "-f", rules, "override_dh_auto_configure", env={"DEB_BUILD_OPTIONS": options})
+    assert out.returncode == 0, out.stderr
+    assert ("-Dtests=false" in out.stdout) == bool(options), out.stdout
 
 
 def test_debian_copyright_file_matches_the_license():
