@@ -10,7 +10,7 @@ import re
 import sys
 
 import pytest
-from support.builds import ROOT, needs_package, run, tool
+from support.builds import ROOT, needs_debian_12, needs_package, run, tool
 
 #: rpmlint's tags for these packages, and why each is accepted.
 ACCEPTED = {
@@ -47,12 +47,14 @@ def commands():
 @pytest.fixture(scope="module")
 def packages(source, tmp_path_factory):
     """A clone that contains the built packages, in rpm/, and the unpacked files of each package."""
+    needs_debian_12()
     needs_package("argparse-manpage", "build", "meson-python", "shtab")
     for name in ("git", "rpmbuild"):
         tool(name, "builds an RPM package")
     clone = tmp_path_factory.mktemp("rpm") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
-    env = {"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}  # without ~/.rpmmacros
     out = run("bash", "-euo", "pipefail", "-c", commands(), cwd=clone, env=env, timeout=900)
     assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
     for path in clone.glob("rpm/RPMS/*/*.rpm"):
