@@ -13,7 +13,7 @@ import types
 from importlib import metadata
 
 import pytest
-from support.builds import ROOT, copy_source, required, run, tool
+from support.builds import ROOT, copy_source, requirements, run, tool
 from support.children import in_child, needs_root
 from support.start import restore, state
 
@@ -209,7 +209,7 @@ def collected(*arguments, **variables):
 @pytest.mark.parametrize("long", [[], ["-m", "long"]], ids=["fast", "long"])
 def test_all_tests_are_collected_with_no_other_package_than_pytest(tmp_path, long):
     """The interpreter that this test starts finds only pytest, cffi, and what these two require."""
-    names = {"libreplace", *required("pytest", "cffi")}
+    names = {"libreplace", *requirements("pytest", "cffi")}
     packages = metadata.packages_distributions().items()
     missing = {module for module, owners in packages if not names & {owner.lower() for owner in owners}}
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(missing=missing, names=names))

@@ -66,6 +66,7 @@ DEBIAN = {
     "qemu-aarch64": "qemu-user",
     "readelf": "binutils",
     "rpmbuild": "rpm",
+    "rpmspec": "rpm",
     "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu",
     "setpriv": "util-linux",
     "unshare": "util-linux",
@@ -85,7 +86,7 @@ def tool(name: str, why: str) -> str:
     return str(found)
 
 
-def required(*packages: str) -> set[str]:
+def requirements(*packages: str) -> set[str]:
     """Return the names of these PyPI packages, and of those that they require here."""
     found: set[str] = set()
     new = set(packages)

@@ -104,6 +104,7 @@ def test_rpm_packages_provide_and_require_each_other(packages):
     assert "libreplace.so.0()(64bit)" in query(packages, "libreplace", ["--provides"])
     required = query(packages, "libreplace-devel", ["--requires"])
     assert [line for line in required if re.fullmatch(r"libreplace\(.*\) = 0\.1\.0-1", line)]
+    assert [line for line in required if line.startswith("cmake-filesystem")], "the owner of lib64/cmake"
     version = "{}.{}".format(*sys.version_info)
     assert "python3dist(libreplace) = 0.1" in query(packages, "python3-libreplace", ["--provides"])
     required = query(packages, "python3-libreplace", ["--requires"])
@@ -130,6 +131,14 @@ def test_program_is_built_with_the_unpacked_devel_package(packages):
     (root / "usr/lib64/libreplace.so.0.1.0").symlink_to(packages / "libreplace/usr/lib64/libreplace.so.0.1.0")
     out = run(ROOT / "docs" / "examples" / "debian" / "tests" / "c-program", env=env)
     assert (out.returncode, out.stdout) == (0, "syscall\n"), out.stderr
+
+
+def test_spec_file_works_with_pip_of_debian_12():
+    """pip 23.0 has no short option -C. The tests themselves run a newer pip."""
+    needs_debian_12()
+    out = run(tool("rpmspec", "expands the spec file's macros"), "-P", ROOT / "docs" / "examples" / "libreplace.spec")
+    (line,) = re.findall("^.* pip wheel .*$", out.stdout, re.M)
+    assert line.endswith(" --config-settings=install-args=--tags=python-runtime .")
 
 
 def test_rpmlint_reports_only_accepted_tags(packages):

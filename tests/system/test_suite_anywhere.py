@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from support.builds import needs_package, required, run, tool
+from support.builds import needs_package, requirements, run, tool
 from support.children import needs_root
 from test_build import install, meson, wheel
 
@@ -71,7 +71,7 @@ def small(sdist, shared, tmp_path_factory):
     built = tmp_path_factory.mktemp("wheel")
     shutil.copytree(sdist, built / "source")
     install(wheel(built / "source", built), site)
-    for name in required("pytest", "cffi"):
+    for name in requirements("pytest", "cffi"):
         try:
             files = metadata.distribution(name).files
         except metadata.PackageNotFoundError:
