@@ -70,7 +70,7 @@ def undefined(folder):
     tool("nm", "lists symbols")
     out = run("sh", "-u", PROJECTS / "override-one-file/undefined.sh", cwd=folder)
     assert out.stderr == ""
-    return sorted(re.findall(r"^(\S+):\s+U (\w+)$", out.stdout, re.M))
+    return sorted(re.findall(r"^(?:\./)?(.+):\s+[Uw] (\w+)$", out.stdout, re.M))
 
 
 SYSCALL = """
@@ -79,8 +79,8 @@ SYSCALL = """
 long drop(void);
 long drop(void) { return syscall(SYS_setresuid, 1, 1, 1); }
 """
-OBEYS = "server.o: server.c\n\t$(CC) $(CPPFLAGS) -c -o $@ server.c\n"
-IGNORES = "server.o: server.c\n\t$(CC) -O2 -c -o $@ server.c\n"
+OBEYS = "server.o: server.c\n\t$(CC) $(CPPFLAGS) -DWORKER=80001 -c -o $@ server.c\n"
+IGNORES = "server.o: server.c\n\t$(CC) -DWORKER=80001 -O2 -c -o $@ server.c\n"
 LEFT = [("server.o", name) for name in ("setegid", "seteuid", "setgroups")]
 
 
@@ -112,6 +112,22 @@ def test_nm_line_names_every_call_that_libc_has(backend, tmp_path):
     out = run(tool("cc", "C compiler"), "-std=gnu11", "-w", "-c", "all.c", cwd=tmp_path)
     assert out.returncode == 0, out.stderr
     assert undefined(tmp_path) == [("all.o", name) for name in names]
+
+
+def test_nm_line_finds_calls_in_subfolders_and_ignores_the_names_of_files(tmp_path):
+    """A makefile with subfolders, and files with the name of a call. A weak call is a call, too."""
+    compiler = tool("cc", "C compiler")
+    texts = {
+        "setuid.o": "int puts(const char *); int f(void) { return puts(0); }",
+        "a/syscall.o": "int getuid(void); int f(void) { return getuid(); }",
+        "a/b/strong.o": "int setgroups(); int f(void) { return setgroups(0, 0); }",
+        "a/b/weak.o": "int setresuid() __attribute__((weak)); int (*f)() = setresuid;",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "file.c").write_text(text)
+        assert run(compiler, "-std=gnu11", "-w", "-c", tmp_path / "file.c", "-o", tmp_path / name).returncode == 0
+    assert undefined(tmp_path) == [("a/b/strong.o", "setgroups"), ("a/b/weak.o", "setresuid")]
 
 
 # ---- The override header, and dropping root for good
