@@ -52,6 +52,8 @@ ELSEWHERE = {
     "python3 libreplace/detect/amalgamate.py": "test_amalgamation.py",
     "cc -Ithird_party": "test_amalgamation.py",
     "PKG_CONFIG=pkgconf-pypi python -m pip wheel": "test_embedding.py",
+    "python -m pip wheel --no-deps --wheel-dir": "test_embedding.py",
+    '"""A cffi extension and a module': "test_embedding.py",
     '"""A plain C extension': "test_embedding.py",
     '"""The source of a cffi extension': "test_embedding.py",
     '"""A package with a vendored copy': "test_embedding.py",
