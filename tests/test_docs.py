@@ -225,6 +225,12 @@ def test_links_of_a_page_lead_to_files_and_headings(page):
             assert anchor in slugs | set(re.findall(r"^\((\S+)\)=$", text, re.M)), target
 
 
+@pytest.mark.parametrize("name", ["embedding", "packaging"])
+def test_first_screen_leads_to_every_section(name):
+    first, *sections = (ROOT / "docs" / f"{name}.md").read_text().split("\n## ")
+    assert [section.splitlines()[0] for section in sections if f"(#{slug(section.splitlines()[0])})" not in first] == []
+
+
 def test_generated_code_in_pages_is_that_of_the_build():
     golden = "".join(path.read_text() for path in (ROOT / "tests" / "golden").rglob("replace_calls.c"))
     found = 0
