@@ -778,3 +778,11 @@ def test_embedding_page_blocks_are_project_files():
         assert found or block.startswith(ELSEWHERE), (kind, block)
     for project in sorted(path.name for path in PROJECTS.iterdir() if (path / "build.sh").exists()):
         assert project in PAGE or any(bare((PROJECTS / project / "build.sh").read_text()) in bare(b) for _, b in blocks)
+
+
+def test_every_script_of_a_project_is_run_by_a_test():
+    """A test names the project, and each script that is not build.sh."""
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "system").glob("test_*.py"))
+    for path in PROJECTS.rglob("*.sh"):
+        assert f'"{path.parent.name}' in tests, path
+        assert path.name == "build.sh" or f'{path.name}"' in tests, path
