@@ -59,7 +59,17 @@ ELSEWHERE = {
     '"""A package with a vendored copy': "test_embedding.py",
     "def configure(conf):": "test_existing_c_code.py",
     "LD_PRELOAD=libuid_wrapper.so UID_WRAPPER=1 UID_WRAPPER_ROOT=1": "test_uid_wrapper.py",
+    # how-checked: a test runs a short form
+    "build/tests/c/explorer/explore ": "test_explorer.py",
     # packaging
+    "# glibc 2.17\n": "test_packaging.py",
+    "# musl\n": "test_packaging.py",
+    "# aarch64 wheel": "test_cross_wheel.py",
+    "# Debian sid\n": "debian_sid.py",
+    "# Debian 12\n": "test_debian.py",
+    "# RPM\n": "test_rpm.py",
+    "pyinstaller ": "test_frozen.py",
+    "cxfreeze ": "test_frozen.py",
     'CC="python-zig cc': "test_packaging.py",
     "python -m wheel": "test_packaging.py",
     "python tests/programs/abi.py": "test_abi.py",
@@ -137,6 +147,14 @@ def test_command_is_run_by_a_test(command):
         assert "usage:" not in out.stderr
         return
     assert find_test(command), f"name the test that runs {command!r} in ELSEWHERE"
+
+
+def test_every_line_of_a_shell_block_is_run_by_a_test():
+    """Also a line that does not look like a command. For embedding.md, test_embedding.py compares blocks with files."""
+    for page, kind, text, line in CASES:
+        if kind in ("sh", "console") and page.name != "embedding.md" and not find_test(text):
+            for command in re.sub(r"\\\n\s*", "", text).splitlines():
+                assert command.startswith("libreplace ") or find_test(command), (page.name, line, command)
 
 
 def test_every_test_in_elsewhere_exists():
