@@ -204,6 +204,8 @@ def version_h(answers: Answers) -> str:
     version = answers.get("project:version", "0")
     numbers = re.match(r"\d+(?:\.\d+)*", version)
     major, minor, patch = [*map(int, (numbers[0] if numbers else "0").split(".")), 0, 0][:3]
+    if max(minor, patch) > 99:
+        raise ValueError(f"version {version}: the second and the third number must be less than 100")
     number = f"({major} * 10000 + {minor} * 100 + {patch})"
     return (
         "/*\n * SPDX-FileCopyrightText: 2026 the libreplace authors\n * SPDX-License-Identifier: MIT\n *\n"

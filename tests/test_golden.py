@@ -74,6 +74,12 @@ def test_version_header_has_the_version_as_text_and_number(version, number):
     assert eval(expression) == number
 
 
+@pytest.mark.parametrize("version", ["1.100.0", "0.0.100rc1"])
+def test_version_whose_number_is_that_of_another_one_is_refused(version):
+    with pytest.raises(ValueError, match=f"version {version}: .* less than 100"):
+        generate.version_h({"project:version": version})
+
+
 def test_headers_are_the_same_bytes_on_32_and_64_bits():
     """Packages of two architectures can then be installed side by side (Debian's Multi-Arch, Fedora's multilib)."""
     one, other = (golden.GOLDEN / name for name in ("linux-glibc-x86_64", "linux-glibc-i386"))
