@@ -27,6 +27,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GOLDEN = os.path.join(ROOT, "tests", "golden")
 CORE = os.path.join(ROOT, "replace", "core")
 
+_CREDENTIALS = ("auto", "syscall", "libc")
+#: The form of an answer to a question of each kind. The other kinds are answered with yes or no.
+_FORMS = {"define": r".+", "type": r"\d+", "run": "yes|no|unknown"}
+#: The version in the answers of a family, which are those of each version.
+_NO_VERSION = "0"
 #: Macros with which a system's headers declare all functions, also with -std=c11.
 _FEATURES = {"darwin": "_DARWIN_C_SOURCE", "netbsd": "_NETBSD_SOURCE"}
 
@@ -48,14 +53,31 @@ def _version() -> str:
     return found[1]
 
 
+def _is_complete(answers: Answers) -> bool:
+    """Whether each question has an answer. The decision would take a missing answer for a no."""
+
+    def has(name: str, form: str) -> bool:
+        answer = answers.get(name)
+        return isinstance(answer, str) and bool(re.fullmatch(form, answer))
+
+    return has("option:credentials", "|".join(_CREDENTIALS)) and all(
+        has(question.id, _FORMS.get(question.kind, "yes|no")) for question in questions()
+    )
+
+
 def answers_of(family: str) -> Answers:
-    """The answers of a family, or of a build whose answers.json is given. Their version is that of this source."""
+    """The answers of a family, or of a build of this version whose answers.json is given."""
     path = family if family.endswith(".json") else os.path.join(GOLDEN, family, "answers.json")
+    unusable = f"{path} does not have the answers of a build"
     try:
         answers = json.loads(_read(path))
-        answers["libreplace_control_macro"]
+        version = answers["project:version"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} does not have the answers of a build") from None
+        raise ValueError(unusable) from None
+    if version not in (_NO_VERSION, _version()):
+        raise ValueError(f"{path} is of libreplace {version}; build libreplace {_version()}, and use its answers")
+    if not _is_complete(answers):
+        raise ValueError(unusable)
     return {**answers, "project:version": _version()}
 
 
@@ -173,8 +195,16 @@ _C11 = """\
 _TYPES = """\
 _Static_assert(sizeof(uid_t) == 4 && sizeof(gid_t) == 4, "ids have 4 bytes");
 """
-#: The public declarations, and then those of internal.h. Definitions have the visibility of their declarations.
+#: A project may include a header in every file. If it is one of the system, our macros come too late.
+_FIRST = """\
+#pragma GCC diagnostic error "-Wimplicit-function-declaration" /* a system header came too early */
+_Static_assert(sizeof(off_t) == 8, "include no system header before this file");
+"""
+#: The public declarations, and then those of internal.h. Definitions have the visibility of their first declarations.
 _DECLARATIONS = """\
+#if {included}
+#error "before this file, include only replace_override.h or samba_config.h of libreplace"
+#endif
 #ifdef LIBREPLACE_EXPORT
 #pragma GCC visibility push(default)
 #else
@@ -182,11 +212,23 @@ _DECLARATIONS = """\
 #endif
 #include "libreplace/replace.h"
 #pragma GCC visibility pop
+#if LIBREPLACE_VERSION_NUMBER != {number} || LIBREPLACE_THREAD_SCOPE != {scope}
+#error "libreplace/replace.h was not written together with this file"
+#endif
 
 #pragma GCC visibility push(hidden)
-{}#pragma GCC visibility pop
+{internal}#pragma GCC visibility pop
 
 """
+
+
+def _declarations(answers: Answers, internal: str) -> str:
+    header = public_headers(answers)["replace.h"]
+    (number,) = re.findall(r"^#define LIBREPLACE_VERSION_NUMBER (.*)$", header, re.M)
+    (scope,) = re.findall(r"^#define LIBREPLACE_THREAD_SCOPE (.*)$", header, re.M)
+    guards = re.findall(r"^#ifndef (LIBREPLACE_\w+_H)$", header, re.M)
+    included = " || \\\n    ".join("defined " + guard for guard in guards)
+    return _DECLARATIONS.format(included=included, number=number, scope=scope, internal=internal)
 
 
 def libreplace_c(answers: Answers) -> str:
@@ -206,14 +248,16 @@ def libreplace_c(answers: Answers) -> str:
         "",
         "The whole C library in one file. Compile it as C11 or later, and link the program with -pthread.",
         "A shared object that contains it exports none of its functions, unless LIBREPLACE_EXPORT is",
-        "defined. libreplace/replace.h explains the functions.",
+        "defined. Then link it with -Wl,-Bsymbolic, so that no function of another copy takes the place",
+        "of one of these. libreplace/replace.h explains the functions.",
     )
     text += "\n" + _check(answers, systems) + _C11 + "\n" + _features(answers)
     text += "\n#include <limits.h>\n" + _check(answers, defines - systems)
     text += "".join(f"#include <{name}>\n" for name in sorted(included))
     if verdict.backend == "syscall":
         text += _check(answers, numbers, f" {'and' if verdict.wide else 'without'} SYS_setresuid32")
-    text += _TYPES + "\n" + _DECLARATIONS.format(parts.pop("internal.h"))
+    text += _TYPES + (_FIRST if verdict.system != "unknown" else "")
+    text += "\n" + _declarations(answers, parts.pop("internal.h"))
     return text + "".join(parts.values())[:-1]
 
 
@@ -256,7 +300,7 @@ def main() -> int:
     )
     parser.add_argument("family", metavar="FAMILY", help="one of the families below, or the answers.json of a build")
     parser.add_argument("folder", metavar="DIR", help="the folder to write into")
-    parser.add_argument("--credentials", choices=("auto", "syscall", "libc"), help="as -Dcredentials of the build")
+    parser.add_argument("--credentials", choices=_CREDENTIALS, help="as -Dcredentials of the build")
     options = parser.parse_args()
     if options.family not in families() and not options.family.endswith(".json"):
         known = ", ".join(families())

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """detect/amalgamate.py: what it writes for each platform family. tests/system/test_amalgamation.py compiles it."""
 
+import json
 import os
 import re
 import sys
@@ -151,11 +152,28 @@ def test_unknown_family_is_refused_and_the_families_are_listed(tmp_path, words):
         ("{}/broken.json", [], "{}/broken.json does not have the answers of a build"),
         ("{}/list.json", [], "{}/list.json does not have the answers of a build"),
         ("{}/other.json", [], "{}/other.json does not have the answers of a build"),
+        ("{}/missing_answer.json", [], "{}/missing_answer.json does not have the answers of a build"),
+        ("{}/wrong_answer.json", [], "{}/wrong_answer.json does not have the answers of a build"),
+        ("{}/wrong_size.json", [], "{}/wrong_size.json does not have the answers of a build"),
+        ("{}/wrong_option.json", [], "{}/wrong_option.json does not have the answers of a build"),
+        ("{}/later.json", [], "{}/later.json is of libreplace 9.9; build libreplace "),
     ],
 )
 def test_unusable_answers_are_refused(tmp_path, family, options, message):
-    for name, text in {"broken": "{", "list": "[]", "other": '{"name": "x"}'}.items():
-        (tmp_path / f"{name}.json").write_text(text)
+    right = json.loads((golden.GOLDEN / "linux-glibc-x86_64" / "answers.json").read_text())
+    lacking = {key: answer for key, answer in right.items() if key != "libreplace_sys_setresuid"}
+    contents_of = {
+        "list": [],
+        "other": {"name": "x"},
+        "missing_answer": lacking,  # the decision would take it for a no, and change the whole process
+        "wrong_answer": {**right, "libreplace_sys_setresuid": "117"},
+        "wrong_size": {**right, "libreplace_sizeof_uid_t": None},
+        "wrong_option": {**right, "option:credentials": "raw"},
+        "later": {**lacking, "project:version": "9.9"},
+    }
+    (tmp_path / "broken.json").write_text("{")
+    for name, answers in contents_of.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(answers))
     out = command(family.format(tmp_path), tmp_path / "new", *options)
     assert (out.returncode, out.stdout) == (1, "")
     assert message.format(tmp_path) in out.stderr

@@ -8,6 +8,7 @@ tests/test_amalgamate.py looks at their texts. docs/embedding.md shows the comma
 import ast
 import configparser
 import json
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from support.builds import ROOT, run, tool
 from support.children import needs_root
 from support.configure import answers_of, configure
+from support.copies import looked_up
 from support.projects import PROGRAM, build, offline
 
 C_TESTS = ROOT / "tests" / "c"
@@ -142,10 +144,11 @@ def test_plugin_that_contains_the_library_is_unloaded(written, own, tmp_path):
 def test_shared_object_exports_the_functions_only_on_request(written, own, tmp_path, options):
     text = (written[own] / "libreplace/replace.h").read_text()
     public = {function.name for function in headers.parse(text, lambda name: pytest.fail(name)).functions}
-    for macro, exported in ([], set()), (["-DLIBREPLACE_EXPORT"], public):
+    for more, exported in ([], set()), (["-DLIBREPLACE_EXPORT", "-Wl,-Bsymbolic"], public):
         library = tmp_path / "out.so"
-        compiled("cc", "-fPIC", "-shared", *options, *macro, written[own] / "libreplace.c", "-o", library)
+        compiled("cc", "-fPIC", "-shared", *options, *more, written[own] / "libreplace.c", "-o", library)
         assert {name for _, name in symbols(library, "-D", "--defined-only")} == exported
+        assert not looked_up(library)
 
 
 def test_override_header_does_not_change_the_library(written, own, tmp_path):
@@ -226,6 +229,53 @@ def test_wrong_family_is_an_error(written, own, family, options, message):
     out = run("cc", "-fsyntax-only", *options, written[family] / "libreplace.c")
     assert out.returncode == 1
     assert f'#error "this file is for {message}; see detect/amalgamate.py --help"' in out.stderr
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """A function that compiles a file without any option about warnings, and returns the errors."""
+
+    def compile_file(file, *options, compiler="cc"):
+        out = run(compiler, *options, "-c", file, "-o", tmp_path / "out.o")
+        assert out.returncode == 1, out.stderr
+        return out.stderr
+
+    return compile_file
+
+
+def test_header_of_the_library_in_front_is_an_error(written, own, refused):
+    """Its declarations would have default visibility, or could be those of another copy."""
+    message = refused(written[own] / "libreplace.c", "-include", written[own] / "libreplace/replace.h")
+    assert '#error "before this file, include only replace_override.h or samba_config.h of libreplace"' in message
+
+
+def test_header_of_another_run_is_an_error(written, own, refused, tmp_path):
+    scope = re.findall(r"LIBREPLACE_THREAD_SCOPE (\d)\n", (written[own] / "libreplace/replace.h").read_text())
+    other = "libc" if scope == ["1"] else "syscall"
+    write(tmp_path / "files", own, f"--credentials={other}")
+    (tmp_path / "files/libreplace.c").write_text((written[own] / "libreplace.c").read_text())
+    message = '#error "libreplace/replace.h was not written together with this file"'
+    assert message in refused(tmp_path / "files/libreplace.c")
+    write(tmp_path / "files", own)
+    header = tmp_path / "files/libreplace/replace.h"
+    later = re.sub(r"(?m)^(#define LIBREPLACE_VERSION_NUMBER) .*", r"\1 (9 * 10000)", header.read_text())
+    header.write_text(later)
+    assert message in refused(tmp_path / "files/libreplace.c")
+
+
+@pytest.mark.parametrize("standard", ["c11", "gnu11"])
+def test_system_header_in_front_is_an_error_if_it_lacks_a_declaration(written, own, refused, standard):
+    message = refused(written[own] / "libreplace.c", f"-std={standard}", "-include", "unistd.h")
+    assert "error: implicit declaration of function" in message
+
+
+def test_system_header_in_front_is_an_error_if_files_would_have_32_bit_sizes(written, refused):
+    compiler = tool("arm-linux-gnueabihf-gcc", "32-bit compiler")
+    options = ["-D_GNU_SOURCE", "-include", "stdio.h"]
+    message = refused(written["linux-glibc-i386"] / "libreplace.c", *options, compiler=compiler)
+    assert "include no system header before this file" in message
+    options += ["-D_FILE_OFFSET_BITS=64"]
+    compiled(compiler, *options, "-c", written["linux-glibc-i386"] / "libreplace.c", "-o", "/dev/null")
 
 
 def test_older_c_is_an_error(written, own):
