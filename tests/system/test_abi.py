@@ -66,6 +66,20 @@ def test_dump_names_no_folder_of_the_machine_that_made_it(built, tmp_path, monke
         assert str(folder) not in abi.DUMP.read_text()
 
 
+@pytest.mark.parametrize("option", ["--strip-debug", "--remove-section=.debug_info"])
+def test_library_without_debug_information_is_refused(built, tmp_path, monkeypatch, option):
+    """abidiff would compare only the names of the functions."""
+    (tmp_path / "replace").mkdir()
+    stripped = tmp_path / "replace/libreplace.so"
+    out = run("objcopy", option, built / "replace/libreplace.so", stripped)
+    assert out.returncode == 0, out.stderr
+    monkeypatch.setattr(abi, "DUMP", tmp_path / "x86_64.abi")
+    for command in (abi.compare, abi.update):
+        with pytest.raises(SystemExit, match="lacks debug information; build with -Dbuildtype=debug"):
+            command(tmp_path)
+    assert not abi.DUMP.exists()
+
+
 def test_new_enumerator_breaks_nothing(built, tmp_path, monkeypatch):
     """The dump lacks it."""
     lines = abi.CONSTANTS.read_text().splitlines(keepends=True)
