@@ -30,7 +30,10 @@ ZIG_CC = [*ZIG, "cc", "-target", f"{platform.machine()}-linux-gnu.2.17"]  # as i
 
 @pytest.fixture(scope="session")
 def second(source, tmp_path_factory):
-    """A later version of the library, static and shared, with libc's calls. zig compiles and links it."""
+    """A later version of the library, static and shared, with libc's calls. zig compiles and links it.
+
+    An option for every C file asks for functions that are visible.
+    """
     needs_package("ziglang")
     folder = tmp_path_factory.mktemp("second")
     shutil.copytree(source, folder / "source")
@@ -40,7 +43,8 @@ def second(source, tmp_path_factory):
         assert count == 1
         path.write_text(text)
     (folder / "zig.ini").write_text(f"[binaries]\nc = {ZIG_CC}\nar = {[*ZIG, 'ar']}\n")
-    options = ["-Ddefault_library=both", "-Dcredentials=libc", f"--native-file={folder / 'zig.ini'}"]
+    options = ["-Ddefault_library=both", "-Dcredentials=libc", "-Dc_args=-fvisibility=default"]
+    options += [f"--native-file={folder / 'zig.ini'}"]
     install_library(folder / "source", folder / "b", folder / "installed", *options)
     return folder / "installed"
 
