@@ -203,7 +203,7 @@ _Static_assert(sizeof(off_t) == 8, "include no system header before this file");
 #: The public declarations, and then those of internal.h. Definitions have the visibility of their first declarations.
 _DECLARATIONS = """\
 #if {included}
-#error "before this file, include only replace_override.h or samba_config.h of libreplace"
+#error "before this file, include no header of libreplace but replace_override.h"
 #endif
 #ifdef LIBREPLACE_EXPORT
 #pragma GCC visibility push(default)
@@ -305,6 +305,8 @@ def main() -> int:
     if options.family not in families() and not options.family.endswith(".json"):
         known = ", ".join(families())
         parser.error(f"unknown family {options.family!r}; use one of {known}, or a path that ends with .json")
+    if not options.folder:
+        parser.error("DIR is empty; for the current folder, use .")
     try:
         answers = answers_of(options.family)
         if options.credentials:

@@ -144,6 +144,13 @@ def test_unknown_family_is_refused_and_the_families_are_listed(tmp_path, words):
     assert not (tmp_path / "new").exists()
 
 
+def test_empty_name_of_a_folder_is_refused():
+    """As from a variable of a script that is not set."""
+    out = command("nothing", "")
+    assert (out.returncode, out.stdout) == (2, "")
+    assert "error: DIR is empty" in out.stderr
+
+
 @pytest.mark.parametrize(
     ("family", "options", "message"),
     [

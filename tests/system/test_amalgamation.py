@@ -137,6 +137,68 @@ def test_plugin_that_contains_the_library_is_unloaded(written, own, tmp_path):
     assert out.returncode == 0, out.stderr
 
 
+OTHER_COPY = """
+#include <libreplace/replace.h>
+int drop(struct libreplace_drop *result);
+int drop(struct libreplace_drop *result)
+{
+	const struct libreplace_identity user = {80001, 80011, 0, NULL};
+	return libreplace_drop_privileges(&user, 0, result);
+}
+"""
+#: One thread is switched by a copy while the main thread asks the other copy for a drop.
+TWO_COPIES = """
+#define _GNU_SOURCE
+#include <libreplace/replace.h>
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+int drop(struct libreplace_drop *result);
+static pthread_barrier_t entered, leave;
+static void *act(void *unused)
+{
+	const struct libreplace_identity user = {80001, 80011, 0, NULL};
+	LIBREPLACE_GUARD(held, 64);
+	if (libreplace_guard_init(&held.guard, sizeof held) != 0 ||
+		libreplace_enter(&held.guard, &user, LIBREPLACE_LEVEL_EFFECTIVE) != 0)
+		_exit(1);
+	pthread_barrier_wait(&entered);
+	pthread_barrier_wait(&leave);
+	if (geteuid() != 80001 || libreplace_leave(&held.guard) != 0)
+		_exit(2);
+	return unused;
+}
+int main(void)
+{
+	struct libreplace_drop result;
+	pthread_t thread;
+	pthread_barrier_init(&entered, NULL, 2);
+	pthread_barrier_init(&leave, NULL, 2);
+	if (pthread_create(&thread, NULL, act, NULL) != 0)
+		return 3;
+	pthread_barrier_wait(&entered);
+	if (drop(&result) == 0 || errno != EPERM || result.step != LIBREPLACE_STEP_THREADS ||
+		result.state != LIBREPLACE_STATE_IDLE || geteuid() != 0)
+		return 4;
+	pthread_barrier_wait(&leave);
+	pthread_join(thread, NULL);
+	return drop(&result) == 0 && getuid() == 80001 ? 0 : 5;
+}
+"""
+
+
+def test_drop_of_one_copy_is_refused_while_another_copy_has_switched_a_thread(written, own, tmp_path):
+    needs_root()
+    if own != "linux-glibc-x86_64":
+        pytest.skip("elsewhere a call changes the whole process")
+    for name, text in {"other.c": OTHER_COPY, "main.c": TWO_COPIES}.items():
+        (tmp_path / name).write_text(text)
+    options = [f"-I{written[own]}", written[own] / "libreplace.c", "-pthread"]
+    compiled("cc", "-fPIC", "-shared", tmp_path / "other.c", *options, "-o", tmp_path / "other.so")
+    compiled("cc", tmp_path / "main.c", tmp_path / "other.so", *options, "-o", tmp_path / "main")
+    assert run(tmp_path / "main").returncode == 0
+
+
 # ---- Symbols
 
 
@@ -246,7 +308,7 @@ def refused(tmp_path):
 def test_header_of_the_library_in_front_is_an_error(written, own, refused):
     """Its declarations would have default visibility, or could be those of another copy."""
     message = refused(written[own] / "libreplace.c", "-include", written[own] / "libreplace/replace.h")
-    assert '#error "before this file, include only replace_override.h or samba_config.h of libreplace"' in message
+    assert '#error "before this file, include no header of libreplace but replace_override.h"' in message
 
 
 def test_header_of_another_run_is_an_error(written, own, refused, tmp_path):
