@@ -340,10 +340,10 @@ def test_system_header_in_front_is_an_error_if_files_would_have_32_bit_sizes(wri
     compiled(compiler, *options, "-c", written["linux-glibc-i386"] / "libreplace.c", "-o", "/dev/null")
 
 
-def test_older_c_is_an_error(written, own):
-    out = run("cc", "-fsyntax-only", "-std=c99", written[own] / "libreplace.c")
-    assert out.returncode == 1
-    assert '#error "compile this file as C11 or later"' in out.stderr
+@pytest.mark.parametrize("option", ["-std=c99", "-xc++"])
+def test_older_c_and_cxx_are_errors(written, own, refused, option):
+    first = refused(written[own] / "libreplace.c", option).splitlines()[0]
+    assert first.endswith('#error "compile this file as C11 or later"')
 
 
 # ---- The way
