@@ -75,6 +75,16 @@ def folder(tmp_path: Path) -> Any:
     os.close(descriptor)
 
 
+@pytest.fixture(scope="session")
+def root_file() -> Any:
+    """A file that only root may read, as /etc/shadow, which minimal systems lack. Every user can search its folder."""
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
+        os.chmod(folder, 0o755)
+        path = Path(folder, "secret")
+        path.touch(0o600)
+        yield str(path)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
     """Turn a skip into a failure under CI, where every tool and package is installed."""

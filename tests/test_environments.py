@@ -16,7 +16,7 @@ import tempfile
 import threading
 
 import pytest
-from support.builds import ROOT, run, tool, uid_wrapper
+from support.builds import ROOT, in_namespaces, run, tool, uid_wrapper
 from support.children import (
     ALICE,
     LIBC,
@@ -27,7 +27,6 @@ from support.children import (
     ids,
     install_filter,
     needs_root,
-    needs_user_namespace,
 )
 
 import replace
@@ -36,7 +35,7 @@ from replace import impersonate
 X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 CALLS = {"setresuid": 117, "setgroups": 116, "setresgid": 119}
 SETFS = {"setfsuid": 122, "setfsgid": 123}
-PIPE2 = 293
+PIPE, PIPE2 = 22, 293
 
 
 def python(script, *before, env=None):
@@ -68,8 +67,7 @@ alice = replace.Identity(80001, 80011, [80021])
 def test_entry_is_rolled_back_if_the_namespace_denies_setgroups():
     needs_root()
     script = TRY + "attempt('setgroups', []); attempt('initgroups', 'root', 0); enter(alice)"
-    needs_user_namespace()
-    text = python(script, tool("unshare", "a user namespace"), "--user", "--map-root-user")
+    text = python(script, *in_namespaces("--user", "--map-root-user"))
     assert text == (
         "setgroups [Errno 1] Operation not permitted unchanged\n"
         "initgroups [Errno 1] Operation not permitted unchanged\n"
@@ -84,8 +82,7 @@ def test_unmapped_id_fails_with_einval():
         "attempt('setfsuid', 80001); enter(replace.Identity(80001, 80011, replace.getgroups()) if 0 not in "
         "replace.getgroups() else alice)\n"
     )
-    needs_user_namespace()
-    text = python(script, tool("unshare", "a user namespace"), "--user", "--map-root-user")
+    text = python(script, *in_namespaces("--user", "--map-root-user"))
     invalid = f"[Errno {errno.EINVAL}] Invalid argument unchanged\n"
     assert text.startswith(
         f"setresuid {invalid}setresgid {invalid}setuid {invalid}setfsuid [Errno 1] Operation not permitted unchanged\n"
@@ -185,7 +182,7 @@ def test_level_without_setfsuid_works_if_seccomp_refuses_it(level, action, folde
 @pytest.mark.parametrize("action", ["EPERM", "ENOSYS", "EACCES"])
 def test_unknown_fs_id_is_an_error_and_not_an_id(action):
     def body():
-        for number in (*SETFS.values(), PIPE2):
+        for number in (*SETFS.values(), PIPE2, PIPE):
             install_filter(number, getattr(errno, action))
         for getter in (replace.getfsuid, replace.getfsgid):
             with pytest.raises(OSError, match="denied|permitted"):

@@ -157,10 +157,10 @@ def test_worker_that_became_root_is_replaced():
     as_root(body)
 
 
-def test_worker_that_regained_capabilities_is_replaced():
+def test_worker_that_regained_capabilities_is_replaced(root_file):
     def take_back():
         change_capabilities(lambda sets: sets.__setitem__(0, sets[1]))
-        os.close(os.open("/etc/shadow", os.O_RDONLY))  # the capabilities work
+        os.close(os.open(root_file, os.O_RDONLY))  # the capabilities work
 
     def body():
         with IdentityExecutor(1) as pool:
@@ -168,7 +168,7 @@ def test_worker_that_regained_capabilities_is_replaced():
             with pytest.raises(replace.CapabilitiesRemain):
                 pool.submit(ALICE, take_back).result()
             with pytest.raises(PermissionError):
-                pool.submit(ALICE, os.open, "/etc/shadow", os.O_RDONLY).result()
+                pool.submit(ALICE, os.open, root_file, os.O_RDONLY).result()
             assert pool.submit(ALICE, thread_id).result() != before
 
     as_root(body)
@@ -205,13 +205,13 @@ def test_exception_of_the_task_is_the_context_of_identity_changed():
     as_root(body)
 
 
-def test_done_callback_that_becomes_root_does_not_affect_the_next_task():
+def test_done_callback_that_becomes_root_does_not_affect_the_next_task(root_file):
     def body():
         gate = threading.Event()
         with IdentityExecutor(1) as pool:
             first = pool.submit(ALICE, gate.wait, 10)
             first.add_done_callback(lambda _: replace.setresuid(-1, 0, -1))
-            second = pool.submit(ALICE, lambda: (ids()[0], open("/etc/shadow").close()))
+            second = pool.submit(ALICE, lambda: (ids()[0], open(root_file).close()))
             gate.set()
             with pytest.raises(PermissionError):
                 second.result(HANG)
@@ -247,7 +247,7 @@ def test_done_callback_runs_as_the_user_or_the_server():
     as_root(body)
 
 
-def test_libc_seteuid_does_not_make_the_next_task_root():
+def test_libc_seteuid_does_not_make_the_next_task_root(root_file):
     """seteuid(0) of libc makes the idle workers root, but no task may run as root."""
 
     def body():
@@ -261,20 +261,20 @@ def test_libc_seteuid_does_not_make_the_next_task_root():
             for user in (ALICE, BOB) * 4:
                 assert pool.submit(user, ids).result()[0] == (SHIELD, user.uid, 0)
                 with pytest.raises(PermissionError):
-                    pool.submit(user, os.open, "/etc/shadow", os.O_RDONLY).result()
+                    pool.submit(user, os.open, root_file, os.O_RDONLY).result()
 
     as_root(body)
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_setfsuid_in_a_task_fails_the_task_and_spares_the_next_one(level):
+def test_setfsuid_in_a_task_fails_the_task_and_spares_the_next_one(level, root_file):
     def body():
         with IdentityExecutor(1, level=level) as pool:
             with pytest.raises(replace.IdentityChanged):
                 pool.submit(ALICE, replace.setfsuid, 0).result()
             assert pool.submit(ALICE, replace.getfsuid).result() == ALICE.uid
             with pytest.raises(PermissionError):
-                pool.submit(ALICE, os.open, "/etc/shadow", os.O_RDONLY).result()
+                pool.submit(ALICE, os.open, root_file, os.O_RDONLY).result()
 
     as_root(body)
 

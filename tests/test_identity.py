@@ -16,9 +16,10 @@ import threading
 import warnings
 
 import pytest
-from support.builds import imported, run, tool
+from support.builds import imported, in_namespaces, run, tool
 from support.children import ALICE, BOB, HANG, LIBC, as_root, held_elsewhere, in_child, needs_root, wait_until
 from support.peers import become, connected, enter_user_namespace, other_process
+from support.proc_mounts import enter_mount_namespace
 from support.servers import with_users
 
 import replace
@@ -466,8 +467,7 @@ assert not hooked
 @pytest.mark.parametrize("when", ["stat", "status"])
 def test_of_process_detects_a_reused_process_id(when):
     needs_root()
-    command = [tool("unshare", "a pid namespace"), "-pfm", "--mount-proc", "--kill-child"]
-    out = run(*command, sys.executable, "-c", REPLACED, when, cwd="/")
+    out = run(*in_namespaces("-pfm", "--mount-proc", "--kill-child"), sys.executable, "-c", REPLACED, when, cwd="/")
     assert "it has ended" in out.stdout, out.stdout + out.stderr
 
 
@@ -532,8 +532,7 @@ def test_of_process_reports_a_missing_or_restricted_proc(mount, before, words):
         tool(before[0], "drops a capability")
     command = f'mount {mount} && exec {" ".join(before)} "$0" -c "$1" "$2"'
     with other_process(become(80001, 80011, [80021])) as process:
-        unshare = [tool("unshare", "a mount namespace"), "-m", "sh", "-c"]
-        out = run(*unshare, command, sys.executable, ASK, process, cwd="/")
+        out = run(*in_namespaces("-m"), "sh", "-c", command, sys.executable, ASK, process, cwd="/")
     peer, found = out.stdout.splitlines()
     assert peer.startswith("Identity(uid=0, gid=0, groups=("), "from_peer() works without /proc"
     assert found.startswith(words.format(process))
@@ -599,8 +598,7 @@ def test_overflow_uid_is_the_kernel_setting_or_65534_without_proc(tmp_path):
 
     def inside(command, connection):
         def child():
-            assert LIBC.unshare(0x00020000) == 0  # CLONE_NEWNS
-            subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+            enter_mount_namespace()
             subprocess.run(["mount", *command], check=True)
             if "tmpfs" not in command:
                 enter_user_namespace("0 0 90000", "0 0 90000")

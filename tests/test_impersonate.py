@@ -21,7 +21,7 @@ from replace import Identity, _native, impersonate
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_every_level_changes_and_restores_the_ids(level, tmp_path, folder):
+def test_every_level_changes_and_restores_the_ids(level, tmp_path, folder, root_file):
     tmp_path.chmod(0o777)
     secret = tmp_path / "secret"
     secret.write_text("root's")
@@ -31,7 +31,7 @@ def test_every_level_changes_and_restores_the_ids(level, tmp_path, folder):
         before = ids()
         with impersonate(ALICE, level=level) as user:
             assert user is ALICE
-            for path in ("secret", "/etc/shadow"):
+            for path in ("secret", root_file):
                 with pytest.raises(PermissionError):
                     os.open(path, os.O_RDONLY, dir_fd=folder)
             made = os.fstat(os.open("made", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
@@ -230,7 +230,7 @@ def test_guard_sets_65536_groups_and_can_be_entered_once():
     as_root(body)
 
 
-def test_allow_process_is_refused_with_a_second_thread():
+def test_allow_process_is_refused_with_a_second_thread(root_file):
     needs_root()
     if replace.SCOPE == "thread":
         return
@@ -241,7 +241,7 @@ def test_allow_process_is_refused_with_a_second_thread():
             with impersonate(ALICE, level=level, allow_process=True):
                 assert replace.getfsuid() == 80001
                 with pytest.raises(PermissionError):
-                    os.open("/etc/shadow", os.O_RDONLY)
+                    os.open(root_file, os.O_RDONLY)
             assert ids() == ((0, 0, 0), (0, 0, 0), [], 0, 0)
         leave = threading.Event()
         worker = threading.Thread(target=leave.wait)

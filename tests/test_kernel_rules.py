@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.children import ALICE, LEVELS, LIBC, as_root
+from support.proc_mounts import enter_mount_namespace
 
 from replace import impersonate, popen_as
 
 PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
-CLONE_NEWNS = 0x00020000
 #: Operations of include/uapi/linux/fuse.h
 FUSE_GETATTR, FUSE_INIT = 3, 26
 
@@ -82,8 +82,7 @@ def test_fuse_mount_of_a_user_is_readable_only_if_every_id_is_the_users():
     def body(folder):
         device = os.open("/dev/fuse", os.O_RDWR)
         options = f"fd={device},rootmode=40000,user_id={ALICE.uid},group_id={ALICE.gid}"
-        assert LIBC.unshare(CLONE_NEWNS) == 0
-        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        enter_mount_namespace()
         assert LIBC.mount(b"none", folder.encode(), b"fuse", 0, options.encode()) == 0, ctypes.get_errno()
         server = threading.Thread(target=serve_files, args=(device,))
         server.start()

@@ -13,7 +13,7 @@ import tempfile
 from functools import cache
 
 import pytest
-from support.builds import ROOT, run, tool, uid_wrapper
+from support.builds import ROOT, in_namespaces, run, tool, uid_wrapper
 from support.children import change_capabilities, in_child, needs_root, needs_user_namespace
 from support.odd_machine import NUMBERS
 
@@ -254,7 +254,7 @@ def test_machine_without_a_temporary_folder_is_an_obstacle():
         "mount --make-rprivate / && for folder in / /tmp /var/tmp; do "
         'mount --bind $folder $folder && mount -o remount,ro,bind $folder; done && cd /proc && exec "$@"'
     )
-    found = not_run(tool("unshare", "a mount namespace"), "-m", "sh", "-c", script, "sh", env={"TMPDIR": "/proc"})
+    found = not_run(*in_namespaces("-m"), "sh", "-c", script, "sh", env={"TMPDIR": "/proc"})
     assert all(reason.startswith("no temporary folder can be made: ") for reason in found.values())
     assert "verdict" not in found
 
@@ -263,7 +263,7 @@ def test_machine_without_a_temporary_folder_is_an_obstacle():
 def test_root_is_proved_without_proc(mount):
     needs_root()
     script = f'mount {mount} /proc && exec "$@"'
-    assert not_run(tool("unshare", "namespaces"), "-mpf", "sh", "-c", script, "sh") == {}
+    assert not_run(*in_namespaces("-mpf"), "sh", "-c", script, "sh") == {}
 
 
 def test_limit_of_processes_is_an_obstacle():

@@ -12,6 +12,7 @@ import threading
 import pytest
 from support.builds import run, tool
 from support.children import ALICE, BOB, HANG, LEVELS, LIBC, as_root, needs_root
+from support.proc_mounts import enter_mount_namespace
 
 import replace
 from replace import IdentityExecutor
@@ -33,8 +34,7 @@ def in_folder(body, *arguments):
     """Call body(folder, ...) in a child with a new mount name space and a new folder that everybody may enter."""
 
     def child():
-        assert LIBC.unshare(0x20000) == 0  # CLONE_NEWNS
-        mount("none", "/", 0x44000)  # MS_REC | MS_PRIVATE
+        enter_mount_namespace()
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)
             try:

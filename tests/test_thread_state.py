@@ -20,8 +20,20 @@ import threading
 
 import pytest
 from support.builds import run, tool
-from support.children import ALICE, BOB, HANG, LEVELS, LIBC, as_root, become_server_without_root, needs_root
+from support.children import (
+    ALICE,
+    BOB,
+    HANG,
+    LEVELS,
+    LIBC,
+    as_root,
+    become_server_without_root,
+    needs_root,
+    scheduler,
+    set_scheduler,
+)
 from support.odd_machine import set_filter
+from support.proc_mounts import enter_mount_namespace
 
 import replace
 from replace import Identity, IdentityExecutor
@@ -172,12 +184,12 @@ SEEN = {
     "bounding set": (lambda: with_capabilities(prctl, 24, 30), lambda: prctl(23, 30)),
     "nice": (lambda: os.setpriority(os.PRIO_PROCESS, 0, 7), lambda: os.getpriority(os.PRIO_PROCESS, 0)),
     "scheduling class": (
-        lambda: os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)),
-        lambda: os.sched_getscheduler(0),
+        lambda: set_scheduler(os.SCHED_BATCH),
+        scheduler,
     ),
     "reset on fork": (
-        lambda: os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0)),
-        lambda: os.sched_getscheduler(0),
+        lambda: set_scheduler(os.SCHED_OTHER | os.SCHED_RESET_ON_FORK),
+        scheduler,
     ),
     "affinity": (
         lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
@@ -543,8 +555,7 @@ def test_worker_is_replaced_if_its_state_cannot_be_read(fault, threads):
 
 def test_without_proc_each_user_gets_a_new_worker():
     def body():
-        unshare(0x20000)
-        done(LIBC.mount(b"none", b"/", None, ctypes.c_ulong(0x44000), None))  # MS_REC | MS_PRIVATE
+        enter_mount_namespace()
         with IdentityExecutor(1) as pool:
             done(LIBC.umount2(b"/proc", 2))  # MNT_DETACH
             threads = [pool.submit(user, threading.get_native_id).result(HANG) for user in (ALICE, ALICE, BOB, ALICE)]

@@ -14,8 +14,8 @@ import sys
 from contextlib import redirect_stdout, suppress
 from io import StringIO
 
-from support.builds import run, tool
-from support.children import in_child, install_filter, needs_root, needs_root_or_user, needs_user_namespace, wait_until
+from support.builds import in_namespaces, run, tool
+from support.children import in_child, install_filter, needs_root, needs_root_or_user, needs_terminal, wait_until
 
 import replace
 from replace._cli import checks
@@ -87,8 +87,7 @@ def test_verify_without_root_names_the_checks_that_need_root():
 
 
 def test_verify_explains_the_limits_of_a_user_namespace():
-    needs_user_namespace()
-    out = verify("--explain", prefix=(tool("unshare", "user namespace"), "-Ur"))
+    out = verify("--explain", prefix=in_namespaces("-Ur"))
     assert out.returncode == 2, out.stdout + out.stderr
     assert "EINVAL: setresuid" in out.stdout
     assert "this user namespace does not map the id" in out.stdout
@@ -121,6 +120,7 @@ def test_verify_names_fakeroot():
 
 
 def test_verify_shows_its_progress_on_a_terminal():
+    needs_terminal()
     master, terminal = pty.openpty()
     words = [sys.executable, "-m", "replace", "verify"]
     with subprocess.Popen(words, stdout=terminal, stdin=subprocess.DEVNULL, cwd="/") as child:

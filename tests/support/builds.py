@@ -86,6 +86,18 @@ def tool(name: str, why: str) -> str:
     return str(found)
 
 
+def in_namespaces(*options: str) -> list[str]:
+    """Return the words that start a command in new namespaces. If the kernel refuses them, skip the test.
+
+    In a chroot whose folder is not a mount point, unshare(1) cannot make the mounts private.
+    """
+    words = [tool("unshare", "new namespaces"), *options]
+    out = run(*words, "true")
+    if out.returncode:
+        pytest.skip(f"needs `unshare {' '.join(options)}`, which fails here: {out.stderr.strip()}")
+    return words
+
+
 def requirements(*packages: str) -> set[str]:
     """Return the names of these PyPI packages, and of those that they require here."""
     found: set[str] = set()

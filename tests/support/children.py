@@ -132,6 +132,15 @@ def needs_user_namespace() -> None:
         pytest.skip("needs user namespaces; the kernel refuses them in a chroot, and a limit or a filter can")
 
 
+def needs_terminal() -> None:
+    """Skip the test if this process cannot make a pseudo terminal."""
+    try:
+        for descriptor in os.openpty():
+            os.close(descriptor)
+    except OSError as error:
+        pytest.skip(f"needs pseudo terminals, /dev/ptmx and /dev/pts ({error.strerror})")
+
+
 def needs_root_or_user() -> None:
     """Skip the test if this process has uid 0 but is not root: an ordinary user is what the test expects instead."""
     if os.geteuid() == 0:
@@ -255,6 +264,30 @@ def become_server_without_root() -> None:
     os.setresgid(1000, 1000, 1000)
     os.setresuid(1000, 1000, 1000)
     change_capabilities(lambda sets: sets.__setitem__(slice(6), [bits, bits, 0, 0, 0, 0]))
+
+
+#: sched_setscheduler(2) and sched_getscheduler(2). musl's functions of these names always fail.
+_SCHEDULER = {"x86_64": (144, 145), "aarch64": (119, 120)}
+
+
+def set_scheduler(policy: int, priority: int = 0) -> None:
+    """Set the calling thread's scheduling policy. Raises OSError."""
+    _scheduler(0, policy, ctypes.byref(ctypes.c_int(priority)))
+
+
+def scheduler() -> int:
+    """Return the calling thread's scheduling policy."""
+    return _scheduler(1)
+
+
+def _scheduler(which: int, *arguments: Any) -> int:
+    machine = os.uname().machine
+    if machine not in _SCHEDULER:
+        pytest.skip(f"needs the numbers of sched_setscheduler(2) on {machine}")
+    result: int = LIBC.syscall(_SCHEDULER[machine][which], 0, *arguments)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
 
 
 def install_filter(number: int, action: int) -> None:

@@ -4,6 +4,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -24,6 +25,14 @@ def unshare(namespaces: int) -> None:
         pytest.skip(f"needs CAP_SYS_ADMIN: unshare(2) fails ({os.strerror(ctypes.get_errno())})")
 
 
+def enter_mount_namespace() -> None:
+    """Give the calling process mounts of its own."""
+    unshare(NEW_MOUNTS)
+    if LIBC.mount(b"none", b"/", b"none", ctypes.c_ulong(_REC | _PRIVATE), b"") != 0:
+        assert ctypes.get_errno() == errno.EINVAL
+        pytest.skip("needs a root folder that is a mount point (a chroot is usually not), to make private mounts")
+
+
 def mount(source: object, target: object, kind: str = "none", flags: int = 0, data: str = "") -> None:
     words = (os.fsencode(str(source)), os.fsencode(str(target)), kind.encode(), ctypes.c_ulong(flags), data.encode())
     assert LIBC.mount(*words) == 0, (source, target, os.strerror(ctypes.get_errno()))
@@ -35,8 +44,7 @@ def in_private_mounts(body: Callable[[], Any]) -> Any:
 
     def child() -> Any:
         replace.setgroups([])
-        unshare(NEW_MOUNTS)
-        mount("none", "/", flags=_REC | _PRIVATE)
+        enter_mount_namespace()
         return body()
 
     return in_child(child)

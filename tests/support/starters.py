@@ -56,6 +56,7 @@ from pathlib import Path
 from typing import Any
 
 from replace import _native
+from support.children import needs_terminal
 
 TRUE = "/bin/true"
 #: The module of subinterpreters (PEP 734) or its predecessor; None if this Python has neither.
@@ -88,6 +89,8 @@ def prepare(name: str, folder: str) -> None:
     multiprocessing puts its temporary files into the folder. If it made the folder itself, it could not delete it,
     because children end by os._exit().
     """
+    if name in TERMINALS:
+        needs_terminal()
     sys.modules["__main__"] = types.ModuleType("__main__")  # otherwise multiprocessing's children import pytest
     if name.startswith("interpreters."):  # a process with interpreters cannot always fork
         _made.append(INTERPRETERS.create())
@@ -145,6 +148,7 @@ def execute(name: str, *arguments: Any) -> None:
 
 
 STARTERS["os.fork"] = lambda: fork(os.fork)
+TERMINALS = ("os.forkpty", "pty.fork", "pty.spawn")
 STARTERS["os.forkpty"] = lambda: terminal(os.forkpty)
 STARTERS["pty.fork"] = lambda: terminal(pty.fork)
 STARTERS["pty.spawn"] = lambda: pty.spawn([TRUE], master_read=lambda descriptor: b"")

@@ -136,6 +136,28 @@ def test_fast_tests_pass_for_uid_0_of_a_user_namespace(small, sdist):
     assert "needs root: here, uid 0 cannot switch to every id" in text
 
 
+def test_fast_tests_pass_for_root_in_a_chroot(small, sdist, shared):
+    """Its folder is not a mount point, so nobody can make private mounts there. The kernel refuses user namespaces.
+
+    Only files run whose tests make them.
+    """
+    root = shared / "chroot"
+    root.mkdir()
+    lines = ["set -e"]
+    for name in os.listdir("/"):
+        place = root / name
+        if os.path.islink(f"/{name}"):
+            place.symlink_to(os.readlink(f"/{name}"))
+        elif os.path.isdir(f"/{name}"):
+            place.mkdir()
+            lines.append(f"mount --rbind /{shlex.quote(name)} {place}")
+    lines.append(f'exec chroot {root} env -C {sdist} "$@"')
+    files = [f"tests/test_{name}.py" for name in ("private_fs", "proc", "threads")]
+    text = run_fast_tests(small, sdist, ["sh", "-c", "\n".join(lines), "sh"], files)
+    assert "needs a root folder that is a mount point" in text
+    assert "needs `unshare -m`" in text
+
+
 # ---- The C tests
 
 
