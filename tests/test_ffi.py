@@ -12,7 +12,7 @@ from pathlib import Path
 import headers
 import pytest
 from generate import generated_headers
-from support.builds import ROOT, run
+from support.builds import ROOT, flags_for_c, run
 from support.children import ALICE, as_root, in_child, needs_root
 
 import replace
@@ -87,7 +87,7 @@ def test_ffi_needs_no_file_attribute():
 
 def header_text():
     """Return the text of replace.h and the headers that it includes, without comments."""
-    folder = Path(replace.get_include(), "libreplace")
+    folder = Path(flags_for_c("--includedir"), "libreplace")
     names = ["replace.h", *re.findall(r"<libreplace/(\w+\.h)>", (folder / "replace.h").read_text())]
     text = "".join((folder / name).read_text() for name in names)
     return re.sub(r"/\*.*?\*/", "", text, flags=re.S)

@@ -7,10 +7,9 @@ In C++, the mapped calls are declared once by libc's headers and once by librepl
 
 import os
 import shlex
-import sys
 
 import pytest
-from support.builds import ROOT, run, tool
+from support.builds import ROOT, flags_for_c, run, tool
 from support.children import needs_root
 
 import replace
@@ -21,11 +20,10 @@ def compiled(request, tmp_path):
     """A function that compiles tests/c/drop.c with the header and the given options, and returns the program."""
 
     def compile_with(*options):
-        config = run(sys.executable, "-m", "replace", "config", "--cflags", "--libs", cwd="/")
-        assert config.returncode == 0, config.stderr
+        flags = shlex.split(flags_for_c("--cflags", "--libs"))
         header = ["-D_GNU_SOURCE", *options, "-include", "libreplace/replace_override.h"]
         words = [*header, "-x", request.param.replace("cc", "c"), ROOT / "tests/c/drop.c", "-x", "none"]
-        words += ["-o", tmp_path / "drop", *shlex.split(config.stdout), "-pthread"]
+        words += ["-o", tmp_path / "drop", *flags, "-pthread"]
         out = run(tool(request.param, "compiles the program"), "-Wall", "-Wextra", "-Werror", *words)
         assert out.returncode == 0, out.stderr
         return tmp_path / "drop"
@@ -67,11 +65,11 @@ int main()
 @pytest.mark.parametrize("standard", ["c++98", "c++11", "c++17", "c++20"])
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 def test_cxx_declarations_equal_those_of_libc(tmp_path, compiler, standard):
-    config = run(sys.executable, "-m", "replace", "config", "--cflags", cwd="/")
+    flags = shlex.split(flags_for_c("--cflags"))
     strict = [*STRICT, f"-std={standard}"]
     for number, text in enumerate((SYSTEM + OURS, OURS + SYSTEM)):
         (tmp_path / f"{number}.cpp").write_text(text + CALLS)
         for options in (["-DLIBREPLACE_OVERRIDE_ALL"], []):
-            words = [*strict, *options, "-include", "libreplace/replace_override.h", *shlex.split(config.stdout)]
+            words = [*strict, *options, "-include", "libreplace/replace_override.h", *flags]
             out = run(tool(compiler, "C++ compiler"), *words, tmp_path / f"{number}.cpp")
             assert out.returncode == 0, out.stderr

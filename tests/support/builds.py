@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from support.schema import valid
+from support.start import PKG_CONFIG
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: An sdist has neither .ci/ nor git's own files.
@@ -96,6 +97,22 @@ def in_namespaces(*options: str) -> list[str]:
     if out.returncode:
         pytest.skip(f"needs `unshare {' '.join(options)}`, which fails here: {out.stderr.strip()}")
     return words
+
+
+#: Why a test skips if a distribution has split the package.
+NO_C_LIBRARY = "needs the C library's files, which this package does not have (Debian: libreplace-dev)"
+
+
+def flags_for_c(*options: str) -> str:
+    """Return what `libreplace config` prints. If the C library's files are not there, skip the test.
+
+    A distribution has them in another package. PKG_CONFIG_PATH may say where.
+    """
+    out = run(sys.executable, "-m", "replace", "config", *options, cwd="/", env=PKG_CONFIG)
+    if "this package has no " in out.stderr:
+        pytest.skip(NO_C_LIBRARY)
+    assert out.returncode == 0, out.stderr
+    return out.stdout.strip()
 
 
 def requirements(*packages: str) -> set[str]:

@@ -37,6 +37,8 @@ _VARIABLES = (
     "MAKEFLAGS", "MAKELEVEL", "SOURCE_DATE_EPOCH", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "COLUMNS", "FORCE_COLOR",
     "LANG", "LANGUAGE",
 )  # fmt: skip
+#: Where the caller has a libreplace for pkg-config. The tests of the installed C library use it, the builds do not.
+PKG_CONFIG = {name: os.environ[name] for name in ("PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR") if name in os.environ}
 
 
 def set_known_start() -> None:
