@@ -86,7 +86,8 @@ def found(tmp_path_factory):
         place = Path(importlib.util.find_spec(name).origin)
         place = place.parent if place.stem == "__init__" else place
         (folder / place.name).symlink_to(place)
-    library = [sysconfig.get_path("stdlib"), *(entry for entry in sys.path if entry.endswith("lib-dynload"))]
+    # The variable DESTSHARED names another folder in a Python that was moved
+    library = [sysconfig.get_path("stdlib"), *(entry for entry in sys.path if Path(entry).name == "lib-dynload")]
     finder = Finder([str(folder), *library])
     finder.run_script(str(folder / "program.py"))
     return set(finder.modules)
