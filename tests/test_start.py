@@ -123,6 +123,21 @@ def test_source_copy_without_git_is_complete(tmp_path):
         assert not (tmp_path / "copy" / folder).exists()
 
 
+def test_copy_of_a_built_or_read_only_source_can_be_changed(tmp_path):
+    """debhelper leaves a symbolic link without a target in the source."""
+    folder = tmp_path / "source" / "docs"
+    folder.mkdir(parents=True)
+    (folder / "page.md").touch(0o444)
+    (folder / "link").symlink_to("missing")
+    folder.chmod(0o555)
+    try:
+        copy = copy_source(folder.parent, tmp_path / "copy") / "docs"
+    finally:
+        folder.chmod(0o755)  # pytest removes it
+    assert [path.stat().st_mode & 0o200 for path in (copy, copy / "page.md")] == [0o200, 0o200]
+    assert os.readlink(copy / "link") == "missing"
+
+
 # ---- Between two tests
 
 

@@ -183,7 +183,7 @@ def copy_source(folder: Path, target: Path, *without: str) -> Path:
     def ignored(place: str, names: list[str]) -> set[str]:
         return no_source(place, names) | shutil.ignore_patterns(*without)(place, names)
 
-    shutil.copytree(folder, target, ignore=ignored, dirs_exist_ok=True)
+    shutil.copytree(folder, target, symlinks=True, ignore=ignored, dirs_exist_ok=True)
     for place, _, names in os.walk(target):
         for path in [place, *(os.path.join(place, name) for name in names)]:
             if not os.path.islink(path):
