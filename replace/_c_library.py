@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from . import _native
-from ._build import package_file
+from ._build import package_file, report
 
 #: What a FileNotFoundError says after the reason.
 ADVICE = (
@@ -30,23 +30,29 @@ def get_include() -> str:
         The folder for a C compiler's option -I, for ``#include <libreplace/replace.h>``.
 
     Raises:
-        FileNotFoundError: The headers of this version are neither in the package nor known to pkg-config.
+        FileNotFoundError: The headers of this version, with this back end, are neither in the package nor known to
+            pkg-config.
     """
     try:
         return os.path.dirname(os.path.dirname(package_file("include/libreplace/replace.h")))
     except FileNotFoundError as error:
-        return ask_pkg_config("--variable=includedir", error)
+        return ask_pkg_config_for_folder("includedir", error)
+
+
+def ask_pkg_config_for_folder(variable: str, missing: FileNotFoundError) -> str:
+    """A folder that the .pc file names. Meson writes a backslash before each space. Raises FileNotFoundError."""
+    return ask_pkg_config(f"--variable={variable}", missing).replace("\\ ", " ")
 
 
 def ask_pkg_config(option: str, missing: FileNotFoundError) -> str:
-    """What pkg-config prints for the libreplace of this version.
+    """What pkg-config prints for the libreplace of this version, with this back end.
 
     Args:
         option: An option of pkg-config.
         missing: What this package does not have.
 
     Raises:
-        FileNotFoundError: pkg-config does not find this version.
+        FileNotFoundError: pkg-config does not find it.
     """
     import subprocess
 
@@ -61,9 +67,11 @@ def ask_pkg_config(option: str, missing: FileNotFoundError) -> str:
             raise FileNotFoundError(f"{missing}, and {program[0]} does not find libreplace; {ADVICE}")
         return out.stdout.strip()
 
-    found = ask("--modversion")
-    if found != _native.VERSION:
+    wanted = {"--modversion": _native.VERSION, "--variable=backend": str(report()["verdict"]["backend"])}
+    found = {option: ask(option) for option in wanted}
+    if found != wanted:  # another back end changes the ids of other threads than this package
+        theirs, ours = (" with the back end ".join(words.values()) for words in (found, wanted))
         raise FileNotFoundError(
-            f"{missing}, and {program[0]} finds libreplace {found}, but this package is {_native.VERSION}; {ADVICE}"
+            f"{missing}, and {program[0]} finds libreplace {theirs}, but this package is {ours}; {ADVICE}"
         )
     return ask(option)

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable
 
 from .._build import package_file, report
-from .._c_library import ask_pkg_config, get_include
+from .._c_library import ask_pkg_config, ask_pkg_config_for_folder, get_include
 from .text import Failed, say
 
 #: The options and their help texts.
@@ -85,4 +85,4 @@ def _pkg_config_folder() -> str:
     try:
         return str(package_file("libreplace.pc").parent)
     except FileNotFoundError as error:
-        return ask_pkg_config("--variable=pcfiledir", error)
+        return ask_pkg_config_for_folder("pcfiledir", error)

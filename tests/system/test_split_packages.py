@@ -6,6 +6,7 @@
 """
 
 import os
+import shlex
 import shutil
 import sys
 
@@ -16,6 +17,9 @@ from support.projects import environment_for, required
 import replace
 
 OPTIONS = ("--cflags", "--libs", "--includedir", "--pkgconfigdir")
+VERSION = replace.__version__
+BACKEND = replace.report()["verdict"]["backend"]
+PC_FILE = "Name: libreplace\nDescription: another one\n"
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +65,11 @@ def test_config_uses_the_program_that_pkg_config_variable_names(split, installed
     ("file", "reason"),
     [
         (None, "pkg-config does not find libreplace"),
-        ("Name: libreplace\nDescription: old\nVersion: 0.0.1\n", "pkg-config finds libreplace 0.0.1, but this package"),
+        (f"backend={BACKEND}\n{PC_FILE}Version: 0.0.1\n", f"libreplace 0.0.1 with the back end {BACKEND}, but this"),
+        (f"backend=other\n{PC_FILE}Version: {VERSION}\n", f"libreplace {VERSION} with the back end other, but this"),
+        (f"{PC_FILE}Version: {VERSION}\n", f"libreplace {VERSION} with the back end , but this package is {VERSION}"),
     ],
-    ids=["missing", "other version"],
+    ids=["missing", "other version", "other back end", "unknown back end"],
 )
 def test_missing_files_name_the_development_package(split, tmp_path, file, reason):
     tool("pkg-config", "finds libraries")
@@ -75,17 +81,39 @@ def test_missing_files_name_the_development_package(split, tmp_path, file, reaso
         assert (out.returncode, out.stdout) == (1, "")
         assert reason in out.stderr
         assert "libreplace-dev (Debian, Alpine) or libreplace-devel (Fedora)" in out.stderr
-    assert config(split, "--version", env=env).stdout == replace.__version__ + "\n"
+    assert config(split, "--version", env=env).stdout == VERSION + "\n"
     out = include(split, env)
     assert "FileNotFoundError: this package has no include/libreplace/replace.h, and" in out.stderr
     assert "libreplace-devel (Fedora)" in out.stderr
 
 
-def test_missing_pkg_config_names_the_development_package(split):
-    out = config(split, "--libs", env={"PKG_CONFIG": "/nonexistent/pkg-config"})
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("/nonexistent/pkg-config", "/nonexistent/pkg-config cannot be run: No such file"),
+        ("'pkg-config", "'pkg-config cannot be run: No such file"),
+    ],
+)
+def test_missing_pkg_config_names_the_development_package(split, command, reason):
+    out = config(split, "--libs", env={"PKG_CONFIG": command})
     assert (out.returncode, out.stdout) == (1, "")
-    assert "/nonexistent/pkg-config cannot be run: No such file" in out.stderr
+    assert reason in out.stderr
     assert "libreplace-devel (Fedora)" in out.stderr
+
+
+def test_folders_may_have_spaces(split, tmp_path):
+    """Meson writes a backslash before each space."""
+    tool("pkg-config", "finds libraries")
+    folder = tmp_path / "two  spaces"
+    folder.mkdir()
+    escaped = str(folder).replace(" ", "\\ ")
+    variables = f"prefix={escaped}\nincludedir=${{prefix}}/include\nbackend={BACKEND}\n"
+    flags = f"Version: {VERSION}\nCflags: -I${{includedir}}\n"
+    (folder / "libreplace.pc").write_text(variables + PC_FILE + flags)
+    env = {"PKG_CONFIG_PATH": str(folder)}
+    assert include(split, env).stdout == f"{folder}/include\n"
+    out = config(split, "--includedir", "--pkgconfigdir", "--cflags", env=env)
+    assert out.stdout.splitlines() == [f"{folder}/include", str(folder), shlex.quote(f"-I{folder}/include")]
 
 
 def test_entry_point_does_not_dangle_without_the_files(split, installed):
