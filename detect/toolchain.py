@@ -17,19 +17,21 @@ from typing import Dict, List, Optional, Tuple
 #: Names of interpreters in the tags of wheels.
 _SHORT = {"cpython": "cp", "pypy": "pp"}
 
-#: How platforms and GNU triplets spell Meson's CPU families, if not as Meson does.
+#: How platforms and GNU triplets spell Meson's CPU families, if not as Meson does. Debian's pybuild names the platform
+#: after Debian's architecture, such as linux-armhf and linux-ppc64el.
 _SPELLINGS = {
     "x86": "i[3-6]86|x86",
     "x86_64": "x86_64|amd64",
     "aarch64 little": "aarch64|arm64(_v8a)?|evbarm",
     "aarch64 big": "aarch64_be",
-    "arm little": r"arm(v[4-8]\w*(?<!b))?|armeabi_v7a|evbarm",
+    "arm little": r"arm(hf|el|v[4-8]\w*(?<!b))?|armeabi_v7a|evbarm",
     "arm big": r"armeb|armv\w+b",
+    "loongarch64": "loong(arch)?64",
     "mips little": r"mips(isa32)?\w*el",
     "mips64 little": r"mips(isa)?64\w*el",
     "parisc": "hppa|parisc",
     "ppc": "ppc|powerpc",
-    "ppc64 little": "ppc64le|powerpc64le",
+    "ppc64 little": "ppc64(le|el)|powerpc64le",
     "ppc64 big": "ppc64|powerpc64",
 }
 
@@ -91,9 +93,12 @@ def mismatch(limited_api: bool, compiled: List[str], named: str, variables: Dict
         if (triplet and not is_target) or ("-darwin." in suffix and system != "darwin"):
             return f"the compiler compiles for {machine}, and Python's suffix of extension modules is {suffix}"
     # abi3 modules have the same name with each C library, and auditwheel adds the C library to the wheel's name. The
-    # suffix is no evidence: some Pythons for musl have one with -gnu.
+    # suffix is no evidence: some Pythons for musl have one with -gnu. In a cross build of Python, configure turns the
+    # triplet ARCH-VENDOR-linux into -gnu with each C library, so -gnu is no evidence there, either.
     triplet = re.search(r"-linux-(gnu|musl)\w*$", str(variables.get("HOST_GNU_TYPE")))
-    if triplet and not limited_api and (triplet.group(1) == "gnu") != (libc == "glibc"):
+    is_glibc = triplet and triplet.group(1) == "gnu"
+    certain = not is_glibc or variables.get("BUILD_GNU_TYPE") == variables.get("HOST_GNU_TYPE")
+    if triplet and certain and not limited_api and is_glibc != (libc == "glibc"):
         return f"Python was built for {triplet.string}, and the compiler uses another C library"
     return ""
 

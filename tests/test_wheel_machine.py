@@ -26,7 +26,8 @@ class Machine(NamedTuple):
 
     def variables(self):
         size = int(self.compiled.split()[3])
-        return {"EXT_SUFFIX": self.suffix, "SIZEOF_VOID_P": size, "HOST_GNU_TYPE": self.gnu_type}
+        gnu_types = {"HOST_GNU_TYPE": self.gnu_type, "BUILD_GNU_TYPE": self.gnu_type}
+        return {"EXT_SUFFIX": self.suffix, "SIZEOF_VOID_P": size, **gnu_types}
 
 
 def linux(machine, size, uname, triplet, gnu_type, libc="glibc"):
@@ -119,6 +120,37 @@ def test_variables_alone_do_not_make_a_python_the_target_s(name):
 )
 def test_native_python_is_accepted(compiler, named, variables):
     assert not refused("native", compiler, named, variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("x86_64", "x86_64"),
+        ("i386", "i386"),
+        ("aarch64", "arm64"),
+        ("armhf", "armhf"),
+        ("armhf", "armel"),
+        ("ppc64le", "ppc64el"),
+        ("ppc64", "ppc64"),
+        ("riscv64", "riscv64"),
+        ("s390x", "s390x"),
+        ("mips64el", "mips64el"),
+        ("loongarch64", "loong64"),
+    ],
+)
+def test_platform_may_be_named_after_debian_s_architecture(name, architecture):
+    """pybuild sets _PYTHON_HOST_PLATFORM in this way. No other machine accepts the name."""
+    assert not refused("cross", MACHINES[name].compiled, f"linux-{architecture}", MACHINES[name].variables())
+    for other in MACHINES.values():
+        if other.compiled.split()[1:3] != MACHINES[name].compiled.split()[1:3]:
+            assert refused("cross", other.compiled, f"linux-{architecture}", other.variables()), other
+
+
+def test_cross_built_python_for_musl_may_say_gnu():
+    """Its configure was given x86_64-openwrt-linux, and added -gnu."""
+    musl = MACHINES["x86_64 with musl"]
+    gnu_types = {"HOST_GNU_TYPE": "x86_64-openwrt-linux-gnu", "BUILD_GNU_TYPE": "x86_64-pc-linux-gnu"}
+    assert not refused("cross", musl.compiled, musl.named, {**musl.variables(), **gnu_types})
 
 
 def test_32_bit_compiler_beside_a_64_bit_python_is_refused():
