@@ -7,10 +7,12 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import struct
 import sys
 import sysconfig
 import zipfile
+from pathlib import Path
 
 import pytest
 from support.builds import PYTHONS, ROOT, needs_package, run, tool, version
@@ -153,6 +155,20 @@ def test_python_of_the_cross_file_does_not_name_the_wheel(source, tmp_path):
         assert why in refused_by_pip("-w", tmp_path, source, f"-Csetup-args=--cross-file={file}", env=env)
 
 
+def test_headers_of_another_version_are_refused(source, tmp_path):
+    """The machine is right, so the module would be imported, with structs of another version."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the cross file is for x86_64")
+    for name in ("pyconfig.h", "patchlevel.h"):
+        text = (Path(sysconfig.get_path("include")) / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"(#define PY_MINOR_VERSION\s+)\d+", r"\g<1>99", text))
+    file = cross_file(tmp_path / "cross.ini", f"cc', '-I{tmp_path}", "x86_64")
+    file.write_text(re.sub(r"^(c = )(.*)$", r"\1[\2]", file.read_text(), flags=re.M))
+    out = meson("setup", tmp_path / "b", source, "-Dtests=false", "--cross-file", file)
+    assert out.returncode != 0
+    assert "<pyconfig.h> is missing, or not the one of the target and of Python 3." in out.stdout, out.stdout
+
+
 def test_headers_of_another_machine_are_refused(source, tmp_path):
     """The variables describe a big-endian target, and <pyconfig.h> is this machine's."""
     file = cross_file(tmp_path / "cross.ini", tool("s390x-linux-gnu-gcc", "a cross compiler"), "s390x", "big")
@@ -252,7 +268,10 @@ def test_target_folder_keeps_the_first_of_two_distributions(unrelated, developme
 def test_package_of_another_name_from_a_read_only_source(source, environment, unrelated, tmp_path):
     """Root can write to read-only files, so the test uses a read-only mount. meson-python does not run patchelf."""
     needs_package("meson-python", "pip")
-    (line,) = re.findall(r"^(python -m pip wheel .*-Dpackage=host_vendor\.replace .*) \.$", PAGE, re.M)
+    commands = r"^(sed -i .*)\n(python -m pip wheel .*-Dpackage=host_vendor\.replace .*) \.$"
+    ((change, line),) = re.findall(commands, PAGE, re.M)
+    source = shutil.copytree(source, tmp_path / "source", symlinks=True)
+    assert run("sh", "-ec", change, cwd=source).returncode == 0
     command = [sys.executable, *shlex.split(line)[1:], "-Csetup-args=-Doptimization=0", "-w", tmp_path, source]
     (tmp_path / "patchelf").write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\nexit 1\n")
     (tmp_path / "patchelf").chmod(0o755)
@@ -269,5 +288,6 @@ def test_package_of_another_name_from_a_read_only_source(source, environment, un
     pip("install", "--no-deps", ours, unrelated)
     both = "import replace, host_vendor.replace; print(replace.unrelated, host_vendor.replace.SCOPE)"
     assert python(both) in ("True thread", "True process")
-    assert run(tmp_path / "env/bin/python", "-m", "host_vendor.replace", "report").returncode == 0
-    assert run(tmp_path / "env/bin/libreplace", "report").returncode != 0
+    folder = run(tmp_path / "env/bin/libreplace", "config", "--pkgconfigdir", cwd="/").stdout.strip()
+    named = "from importlib.metadata import entry_points as e; print(*(p.value for p in e(group='pkg_config')))"
+    assert folder.endswith(f"/{python(named).replace('.', '/')}")
