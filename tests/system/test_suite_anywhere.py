@@ -166,12 +166,15 @@ def minimal_root(faults, shared):
     """A root folder with the C tests and the libraries that they need. Nobody can make files in its /tmp."""
     build, root = faults.parent.parent.parent, shared / "root"
     shutil.copytree(build / "tests", root / "tests", ignore=shutil.ignore_patterns("*.p"))
+    (root / "replace").mkdir()
+    shutil.copy(build / "replace/libreplace.so.0", root / "replace")
     (root / "tmp").mkdir(mode=0o555)
     programs = [build / "tests/c/unload", build / "tests/c/explorer/explore"]
     lines = "".join(run(tool("ldd", "the libraries of the tests"), program).stdout for program in programs)
     libgcc = run("cc", "-print-file-name=libgcc_s.so.1").stdout.strip()  # glibc loads it for pthread_cancel()
     lines += f"\tlibgcc_s.so.1 => {os.path.realpath(libgcc)} (0x0)\n"
-    for name in {"/usr/bin/env", *re.findall(r"(/[\w./+-]+) \(0x", lines)} - set(map(str, build.rglob("*.so"))):
+    found = {"/usr/bin/env", *re.findall(r"(/[\w./+-]+) \(0x", lines)}
+    for name in {name for name in found if not name.startswith(f"{build}/")}:
         target = root / name[1:]
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, target)
@@ -205,8 +208,8 @@ def test_each_c_test_passes_or_says_what_it_needs(faults, minimal_root, words, c
         if "explorer" in program and (words or not chroot):
             continue  # it has a kernel of its own and takes seconds, so once is enough
         # Without /proc, the loader cannot find $ORIGIN.
-        path = "/tests/c" if chroot else minimal_root / "tests/c"
-        command = ["env", f"LD_LIBRARY_PATH={path}", f"./{program}", *arguments]
+        path = "" if chroot else minimal_root
+        command = ["env", f"LD_LIBRARY_PATH={path}/tests/c:{path}/replace", f"./{program}", *arguments]
         if chroot:
             ids = [f"--userspec={USER}:{USER}"] if words else []
             out = run("chroot", *ids, minimal_root, "/usr/bin/env", *command[1:])
