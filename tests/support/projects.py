@@ -35,6 +35,15 @@ def build(name: str, folder: Path, script: str = "build.sh", env: dict[str, str]
     return out.stdout
 
 
+def development_files(lib: str) -> set[str]:
+    """Return the files of every distribution's development package. `lib` is the folder of the libraries."""
+    headers = {path.name for path in (ROOT / "replace/core/libreplace").glob("*.h")}
+    headers |= {"calls.h", "replace_override.h", "samba_config.h", "version.h"}  # written by the build
+    cmake = {f"libreplaceConfig{part}.cmake" for part in ("", "Version")}
+    libraries = {"pkgconfig/libreplace.pc", *(f"cmake/libreplace/{name}" for name in cmake)}
+    return {f"usr/include/libreplace/{name}" for name in headers} | {f"{lib}/{name}" for name in libraries}
+
+
 def offline(source: Path) -> dict[str, str]:
     """Return variables that make git clone `source` instead of the URL in the .wrap file."""
     tool("git", "a .wrap file names a repository")

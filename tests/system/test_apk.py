@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.builds import ROOT, needs_package, run, tool
+from support.projects import development_files
 
 MUSL = os.environ.get("LIBREPLACE_MUSL_PYTHON", "")
 #: The packages of `makedepends`, and those that they need.
@@ -47,9 +48,11 @@ completion() {
 }
 . ./APKBUILD
 
-mkdir -p "$srcdir" "$pkgdir"
+mkdir -p "$srcdir"
 tar -C "$srcdir" -xf "${source##*/}"
-for step in build check package; do
+for step in build check package package; do # `abuild rootpkg` runs package again
+	rm -rf "$pkgdir"
+	mkdir -p "$pkgdir"
 	(cd "$builddir"; $step)
 done
 for name in $subpackages; do
@@ -103,14 +106,14 @@ def test_each_alpine_package_contains_its_files(packages):
     assert re.fullmatch(r"usr/lib/python3\.\d+/site-packages", site)
     assert found.pop("libreplace") == {"usr/lib/libreplace.so.0", "usr/lib/libreplace.so.0.1.0"}
     assert found.pop("libreplace-static") == {"usr/lib/libreplace.a"}
-    devel = {"usr/include/libreplace/replace.h", "usr/lib/libreplace.so", "usr/lib/pkgconfig/libreplace.pc"}
-    assert {*devel, "usr/share/libreplace/build_report.json"} <= found.pop("libreplace-dev")
+    devel = development_files("usr/lib") | {"usr/lib/libreplace.so", "usr/share/libreplace/build_report.json"}
+    assert found.pop("libreplace-dev") == devel
     assert {"usr/share/licenses/libreplace/LICENSE", "usr/share/doc/libreplace/packaging.md"} <= found.pop(
         "libreplace-doc"
     )
     python = found.pop("py3-libreplace")
     assert {"usr/bin/libreplace", f"{site}/replace/__init__.py", f"{site}/replace/_cli/verify.py"} <= python
-    assert not [name for name in python if re.search(r"\.(a|h|pc|pyc)$|build_report", name)]
+    assert not [name for name in python if re.search(r"\.(a|h|pc|pyc|cmake)$|build_report", name)]
     assert (folder / "py3-libreplace.depends").read_text() == "py3-cffi\n"
     completion = {"bash": "bash-completion/completions/libreplace", "zsh": "zsh/site-functions/_libreplace"}
     completion["fish"] = "fish/vendor_completions.d/libreplace.fish"
