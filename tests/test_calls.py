@@ -13,7 +13,7 @@ import time
 import pytest
 from calls import SYSTEM_CALLS
 from support.builds import run, tool
-from support.children import HANG, in_child, needs_root
+from support.children import HANG, in_child, needs_root, needs_true_ids
 
 import replace
 from replace._cli import checks, switch_checks
@@ -48,6 +48,7 @@ def test_check_fails_if_its_claim_is_false(tmp_path, folder):
 
 
 def test_getters_agree_with_os():
+    needs_true_ids()
     assert replace.getresuid() == os.getresuid()
     assert replace.getresgid() == os.getresgid()
     assert replace.getgroups() == os.getgroups()

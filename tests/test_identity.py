@@ -17,7 +17,18 @@ import warnings
 
 import pytest
 from support.builds import imported, in_namespaces, run, tool
-from support.children import ALICE, BOB, HANG, LIBC, as_root, held_elsewhere, in_child, needs_root, wait_until
+from support.children import (
+    ALICE,
+    BOB,
+    HANG,
+    LIBC,
+    as_root,
+    held_elsewhere,
+    in_child,
+    needs_root,
+    needs_true_ids,
+    wait_until,
+)
 from support.peers import become, connected, enter_user_namespace, other_process
 from support.proc_mounts import enter_mount_namespace
 from support.servers import with_users
@@ -168,6 +179,7 @@ def test_from_peer_in_a_client_returns_the_listener():
 
 @LINUX
 def test_from_peer_of_a_socketpair_returns_its_creator():
+    needs_true_ids()
     one, other = socket.socketpair()
     with one, other:
         assert Identity.from_peer(one) == Identity.from_peer(other) == Identity.current()
@@ -204,6 +216,7 @@ def test_from_peer_accepts_the_socket_of_an_asyncio_writer():
 
 @LINUX
 def test_from_peer_accepts_a_trio_socket():
+    needs_true_ids()
     one, other = imported("trio").socket.socketpair()
     with one, other:
         assert Identity.from_peer(one) == Identity.current()

@@ -28,6 +28,7 @@ from support.children import (
     change_capabilities,
     in_child,
     needs_root,
+    needs_true_ids,
     switched_elsewhere,
     wait_until,
 )
@@ -320,6 +321,7 @@ def test_io_uring_workers_are_recognized_by_name(name, kernel):
 
 
 def test_thread_credentials_reads_this_and_another_process():
+    needs_true_ids()
     mine = replace.thread_credentials()
     assert mine[0].tid == os.getpid()
     assert mine[0].uids[:2] == (os.getuid(), os.geteuid())

@@ -132,6 +132,14 @@ def needs_user_namespace() -> None:
         pytest.skip("needs user namespaces; the kernel refuses them in a chroot, and a limit or a filter can")
 
 
+def needs_true_ids() -> None:
+    """Skip the test if libc's calls do not return the kernel's ids, as under fakeroot."""
+    with contextlib.suppress(FileNotFoundError), open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        fields = dict(line.split(":", 1) for line in file)
+        if tuple(map(int, fields["Uid"].split()[:2])) != (os.getuid(), os.geteuid()):
+            pytest.skip("needs calls of libc that return the kernel's ids; fakeroot replaces them")
+
+
 def needs_terminal() -> None:
     """Skip the test if this process cannot make a pseudo terminal."""
     try:
