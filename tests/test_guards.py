@@ -476,10 +476,14 @@ def test_interpreter_shutdown_while_switched_is_silent():
         "import atexit, os, threading, replace\nalice = replace.Identity(80001, 80011)\n"
         "held = replace.impersonate(alice); held.__enter__()\n"
         "atexit.register(lambda: print('atexit', os.geteuid()))\n"
-        "inside = threading.Event()\n"
-        "def work():\n    with replace.impersonate(alice): inside.set(); threading.Event().wait()\n"
-        "threading.Thread(target=work, daemon=True).start(); inside.wait()\n"
     )
+    # With musl, Python 3.13 sometimes crashes at exit if any daemon thread waits, also without this package.
+    if replace.report()["verdict"]["libc"] != "musl" or sys.version_info >= (3, 14):
+        script += (
+            "inside = threading.Event()\n"
+            "def work():\n    with replace.impersonate(alice): inside.set(); threading.Event().wait()\n"
+            "threading.Thread(target=work, daemon=True).start(); inside.wait()\n"
+        )
     out = run(sys.executable, "-c", script, cwd="/")
     assert (out.returncode, out.stdout, out.stderr) == (0, "atexit 80001\n", "")
 
