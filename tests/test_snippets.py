@@ -74,6 +74,7 @@ ELSEWHERE = {
     "python -m wheel": "test_packaging.py",
     "python tests/programs/abi.py": "test_abi.py",
     "python -m pip wheel --no-deps -Csetup-args=-Dpackage": "test_cross_wheel.py",
+    "sed -i 's/^libreplace = ": "test_cross_wheel.py",
     "python -m zipfile": "test_cross_wheel.py",
     "python3 -m build --no-isolation --sdist": "debian_sid.py",
     "python -m build --no-isolation --sdist --outdir deb": "test_debian.py",
