@@ -38,6 +38,7 @@ from support import transitions  # noqa: E402
 from support.mutations import mutants  # noqa: E402
 
 CORE = TESTS.parent / "replace" / "core"
+GENERATED = ("replace_calls.c", "build_info.c")
 SOURCES = (
     *("guard.c", "prepare.c", "can_return.c", "walk.c", "capabilities.c", "signals.c", "imitation.c", "threads.c"),
     *("fork.c", "names.c", "identity.c", "users_libc.c"),
@@ -78,7 +79,7 @@ _FORMS = {
 PROGRAMS = tuple(dict.fromkeys(_FORMS.get(test, (test,))[0] for test in _ALL))
 #: Files without mutants: texts for people, and files that only Python tests (test_executor.py, test_identity_in_c.py,
 #: test_drop_privileges.py).
-APART = ("names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
+APART = ("build_info.c", "names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
 #: Seconds until a test counts as hanging, which counts as detected: at least ten times an idle run.
 HANG, LONG_HANG = 10, 120
 _LONG = ("returns", "steps", "drop_privileges", "threads", "explore", "kernel_rules", "counter")
@@ -98,8 +99,8 @@ def equivalent() -> dict[str, str]:
 
 def read_texts(platform: str) -> dict[str, str]:
     """Return the C files of the library."""
-    generated = (golden.GOLDEN / platform / "replace_calls.c").read_text()
-    return {"replace_calls.c": generated, **{name: (CORE / name).read_text() for name in SOURCES}}
+    generated = {name: (golden.GOLDEN / platform / name).read_text() for name in GENERATED}
+    return {**generated, **{name: (CORE / name).read_text() for name in SOURCES}}
 
 
 def sources(program: str) -> list[Path]:
@@ -167,7 +168,7 @@ class Build:
         self._object(name).write_bytes(kept)
 
     def link(self) -> None:
-        objects = [self._object(name) for name in ("replace_calls.c", *SOURCES)]
+        objects = [self._object(name) for name in (*GENERATED, *SOURCES)]
         subprocess.run(
             [*self.cc, "-shared", "-Wl,-z,now", *objects, "-pthread", "-o", self.folder / "libmutant.so"], check=True
         )
