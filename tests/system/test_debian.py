@@ -30,8 +30,8 @@ ACCEPTED = {
 }
 DISTS = "usr/lib/python3/dist-packages"
 DEFAULT = (3, 11)  # Debian 12's only supported Python
-#: Another supported Python. Debian's build tools find it by its name.
-SECOND = next((path for path in PYTHONS if version(path)[:2] != DEFAULT), "")
+#: Another supported Python. Debian's build tools find it by its name. Before 3.11, they would need the package tomli.
+SECOND = next((path for path in PYTHONS if version(path)[:2] > DEFAULT), "")
 AS_SUPPORTED = """
 cat > newer/bin/python{minor} <<'END'
 #!/bin/sh
