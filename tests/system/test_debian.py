@@ -64,7 +64,7 @@ def packages(source, tmp_path_factory):
     assert run("git", "clone", "-q", source, clone).returncode == 0
     # The `python` in this PATH has the build requirements. The page's commands then set PATH themselves.
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
-    env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+    env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": str(tmp_path_factory.mktemp("home"))}  # pip writes into it
     out = run("bash", "-euo", "pipefail", "-c", debian_12_commands(), cwd=clone, env=env, timeout=900)
     if out.returncode and "No matching distribution" in out.stderr and not os.environ.get("CI"):
         pytest.skip("needs the network: newer build tools")

@@ -55,7 +55,7 @@ def packages(source, tmp_path_factory):
     clone = tmp_path_factory.mktemp("rpm") / "clone"
     assert run("git", "clone", "-q", source, clone).returncode == 0
     path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
-    env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}  # without ~/.rpmmacros
+    env = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": str(tmp_path_factory.mktemp("home"))}  # without ~/.rpmmacros
     out = run("bash", "-euo", "pipefail", "-c", commands(), cwd=clone, env=env, timeout=900)
     assert out.returncode == 0, (out.stdout + out.stderr)[-3000:]
     for path in clone.glob("rpm/RPMS/*/*.rpm"):

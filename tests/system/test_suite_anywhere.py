@@ -151,7 +151,7 @@ def test_fast_tests_pass_for_root_in_a_chroot(small, sdist, shared):
         elif os.path.isdir(f"/{name}"):
             place.mkdir()
             lines.append(f"mount --rbind /{shlex.quote(name)} {place}")
-    lines.append(f'exec chroot {root} env -C {sdist} "$@"')
+    lines.append(f'exec chroot {root} env -C {shlex.quote(str(sdist))} "$@"')
     files = [f"tests/test_{name}.py" for name in ("private_fs", "proc", "threads")]
     text = run_fast_tests(small, sdist, ["sh", "-c", "\n".join(lines), "sh"], files)
     assert "needs a root folder that is a mount point" in text
