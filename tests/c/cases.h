@@ -18,16 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <libreplace/replace.h>
+#include "must.h"
 #include "root.h"
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition,  \
-			        errno);                                                            \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum { ALICE = 80001, BOB = 80002, STAFF = 80011, ROOM = 64 };
 

@@ -18,19 +18,12 @@
 #include <unistd.h>
 #include <libreplace/replace.h>
 #include <libreplace/samba_config.h>
+#include "must.h"
 #include "root.h"
 
 #if LIBREPLACE_VERSION_NUMBER >= 1000000 /* 100.0.0 */
 #error "the number of the version is for #if"
 #endif
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static void *switch_here(void *unused)
 {

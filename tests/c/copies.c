@@ -18,14 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <libreplace/replace.h>
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			exit(1);                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "must.h"
 
 static struct copy {
 	const char *(*build_info)(const char *name);

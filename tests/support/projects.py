@@ -12,6 +12,9 @@ from support.builds import ROOT, copy_source, run, tool
 
 PROJECTS = ROOT / "tests" / "projects"
 SHARED = ("main.c", "_whoami.c", "subprojects/libreplace.wrap")  # files that several projects use
+#: The public headers, copied or written by the build.
+PUBLIC_HEADERS = ["build_info.h", "calls.h", "drop.h", "guard.h", "identity.h", "open_beneath.h", "replace.h"]
+PUBLIC_HEADERS += ["replace_override.h", "samba_config.h", "version.h"]
 #: What tests/projects/main.c prints.
 PROGRAM = "the thread is 80001, main is 0, then 0"
 
@@ -37,11 +40,9 @@ def build(name: str, folder: Path, script: str = "build.sh", env: dict[str, str]
 
 def development_files(lib: str) -> set[str]:
     """Return the files of every distribution's development package. `lib` is the folder of the libraries."""
-    headers = {path.name for path in (ROOT / "replace/core/libreplace").glob("*.h")}
-    headers |= {"calls.h", "replace_override.h", "samba_config.h", "version.h"}  # written by the build
     cmake = {f"libreplaceConfig{part}.cmake" for part in ("", "Version")}
     libraries = {"pkgconfig/libreplace.pc", *(f"cmake/libreplace/{name}" for name in cmake)}
-    return {f"usr/include/libreplace/{name}" for name in headers} | {f"{lib}/{name}" for name in libraries}
+    return {f"usr/include/libreplace/{name}" for name in PUBLIC_HEADERS} | {f"{lib}/{name}" for name in libraries}
 
 
 def offline(source: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pytest
 from support.builds import ROOT, run, tool
 from support.children import needs_root
 from support.configure import answers_of, configure
-from support.copies import looked_up
+from support.copies import looked_up, symbols
 from support.projects import PROGRAM, build, offline
 
 C_TESTS = ROOT / "tests" / "c"
@@ -77,8 +77,9 @@ def own(written):
     return accepted[0]
 
 
-def symbols(path, *options):
-    out = run(tool("nm", "lists symbols"), *options, path)
+def kinds_and_names(path):
+    """Return all symbols of an object file, local and undefined ones included."""
+    out = run(tool("nm", "lists symbols"), path)
     assert out.returncode == 0, out.stderr
     return sorted(tuple(line.split()[-2:]) for line in out.stdout.splitlines())
 
@@ -209,7 +210,7 @@ def test_shared_object_exports_the_functions_only_on_request(written, own, tmp_p
     for more, exported in ([], set()), (["-DLIBREPLACE_EXPORT", "-Wl,-Bsymbolic"], public):
         library = tmp_path / "out.so"
         compiled("cc", "-fPIC", "-shared", *options, *more, written[own] / "libreplace.c", "-o", library)
-        assert {name for _, name in symbols(library, "-D", "--defined-only")} == exported
+        assert symbols("-D", library) == exported
         assert not looked_up(library)
 
 
@@ -218,7 +219,7 @@ def test_override_header_does_not_change_the_library(written, own, tmp_path):
     found = []
     for options in ([], ["-include", written[own] / "libreplace/replace_override.h", "-DLIBREPLACE_OVERRIDE_ALL"]):
         compiled("cc", *options, "-c", written[own] / "libreplace.c", "-o", tmp_path / "libreplace.o")
-        found.append(symbols(tmp_path / "libreplace.o"))
+        found.append(kinds_and_names(tmp_path / "libreplace.o"))
     assert found[0] == found[1]
     assert ("U", "setresuid") in found[0]
 
@@ -264,7 +265,7 @@ def test_family_compiles_for_its_platforms(written, tmp_path, platform):
     words = [*compiler, "-std=c11", *STRICT, *options]
     compiled(*words, "-c", written[platform.golden] / "libreplace.c", "-o", tmp_path / "out.o")
     if platform.name == "linux-glibc-i386":
-        names = {name for _, name in symbols(tmp_path / "out.o")}
+        names = {name for _, name in kinds_and_names(tmp_path / "out.o")}
         assert "fstat64" in names
         assert "fstat" not in names, "fstat() fails for files of more than 2 GiB"
 

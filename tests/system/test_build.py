@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.builds import ROOT, needs_package, report_of, run, tool
+from support.projects import PUBLIC_HEADERS
 from support.schema import valid
 
 import replace
@@ -120,8 +121,7 @@ def test_c_library_builds_without_cffi(source, tmp_path):
     root = tmp_path / "d" / "usr"
     files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
     assert files == [
-        *(f"include/libreplace/{n}.h" for n in ("build_info", "calls", "drop", "guard", "identity", "open_beneath")),
-        *(f"include/libreplace/{n}.h" for n in ("replace", "replace_override", "samba_config", "version")),
+        *(f"include/libreplace/{name}" for name in PUBLIC_HEADERS),
         "lib/cmake/libreplace/libreplaceConfig.cmake",
         "lib/cmake/libreplace/libreplaceConfigVersion.cmake",
         "lib/libreplace.a",

@@ -20,10 +20,9 @@ from calls import CALLS
 from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
 from support.copies import symbols
-from support.projects import PROGRAM, PROJECTS, build, environment_for, offline, required
+from support.projects import PROGRAM, PROJECTS, PUBLIC_HEADERS, build, environment_for, offline, required
 from support.tutorial import offline as no_index
 from test_build import PIP, install, wheel
-from test_headers import PUBLIC
 
 PAGE = (ROOT / "docs" / "embedding.md").read_text()
 
@@ -609,7 +608,7 @@ def test_wheel_contains_the_c_library_inside_the_package(development):
         for p in (development / "replace" / part).rglob("*")
     ]
     files = sorted(str(path) for path in found if (development / "replace" / path).is_file())
-    assert files == [f"include/libreplace/{name}" for name in PUBLIC] + [
+    assert files == [f"include/libreplace/{name}" for name in PUBLIC_HEADERS] + [
         "lib/cmake/libreplace/libreplaceConfig.cmake",
         "lib/cmake/libreplace/libreplaceConfigVersion.cmake",
         "lib/libreplace.a",

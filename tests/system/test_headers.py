@@ -12,18 +12,17 @@ from pathlib import Path
 import golden
 import pytest
 from support.builds import ROOT, run, tool
+from support.projects import PUBLIC_HEADERS
 from test_override import CALLS, OURS, STRICT, SYSTEM
 
 import replace
 
 meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
 HEADERS = [name for name in golden.LIBRARY if name.endswith(".h")]
-PUBLIC = ["build_info.h", "calls.h", "drop.h", "guard.h", "identity.h", "open_beneath.h", "replace.h"]
-PUBLIC += ["replace_override.h", "samba_config.h", "version.h"]
 
 
 def test_package_installs_the_public_headers():
-    assert sorted(path.name for path in Path(replace.get_include(), "libreplace").iterdir()) == PUBLIC
+    assert sorted(path.name for path in Path(replace.get_include(), "libreplace").iterdir()) == PUBLIC_HEADERS
 
 
 #: A use of the one macro that is code.
@@ -41,8 +40,8 @@ int use(void)
 def alone(tmp_path_factory):
     """A folder with the headers, and for each of them a C and a C++ file that includes nothing else."""
     folder = tmp_path_factory.mktemp("headers")
-    assert [path.name for path in golden.write_headers(golden.GOLDEN / "linux-glibc-x86_64", folder)] == PUBLIC
-    for name in PUBLIC:
+    assert [path.name for path in golden.write_headers(golden.GOLDEN / "linux-glibc-x86_64", folder)] == PUBLIC_HEADERS
+    for name in PUBLIC_HEADERS:
         for suffix in ("c", "cpp"):
             source = folder / f"{name.removesuffix('.h')}.{suffix}"
             text = GUARD if name == "guard.h" else "extern int not_empty;\n"
@@ -52,7 +51,7 @@ def alone(tmp_path_factory):
 
 def check_all(compiler, options, alone):
     sources = sorted(alone.glob("*.cpp" if "++" in compiler else "*.c"))
-    assert len(sources) == len(PUBLIC)
+    assert len(sources) == len(PUBLIC_HEADERS)
     out = run(compiler, *options, "-Werror", "-fsyntax-only", f"-I{alone}", *sources)
     assert out.returncode == 0, out.stderr
 

@@ -84,7 +84,7 @@ def small(sdist, shared, tmp_path_factory):
 
 
 def reachable(folder):
-    """Return shell commands that show the folder to every user. It may lie below a closed one, as /root/.pyenv does.
+    """Return shell commands that show the folder to every user. It may lie below a closed one, such as root's home.
 
     They run in a new mount namespace. The closed folder is empty there, except for what is shown.
     """
