@@ -271,8 +271,8 @@ class Ftp(Adapter):
         return sock
 
 
-class Dav(Adapter):
-    """docs/examples/webdav_server.py."""
+class Web(Adapter):
+    """A server that answers HTTP: GET and PUT of a file, GET of a folder with the names in it, one in each line."""
 
     base = b"/"
 
@@ -302,32 +302,21 @@ class Dav(Adapter):
         return data if status == 200 else None
 
     def list(self, user: str, path: bytes) -> set[bytes] | None:
-        status, data = self._ask(user, "PROPFIND", self._url(path), Depth="1")
-        if status != 207:
-            return None
-        names = [unquote_to_bytes(name) for name in re.findall(rb"<(?:\w+:)?href>([^<]*)<", data)]
-        return {os.path.basename(name.rstrip(b"/")) for name in names[1:]}  # the first is the folder itself
+        status, data = self._ask(user, "GET", self._url(path))
+        return set(data.splitlines()) if status == 200 else None
 
     def write(self, user: str, path: bytes, data: bytes) -> bool:
         return self._ask(user, "PUT", self._url(path), data)[0] in (201, 204)
 
     def others(self, user: str, path: bytes) -> Iterator[bytes]:
-        url, spare, taken = (self._url(one) for one in (path, *OWN))
+        url = self._url(path)
         for spelling in (quote(path, safe=""), url.replace(".", "%2e"), quote(url), url.replace("/", "//")):
             yield self._ask(user, "GET", "/" + spelling.lstrip("/"))[1]
         yield self._ask(user, "GET", "http://localhost" + url)[1]
         yield self._ask(user, "GET", url, Range="bytes=0-99")[1]
-        for method in ("HEAD", "OPTIONS", "MKCOL", "LOCK", "PROPPATCH", "POST"):
+        for method in ("HEAD", "OPTIONS", "POST", "DELETE"):
             yield self._ask(user, method, url)[1]
         self.write(user, path + b"/new", PLANTED)
-        for method in ("COPY", "MOVE"):
-            yield self._ask(user, method, url, Destination=taken)[1]
-            yield self.read(user, OWN[1]) or b""
-            yield self._ask(user, "DELETE", taken)[1]
-        self.write(user, OWN[0], PLANTED)
-        for method in ("COPY", "MOVE"):
-            yield self._ask(user, method, spare, Destination=url)[1]
-        yield self._ask(user, "DELETE", url)[1]
 
     def _begin(self, user: str, start: bytes, end: bytes = b"") -> socket.socket:
         connection = self._open.enter_context(socket.create_connection(("127.0.0.1", int(self.address)), HANG))
@@ -344,3 +333,27 @@ class Dav(Adapter):
 
     def begin_line(self, user: str) -> socket.socket:
         return self._begin(user, b"GET /")
+
+
+class Dav(Web):
+    """docs/examples/webdav_server.py."""
+
+    def list(self, user: str, path: bytes) -> set[bytes] | None:
+        status, data = self._ask(user, "PROPFIND", self._url(path), Depth="1")
+        if status != 207:
+            return None
+        names = [unquote_to_bytes(name) for name in re.findall(rb"<(?:\w+:)?href>([^<]*)<", data)]
+        return {os.path.basename(name.rstrip(b"/")) for name in names[1:]}  # the first is the folder itself
+
+    def others(self, user: str, path: bytes) -> Iterator[bytes]:
+        url, spare, taken = (self._url(one) for one in (path, *OWN))
+        for method in ("MKCOL", "LOCK", "PROPPATCH"):
+            yield self._ask(user, method, url)[1]
+        for method in ("COPY", "MOVE"):
+            yield self._ask(user, method, url, Destination=taken)[1]
+            yield self.read(user, OWN[1]) or b""
+            yield self._ask(user, "DELETE", taken)[1]
+        self.write(user, OWN[0], PLANTED)
+        for method in ("COPY", "MOVE"):
+            yield self._ask(user, method, spare, Destination=url)[1]
+        yield from super().others(user, path)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A client of docs/examples/file_service.py that becomes its user before it connects. test_servers.py runs eight.
+"""A client of docs/examples/file_service.py that becomes its user before it connects. test_servers.py runs sixteen.
 
 Usage, as root: python file_client.py SOCKET FOLDER USER. It exits with 0 if all answers and file owners are correct.
 """

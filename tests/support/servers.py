@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Set up the tests of servers: eight users and their files, a running server, and clients that start together.
+"""Set up the tests of servers: sixteen users and their files, a running server, and clients that start together.
 
 nss_wrapper shows the users to the server from files, so the user database of this machine does not change.
 """
@@ -26,8 +26,9 @@ import replace
 from support.builds import ROOT, run
 from support.children import HANG, wait_until
 
-NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
-MEMBERS, STRANGER, TEAM = NAMES[:-1], "heidi", 80300
+NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "ivan", "judy", "kate", "leo", "mallory", "nina"]
+NAMES += ["oscar", "peggy", "heidi"]
+MEMBERS, STRANGER, TEAM = NAMES[:-1], NAMES[-1], 80300
 IDS = {name: (80101 + number, 80201 + number) for number, name in enumerate(NAMES)}
 ROUNDS = 12
 PAGE = (ROOT / "docs" / "servers.md").read_text()
@@ -202,3 +203,31 @@ def wait_until_clean(pid: int) -> int:
             return len(others)
         assert time.monotonic() < deadline, differ
         time.sleep(0.01)
+
+
+def serve_all_users(world: Path, pid: int, adapter: Any) -> None:
+    """Let all users use a server at once, and check owners, forbidden files, the team's file, and then its threads.
+
+    The server serves the folder `world`. `adapter` is an Adapter of support/adapters.py.
+    """
+
+    def session(name: str, barrier: threading.Barrier) -> None:
+        other = NAMES[NAMES.index(name) - 1]
+        barrier.wait()
+        for number in range(ROUNDS):
+            path, data = f"{name}/file{number}", os.urandom(10_000)
+            if adapter.writes:
+                assert adapter.write(name, path.encode(), data)
+                assert owner(world / path) == IDS[name]
+                assert adapter.read(name, path.encode()) == data
+                assert not adapter.write(name, f"{other}/planted".encode(), data)
+            assert adapter.read(name, f"{name}/secret".encode()) == f"secret of {name}".encode()
+            assert adapter.read(name, f"{other}/secret".encode()) is None
+            assert adapter.read(name, b"shared/notes") == (None if name == STRANGER else b"notes of the team")
+            if adapter.lists:
+                assert adapter.list(name, f"{name}/private".encode()) == {b"hidden"}
+                assert adapter.list(name, f"{other}/private".encode()) is None
+
+    all_at_once(session)
+    assert not list(world.glob("*/planted"))
+    wait_until_clean(pid)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The servers of docs/servers.md. The page's command starts each server, and eight real clients use it at once."""
+"""The servers of docs/servers.md. The page's command starts each server, and sixteen real clients use it at once."""
 
 import base64
 import contextlib
@@ -120,7 +120,7 @@ def refused(function, *arguments):
         function(*arguments)
 
 
-def test_ftp_serves_eight_users_at_once(world):
+def test_ftp_serves_sixteen_users_at_once(world):
 
     def session(name, barrier):
         other = NAMES[NAMES.index(name) - 1]
@@ -289,7 +289,7 @@ def dav_command(world):
     return command("webdav_server.py", {"8080": 0, "dav-users.txt": users_file(world), "/srv/dav": world})
 
 
-def test_webdav_serves_eight_users_at_once(world):
+def test_webdav_serves_sixteen_users_at_once(world):
     def session(name, barrier):
         with contextlib.closing(Dav(port, name)) as client:
             rounds(client, name, NAMES[NAMES.index(name) - 1], barrier)
@@ -420,7 +420,7 @@ def service_command(world):
     return command("file_service.py", {"/run/files.socket": world / "socket", "/srv/files": world})
 
 
-def test_file_service_serves_eight_users_at_once(world):
+def test_file_service_serves_sixteen_users_at_once(world):
     words = service_command(world)
     seen, done = set(), threading.Event()
 
