@@ -34,6 +34,7 @@ from support.children import (
 )
 from support.odd_machine import set_filter
 from support.proc_mounts import enter_mount_namespace
+from support.syscalls import call, done
 
 import replace
 from replace import Identity, IdentityExecutor
@@ -42,27 +43,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems h
 
 CARL = Identity(80003, 80013)
 LIBM = ctypes.CDLL(ctypes.util.find_library("m"))
-LIBC.syscall.restype = ctypes.c_long
 LIBC.uselocale.restype = LIBC.newlocale.restype = ctypes.c_void_p
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="default")
-
-#: System calls that Python does not have: arch/x86/entry/syscalls/syscall_64.tbl
-NUMBERS = {"add_key": 248, "request_key": 249, "keyctl": 250, "ioprio_set": 251, "ioprio_get": 252, "kcmp": 312}
-NUMBERS |= {"set_mempolicy": 238, "get_mempolicy": 239, "unshare": 272}
-NUMBERS |= {"landlock_create_ruleset": 444, "landlock_restrict_self": 446}
-
-
-def call(name, *arguments):
-    """Make a system call of x86_64. Raises OSError."""
-    if os.uname().machine != "x86_64":
-        pytest.skip("the test has the numbers of x86_64")
-    return done(LIBC.syscall(NUMBERS[name], *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)))
-
-
-def done(result):
-    if result == -1:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
 
 
 def prctl(option, *arguments):
