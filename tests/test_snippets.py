@@ -31,6 +31,9 @@ ELSEWHERE = {
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
+    "import os\n\nfrom twisted.conch import unix": "test_tasks.py",
+    "import celery\n": "test_tasks.py",
+    "import ray\n": "test_tasks.py",
     # parts of programs: a test finds them in the programs
     "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
