@@ -146,7 +146,7 @@ class Identity:
 
         Use this in a FUSE server, whose context has the number of the requesting thread. Compare the result with the
         uid and gid of that context, and refuse the request if they differ: some threads use the credentials of another
-        process, and if the thread was killed, its number may belong to another thread.
+        process, and if no thread waits for the answer (read-ahead), the number may belong to another thread by now.
 
         Args:
             process: The number of a process or thread, in this pid namespace.

@@ -5,6 +5,7 @@
 import ctypes
 import errno
 import os
+import signal
 import struct
 import subprocess
 import tempfile
@@ -15,11 +16,11 @@ import pytest
 from support.children import ALICE, LEVELS, LIBC, as_root
 from support.proc_mounts import enter_mount_namespace
 
-from replace import impersonate, popen_as
+from replace import Identity, impersonate, popen_as
 
 PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 #: Operations of include/uapi/linux/fuse.h
-FUSE_GETATTR, FUSE_INIT = 3, 26
+FUSE_GETATTR, FUSE_INIT, FUSE_INTERRUPT = 3, 26, 36
 
 
 def death_signal():
@@ -51,8 +52,11 @@ def test_switch_clears_the_death_signal_of_its_thread(level):
     as_root(body)
 
 
-def serve_files(device):
-    """Answer the kernel as a FUSE server whose only file is an empty folder of ALICE."""
+def serve_files(device, killed=None):
+    """Answer the kernel as a FUSE server whose only file is an empty folder of ALICE.
+
+    If `killed` is a list, kill the process that asks for attributes, and append what is known of it before the answer.
+    """
     attributes = struct.pack("<6Q10I", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40700, 2, ALICE.uid, ALICE.gid, 0, 4096, 0)
     answers = {
         FUSE_INIT: struct.pack("<4I2H4I28x", 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0),
@@ -60,14 +64,26 @@ def serve_files(device):
     }
     while True:
         try:
-            _, operation, number = struct.unpack_from("<IIQ", os.read(device, 1 << 17))
+            _, operation, number, _, _, _, process = struct.unpack_from("<IIQQIII", os.read(device, 1 << 17))
         except OSError as error:
             if error.errno == errno.ENODEV:  # the file system is not mounted any more
                 return
             raise
+        if operation == FUSE_GETATTR and killed is not None:
+            os.kill(process, signal.SIGKILL)
+            while struct.unpack_from("<II", os.read(device, 1 << 17))[1] != FUSE_INTERRUPT:
+                pass  # the kernel tells the server when the signal has arrived
+            killed += [os.waitpid(process, os.WNOHANG), Identity.of_process(process)]
         answer = answers.get(operation)
         head = struct.pack("<IiQ", 16 + len(answer or b""), 0 if answer else -errno.ENOSYS, number)
         os.write(device, head + (answer or b""))
+
+
+def needs_fuse_device():
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        pytest.skip(f"needs /dev/fuse: {error}")
 
 
 def test_fuse_mount_of_a_user_is_readable_only_if_every_id_is_the_users():
@@ -98,11 +114,32 @@ def test_fuse_mount_of_a_user_is_readable_only_if_every_id_is_the_users():
             server.join()
         return found
 
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError as error:
-        pytest.skip(f"needs /dev/fuse: {error}")
+    needs_fuse_device()
     refused = dict.fromkeys(["server", *LEVELS], "EACCES")
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
         os.chmod(folder, 0o755)
         assert as_root(body, folder) in ({**refused, "popen_as": ALICE.uid}, None)
+
+
+def test_killed_caller_of_a_fuse_server_keeps_its_number_until_the_answer():
+    """So the number cannot belong to another thread. Source: request_wait_answer() in fs/fuse/dev.c."""
+
+    def body(folder):
+        device = os.open("/dev/fuse", os.O_RDWR)
+        enter_mount_namespace()
+        options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"
+        assert LIBC.mount(b"none", folder.encode(), b"fuse", 0, options.encode()) == 0, ctypes.get_errno()
+        killed = []
+        server = threading.Thread(target=serve_files, args=(device, killed))
+        server.start()
+        try:
+            child = popen_as(ALICE, ["stat", folder], cwd="/")
+            return child.wait(), *killed
+        finally:
+            assert LIBC.umount2(folder.encode(), 0) == 0
+            server.join()
+
+    needs_fuse_device()
+    with tempfile.TemporaryDirectory(prefix="libreplace-test-") as folder:
+        os.chmod(folder, 0o755)
+        assert as_root(body, folder) in ((-signal.SIGKILL, (0, 0), ALICE), None)
