@@ -28,6 +28,7 @@ ELSEWHERE = {
     # identities
     "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
     # examples: a test runs each with the command of its page
+    "python3 docs/examples/fuse_mount.py": "test_fuse.py",
     "python3 docs/examples/": "test_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
@@ -35,6 +36,9 @@ ELSEWHERE = {
     "import celery\n": "test_tasks.py",
     "import ray\n": "test_tasks.py",
     # parts of programs: a test finds them in the programs
+    "uid, gid, thread = fuse_get_context()": "test_blocks_of_the_page_are_in_the_example",
+    'caches = {"entry_timeout": 0': "test_blocks_of_the_page_are_in_the_example",
+    "with guard:\n    return function": "test_blocks_of_the_page_are_in_the_example",
     "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
     "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",

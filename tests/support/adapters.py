@@ -36,7 +36,8 @@ def receive_all(connection: socket.socket, limit: int = 64 << 20) -> bytes:
 class Adapter:
     """Ask a server for one path as one user. A path is absolute, or relative to the folder that the server serves."""
 
-    writes = lists = True
+    #: What the server does: it writes files, lists folders, reads request lines.
+    writes = lists = lines = True
     #: Whether the server starts a thread for each connection.
     starts_threads = False
     #: The prefix of a relative path.

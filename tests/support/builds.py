@@ -58,6 +58,7 @@ DEBIAN = {
     "dh_python3": "dh-python",
     "dpkg-buildpackage": "dpkg-dev",
     "env": "coreutils",
+    "fusermount3": "fuse3",
     "ld": "binutils",
     "ld.gold": "binutils",
     "ld.lld": "lld",

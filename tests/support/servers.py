@@ -91,7 +91,7 @@ def server(
     status: int = 0,
     env: dict[str, str] | None = None,
 ) -> Iterator[tuple[int, str]]:
-    """Start a server; yield its process id and its address, the last word of the line "listening on ...".
+    """Start a server; yield its process id and its address, the last word of "listening on ..." or "mounted on ...".
 
     If `socket` is given, the server prints nothing and is ready when every user may connect to that socket. After the
     block, the signal `stop` must end the server with `status`.
@@ -112,7 +112,7 @@ def server(
     def address() -> str | None:
         if socket:
             return str(socket) if socket.exists() and socket.stat().st_mode & 0o777 == 0o666 else None
-        line = re.search(r"^listening on .*?(\S+)$", (world / "log").read_text(), re.M)
+        line = re.search(r"^(?:listening|mounted) on .*?(\S+)$", (world / "log").read_text(), re.M)
         return line and line[1]
 
     try:
@@ -151,8 +151,9 @@ def wait_until_open(pid: int, path: str) -> str:
 
 
 def command(program: str, replaced: dict[str, object]) -> list[str]:
-    """Return the command of docs/servers.md for that program. `replaced` maps words of it to those of this machine."""
-    (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", PAGE, re.M)
+    """Return the command of docs/ for that program. `replaced` maps words of it to those of this machine."""
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", pages, re.M)
     replaced = {"python3": sys.executable, f"docs/examples/{program}": f"{ROOT}/docs/examples/{program}", **replaced}
     words = shlex.split(line)
     assert not set(replaced) - set(words)

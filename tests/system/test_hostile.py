@@ -21,6 +21,7 @@ from support.adapters import Adapter, Dav, FileService, Ftp, Tutorial
 from support.builds import ROOT, needs_package
 from support.children import HANG, needs_root, wait_until
 from support.hostile import ATTACKER, BYSTANDER, LARGE, MANY, NOTES, OWNER, PLAIN, PLANTED, SECRET, Attack, Home
+from support.mounted import Mounted, mount
 from support.servers import IDS, command, open_files, owner, users_file, wait_until_clean, wait_until_open
 
 import replace
@@ -43,6 +44,10 @@ def start_webdav(world):
 def start_file_service(world):
     words = {"/run/files.socket": world / "socket", "/srv/files": world / "served"}
     return servers.server(world, command("file_service.py", words))
+
+
+def start_fuse_mount(world):
+    return mount(world, world / "served")
 
 
 def start_threaded_server(world, change=("", "")):
@@ -74,10 +79,12 @@ SERVERS = {
     "ftp": (start_ftp, Ftp),
     "webdav": (start_webdav, Dav),
     "file_service": (start_file_service, FileService),
+    "fuse_mount": (start_fuse_mount, Mounted),
     "threaded_server": (start_threaded_server, Tutorial),
     "async_server": (start_async_server, AsyncTutorial),
 }
 CONTROL = (start_careless, Tutorial)
+reads_lines = pytest.mark.parametrize("stage", [name for name, (_, ask) in SERVERS.items() if ask.lines], indirect=True)
 
 
 class Stage:
@@ -254,8 +261,9 @@ def test_clients_that_disconnect_early_leave_no_open_files(stage):
         stage.adapter.begin(OWNER, f"{OWNER}/closed/draft".encode()).close()
         if stage.adapter.writes:
             stage.adapter.begin_write(ATTACKER, f"{ATTACKER}/half".encode()).close()
-        with stage.adapter.begin_line(ATTACKER) as connection:
-            connection.sendall(b"half a line")
+        if stage.adapter.lines:
+            with stage.adapter.begin_line(ATTACKER) as connection:
+                connection.sendall(b"half a line")
     stage.check_ordinary_requests()
     stage.adapter.close()
     wait_until(lambda: not any("/served/" in path for path in open_files(stage.pid)), "the server to close the files")
@@ -263,6 +271,7 @@ def test_clients_that_disconnect_early_leave_no_open_files(stage):
         wait_until(lambda: len(replace.thread_credentials(stage.pid)) == 1, "the threads to end")
 
 
+@reads_lines
 def test_endless_line_uses_little_memory(stage):
     """Many clients send half a line and wait. One sends a line that never ends."""
     before = stage.memory()
