@@ -15,6 +15,9 @@ Pools and asyncio:
     IdentityExecutor    a thread pool that runs each task as a user
     run_as              await a function that runs as another user in a worker thread
 
+WSGI, after ``import replace.wsgi``:
+    wsgi.AsClient       run an application as its clients
+
 Files and processes:
     open_beneath        open a path that a client sends, below a folder
     Resolve             how open_beneath() walks a path

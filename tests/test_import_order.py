@@ -43,7 +43,7 @@ ORDER = [
         "_executor",
     ),
     *("_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build", "_c_library"),
-    *("__init__", "_cli", "__main__"),
+    *("__init__", "wsgi", "_cli", "__main__"),
 ]
 #: The only import of another project.
 CFFI = ("_replace.py", "_cffi_backend")

@@ -18,6 +18,7 @@ import pytest
 from support.builds import run
 
 import replace
+import replace.wsgi
 
 LIST = Path(__file__).with_name("public_api.txt")
 ALICE = replace.Identity(80001, 80011, [80021])
@@ -52,8 +53,9 @@ def members(kind: type) -> Iterator[str]:
 def public_api() -> str:
     """Return the public API as text."""
     lines = []
-    for name in sorted([*replace.__all__, "__version__"]):
-        thing = getattr(replace, name)
+    things = {name: getattr(replace, name) for name in sorted([*replace.__all__, "__version__"])}
+    things |= {f"wsgi.{name}": getattr(replace.wsgi, name) for name in replace.wsgi.__all__}
+    for name, thing in things.items():
         if isinstance(thing, type):
             bases = ", ".join(base.__qualname__ for base in thing.__bases__)
             lines += [f"class {name}({bases}){signature(thing)}", *members(thing)]

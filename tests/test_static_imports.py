@@ -19,8 +19,8 @@ from support.children import obstacle
 from replace._starts import STARTERS
 
 FILES = sorted((ROOT / "replace").rglob("*.py"))
-#: Modules of the package for the command `libreplace`, which no other module imports.
-COMMAND = ("replace.__main__", "replace._cli")
+#: Modules that no other module imports: those of the command `libreplace`, and public modules for frameworks.
+ON_REQUEST = ("replace.__main__", "replace._cli", "replace.wsgi")
 
 USE_EVERYTHING = """
 import os, sys
@@ -95,7 +95,7 @@ def found(tmp_path_factory):
 
 def test_every_module_of_the_package_is_found(found):
     files = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES}
-    files = {name.removesuffix(".__init__") for name in files if not name.startswith(COMMAND)}
+    files = {name.removesuffix(".__init__") for name in files if not name.startswith(ON_REQUEST)}
     assert {name for name in found if name.split(".")[0] == "replace"} == files | {"replace._native"}
 
 

@@ -14,13 +14,15 @@ import os
 import pathlib
 import socket
 import subprocess
-from collections.abc import Callable, Generator, Iterator
+import wsgiref.simple_server
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 from typing_extensions import assert_type
 
 import replace
+import replace.wsgi
 from replace import Guard, Identity, IdentityExecutor, Level, OnFailure, acting_as, impersonate, impersonated, run_as
 
 P = ParamSpec("P")
@@ -321,6 +323,27 @@ def failures() -> None:
         assert_type(error.errno, int | None)
     except replace.ThreadsDiffer as error:
         assert_type(error.threads, tuple[replace.ThreadCredentials, ...])
+
+
+# ---- WSGI
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    return []
+
+
+def identify(environ: dict[str, Any]) -> Identity | None:
+    return alice if "HTTP_AUTHORIZATION" in environ else None
+
+
+def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+    return print
+
+
+def frameworks() -> None:
+    wrapped = replace.wsgi.AsClient(application, identify, anonymous_as_server=True, challenge="Basic", level=level)
+    assert_type(wrapped({}, start_response), Iterable[bytes])
+    wsgiref.simple_server.make_server("", 0, replace.wsgi.AsClient(wrapped, identify))
 
 
 # ---- The calls underneath

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import replace
+import replace.wsgi
 from replace import Identity, IdentityExecutor, Level, acting_as, impersonate, impersonated, run_as
 
 P = ParamSpec("P")
@@ -154,6 +155,11 @@ def failures() -> None:
     except replace.IdentityRefused as error:
         print(error.identity.uid)  # E: union-attr, reportOptionalMemberAccess
 
+
+# ---- WSGI
+
+replace.wsgi.AsClient(read, lambda environ: alice)  # E: arg-type, reportArgumentType
+replace.wsgi.AsClient(lambda environ, start_response: [], later)  # E: arg-type, reportArgumentType
 
 # ---- The calls underneath
 
