@@ -30,6 +30,7 @@ ELSEWHERE = {
     # examples: a test runs each with the command of its page
     "python3 docs/examples/fuse_mount.py": "test_fuse.py",
     "python3 docs/examples/": "test_servers.py",
+    "gunicorn --pythonpath docs/examples ": "test_wsgi_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
     "python docs/examples/": "test_examples.py",
     "import os\n\nfrom twisted.conch import unix": "test_tasks.py",
@@ -41,8 +42,10 @@ ELSEWHERE = {
     "with guard:\n    return function": "test_blocks_of_the_page_are_in_the_example",
     "def method(self, *args, **kwargs):": "test_servers_page_blocks_are_in_the_examples",
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
-    "with replace.impersonate(client):\n    body": "test_servers_page_blocks_are_in_the_examples",
-    "return replace.impersonated(client, body)": "test_servers_page_blocks_are_in_the_examples",
+    'as_client = {"class": "replace.wsgi.AsClient"': "test_servers_page_blocks_are_in_the_examples",
+    "app.wsgi_app = replace.wsgi.AsClient": "test_parts_of_programs_on_the_page_are_in_the_programs",
+    "file = served.open(path)": "test_parts_of_programs_on_the_page_are_in_the_programs",
+    "app = replace.wsgi.AsClient(get_wsgi_application()": "test_parts_of_programs_on_the_page_are_in_the_programs",
     "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",
     "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
     # long: a test runs a short form

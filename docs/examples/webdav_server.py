@@ -8,39 +8,22 @@ A line of the users file is `name:password`. Ids and groups come from the user d
 5.6, WsgiDAV and cheroot. Stop it with SIGINT or SIGTERM. ../servers.md explains the design.
 """
 
-import argparse
 import mimetypes
-import os
 import re
 import shutil
-import signal
 import stat
-import threading
 
+import cheroot_server
+from basic_auth import Users
 from beneath import Folder
-from cheroot.wsgi import Server
 from wsgidav import util
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 from wsgidav.error_printer import ErrorPrinter
 from wsgidav.http_authenticator import HTTPAuthenticator
-from wsgidav.mw.base_mw import BaseMiddleware
 from wsgidav.request_resolver import RequestResolver
 from wsgidav.wsgidav_app import WsgiDAVApp
 
-import replace
-
-
-class AsTheUser(BaseMiddleware):
-    """Run the rest of the middleware stack as the user that HTTPAuthenticator found."""
-
-    def __call__(self, environ, start_response):
-        client = self.config["clients"][environ["wsgidav.auth.user_name"]]
-        with replace.impersonate(client):
-            body = self.next_app(environ, start_response)
-        # WsgiDAV's applications are generators, so no code has run yet. It runs in next() and close(), which hold the
-        # identity. Between two chunks, while the server waits for the client, the thread has the server's ids.
-        return replace.impersonated(client, body)
-
+import replace.wsgi
 
 NOT_IN_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -149,14 +132,19 @@ class Provider(DAVProvider):
         return File(path, environ, entry) if stat.S_ISREG(entry.st_mode) else None
 
 
-def application(users, folder):
-    """The WSGI application. Sockets, passwords and errors are handled outside of AsTheUser, by the server itself."""
-    return WsgiDAVApp(
+def create_app(users, folder):
+    """Return the application. The server itself handles sockets, passwords and errors, outside of AsClient."""
+    users = Users(users)
+
+    def identify(environ):
+        return users.clients[environ["wsgidav.auth.user_name"]]  # from HTTPAuthenticator
+
+    as_client = {"class": "replace.wsgi.AsClient", "kwargs": {"app": "${application}", "identify": identify}}
+    app = WsgiDAVApp(
         {
-            "provider_mapping": {"/": Provider(folder)},
-            "clients": {name: replace.Identity.from_user(name) for name in users},
-            "simple_dc": {"user_mapping": {"*": {name: {"password": word} for name, word in users.items()}}},
-            "middleware_stack": [ErrorPrinter, HTTPAuthenticator, AsTheUser, RequestResolver],
+            "provider_mapping": {"/": Provider(Folder(folder))},
+            "simple_dc": {"user_mapping": {"*": {name: {"password": word} for name, word in users.passwords.items()}}},
+            "middleware_stack": [ErrorPrinter, HTTPAuthenticator, as_client, RequestResolver],
             # Locks and dead properties are rows in the server's memory, and WsgiDAV checks no permission for them:
             # a user who can see a file could lock it, or give it properties. So both are off.
             "lock_storage": None,
@@ -164,36 +152,10 @@ def application(users, folder):
             "verbose": 1,
         }
     )
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("users", type=argparse.FileType())
-    parser.add_argument("folder", type=Folder)
-    parser.add_argument("--port", type=int, default=8080)
-    options = parser.parse_args()
-    if os.fstat(options.users.fileno()).st_mode & 0o077:
-        parser.error(f"other users have rights on {options.users.name}, which contains passwords; run chmod 600 on it")
-    app = application(dict(line.rstrip("\n").split(":", 1) for line in options.users), options.folder)
-    for name, client in app.config["clients"].items():
-        if client.has_root:
-            parser.error(f"{name} has uid 0, gid 0 or group 0; remove this user from {options.users.name}")
-
     mimetypes.init()  # otherwise the first GET does it, as its user
     replace.protect_os()
-    # An interrupt in cheroot's queue can lose a wake-up of a thread, and stop() then waits forever. So use sigwait().
-    signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    server = Server(("127.0.0.1", options.port), app, numthreads=50)
-    server.max_request_header_size = 1 << 16  # limits the memory for a line that never ends
-    server.prepare()
-    loop = threading.Thread(target=server.serve)
-    loop.start()
-    print("listening on port", server.bind_addr[1], flush=True)
-    signal.sigwait(signals)
-    server.stop()
-    loop.join()
+    return app
 
 
 if __name__ == "__main__":
-    main()
+    cheroot_server.main(create_app)

@@ -31,7 +31,7 @@ NAMES += ["oscar", "peggy", "heidi"]
 MEMBERS, STRANGER, TEAM = NAMES[:-1], NAMES[-1], 80300
 IDS = {name: (80101 + number, 80201 + number) for number, name in enumerate(NAMES)}
 ROUNDS = 12
-PAGE = (ROOT / "docs" / "servers.md").read_text()
+PAGES = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
 
 @contextlib.contextmanager
@@ -90,8 +90,9 @@ def server(
     socket: Path | None = None,
     status: int = 0,
     env: dict[str, str] | None = None,
+    ready: str = r"^(?:listening|mounted) on .*?(\S+)$",
 ) -> Iterator[tuple[int, str]]:
-    """Start a server; yield its process id and its address, the last word of "listening on ..." or "mounted on ...".
+    """Start a server; yield its process id and its address: the group in `ready`, which matches a line that it prints.
 
     If `socket` is given, the server prints nothing and is ready when every user may connect to that socket. After the
     block, the signal `stop` must end the server with `status`.
@@ -112,7 +113,7 @@ def server(
     def address() -> str | None:
         if socket:
             return str(socket) if socket.exists() and socket.stat().st_mode & 0o777 == 0o666 else None
-        line = re.search(r"^(?:listening|mounted) on .*?(\S+)$", (world / "log").read_text(), re.M)
+        line = re.search(ready, (world / "log").read_text(), re.M)
         return line and line[1]
 
     try:
@@ -150,14 +151,14 @@ def wait_until_open(pid: int, path: str) -> str:
     return found[path]
 
 
-def command(program: str, replaced: dict[str, object]) -> list[str]:
-    """Return the command of docs/ for that program. `replaced` maps words of it to those of this machine."""
-    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    (line,) = re.findall(rf"^python3 docs/examples/{program} .*$", pages, re.M)
-    replaced = {"python3": sys.executable, f"docs/examples/{program}": f"{ROOT}/docs/examples/{program}", **replaced}
-    words = shlex.split(line)
+def command(program: str, replaced: dict[str, object], start: str = "python3 docs/examples/") -> list[str]:
+    """Return a command of docs/, which begins so. `replaced` maps words of it to those of this machine."""
+    (line,) = re.findall(rf"^{start}{program} .*$", PAGES, re.M)
+    first, *words = shlex.split(line)
     assert not set(replaced) - set(words)
-    return [str(replaced.get(word, word)) for word in words]
+    words = [str(replaced.get(word, word)) for word in words]
+    words = [f"{ROOT}/{word}" if word.startswith("docs/examples") else word for word in words]
+    return [sys.executable, *(() if first == "python3" else ("-m", first)), *words]
 
 
 def users_file(world: Path, homes: str | None = None) -> Path:

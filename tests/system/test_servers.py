@@ -28,7 +28,6 @@ from support.servers import (
     IDS,
     MEMBERS,
     NAMES,
-    PAGE,
     ROUNDS,
     STRANGER,
     TEAM,
@@ -42,6 +41,8 @@ from support.servers import (
 )
 
 import replace
+
+PAGE = (ROOT / "docs" / "servers.md").read_text()
 
 
 @pytest.fixture

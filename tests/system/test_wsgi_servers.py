@@ -1,0 +1,283 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Flask and Django under real WSGI servers, by the commands of docs/wsgi.md. Sixteen users use each at once."""
+
+import base64
+import contextlib
+import logging
+import os
+import re
+from pathlib import Path
+
+import pytest
+from support import servers
+from support.adapters import Web
+from support.builds import ROOT, needs_package
+from support.children import ALICE, as_root, needs_root, wait_until
+from support.servers import (
+    IDS,
+    command,
+    open_files,
+    owner,
+    serve_all_users,
+    server,
+    users_file,
+    wait_until_clean,
+    wait_until_open,
+)
+
+import replace
+import replace.wsgi
+
+LISTENS = r"Listening at: http://127\.0\.0\.1:(\d+) "
+DJANGO = ROOT / "tests" / "projects" / "django_files"
+
+
+@pytest.fixture
+def world():
+    needs_root()
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build with per-thread calls")
+    with servers.world() as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def flask_under_cheroot(world):
+    needs_package("flask", "cheroot")
+    words = command("flask_server.py", {"8080": 0, "flask-users.txt": users_file(world), "/srv/flask": world})
+    with server(world, words) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def under_gunicorn(world, call, **changed):
+    """Start gunicorn by the page's command for Flask, with another application. Yield the worker's pid and the port."""
+    needs_package("flask", "gunicorn")
+    page = "flask_server:create_app('flask-users.txt', '/srv/flask')"
+    call = f"{call}({str(users_file(world))!r}, {str(world)!r})"
+    words = command("gunicorn", {page: call, "127.0.0.1:8080": "127.0.0.1:0", **changed}, "")
+    env = {"HOME": str(world), "PYTHONPATH": str(DJANGO)}
+    with server(world, words, env=env, ready=LISTENS) as (master, port):
+        children = Path(f"/proc/{master}/task/{master}/children")
+        wait_until(children.read_text, "gunicorn to start its worker")
+        yield int(children.read_text()), port
+
+
+def flask_under_gunicorn(world):
+    return under_gunicorn(world, "flask_server:create_app")
+
+
+def django_under_gunicorn(world, call="django_files:create_app", **changed):
+    needs_package("django")
+    return under_gunicorn(world, call, **changed)
+
+
+def test_parts_of_programs_on_the_page_are_in_the_programs():
+    def lines(text):
+        return "\n".join(map(str.strip, text.splitlines()))
+
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "wsgi.md").read_text(), re.M | re.S)
+    flask, django = ROOT / "docs" / "examples" / "flask_server.py", DJANGO / "django_files.py"
+    programs = lines(flask.read_text()) + lines(django.read_text())
+    assert [block for block in blocks if lines(block) not in programs] == blocks[:1]  # test_snippets.py runs the first
+
+
+@pytest.mark.parametrize("start", [flask_under_cheroot, flask_under_gunicorn, django_under_gunicorn])
+def test_sixteen_users_at_once(world, start):
+    with start(world) as (pid, port), contextlib.closing(Web(port)) as adapter:
+        serve_all_users(world, pid, adapter)
+        assert wait_until_clean(pid) >= 10
+        assert adapter._ask("alice", "GET", "/alice/secret") == (200, b"secret of alice")
+        logins = (base64.b64encode(login).decode() for login in (b"alice:wrong", b"alice", b"root:", b"\xff"))
+        for header in ("", "Basic", "Basic !", "Bearer x", *(f"Basic {login}" for login in logins)):
+            assert adapter._ask("alice", "GET", "/alice/secret", Authorization=header) == (401, b""), header
+
+        # While a server waits for a client, the thread has no identity. If the client hangs up, the file is closed.
+        large = world / "alice" / "large"
+        large.write_bytes(bytes(8 << 20))
+        with adapter.begin("alice", b"alice/large") as connection:
+            wait_until_open(pid, str(large))
+            wait_until_clean(pid)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: str(large) not in open_files(pid), "the server to close the file")
+
+
+def ask(world, start, *requests):
+    """Start a server, and send requests of alice to it."""
+    with start(world) as (pid, port), contextlib.closing(Web(port)) as adapter:
+        answers = [adapter._ask("alice", "GET", path) for path in requests]
+        wait_until_clean(pid)
+    return answers
+
+
+# ---- gunicorn
+
+LAZY = """
+import replace, replace.wsgi
+
+class LazyFile:
+    left = 1
+    def read(self, size):
+        self.left -= 1
+        return b"" if self.left < 0 else str(replace.getfsuid()).encode()
+
+class Chunks:
+    def __init__(self, file):
+        self.file = file
+    def __iter__(self):
+        return iter(lambda: self.file.read(1), b"")
+
+def lazy(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return environ.get("wsgi.file_wrapper", Chunks)(LazyFile())
+
+def create_app(users, folder):
+    alice = replace.Identity(80001, 80011)
+    wrapped = replace.wsgi.AsClient(lazy, lambda environ: alice)
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/wrapped":
+            return wrapped(environ, start_response)
+        with replace.impersonate(alice):
+            return lazy(environ, start_response)
+    return app
+"""
+
+
+@pytest.mark.parametrize("kind", [{"gthread": "gthread"}, {"gthread": "sync", "16": "1"}], ids=["gthread", "sync"])
+def test_file_wrapper_of_gunicorn_reads_as_the_user(world, kind):
+    """gunicorn itself reads a file that an application has wrapped. The second answer is the control."""
+
+    def start(world):
+        (world / "lazy.py").write_text(LAZY)
+        return under_gunicorn(world, "lazy:create_app", **{"docs/examples": str(world)}, **kind)
+
+    assert ask(world, start, "/wrapped", "/by_hand") == [(200, b"80001"), (200, b"0")]
+
+
+def test_worker_of_gevent_answers_500(world):
+    def start(world):
+        needs_package("gevent")
+        return under_gunicorn(world, "flask_server:create_app", gthread="gevent")
+
+    ((status, answer),) = ask(world, start, "/alice/secret")
+    assert (status, b"secret of" in answer) == (500, False)
+    assert "greenlets switch in this thread" in (world / "log").read_text()
+
+
+# ---- Flask: what runs as the user
+
+
+def flask_app(seen):
+    """Return an application that notes who runs each of its parts."""
+    import flask
+
+    def note(what):
+        seen.append((what, replace.getfsuid()))
+
+    app = flask.Flask(__name__)
+    app.before_request(lambda: note("before_request"))
+    app.after_request(lambda response: note("after_request") or response)
+    app.teardown_request(lambda error: note("teardown_request"))
+
+    @app.get("/stream")
+    def stream():
+        @flask.stream_with_context
+        def chunks():
+            note(f"chunk of {flask.request.path}")
+            yield b"x"
+
+        response = flask.Response(chunks())
+        response.call_on_close(lambda: note("call_on_close"))
+        return response
+
+    @app.get("/file")
+    def file():
+        return flask.send_file(flask.request.args["name"])
+
+    @app.get("/template")
+    def template():
+        return flask.render_template("page.html")
+
+    return app
+
+
+def flask_client(app):
+    app.wsgi_app = replace.wsgi.AsClient(app.wsgi_app, lambda environ: ALICE)
+    return app.test_client()
+
+
+def test_every_part_of_a_flask_request_runs_as_the_user():
+    needs_package("flask")
+
+    def body():
+        seen = []
+        with flask_client(flask_app(seen)).get("/stream") as response:
+            assert response.data == b"x"
+        parts = ["before_request", "after_request", "chunk of /stream", "teardown_request", "call_on_close"]
+        assert dict(seen) == dict.fromkeys(parts, ALICE.uid)
+
+    as_root(body)
+
+
+def test_flask_opens_files_and_templates_as_the_user(world):
+    needs_package("flask")
+
+    def body():
+        (world / "page.html").write_text("text")
+        (world / "page.html").chmod(0o600)
+        app = flask_app([])
+        app.testing, app.template_folder = True, world
+        plain = app.test_client()  # control: without AsClient, both are readable
+        assert [plain.get(f"/file?name={world}/page.html").data, plain.get("/template").data] == [b"text"] * 2
+        app.jinja_env.cache.clear()
+        client = flask_client(app)
+        with pytest.raises(PermissionError):
+            client.get(f"/file?name={world}/page.html")
+        with pytest.raises(PermissionError):
+            client.get("/template")
+
+    as_root(body)
+
+
+def test_log_handler_of_a_flask_view_opens_its_file_as_the_user(world):
+    needs_package("flask")
+
+    def body():
+        app = flask_app([])
+        app.logger.addHandler(logging.FileHandler(world / "log", delay=True))
+        app.get("/log")(lambda: app.logger.warning("words") or "")
+        world.chmod(0o777)
+        flask_client(app).get("/log")
+        assert os.stat(world / "log").st_uid == ALICE.uid
+
+    as_root(body)
+
+
+# ---- Django
+
+
+def test_django_opens_temporary_files_of_uploads_as_the_user(world):
+    data = b"--x\r\nContent-Disposition: form-data; name=file; filename=f\r\n\r\ndata\r\n--x--\r\n"
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    with django_under_gunicorn(world) as (_, port), contextlib.closing(Web(port)) as adapter:
+        answer = adapter._ask("alice", "POST", "/_upload", data, **form)
+    assert answer == (200, f"{IDS['alice'][0]} True".encode()), (world / "log").read_text()
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["closed", "kept"])
+def test_django_opens_the_database_as_the_user_unless_a_thread_keeps_it(world, kept):
+    """CONN_MAX_AGE keeps it: then heidi, who has no rights for the folder, uses what alice has opened."""
+    call = "django_files:create_app" + "_that_keeps_connections" * kept
+    with django_under_gunicorn(world, call, **{"16": "1"}) as (_, port), contextlib.closing(Web(port)) as adapter:
+        assert adapter._ask("alice", "GET", "/_database") == (200, b"1"), (world / "log").read_text()
+        assert owner(world / "shared" / "db")[0] == IDS["alice"][0]
+        status, answer = adapter._ask("heidi", "GET", "/_database")
+    assert (status, answer == b"1") == ((200, True) if kept else (500, False))
+
+
+def test_asynchronous_view_of_django_is_refused(world):
+    """asgiref runs it in a new thread, which would inherit the identity."""
+    ((status, _),) = ask(world, django_under_gunicorn, "/_async")
+    assert status == 500
+    assert "thread is refused in a thread that holds an identity" in (world / "log").read_text()
