@@ -38,6 +38,8 @@ class Adapter:
 
     #: What the server does: it writes files, lists folders, reads request lines.
     writes = lists = lines = True
+    #: Whether read() of a folder returns the names in it.
+    reads_folders = False
     #: Whether the server starts a thread for each connection.
     starts_threads = False
     #: The prefix of a relative path.
@@ -276,6 +278,7 @@ class Web(Adapter):
     """A server that answers HTTP: GET and PUT of a file, GET of a folder with the names in it, one in each line."""
 
     base = b"/"
+    reads_folders = True
 
     def _head(self, user: str) -> dict[str, str]:
         return {"Authorization": "Basic " + base64.b64encode(f"{user}:word of {user}".encode()).decode()}
@@ -338,6 +341,8 @@ class Web(Adapter):
 
 class Dav(Web):
     """docs/examples/webdav_server.py."""
+
+    reads_folders = False
 
     def list(self, user: str, path: bytes) -> set[bytes] | None:
         status, data = self._ask(user, "PROPFIND", self._url(path), Depth="1")

@@ -17,7 +17,7 @@ from signal import SIGINT
 
 import pytest
 from support import hostile, servers
-from support.adapters import Adapter, Dav, FileService, Ftp, Tutorial
+from support.adapters import Adapter, Dav, FileService, Ftp, Tutorial, Web
 from support.builds import ROOT, needs_package
 from support.children import HANG, needs_root, wait_until
 from support.hostile import ATTACKER, BYSTANDER, LARGE, MANY, NOTES, OWNER, PLAIN, PLANTED, SECRET, Attack, Home
@@ -26,6 +26,8 @@ from support.servers import IDS, command, open_files, owner, users_file, wait_un
 
 import replace
 
+#: cheroot ends a connection after this time without progress. The default makes these tests longer.
+IDLE = ("--timeout", "3")
 TUTORIAL = (ROOT / "docs" / "start-python.md").read_text()
 
 
@@ -38,7 +40,13 @@ def start_ftp(world):
 def start_webdav(world):
     needs_package("cheroot", "wsgidav")
     words = {"8080": 0, "dav-users.txt": users_file(world), "/srv/dav": world / "served"}
-    return servers.server(world, command("webdav_server.py", words))
+    return servers.server(world, [*command("webdav_server.py", words), *IDLE])
+
+
+def start_flask(world):
+    needs_package("cheroot", "flask")
+    words = {"8080": 0, "flask-users.txt": users_file(world), "/srv/flask": world / "served"}
+    return servers.server(world, [*command("flask_server.py", words), *IDLE])
 
 
 def start_file_service(world):
@@ -78,6 +86,7 @@ class AsyncTutorial(Tutorial):
 SERVERS = {
     "ftp": (start_ftp, Ftp),
     "webdav": (start_webdav, Dav),
+    "flask": (start_flask, Web),
     "file_service": (start_file_service, FileService),
     "fuse_mount": (start_fuse_mount, Mounted),
     "threaded_server": (start_threaded_server, Tutorial),
@@ -114,8 +123,9 @@ class Stage:
     def attack(self, attack: Attack) -> None:
         """Send every kind of request for one name and check the answers."""
         ask, found = self.adapter, self.adapter.read(ATTACKER, attack.path)
-        assert not found or found in (*attack.allowed, PLANTED), f"{attack.name}: read {found[:100]!r}"
-        if ask.lists:
+        if not ask.reads_folders or not {*(found or b"").splitlines()} <= hostile.listable(self.world):
+            assert not found or found in (*attack.allowed, PLANTED), f"{attack.name}: read {found[:100]!r}"
+        if ask.lists and not ask.reads_folders:
             names = ask.list(ATTACKER, attack.path) or set()
             assert names <= hostile.listable(self.world), f"{attack.name}: listed {names}"
         if attack.write:
@@ -194,7 +204,8 @@ def test_no_file_name_gives_extra_access(stage):
         stage.attack(attack)
         if number % 100 == 0:
             stage.check_ordinary_requests()
-            for connection in slow:  # cheroot closes a connection that is idle for 10 s
+        if number % 20 == 0:
+            for connection in slow:  # cheroot ends a connection without progress
                 assert connection.recv(1 << 16)
             if stage.adapter.writes:
                 upload.sendall(bytes(1000))
