@@ -4,23 +4,17 @@
 
 import base64
 import hmac
-import os
 
-import replace
+from beneath import client_identity, private_file
 
 
 class Users:
     """The passwords and the identities of users. A line of the file is `name:password`."""
 
     def __init__(self, path):
-        with open(path) as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise ValueError(f"other users have rights on {path}, which contains passwords; run chmod 600 on it")
+        with private_file(path) as file:
             self.passwords = dict(line.rstrip("\n").split(":", 1) for line in file)
-        self.clients = {name: replace.Identity.from_user(name) for name in self.passwords}
-        for name, client in self.clients.items():
-            if client.has_root:
-                raise ValueError(f"{name} has uid 0, gid 0 or group 0; remove this user from {path}")
+        self.clients = {name: client_identity(name) for name in self.passwords}
 
     def identify(self, environ):
         """Return the identity of the user who sent a WSGI request with Basic authentication, or None."""

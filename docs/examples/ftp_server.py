@@ -12,13 +12,12 @@ from the user database. The server needs root, Linux 5.6 and pyftpdlib. Stop it 
 import argparse
 import functools
 import inspect
-import os
 import secrets
 import signal
 import stat
 from contextlib import suppress
 
-from beneath import Folder
+from beneath import Folder, client_identity, private_file
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import AbstractedFS, FilesystemError
 from pyftpdlib.handlers import FTPHandler
@@ -161,22 +160,20 @@ class ClientFilesystem(AbstractedFS):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("users", type=argparse.FileType())
+    parser.add_argument("users")
     parser.add_argument("folder", type=Folder)
     parser.add_argument("--port", type=int, default=2121)
     options = parser.parse_args()
-    if os.fstat(options.users.fileno()).st_mode & 0o077:
-        parser.error(f"other users have rights on {options.users.name}, which contains passwords; run chmod 600 on it")
 
     authorizer = DummyAuthorizer()
     authorizer.clients = {}
-    for line in options.users:
-        name, password, home = line.rstrip("\n").split(":")
-        client = replace.Identity.from_user(name)
-        if client.has_root:
-            parser.error(f"{name} has uid 0, gid 0 or group 0; remove this user from {options.users.name}")
-        authorizer.clients[name] = client, home
-        authorizer.add_user(name, password, "/", perm="elradfmwMT")  # the file system checks the rights
+    try:
+        with private_file(options.users) as lines:
+            for name, password, home in (line.rstrip("\n").split(":") for line in lines):
+                authorizer.clients[name] = client_identity(name), home
+                authorizer.add_user(name, password, "/", perm="elradfmwMT")  # the file system checks the rights
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
 
     class Handler(FTPHandler):
         abstracted_fs = ClientFilesystem

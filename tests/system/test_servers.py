@@ -185,7 +185,8 @@ def test_ftp_commands_stay_below_the_served_folder(world):
         client.storbinary("STOU", io.BytesIO(b"unique"))
         assert [path for path in (world / "alice").iterdir() if path.is_file() and path.read_bytes() == b"unique"]
         assert client.size("file") == 5
-        client.sendcmd("SITE CHMOD 600 file")
+        client.sendcmd("SITE CHMOD 200 file")
+        client.sendcmd("SITE CHMOD 600 file")  # although the user cannot read it
         client.sendcmd("SITE CHMOD 750 private")
         client.sendcmd("MFMT 20200101000000 file")
         assert client.sendcmd("MDTM file").endswith("20200101000000")
