@@ -29,6 +29,7 @@ ELSEWHERE = {
     "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
     # examples: a test runs each with the command of its page
     "python3 docs/examples/fuse_mount.py": "test_fuse.py",
+    "python3 docs/examples/sftp_server.py": "test_sftp.py",
     "python3 docs/examples/": "test_servers.py",
     "gunicorn --pythonpath docs/examples ": "test_wsgi_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
@@ -48,6 +49,8 @@ ELSEWHERE = {
     "app = replace.wsgi.AsClient(get_wsgi_application()": "test_parts_of_programs_on_the_page_are_in_the_programs",
     "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",
     "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
+    "async def method(self, *args):": "test_sftp_page_blocks_are_in_the_example",
+    "for name, function in inspect.getmembers(server": "test_sftp_page_blocks_are_in_the_example",
     # long: a test runs a short form
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
     # embedding: the blocks are files of projects that a test builds and runs

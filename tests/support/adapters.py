@@ -2,18 +2,22 @@
 # SPDX-License-Identifier: MIT
 """Adapters for support/hostile.py. There is one for each server, and all have the same methods."""
 
+import asyncio
 import base64
 import contextlib
 import ftplib
+import functools
 import http.client
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, unquote_to_bytes
 
 import replace
+from support.builds import imported
 from support.children import HANG
 from support.hostile import ATTACKER, PLANTED
 from support.servers import IDS
@@ -21,6 +25,9 @@ from support.servers import IDS
 #: Two files of the attacker. Attacks copy and rename the first to a name of another user, and a file of another user
 #: to the second.
 OWN = [f"{ATTACKER}/{name}".encode() for name in ("spare", "taken")]
+
+
+T = TypeVar("T")
 
 
 def receive_all(connection: socket.socket, limit: int = 64 << 20) -> bytes:
@@ -363,3 +370,182 @@ class Dav(Web):
         for method in ("COPY", "MOVE"):
             yield self._ask(user, method, spare, Destination=url)[1]
         yield from super().others(user, path)
+
+
+class SftpStream:
+    """The part of a socket that the tests use: one open file on a connection that is not read between two calls."""
+
+    def __init__(self, adapter: "Sftp", connection: Any, file: Any) -> None:
+        self._adapter, self._connection, self._file, self._offset = adapter, connection, file, 0
+        self._answers: list[asyncio.Task[tuple[bytes, bool]]] = []
+
+    async def ask(self, size: int, repeat: int = 1) -> None:
+        """Send requests for the whole file, and read no answers."""
+        ask, handle = self._file._handler.read, self._file.handle
+        for _ in range(repeat):
+            self._answers += [asyncio.ensure_future(ask(handle, at, 1 << 16)) for at in range(0, size, 1 << 16)]
+        asyncio.gather(*self._answers, return_exceptions=True)  # nobody waits for answers after the end
+        await asyncio.sleep(0)  # the tasks send their requests
+        self._connection._transport.pause_reading()
+
+    def recv(self, size: int) -> bytes:
+        async def receive() -> bytes:
+            self._connection._transport.resume_reading()
+            answer, _ = await self._answers.pop(0)
+            self._connection._transport.pause_reading()
+            return answer
+
+        return self._adapter.run(receive())
+
+    async def _write(self, data: bytes) -> None:
+        await self._file.write(data, self._offset)
+        self._offset += len(data)
+
+    def sendall(self, data: bytes) -> None:
+        self._adapter.run(self._write(data))
+
+    def close(self) -> None:
+        self._adapter.run(self._adapter.disconnect(self._connection))
+
+    def __enter__(self) -> "SftpStream":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class Sftp(Adapter):
+    """docs/examples/sftp_server.py. The client is asyncssh's, on a loop in another thread. A user has one session."""
+
+    base = b"/"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.asyncssh = imported("asyncssh")
+        self._sessions: dict[str, Any] = {}
+        self._connections: set[Any] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._start = threading.Lock()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for its result. The first call starts the loop."""
+        with self._start:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever)
+                self._thread.start()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(HANG)
+
+    def close(self) -> None:
+        async def disconnect_all() -> None:
+            for connection in list(self._connections):
+                await self.disconnect(connection)
+
+        super().close()
+        if self._loop is not None:
+            self._sessions.clear()
+            self.run(disconnect_all())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            self._loop = None
+
+    async def disconnect(self, connection: Any) -> None:
+        self._connections.discard(connection)
+        connection.abort()
+        await connection.wait_closed()
+
+    async def login(self, user: str, **options: Any) -> Any:
+        """Connect as this user; return the connection."""
+        options = {"password": f"word of {user}", "encryption_algs": ["aes128-gcm@openssh.com"], **options}
+        for name in ("client_keys", "known_hosts", "agent_path", "config"):
+            options.setdefault(name, None)
+        connection = await self.asyncssh.connect("127.0.0.1", int(self.address), username=user, **options)
+        self._connections.add(connection)
+        return connection
+
+    async def session(self, user: str) -> Any:
+        """Return the user's session."""
+        if user not in self._sessions:
+            self._sessions[user] = await (await self.login(user)).start_sftp_client(path_encoding=None)
+        return self._sessions[user]
+
+    async def _try(self, user: str, request: Coroutine[Any, Any, T]) -> T | None:
+        """Return the request's result, or None if the server refuses."""
+        try:
+            return await request
+        except (self.asyncssh.Error, OSError) as error:
+            self.record_refusal(user, str(error))
+        return None
+
+    async def _read(self, user: str, path: bytes) -> bytes:
+        async with (await self.session(user)).open(path, "rb") as file:
+            found = [await file.read(1 << 18)]  # without a size, the client sends two other requests first
+            while len(found[-1]) == 1 << 18:
+                found.append(await file.read(1 << 18))
+            return b"".join(found)
+
+    async def _write(self, user: str, path: bytes, data: bytes, mode: str = "wb") -> bool:
+        async with (await self.session(user)).open(path, mode) as file:
+            await file.write(data)
+        return True
+
+    async def _list(self, user: str, path: bytes) -> set[bytes]:
+        return {name.filename for name in await (await self.session(user)).readdir(path)}
+
+    async def _others(self, user: str, path: bytes) -> tuple[bytes, ...]:
+        session, (spare, taken) = await self.session(user), map(self.full_path, OWN)
+        asks = (session.lstat, session.stat, session.readlink)
+        answers = [str(await self._try(user, ask(path))).encode() for ask in asks]
+        await self._try(user, session.chmod(path, 0o777))
+        await self._try(user, session.utime(path, (0, 0)))
+        await self._try(user, self._write(user, path, PLANTED, "ab"))
+        await self._try(user, session.mkdir(path + b"/new"))
+        for copy in (session.remote_copy, session.link, session.posix_rename):
+            await self._try(user, copy(path, taken))
+            answers.append(await self._try(user, self._read(user, taken)) or b"")
+            await self._try(user, session.remove(taken))
+        await self._try(user, self._write(user, spare, PLANTED))
+        await self._try(user, session.posix_rename(spare, path))
+        for ask in (session.remove, session.rmdir):
+            await self._try(user, ask(path))
+        return tuple(answers)
+
+    def read(self, user: str, path: bytes) -> bytes | None:
+        return self.run(self._try(user, self._read(user, self.full_path(path))))
+
+    def list(self, user: str, path: bytes) -> set[bytes] | None:
+        return self.run(self._try(user, self._list(user, self.full_path(path))))
+
+    def write(self, user: str, path: bytes, data: bytes) -> bool:
+        return bool(self.run(self._try(user, self._write(user, self.full_path(path), data))))
+
+    def others(self, user: str, path: bytes) -> Iterator[bytes]:
+        yield from self.run(self._others(user, self.full_path(path)))
+
+    async def stream(self, user: str, path: bytes, mode: str, window: int = 1 << 21) -> SftpStream:
+        """Connect and open one file. The server may send as much as the window says before the client reads."""
+        connection = await self.login(user)
+        connection.open_session = functools.partial(connection.open_session, window=window)
+        session = await connection.start_sftp_client(path_encoding=None)
+        file = await self._try(user, session.open(self.full_path(path), mode).__aenter__())
+        return SftpStream(self, connection, file)
+
+    def begin(self, user: str, path: bytes) -> socket.socket:
+        async def ask() -> SftpStream:
+            stream = await self.stream(user, path, "rb")
+            if stream._file:
+                await stream.ask((await stream._file.stat()).size)
+            return stream
+
+        return cast(socket.socket, self.run(ask()))
+
+    def begin_write(self, user: str, path: bytes) -> socket.socket:
+        stream = self.run(self.stream(user, path, "wb"))
+        stream.sendall(bytes(500_000))
+        return cast(socket.socket, stream)
+
+    def begin_line(self, user: str) -> socket.socket:
+        connection = self._open.enter_context(socket.create_connection(("127.0.0.1", int(self.address)), HANG))
+        connection.sendall(b"SSH-2.0-")
+        return connection

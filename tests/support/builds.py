@@ -73,6 +73,9 @@ DEBIAN = {
     "rpmspec": "rpm",
     "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu",
     "setpriv": "util-linux",
+    "sftp": "openssh-client",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
     "unshare": "util-linux",
 }
 

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 import replace
-from support.builds import ROOT, run
+from support.builds import ROOT, imported, run
 from support.children import HANG, wait_until
 
 NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "ivan", "judy", "kate", "leo", "mallory", "nina"]
@@ -168,6 +168,15 @@ def users_file(world: Path, homes: str | None = None) -> Path:
     lines = [f"{name}:word of {name}" + ("" if homes is None else f":{homes}/{name}") for name in NAMES]
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
+
+
+def sftp_command(world: Path, folder: Path) -> list[str]:
+    """Return the command that starts docs/examples/sftp_server.py, with a new host key."""
+    key = world / "host-key"
+    key.touch(0o600)
+    key.write_bytes(imported("asyncssh").generate_private_key("ssh-ed25519").export_private_key())
+    words = {"8022": 0, "host-key": key, "sftp-users.txt": users_file(world), "/srv/sftp": folder}
+    return command("sftp_server.py", words)
 
 
 def all_at_once(function: Callable[[str, threading.Barrier], Any]) -> list[Any]:
