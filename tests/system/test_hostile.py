@@ -17,7 +17,7 @@ from signal import SIGINT
 
 import pytest
 from support import hostile, servers
-from support.adapters import Adapter, Dav, FileService, Ftp, Tutorial, Web
+from support.adapters import Adapter, Dav, FileService, Ftp, Sftp, Tutorial, Web
 from support.builds import ROOT, needs_package
 from support.children import HANG, needs_root, wait_until
 from support.hostile import ATTACKER, BYSTANDER, LARGE, MANY, NOTES, OWNER, PLAIN, PLANTED, SECRET, Attack, Home
@@ -47,6 +47,10 @@ def start_flask(world):
     needs_package("cheroot", "flask")
     words = {"8080": 0, "flask-users.txt": users_file(world), "/srv/flask": world / "served"}
     return servers.server(world, [*command("flask_server.py", words), *IDLE])
+
+
+def start_sftp(world):
+    return servers.server(world, servers.sftp_command(world, world / "served"))
 
 
 def start_file_service(world):
@@ -87,6 +91,7 @@ SERVERS = {
     "ftp": (start_ftp, Ftp),
     "webdav": (start_webdav, Dav),
     "flask": (start_flask, Web),
+    "sftp": (start_sftp, Sftp),
     "file_service": (start_file_service, FileService),
     "fuse_mount": (start_fuse_mount, Mounted),
     "threaded_server": (start_threaded_server, Tutorial),
