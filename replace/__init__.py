@@ -11,9 +11,9 @@ Act as a user:
     Guard               the type of the object that impersonate() returns
     Level, OnFailure    the types of two options
 
-Pools and asyncio:
+Pools and event loops:
     IdentityExecutor    a thread pool that runs each task as a user
-    run_as              await a function that runs as another user in a worker thread
+    run_as              await a function that runs as another user, under asyncio or trio
 
 WSGI, after ``import replace.wsgi``:
     wsgi.AsClient       run an application as its clients
@@ -78,7 +78,7 @@ except ImportError as _error:
     raise explained(_error, __name__, __path__[0]) from _error
 
 from . import _native
-from ._acting_as import acting_as, run_as
+from ._acting_as import acting_as
 from ._build import report
 from ._c_library import get_include
 from ._drop_privileges import drop_privileges
@@ -100,6 +100,7 @@ from ._open_beneath import Resolve, open_beneath
 from ._popen_as import popen_as
 from ._preload import preload
 from ._protect_os import protect_os
+from ._run_as import run_as
 from ._threads import ThreadCredentials, assert_clean, thread_credentials
 
 TYPE_CHECKING = False

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""acting_as() and run_as(): functions that run as another user.
+"""acting_as(): functions that run as another user.
 
 One C function (native/guard_type.c, native_run) enters, calls and leaves. No other Python code runs in between, so an
 interrupt cannot leave the thread switched.
@@ -8,24 +8,20 @@ interrupt cannot leave the thread switched.
 
 from __future__ import annotations
 
-from ._errors import IdentityRefused
 from ._identity import check_identity
 from ._impersonate import DEFAULT_LEVEL, changed_options, check_options, impersonate
-from ._native import LAZY_CODE, depth, run, tainted
+from ._native import LAZY_CODE, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
     from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
-    from typing_extensions import TypeVarTuple, Unpack
-
     from ._identity import Identity
     from ._options import Level, OnFailure
 
     P = ParamSpec("P")
     T = TypeVar("T")
-    Ts = TypeVarTuple("Ts")
 else:  # typing loads slower than this package, so the class is generic only for checkers
     P = T = None
     Generic = {(P, T): object}
@@ -169,76 +165,3 @@ class acting_as(Generic[P, T]):  # noqa: N801  (used like a function)
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self._options.items())
         return f"acting_as({self.identity!r}, {self.__wrapped__!r}{options})"
-
-
-async def run_as(
-    identity: Identity,
-    function: Callable[[Unpack[Ts]], T],
-    /,
-    *args: Unpack[Ts],
-    level: Level = DEFAULT_LEVEL,
-    allow_root: bool = False,
-    allow_process: bool = False,
-    on_restore_failure: OnFailure = "taint",
-    **unknown: NoReturn,
-) -> T:
-    """Run a function as another user in a worker thread of asyncio: ``await run_as(identity, function, *args)``.
-
-    The worker belongs to the loop's default executor. The function sees the context variables of the caller. If the
-    awaiting task is cancelled, the function still runs to its end, because a thread cannot be stopped.
-
-    Args:
-        identity: The user to run the function as.
-        function: A plain function.
-        args: The positional arguments of the function. Bind keyword arguments with functools.partial.
-        level: As for :func:`impersonate`.
-        allow_root: As for :func:`impersonate`.
-        allow_process: As for :func:`impersonate`.
-        on_restore_failure: As for :func:`impersonate`.
-        unknown: No other keyword arguments are accepted.
-
-    Returns:
-        The result of the function.
-
-    Raises:
-        IdentityRefused: As for :func:`impersonate`. Also if the event loop's thread is switched, because a new worker
-            would inherit its ids; and if the worker still holds an identity that earlier code entered and never left.
-        IdentityError: A step failed. ``state`` says what the worker thread is now.
-        TypeError: As for :class:`acting_as`.
-        ValueError: An option is wrong.
-    """
-    import asyncio  # already imported, because a coroutine of asyncio runs
-
-    refuse_unknown_options("run_as", unknown)
-    if tainted():
-        raise IdentityRefused(
-            "the event loop's own thread is tainted, because an identity of another thread was left or dropped in it, "
-            "and a new worker might inherit wrong ids; end the process",
-            identity,
-        )
-    if depth():
-        raise IdentityRefused(
-            "the event loop's own thread is switched, and a new worker would inherit its ids; call run_as() outside "
-            "of the identity",
-            identity,
-        )
-    call = acting_as(
-        identity,
-        function,
-        level=level,
-        allow_root=allow_root,
-        allow_process=allow_process,
-        on_restore_failure=on_restore_failure,
-    )
-    return await asyncio.to_thread(_in_worker, call, args)
-
-
-def _in_worker(call: acting_as[..., T], args: tuple[Any, ...]) -> T:
-    """Run the call, unless earlier code has entered an identity in this worker and never left it."""
-    if depth():
-        raise IdentityRefused(
-            "this worker thread of the event loop still holds an identity that earlier code entered and never left; "
-            "find that code, and use a with block in it",
-            call.identity,
-        )
-    return call(*args)

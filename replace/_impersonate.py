@@ -14,6 +14,7 @@ import sys
 
 from . import _native
 from ._errors import IdentityRefused, failure, refused
+from ._event_loops import call_as_user, call_if_imported, description, running_loop
 from ._identity import Identity, check_identity
 from ._native import ABORT_UNLESS_RESTORED, ALLOW_PROCESS, ALLOW_ROOT, LEVELS, SCOPE
 from ._starts import refuse_starts
@@ -30,38 +31,14 @@ DEFAULT_LEVEL: Level = "shielded"
 #: The levels that need no option. A tuple, because `in` must accept every object.
 _USUAL = tuple(LEVELS) if SCOPE == "thread" else ()
 
-_module = sys.modules.get
-
-
-def _call_if_imported(module: str, function: str) -> Any:
-    """Call a module's function. Return None if the module is not imported, or another thread is importing it."""
-    found = getattr(_module(module), function, None)
-    return None if found is None else found()
-
-
-def running_loop() -> str:
-    """Name the event loop that runs in this thread, and the call to use instead. Return "" if there is none.
-
-    A loop cannot run if its module is not imported, so this function imports no module.
-    """
-    if _call_if_imported("asyncio", "_get_running_loop") is not None:
-        return "an asyncio event loop is running in this thread; use `await run_as(...)`"
-    if _call_if_imported("trio.lowlevel", "in_trio_run"):
-        return "a trio event loop is running in this thread; use `await trio.to_thread.run_sync(acting_as(...))`"
-    if getattr(_module("twisted.internet.reactor"), "running", False) and _call_if_imported(
-        "twisted.python.threadable", "isInIOThread"
-    ):
-        return "a Twisted reactor is running in this thread; use `deferToThread(acting_as(...))`"
-    return ""
-
 
 def refuse_greenlets(identity: Identity | None) -> None:
     """Raise IdentityRefused if another greenlet may run in this thread before the caller is done."""
-    greenlet = _call_if_imported("greenlet", "getcurrent")
+    greenlet = call_if_imported("greenlet", "getcurrent")
     if greenlet is not None and (
         greenlet.parent is not None
-        or _call_if_imported("gevent._hub_local", "get_hub_if_exists") is not None
-        or hasattr(getattr(_module("eventlet.hubs"), "_threadlocal", None), "hub")
+        or call_if_imported("gevent._hub_local", "get_hub_if_exists") is not None
+        or hasattr(getattr(sys.modules.get("eventlet.hubs"), "_threadlocal", None), "hub")
     ):
         raise IdentityRefused(
             "greenlets switch in this thread, and the others would run under this identity; do this work in a "
@@ -75,9 +52,13 @@ def refuse_greenlets(identity: Identity | None) -> None:
 
 def _before(identity: Identity, /) -> None:
     """Refuse __enter__() in a thread that runs an event loop, because the identity would cross an await."""
-    running = running_loop()
-    if running:
-        raise IdentityRefused(f"{running}, or `acting_as(...)()` for a plain function", identity)
+    loop = running_loop()
+    if loop:
+        raise IdentityRefused(
+            f"{description(loop)} is running in this thread; use {call_as_user(loop)}, or `acting_as(...)()` for a "
+            "plain function",
+            identity,
+        )
     refuse_greenlets(identity)
 
 
@@ -103,15 +84,20 @@ def _lazy_frame_refused(identity: Identity, flags: int, /) -> IdentityRefused:
             identity,
         )
     return IdentityRefused(
-        "a coroutine would hold the identity across await, where other tasks run; use `await run_as(...)`, or "
-        "`acting_as(...)()` for a plain function",
+        f"a coroutine would hold the identity across await, where other tasks run; use {call_as_user(running_loop())}, "
+        "or `acting_as(...)()` for a plain function",
         identity,
     )
 
 
+def _await_refused() -> TypeError:
+    """The exception for `async with`."""
+    return TypeError(f"an identity cannot be held across await; use {call_as_user(running_loop())}")
+
+
 _GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect costs more than this package
 _LOOPS = ("asyncio", "trio", "greenlet", "twisted.internet.reactor")
-_native.setup(_before, _before_call, _lazy_frame_refused, failure, sys.audit, _LOOPS)
+_native.setup(_before, _before_call, _lazy_frame_refused, _await_refused, failure, sys.audit, _LOOPS)
 
 
 def check_options(

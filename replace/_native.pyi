@@ -508,6 +508,7 @@ def setup(
     before: Callable[[Identity], None],
     before_call: Callable[[Identity], None],
     lazy_frame: Callable[[Identity, int], Exception],
+    await_refused: Callable[[], Exception],
     failure: Callable[[int, Identity, int, int, int], Exception],
     audit: Callable[..., None],
     loops: tuple[str, ...],

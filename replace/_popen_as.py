@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from ._errors import UNCHANGED, CapabilitiesRemain, IdentityError, IdentityRefused
+from ._event_loops import call_in_thread, description, running_loop
 from ._identity import Identity, check_identity
-from ._impersonate import impersonate, refuse_greenlets, running_loop
+from ._impersonate import impersonate, refuse_greenlets
 from ._native import ALLOW_ROOT, SCOPE, STEP_CAPABILITIES, is_itself, run, start_child, step_name
 from ._starts import starting
 
@@ -182,10 +183,11 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
         if name in options:
             raise TypeError(f"popen_as() sets {name} from the identity; omit this argument")
     options.setdefault("start_new_session", True)
-    if running_loop():
+    loop = running_loop()
+    if loop:
         raise IdentityRefused(
-            "an event loop runs in this thread, and popen_as() waits for the child, which the user can stop; call it "
-            "in a worker thread, for example `await asyncio.to_thread(popen_as, ...)`",
+            f"{description(loop)} is running in this thread, and popen_as() waits for the child, which the user can "
+            f"stop; use {call_in_thread(loop, 'popen_as, ...')}",
             identity,
         )
     refuse_greenlets(identity)

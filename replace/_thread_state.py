@@ -18,7 +18,8 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, get_args
 
 from ._errors import IdentityRefused
-from ._impersonate import refuse_greenlets, running_loop
+from ._event_loops import running_loop
+from ._impersonate import refuse_greenlets
 from ._native import join_keyring, restore_settings, thread_settings, thread_state
 from ._options import Isolation
 

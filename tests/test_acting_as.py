@@ -1,16 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""acting_as() and run_as(): functions that run as another user."""
+"""acting_as(): functions that run as another user."""
 
 import asyncio
 import contextlib
-import contextvars
 import functools
 import multiprocessing
 import os
 import pickle
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -200,41 +198,6 @@ def test_leave_error_has_the_function_exception_as_context():
     as_root(body)
 
 
-# ---- run_as
-
-
-def test_run_as_runs_outside_the_event_loop_thread():
-    variable = contextvars.ContextVar("variable")
-
-    def work(word):
-        return (word, os.geteuid(), variable.get(), threading.get_ident())
-
-    def body():
-        async def main():
-            variable.set("kept")
-            answers = await asyncio.gather(*(run_as(user, work, "x", level="real") for user in (ALICE, BOB)))
-            with pytest.raises(KeyError):
-                await run_as(ALICE, fail)
-            with pytest.raises(TypeError):
-                await run_as(ALICE, awaits)
-            return answers, threading.get_ident()
-
-        answers, loop = asyncio.run(main())
-        assert [answer[:3] for answer in answers] == [("x", 80001, "kept"), ("x", 80002, "kept")]
-        assert loop not in [answer[3] for answer in answers]
-        replace.assert_clean()
-
-    as_root(body)
-
-
-def test_run_as_is_refused_in_a_switched_thread():
-    def body():
-        with impersonate(ALICE), pytest.raises(replace.IdentityRefused, match="new worker would inherit"):
-            asyncio.run(run_as(BOB, get_euid))
-
-    as_root(body)
-
-
 def test_lazy_result_is_closed_as_the_user():
     """The body of the lazy result began under the identity, so its cleanup must not run as the server."""
     seen = []
@@ -256,35 +219,6 @@ def test_lazy_result_is_closed_as_the_user():
         return seen
 
     assert as_root(body) in ([ALICE.uid], None)
-
-
-def test_run_as_refuses_a_worker_that_is_still_switched():
-    """A worker that is still switched would run later tasks as that user, even tasks without an identity."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(1))
-        guard = impersonate(BOB)
-        await asyncio.to_thread(guard.__enter__)
-        with pytest.raises(replace.IdentityRefused, match="this worker thread .* still holds an identity"):
-            await replace.run_as(ALICE, os.geteuid)
-        await asyncio.to_thread(guard.__exit__, None, None, None)
-        assert await replace.run_as(ALICE, os.geteuid) == ALICE.uid
-
-    as_root(lambda: asyncio.run(main()))
-
-
-def test_run_as_is_refused_in_a_tainted_thread():
-    async def main():
-        guard = impersonate(BOB)
-        await asyncio.to_thread(guard.__enter__)
-        with pytest.raises(replace.ThreadTainted, match="entered in thread"):
-            guard.__exit__(None, None, None)
-        with pytest.raises(replace.IdentityRefused, match="own thread is tainted"):
-            await replace.run_as(ALICE, os.geteuid)
-        await asyncio.to_thread(guard.__exit__, None, None, None)
-
-    as_root(lambda: asyncio.run(main()))
 
 
 # ---- Options that do not exist

@@ -13,8 +13,8 @@ from support.children import ALICE, as_root, in_child
 
 import replace
 
-#: asyncio, which run_as() needs only if the program has imported it, and modules that Python imports at its start.
-IMPORTED_BEFORE = {"asyncio", "posix", "_thread"}
+#: Modules that Python imports at its start.
+IMPORTED_BEFORE = {"posix", "_thread"}
 
 
 def late_imports(path):

@@ -352,10 +352,13 @@ static PyObject *guard_check(PyObject *object, PyObject *unused)
 
 static PyObject *guard_await(PyObject *object, PyObject *arguments)
 {
-	(void)object;
+	struct native_state *state = state_of((Guard *)object);
+
 	(void)arguments;
-	PyErr_SetString(PyExc_TypeError,
-	                "an identity cannot be held across await; use `await run_as(...)`");
+	if (state == NULL || state->await_refused == NULL) /* the interpreter is shutting down */
+		PyErr_SetString(PyExc_TypeError, "an identity cannot be held across await");
+	else
+		raise_made(PyObject_CallFunctionObjArgs(state->await_refused, NULL));
 	return NULL;
 }
 

@@ -249,16 +249,17 @@ static PyObject *native_setup(PyObject *module, PyObject *const *args, Py_ssize_
 {
 	struct native_state *state = PyModule_GetState(module);
 
-	if (!native_arity("setup", count, 6))
+	if (!native_arity("setup", count, 7))
 		return NULL;
 	for (Py_ssize_t i = 0; i < count; i++)
 		Py_INCREF(args[i]);
 	state->before = args[0];
 	state->before_call = args[1];
 	state->lazy_frame = args[2];
-	state->failure = args[3];
-	state->audit = args[4];
-	state->loops = args[5];
+	state->await_refused = args[3];
+	state->failure = args[4];
+	state->audit = args[5];
+	state->loops = args[6];
 	Py_RETURN_NONE;
 }
 
@@ -316,8 +317,8 @@ static PyMethodDef methods[] = {
      "NotImplemented if a thread is switched."},
     {"report", native_report, METH_NOARGS, "The build report, in JSON."},
     {"setup", FAST(native_setup),
-     "setup(before, before_call, lazy_frame, failure, audit, loops): set the functions that a "
-     "guard calls."},
+     "setup(before, before_call, lazy_frame, await_refused, failure, audit, loops): set the "
+     "functions that a guard calls."},
     {"make", FAST(native_make),
      "make(identity, uid, gid, groups, level, flags, across_yield): make a Guard."},
     {"peer", native_peer, METH_O, "peer(socket): (uid, gid, groups) of the peer of a Unix socket."},
@@ -456,6 +457,7 @@ static int native_exec(PyObject *module)
 		macro((state)->loops);                                                             \
 		macro((state)->modules);                                                           \
 		macro((state)->lazy_frame);                                                        \
+		macro((state)->await_refused);                                                     \
 		macro((state)->failure);                                                           \
 		macro((state)->audit);                                                             \
 		macro((state)->generator);                                                         \

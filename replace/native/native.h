@@ -32,6 +32,7 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
  * @loops: names of modules; a guard calls @before and @before_call only if one of them is imported
  * @lazy_frame: lazy_frame(identity, co_flags) -> the exception for an entry by a generator or
  *	coroutine
+ * @await_refused: await_refused() -> the exception for `async with`
  * @failure: failure(errno, identity, step, state, thread that entered) -> the exception to raise
  * @audit: sys.audit, called with the events @entering and @leaving
  * @modules: sys.modules; during the exit of the interpreter, PyImport_GetModuleDict() ends the
@@ -49,7 +50,7 @@ enum { NATIVE_LAZY_CODE = 0x20 | 0x80 | 0x200 };
  */
 struct native_state {
 	PyTypeObject *guard, *impersonated;
-	PyObject *before, *before_call, *loops, *lazy_frame, *failure, *audit;
+	PyObject *before, *before_call, *loops, *lazy_frame, *await_refused, *failure, *audit;
 	PyObject *generator, *is_over, *clear_locals, *reduce, *start, *abandoned;
 	PyObject *modules, *entering, *leaving;
 	PyObject *co_flags, *f_globals, *f_back, *name; /* names of attributes */

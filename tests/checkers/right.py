@@ -219,8 +219,10 @@ async def awaits() -> None:
     assert_type(await asyncio.wait_for(run_as(alice, size_of, "name"), 1), int)
     task = asyncio.create_task(run_as(alice, size_of, "name"))
     assert_type(await task, int)
+    assert_type(await run_as(alice, read, "name", 5, abandon_on_cancel=True), bytes)
     loop = asyncio.get_running_loop()
     with IdentityExecutor() as pool:
+        assert_type(await run_as(alice, size_of, "name", executor=pool), int)
         assert_type(await loop.run_in_executor(pool.bound(alice), size_of, "name"), int)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 import replace
@@ -98,6 +99,7 @@ async def awaits() -> None:
     await run_as(alice, read, "name", 5, 6)  # E: arg-type, reportArgumentType
     await run_as(alice, read, "name", strict=False)  # E: arg-type, reportArgumentType
     await run_as(alice, read, "name", level="root")  # E: arg-type, reportArgumentType
+    await run_as(alice, read, "name", executor=ThreadPoolExecutor())  # E: arg-type, reportArgumentType
     await run_as("alice", read, "name")  # E: arg-type, reportArgumentType
     await run_as(alice, 5)  # E: arg-type, reportArgumentType
     number: int = await run_as(alice, later)  # E: arg-type, reportAssignmentType
