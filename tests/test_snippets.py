@@ -30,6 +30,7 @@ ELSEWHERE = {
     # examples: a test runs each with the command of its page
     "python3 docs/examples/fuse_mount.py": "test_fuse.py",
     "python3 docs/examples/sftp_server.py": "test_sftp.py",
+    "python3 docs/examples/fastapi_server.py": "test_asgi.py",
     "python3 docs/examples/": "test_servers.py",
     "gunicorn --pythonpath docs/examples ": "test_wsgi_servers.py",
     "python docs/examples/dask_files.py": "test_dask.py",
@@ -37,6 +38,14 @@ ELSEWHERE = {
     "import os\n\nfrom twisted.conch import unix": "test_tasks.py",
     "import celery\n": "test_tasks.py",
     "import ray\n": "test_tasks.py",
+    # ASGI: a test calls each application of the page
+    "import os\nfrom typing import Annotated\n\nfrom fastapi": "test_asgi.py",
+    "async def get(request):": "test_asgi.py",
+    '@app.get("/wrong/': "test_asgi.py",
+    '@app.post("/wrong/': "test_asgi.py",
+    'app.mount("/wrong/': "test_asgi.py",
+    "def lines(path):": "test_asgi.py",
+    "def as_client(client: Client):": "test_asgi.py",
     # parts of programs: a test finds them in the programs
     "uid, gid, thread = fuse_get_context()": "test_blocks_of_the_page_are_in_the_example",
     'caches = {"entry_timeout": 0': "test_blocks_of_the_page_are_in_the_example",

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The users of flask_server.py and webdav_server.py, from a file with their passwords."""
+"""The users of fastapi_server.py, flask_server.py and webdav_server.py, from a file with their passwords."""
 
 import base64
 import hmac

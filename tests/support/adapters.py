@@ -49,6 +49,8 @@ class Adapter:
     reads_folders = False
     #: Whether the server starts a thread for each connection.
     starts_threads = False
+    #: Whether the server has an IdentityExecutor, whose idle workers keep an identity.
+    has_pool = False
     #: The prefix of a relative path.
     base = b""
 
@@ -344,6 +346,12 @@ class Web(Adapter):
 
     def begin_line(self, user: str) -> socket.socket:
         return self._begin(user, b"GET /")
+
+
+class FastApi(Web):
+    """docs/examples/fastapi_server.py."""
+
+    has_pool = True
 
 
 class Dav(Web):

@@ -17,7 +17,7 @@ from signal import SIGINT
 
 import pytest
 from support import hostile, servers
-from support.adapters import Adapter, Dav, FileService, Ftp, Sftp, Tutorial, Web
+from support.adapters import Adapter, Dav, FastApi, FileService, Ftp, Sftp, Tutorial, Web
 from support.builds import ROOT, needs_package
 from support.children import HANG, needs_root, wait_until
 from support.hostile import ATTACKER, BYSTANDER, LARGE, MANY, NOTES, OWNER, PLAIN, PLANTED, SECRET, Attack, Home
@@ -51,6 +51,12 @@ def start_flask(world):
 
 def start_sftp(world):
     return servers.server(world, servers.sftp_command(world, world / "served"))
+
+
+def start_fastapi(world):
+    needs_package("fastapi", "uvicorn")
+    words = {"8080": 0, "web-users.txt": users_file(world), "/srv/web": world / "served"}
+    return servers.server(world, command("fastapi_server.py", words))
 
 
 def start_file_service(world):
@@ -92,6 +98,7 @@ SERVERS = {
     "webdav": (start_webdav, Dav),
     "flask": (start_flask, Web),
     "sftp": (start_sftp, Sftp),
+    "fastapi": (start_fastapi, FastApi),
     "file_service": (start_file_service, FileService),
     "fuse_mount": (start_fuse_mount, Mounted),
     "threaded_server": (start_threaded_server, Tutorial),
@@ -165,7 +172,7 @@ def staged(start, adapter):
             stage.check_ordinary_requests()
             terminal = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
             assert terminal == "0", "the server now has a controlling terminal"
-            wait_until_clean(pid)
+            wait_until_clean(pid, stage.adapter.has_pool)
             # The server stops while clients are still connected.
         assert hostile.snapshot(world) == before
 
