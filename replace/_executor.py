@@ -53,8 +53,8 @@ class IdentityExecutor(Executor):
     """A thread pool that runs each task as a user: a ``concurrent.futures.Executor`` whose tasks have an identity.
 
     A worker keeps a user's identity until its next task belongs to another user. A task goes to an idle worker that
-    already has its identity, if there is one. Tasks of one identity start in the order of submit(). Users take turns,
-    32 tasks each, so a user with 1000 tasks does not make the others wait for all of them.
+    already has its identity, if there is one. Tasks of one user start in the order of submit(). Users take turns, 32
+    tasks each, so a user with 1000 tasks does not make the others wait for all of them.
 
     The pool asks the kernel for a worker's ids after each task and its done callbacks, and when an idle worker gets a
     task. If the ids are wrong, a new worker replaces this one. If they are wrong after a task, the result of the task

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The inner part of IdentityExecutor: which worker runs which task, and the thread that starts workers.
+"""The inner part of IdentityExecutor: how a task reaches a worker, and the thread that starts workers.
+
+_turns.py decides which waiting task is next.
 
 The threads have references to the pool, but not to the executor. So when a program drops its last reference to the
 executor, the executor is collected, and the workers end.
@@ -15,7 +17,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import OrderedDict, deque
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import suppress
 from itertools import count
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ._native import claim
 from ._private_fs import PrivateFs
 from ._thread_state import own_keyring
+from ._turns import Turns
 from ._worker import Worker
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from ._options import Isolation
     from ._worker import Task
 
-#: A worker runs at most this many tasks of one identity in a row while tasks of other identities wait.
-TURNS = 32
 #: submit() waits at most this many seconds for the start of a worker.
 PATIENCE = 1.0
 
@@ -61,7 +61,8 @@ class Pool:
         self.private_fs, self.isolation, self.keyrings = private_fs, isolation, keyrings
         self.initializer, self.initargs = initializer, initargs
         self.pid = os.getpid()
-        self.inbox: deque[Task] = deque()  # tasks that no idle worker got, in the order of submit()
+        self.turns = Turns()
+        self.inbox, self.waiting = self.turns.inbox, self.turns.waiting
         self.idle: dict[Identity | None, list[Worker]] = {}
         self.orders: SimpleQueue[Order] = SimpleQueue()
         self.accepts = True  # tasks: False if the pool is closed or broken, and in a forked child
@@ -73,8 +74,6 @@ class Pool:
         self.ending: list[threading.Thread] = []  # of workers that have ended. Used only by the supervisor
         self.lock = threading.Lock()  # needed to change what follows, and to add to self.idle
         self.workers: set[Worker] = set()
-        # The tasks from the inbox, by identity. The identity that has waited longest comes first.
-        self.waiting: OrderedDict[Identity, deque[Task]] = OrderedDict()
         self.names = count()
 
     # ---- Called by submit() and shutdown(), without the lock
@@ -85,8 +84,8 @@ class Pool:
         Raises RuntimeError if the pool has ended meanwhile.
         """
         identity = task.identity
-        # A task waits behind other tasks of its identity.
-        if not self.inbox and (not self.waiting or identity not in self.waiting) and self.give(identity, task):
+        # A task waits behind other tasks of its user.
+        if not self.inbox and (not self.waiting or identity.uid not in self.waiting) and self.give(identity, task):
             return
         self.inbox.append(task)
         if len(self.workers) < self.size:
@@ -155,7 +154,7 @@ class Pool:
     def cancel(self) -> None:
         """Cancel the waiting tasks, except one for each worker that is about to take one."""
         last = self.inbox.copy()  # first, because tasks move from here to self.waiting
-        # OrderedDict.values() calls Identity.__hash__(), and another thread may change self.waiting meanwhile.
+        # Not OrderedDict.values(): another thread may change self.waiting meanwhile.
         tasks = [task for queue in list(dict.values(self.waiting)) for task in queue.copy()]
         tasks += last
         without_task = sum(worker.task is None for worker in list(self.workers))
@@ -165,27 +164,14 @@ class Pool:
 
     # ---- Called by workers and the supervisor
 
-    def find_waiting(self) -> bool:
-        """Move the tasks from the inbox to their queues. Return whether any task waits. The caller holds the lock."""
-        inbox, waiting = self.inbox, self.waiting
-        identity: Identity | None = None
-        while inbox:
-            task = inbox[0]
-            if task.identity is not identity:
-                identity = task.identity
-                queue = waiting.setdefault(identity, deque())
-            queue.append(task)
-            inbox.popleft()  # only now: add() must always see the task in one of the two places
-        return bool(waiting)
-
     def take(self, worker: Worker) -> bool:
         """Wait for a task for this worker. False if the worker should end."""
         while True:
             with self.lock:
                 if self.inbox or self.waiting:
-                    worker.task = self.choose(worker)
+                    worker.task = self.turns.choose(worker)
                     if self.waiting and any(self.idle.values()):
-                        self.give(next(iter(self.waiting)), None)
+                        self.wake_idle()
                     return True
                 if self.closed:
                     return False
@@ -204,6 +190,11 @@ class Pool:
             if worker.task is not None:
                 return True
 
+    def wake_idle(self) -> bool:
+        """Let an idle worker look for the next task. False if there is none. The caller holds the lock."""
+        task = self.turns.first()
+        return task is not None and self.give(task.identity, None)
+
     def leave_idle(self, worker: Worker) -> bool:
         """Remove the worker from the idle workers. False if it was none. The caller holds the lock."""
         for workers in self.idle.values():
@@ -216,33 +207,6 @@ class Pool:
         """Remove identities that no idle worker has. The caller holds the lock."""
         for identity in [identity for identity, workers in self.idle.items() if not workers]:
             del self.idle[identity]
-
-    def choose(self, worker: Worker) -> Task:
-        """Remove a waiting task from its queue and return it. The caller holds the lock.
-
-        A worker prefers tasks of its identity. After TURNS of them, the identity that has waited longest is next.
-        """
-        inbox, waiting, identity = self.inbox, self.waiting, worker.identity
-        if not waiting and worker.turns < TURNS and inbox[0].identity is identity:
-            worker.turns += 1
-            return inbox.popleft()
-        self.find_waiting()
-        queue = waiting.get(identity) if identity is not None else None
-        if worker.turns >= TURNS:
-            worker.turns = 0
-            if queue is not None and len(waiting) > 1:
-                waiting.move_to_end(identity)  # type: ignore[arg-type]  # it is not None
-                queue = None
-        if queue is None:
-            identity = next(iter(waiting))
-            waiting.move_to_end(identity)  # its other tasks now wait behind all others
-            queue = waiting[identity]
-            worker.turns = 0
-        worker.turns += 1
-        if len(queue) > 1:
-            return queue.popleft()
-        del waiting[queue[0].identity]
-        return queue[0]
 
     def admit(self, worker: Worker) -> bool:
         """Whether a worker whose thread runs may work. False if start() has given it up after an exception."""
@@ -271,8 +235,7 @@ class Pool:
         task, worker.task = worker.task, None
         if task is None or (task.begun and (task.running() or task.done())):
             return task
-        self.waiting.setdefault(task.identity, deque()).appendleft(task)
-        self.waiting.move_to_end(task.identity, last=False)
+        self.turns.put_back(task)
         return None
 
     def mark_broken(self, problem: BaseException) -> None:
@@ -285,9 +248,7 @@ class Pool:
         """Complete the waiting tasks with the reason why no worker can start."""
         assert self.broken is not None
         with self.lock:
-            self.find_waiting()
-            tasks = [task for queue in self.waiting.values() for task in queue]
-            self.waiting.clear()
+            tasks = self.turns.remove_all()
         for task in tasks:
             if task.set_running_or_notify_cancel():
                 task.set_exception(broken_pool(self.broken))
@@ -375,7 +336,7 @@ class Pool:
     def is_finished(self) -> bool:
         """Whether the pool is closed and empty. Then submit() accepts no task any more."""
         with self.lock:
-            if not self.closed or self.workers or self.find_waiting() or not self.orders.empty():
+            if not self.closed or self.workers or self.turns.collect() or not self.orders.empty():
                 return False
             self.ended = True
             return True
@@ -404,7 +365,8 @@ class Pool:
 
     def new_worker(self) -> Worker | None:
         """Make a worker, if tasks wait that no idle worker can take, and the pool is not full."""
-        if not self.find_waiting() or self.give(next(iter(self.waiting)), None) or len(self.workers) >= self.size:
+        self.turns.collect()
+        if self.turns.first() is None or self.wake_idle() or len(self.workers) >= self.size:
             return None
         return Worker(self)
 
@@ -419,8 +381,8 @@ class Pool:
                 if not worker.admitted:
                     self.workers.discard(worker)
                 others = bool(self.workers)
-                if others and self.find_waiting():  # the next submit() tries again to start a worker
-                    self.give(next(iter(self.waiting)), None)
+                if others and self.turns.collect():  # the next submit() tries again to start a worker
+                    self.wake_idle()
             if not isinstance(problem, Exception):
                 raise
             if not others:

@@ -88,7 +88,7 @@ class Worker:
         self.state: ThreadState | None = None
         self.context: Context | None = None  # a new one, for the next task
         self.fs: PrivateFs | None = None
-        self.turns = 0  # tasks of this identity in a row
+        self.turns = 0  # tasks of this user in a row
         self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
         # True: the worker is removed from the idle ones, and has a task or should take one. False: the pool is closed.
         self.wake: SimpleQueue[bool] = SimpleQueue()
@@ -161,6 +161,8 @@ class Worker:
         if not self.leave_identity():
             return False
         user, self.user = self.user, None
+        if user is None or user.uid != identity.uid:
+            self.turns = 1
         return user is None or user == identity or (self.state is not None and self.state.restore())
 
     def enter(self, identity: Identity) -> BaseException | None:
@@ -170,7 +172,7 @@ class Worker:
             self.guard = impersonate(identity, **self.pool.options)
             self.user = identity
             self.guard.__enter__()
-            self.identity, self.turns = identity, 1
+            self.identity = identity
             return None
         except BaseException as problem:
             return problem

@@ -760,7 +760,9 @@ def raise_at(line, where):
 
 def interrupted(line, function):
     """Call function and raise Interrupt at the given line of the pool's files; return whether that line was reached."""
-    trace, left = raise_at(line, lambda code: code.co_filename.endswith(("_pool.py", "_worker.py", "_executor.py")))
+    trace, left = raise_at(
+        line, lambda code: code.co_filename.endswith(("_pool.py", "_turns.py", "_worker.py", "_executor.py"))
+    )
     sys.settrace(trace)
     try:
         function()

@@ -40,6 +40,7 @@ ORDER = [
         "_private_fs",
         "_thread_state",
         "_worker",
+        "_turns",
         "_pool",
         "_executor",
         "_run_as",
