@@ -13,6 +13,7 @@ Act as a user:
 
 Pools and event loops:
     IdentityExecutor    a thread pool that runs each task as a user
+    PoolStats           what its stats() returns
     run_as              await a function that runs as another user, under asyncio or trio
 
 WSGI, after ``import replace.wsgi``:
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from ._account import Account
     from ._executor import IdentityExecutor
     from ._options import Level, OnFailure
+    from ._pool_stats import PoolStats
     from ._replace import ffi, lib
 
 __all__ = [
@@ -126,6 +128,7 @@ __all__ = [
     "IdentityRefused",
     "Level",
     "OnFailure",
+    "PoolStats",
     "Resolve",
     "ThreadCredentials",
     "ThreadTainted",
@@ -182,6 +185,8 @@ def _load(name: str) -> object:
         from . import _executor as module
     elif name in ("Level", "OnFailure"):
         from . import _options as module
+    elif name == "PoolStats":
+        from . import _pool_stats as module
     elif name in ("ffi", "lib"):
         from . import _replace as module
     else:

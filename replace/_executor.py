@@ -19,6 +19,7 @@ from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL, check_options
 from ._native import is_itself, main_is_switched
 from ._pool import Pool, refuse_at_exit
+from ._pool_stats import read_stats
 from ._thread_state import ISOLATIONS
 from ._threads import difference_from_main, unknown_ids
 from ._worker import Task
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._options import Isolation, Level
+    from ._pool_stats import PoolStats
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -216,6 +218,18 @@ class IdentityExecutor(Executor):
         """
         check_identity(identity, self._pool.options["allow_root"])
         return _Bound(self, identity)
+
+    def stats(self) -> PoolStats:
+        """Read what the workers have done, and who waits for them.
+
+        The call waits for no lock: any thread, a signal handler and a finalizer may make it. It takes longer if many
+        tasks wait.
+
+        Returns:
+            The numbers of this moment. While the call reads, a task may move to a worker, and may then appear twice or
+            not at all in ``waiting`` and ``running``.
+        """
+        return read_stats(self._pool)
 
     def __repr__(self) -> str:
         pool = getattr(self, "_pool", None)  # none if __init__() raised

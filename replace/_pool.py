@@ -27,7 +27,7 @@ from ._native import claim
 from ._private_fs import PrivateFs
 from ._thread_state import own_keyring
 from ._turns import Turns
-from ._worker import Worker
+from ._worker import Counts, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,10 @@ class Pool:
         self.ending: list[threading.Thread] = []  # of workers that have ended. Used only by the supervisor
         self.lock = threading.Lock()  # needed to change what follows, and to add to self.idle
         self.workers: set[Worker] = set()
+        # A new worker continues the counts of one that has ended. So the sums never decrease.
+        self.counts: list[Counts] = []
+        self.free_counts: list[Counts] = []  # those of workers that have ended
+        self.retired = 0  # workers that ended before the pool was closed and empty
         self.names = count()
 
     # ---- Called by submit() and shutdown(), without the lock
@@ -174,6 +178,7 @@ class Pool:
                         self.wake_idle()
                     return True
                 if self.closed:
+                    worker.retired = False
                     return False
                 if len(self.idle) > 2 * self.size:
                     self.forget_identities()
@@ -212,6 +217,11 @@ class Pool:
         """Whether a worker whose thread runs may work. False if start() has given it up after an exception."""
         with self.lock:
             worker.admitted = worker in self.workers
+            if worker.admitted:
+                if not self.free_counts:
+                    self.free_counts.append(Counts())
+                    self.counts += self.free_counts
+                worker.counts = self.free_counts.pop()
         return worker.admitted
 
     def remove_worker(self, worker: Worker, problem: BaseException | None) -> None:
@@ -220,6 +230,8 @@ class Pool:
             self.leave_idle(worker)
             begun = self.take_back(worker)
             self.workers.discard(worker)
+            self.free_counts.append(worker.counts)
+            self.retired += worker.retired
             # Do this under the lock. Otherwise the supervisor might find no worker and no order, and end too early.
             self.orders.put(worker)
         if self.broken is not None:  # perhaps the supervisor has ended, and submit() did not know that yet

@@ -59,17 +59,28 @@ class Task(Future[Any]):
         self.function = self.args = self.kwargs = None
 
 
+class Counts:
+    """What the workers in one of the pool's places have done. Only the present worker changes them."""
+
+    __slots__ = ("switches", "tasks")
+
+    def __init__(self) -> None:
+        self.switches = self.tasks = 0
+
+
 class Worker:
     """A thread, with its present identity, its task, and a queue that wakes it."""
 
     __slots__ = (
         "admitted",
         "context",
+        "counts",
         "fs",
         "guard",
         "identity",
         "pool",
         "problem",
+        "retired",
         "state",
         "task",
         "thread",
@@ -77,6 +88,8 @@ class Worker:
         "user",
         "wake",
     )
+
+    counts: Counts  # from Pool.admit()
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -89,6 +102,7 @@ class Worker:
         self.context: Context | None = None  # a new one, for the next task
         self.fs: PrivateFs | None = None
         self.turns = 0  # tasks of this user in a row
+        self.retired = False  # the worker ends before the pool is closed and empty
         self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
         # True: the worker is removed from the idle ones, and has a task or should take one. False: the pool is closed.
         self.wake: SimpleQueue[bool] = SimpleQueue()
@@ -101,6 +115,7 @@ class Worker:
         thrown: BaseException | None = None
         try:
             if self.begin():
+                self.retired = True  # until Pool.take() finds the pool closed and empty
                 while self.pool.take(self) and self.run():
                     pass
         except BaseException as problem:  # another thread raised it in this thread, with PyThreadState_SetAsyncExc()
@@ -173,6 +188,7 @@ class Worker:
             self.user = identity
             self.guard.__enter__()
             self.identity = identity
+            self.counts.switches += 1
             return None
         except BaseException as problem:
             return problem
@@ -201,6 +217,7 @@ class Worker:
             self.task = None
             return guard.check() and (self.fs is None or self.restore_fs())
         context = self.context or state.new_context()
+        self.counts.tasks += 1
         result, failed = _outcome(task, context)
         if not task.has_callbacks:
             context = state.new_context()  # before the check, because destructors of values in the old one may run

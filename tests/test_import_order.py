@@ -42,6 +42,7 @@ ORDER = [
         "_worker",
         "_turns",
         "_pool",
+        "_pool_stats",
         "_executor",
         "_run_as",
     ),

@@ -245,6 +245,11 @@ def pools() -> None:
         assert_type(bound.submit(read, "name", strict=False), Future[bytes])
         assert_type(bound.map(read, ["name"]), Iterator[bytes])
         pool.shutdown(wait=False, cancel_futures=True)
+        stats = pool.stats()
+        assert_type(stats, replace.PoolStats)
+        assert_type(stats.tasks + stats.switches + stats.retired, int)
+        assert_type(stats.waiting, dict[Identity, int])
+        assert_type(stats.running.get(alice), int | None)
     IdentityExecutor(isolation="thread", keyrings=False).shutdown()
 
 
