@@ -56,7 +56,8 @@ class IdentityExecutor(Executor):
 
     A worker keeps a user's identity until its next task belongs to another user. A task goes to an idle worker that
     already has its identity, if there is one. Tasks of one user start in the order of submit(). Users take turns, 32
-    tasks each, so a user with 1000 tasks does not make the others wait for all of them.
+    tasks each, so a user with 1000 tasks does not make the others wait for all of them. If tasks can block, such as the
+    open() of a FIFO, set ``max_per_identity``: otherwise one user can occupy all workers.
 
     The pool asks the kernel for a worker's ids after each task and its done callbacks, and when an idle worker gets a
     task. If the ids are wrong, a new worker replaces this one. If they are wrong after a task, the result of the task
@@ -81,10 +82,13 @@ class IdentityExecutor(Executor):
             new worker replaces it. With ``"thread"``, a new worker always replaces it. See :doc:`pools`.
         keyrings: Give each user's tasks a new session keyring. With False, tasks use the server's keyrings, for example
             for the keys of encrypted folders.
+        max_per_identity: At most this many workers run tasks of one user at the same time. The user's other tasks wait,
+            and workers are free for other users. With None, one user may occupy all workers. Identities with the same
+            uid count together, because a client can change its groups (newgrp(1)).
 
     Raises:
-        ValueError: ``max_workers``, ``level`` or ``isolation`` is wrong.
-        TypeError: ``initializer`` is not callable.
+        ValueError: ``max_workers``, ``level``, ``isolation`` or ``max_per_identity`` is wrong.
+        TypeError: ``initializer`` is not callable; or ``max_per_identity`` is neither an int nor None.
         IdentityRefused: The calls of this build change the whole process; or this thread or the main thread holds an
             identity; or this thread's ids differ from the main thread's, or cannot be compared because /proc cannot be
             read.
@@ -104,6 +108,7 @@ class IdentityExecutor(Executor):
         private_fs: bool = False,
         isolation: Isolation = "state",
         keyrings: bool = True,
+        max_per_identity: int | None = None,
     ) -> None:
         if max_workers is None:
             max_workers = min(32, (getattr(os, "process_cpu_count", os.cpu_count)() or 1) + 4)
@@ -113,6 +118,7 @@ class IdentityExecutor(Executor):
             raise TypeError(f"initializer should be callable, not {type(initializer).__name__}")
         if isolation not in ISOLATIONS:
             raise ValueError(f"isolation should be {' or '.join(ISOLATIONS)}, not {isolation!r}")
+        _check_limit(max_per_identity)
         check_options(level, allow_root)
         refuse_at_exit()
         if not is_itself():
@@ -136,7 +142,9 @@ class IdentityExecutor(Executor):
             )
         options = {"level": level, "allow_root": allow_root}
         prefix = thread_name_prefix or f"IdentityExecutor-{next(self._numbers)}"
-        pool = self._pool = Pool(max_workers, prefix, initializer, initargs, options, private_fs, isolation, keyrings)
+        pool = self._pool = Pool(
+            max_workers, prefix, initializer, initargs, options, private_fs, isolation, keyrings, max_per_identity
+        )
         self._close = weakref.finalize(self, pool.close)  # before the threads start: an interrupt may come between
         self._close.atexit = False
         pool.start_supervisor()
@@ -261,6 +269,16 @@ class IdentityExecutor(Executor):
             pool.cancel()
         if wait:
             pool.supervisor.join()
+
+
+def _check_limit(limit: object) -> None:
+    """Raise TypeError or ValueError if this is not a value of max_per_identity."""
+    if limit is None:
+        return
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"max_per_identity should be int or None, not {type(limit).__name__}")
+    if limit <= 0:
+        raise ValueError(f"max_per_identity must be greater than 0, not {limit}")
 
 
 class _Bound(Executor):

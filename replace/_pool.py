@@ -56,12 +56,15 @@ class Pool:
         private_fs: bool,
         isolation: Isolation,
         keyrings: bool,
+        max_per_identity: int | None,
     ) -> None:
         self.size, self.prefix, self.options = size, prefix, options
         self.private_fs, self.isolation, self.keyrings = private_fs, isolation, keyrings
         self.initializer, self.initargs = initializer, initargs
         self.pid = os.getpid()
-        self.turns = Turns()
+        # If one user may have all workers, the limit changes nothing.
+        self.limited = max_per_identity is not None and max_per_identity < size
+        self.turns = Turns(max_per_identity if self.limited else None)
         self.inbox, self.waiting = self.turns.inbox, self.turns.waiting
         self.idle: dict[Identity | None, list[Worker]] = {}
         self.orders: SimpleQueue[Order] = SimpleQueue()
@@ -88,10 +91,17 @@ class Pool:
         Raises RuntimeError if the pool has ended meanwhile.
         """
         identity = task.identity
-        # A task waits behind other tasks of its user.
-        if not self.inbox and (not self.waiting or identity.uid not in self.waiting) and self.give(identity, task):
-            return
-        self.inbox.append(task)
+        if self.limited:
+            # Only a worker counts, under the lock. So it gets no task here, but looks for one. If the user has enough
+            # workers, one of them looks for this task later: it notes the end of its own task first.
+            self.inbox.append(task)
+            if self.turns.is_full(identity.uid) or self.give(identity, None):
+                return
+        else:
+            # A task waits behind other tasks of its user.
+            if not self.inbox and (not self.waiting or identity.uid not in self.waiting) and self.give(identity, task):
+                return
+            self.inbox.append(task)
         if len(self.workers) < self.size:
             self.order_worker(task)
         elif any(self.idle.values()):  # a worker may have become idle before the task was in the inbox
@@ -163,8 +173,11 @@ class Pool:
         tasks += last
         without_task = sum(worker.task is None for worker in list(self.workers))
         starting = without_task - sum(map(len, list(self.idle.values())))
-        for task in tasks[max(starting, 0) :]:
-            task.cancel()
+        for task in tasks:
+            if starting > 0 and not self.turns.is_full(task.identity.uid):
+                starting -= 1
+            else:
+                task.cancel()
 
     # ---- Called by workers and the supervisor
 
@@ -172,11 +185,14 @@ class Pool:
         """Wait for a task for this worker. False if the worker should end."""
         while True:
             with self.lock:
+                if worker.counted is not None:
+                    self.turns.release(worker)
                 if self.inbox or self.waiting:
                     worker.task = self.turns.choose(worker)
                     if self.waiting and any(self.idle.values()):
                         self.wake_idle()
-                    return True
+                    if worker.task is not None:
+                        return True
                 if self.closed:
                     worker.retired = False
                     return False
@@ -196,7 +212,7 @@ class Pool:
                 return True
 
     def wake_idle(self) -> bool:
-        """Let an idle worker look for the next task. False if there is none. The caller holds the lock."""
+        """Let an idle worker look for the next task that may start. False if none can. The caller holds the lock."""
         task = self.turns.first()
         return task is not None and self.give(task.identity, None)
 
@@ -229,6 +245,7 @@ class Pool:
         with self.lock:
             self.leave_idle(worker)
             begun = self.take_back(worker)
+            self.turns.release(worker)
             self.workers.discard(worker)
             self.free_counts.append(worker.counts)
             self.retired += worker.retired
@@ -376,7 +393,7 @@ class Pool:
             thread.join(timeout)
 
     def new_worker(self) -> Worker | None:
-        """Make a worker, if tasks wait that no idle worker can take, and the pool is not full."""
+        """Make a worker, if a task may start that no idle worker can take, and the pool is not full."""
         self.turns.collect()
         if self.turns.first() is None or self.wake_idle() or len(self.workers) >= self.size:
             return None

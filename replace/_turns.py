@@ -3,7 +3,7 @@
 """Whose turn is it? The tasks of a pool that no worker has, and which of them is next.
 
 Here, a user is a uid. A client can show itself with several group lists (newgrp(1)), and so as several identities. It
-must not get more turns than the others.
+must not get more turns or more workers than the others.
 
 submit() waits for no lock. It only appends to the inbox and reads. Everything else is done under the lock of the pool.
 """
@@ -21,12 +21,18 @@ TURNS = 32
 
 
 class Turns:
-    """The waiting tasks of a pool. Users take turns."""
+    """The waiting tasks of a pool. Users take turns, and a user who has enough workers is passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit  # on the workers that one user may have; None if there is no limit
         self.inbox: deque[Task] = deque()  # tasks that no idle worker got, in the order of submit()
         # The tasks from the inbox, by uid. The user who has waited longest comes first.
         self.waiting: OrderedDict[int, deque[Task]] = OrderedDict()
+        self.running: dict[int, set[Worker]] = {}  # the workers that each user has; empty without a limit
+
+    def is_full(self, uid: int) -> bool:
+        """Whether this user has as many workers as the limit permits."""
+        return self.limit is not None and len(self.running.get(uid, ())) >= self.limit
 
     def collect(self) -> bool:
         """Move the tasks from the inbox to their queues. Return whether any task waits."""
@@ -38,37 +44,63 @@ class Turns:
         return bool(waiting)
 
     def first(self) -> Task | None:
-        """The collected task of the user who has waited longest. None if no task waits."""
-        return next(iter(self.waiting.values()))[0] if self.waiting else None
+        """The collected task that may start first. None if every user who waits has enough workers.
 
-    def choose(self, worker: Worker) -> Task:
-        """Remove the worker's next task and return it. Some task must wait.
+        The loop passes only users who have workers, so it is short even if thousands of users wait.
+        """
+        for uid, queue in self.waiting.items():
+            if not self.is_full(uid):
+                return queue[0]
+        return None
+
+    def choose(self, worker: Worker) -> Task | None:
+        """Remove the worker's next task and return it. None if no task may start. Some task must wait.
 
         A worker prefers tasks of its user. After TURNS of them, the user who has waited longest is next.
         """
         inbox, waiting, identity = self.inbox, self.waiting, worker.identity
-        if not waiting and worker.turns < TURNS and inbox[0].identity is identity:
+        if (
+            not waiting
+            and worker.turns < TURNS
+            and inbox[0].identity is identity
+            and (self.limit is None or not self.is_full(identity.uid))
+        ):
             worker.turns += 1
-            return inbox.popleft()
-        self.collect()
-        queue = None if identity is None else waiting.get(identity.uid)
-        if worker.turns >= TURNS:
-            worker.turns = 0
-            if queue is not None and len(waiting) > 1:
-                waiting.move_to_end(queue[0].identity.uid)
-                queue = None
-        if queue is None:
-            uid = next(iter(waiting))
-            waiting.move_to_end(uid)  # the user's other tasks now wait behind all others
-            queue = waiting[uid]
-            worker.turns = 0
-        worker.turns += 1
-        task = queue[0]
-        if len(queue) > 1:
-            queue.popleft()
+            task = inbox.popleft()
         else:
-            del waiting[task.identity.uid]
+            self.collect()
+            queue = None if identity is None or self.is_full(identity.uid) else waiting.get(identity.uid)
+            if worker.turns >= TURNS:
+                worker.turns = 0
+                if queue is not None and len(waiting) > 1:
+                    waiting.move_to_end(queue[0].identity.uid)
+                    queue = None
+            if queue is None:
+                first = self.first()
+                if first is None:
+                    return None
+                waiting.move_to_end(first.identity.uid)  # the user's other tasks now wait behind all others
+                queue = waiting[first.identity.uid]
+                worker.turns = 0
+            worker.turns += 1
+            task = queue[0]
+            if len(queue) > 1:
+                queue.popleft()
+            else:
+                del waiting[task.identity.uid]
+        if self.limit is not None:
+            worker.counted = task.identity.uid  # before the next line: release() must find what an exception interrupts
+            self.running.setdefault(worker.counted, set()).add(worker)
         return task
+
+    def release(self, worker: Worker) -> None:
+        """Note that the worker's task is done. Then another task of the user may start."""
+        uid = worker.counted
+        if uid is not None and uid in self.running:
+            self.running[uid].discard(worker)
+            if not self.running[uid]:
+                del self.running[uid]
+        worker.counted = None
 
     def put_back(self, task: Task) -> None:
         """Let this task be the next one."""

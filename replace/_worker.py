@@ -74,6 +74,7 @@ class Worker:
     __slots__ = (
         "admitted",
         "context",
+        "counted",
         "counts",
         "fs",
         "guard",
@@ -102,6 +103,7 @@ class Worker:
         self.context: Context | None = None  # a new one, for the next task
         self.fs: PrivateFs | None = None
         self.turns = 0  # tasks of this user in a row
+        self.counted: int | None = None  # the uid whose limit this worker counts for
         self.retired = False  # the worker ends before the pool is closed and empty
         self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
         # True: the worker is removed from the idle ones, and has a task or should take one. False: the pool is closed.

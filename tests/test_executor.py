@@ -427,6 +427,11 @@ def test_executor_refuses_bad_arguments_at_once():
             ({"max_workers": 0}, ValueError),
             ({"initializer": 3}, TypeError),
             ({"level": "some"}, ValueError),
+            ({"max_per_identity": 0}, ValueError),
+            ({"max_per_identity": -1}, ValueError),
+            ({"max_per_identity": True}, TypeError),
+            ({"max_per_identity": 2.0}, TypeError),
+            ({"max_per_identity": "2"}, TypeError),
         ):
             with pytest.raises(kind):
                 IdentityExecutor(**arguments)

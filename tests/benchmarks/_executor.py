@@ -3,12 +3,15 @@
 """Compares IdentityExecutor with ThreadPoolExecutor.  Each measurement runs in a separate process.
 
 usage: python tests/benchmarks/_executor.py ratio CORES WORKERS COUNT ROUNDS
+       python tests/benchmarks/_executor.py limit CORES WORKERS COUNT ROUNDS
        python tests/benchmarks/_executor.py affinity CORES COUNT ROUNDS
        python tests/benchmarks/_executor.py changes WHO WORKERS IN_FLIGHT TASKS    (run under strace)
 
 ratio prints JSON: tasks of one user, one at a time and as a burst.  CORES is one or all.  With several cores, the
 scheduler puts a worker on the submitter's core or on another one, and leaves it there; waking it costs 20 us or 70 us,
 with either executor.  With one core, all workers are on the submitter's core.
+
+limit prints the same for IdentityExecutor with and without max_per_identity.
 
 affinity prints JSON: tasks of 4 random users on 4 idle workers, one at a time.  IdentityExecutor looks for the worker
 that holds the user's identity; the other pool gives the task to any idle worker.
@@ -19,6 +22,7 @@ that enters and leaves for each task).
 """
 
 import concurrent.futures
+import functools
 import json
 import os
 import random
@@ -45,30 +49,26 @@ def wait():
     return os.geteuid()
 
 
-def ratios(workers, count, rounds):
+def ratios(limit, workers, count, rounds):
     """Return {how: (ratio, microseconds of ours, of theirs)}.  Both pools stay open in all rounds."""
     with (
-        replace.IdentityExecutor(workers) as ours,
-        concurrent.futures.ThreadPoolExecutor(workers) as theirs,
+        replace.IdentityExecutor(workers, max_per_identity=limit) as ours,
+        replace.IdentityExecutor(workers) if limit else concurrent.futures.ThreadPoolExecutor(workers) as theirs,
     ):
+        submits = [functools.partial(ours.submit, ALICE), theirs.submit]
+        if limit:
+            submits[1] = functools.partial(theirs.submit, ALICE)
 
-        def ours_one_at_a_time(count):
+        def one_at_a_time(submit, count):
             for _ in range(count):
-                ours.submit(ALICE, nothing).result()
+                submit(nothing).result()
 
-        def theirs_one_at_a_time(count):
-            for _ in range(count):
-                theirs.submit(nothing).result()
-
-        def ours_in_a_burst(count):
-            concurrent.futures.wait([ours.submit(ALICE, nothing) for _ in range(count)])
-
-        def theirs_in_a_burst(count):
-            concurrent.futures.wait([theirs.submit(nothing) for _ in range(count)])
+        def in_a_burst(submit, count):
+            concurrent.futures.wait([submit(nothing) for _ in range(count)])
 
         return {
-            "one at a time": ratio(ours_one_at_a_time, theirs_one_at_a_time, count, rounds),
-            "burst": ratio(ours_in_a_burst, theirs_in_a_burst, count, rounds),
+            how: ratio(*(functools.partial(body, submit) for submit in submits), count, rounds)
+            for how, body in (("one at a time", one_at_a_time), ("burst", in_a_burst))
         }
 
 
@@ -126,10 +126,11 @@ def changes(who, workers, in_flight, tasks):
 if __name__ == "__main__":
     replace.setgroups([])
     task, *words = sys.argv[1:]
-    if task == "ratio":
+    if task in ("ratio", "limit"):
         if words[0] == "one":
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        print(json.dumps(ratios(*map(int, words[1:]))))
+        workers, count, rounds = map(int, words[1:])
+        print(json.dumps(ratios(workers - 1 if task == "limit" else None, workers, count, rounds)))
     elif task == "affinity":
         if words[0] == "one":
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

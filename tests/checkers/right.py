@@ -250,7 +250,7 @@ def pools() -> None:
         assert_type(stats.tasks + stats.switches + stats.retired, int)
         assert_type(stats.waiting, dict[Identity, int])
         assert_type(stats.running.get(alice), int | None)
-    IdentityExecutor(isolation="thread", keyrings=False).shutdown()
+    IdentityExecutor(isolation="thread", keyrings=False, max_per_identity=2).shutdown()
 
 
 # ---- Iterators

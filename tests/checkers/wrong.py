@@ -111,6 +111,7 @@ async def awaits() -> None:
 
 pool = IdentityExecutor(level="root")  # E: arg-type, reportArgumentType
 IdentityExecutor(isolation="process")  # E: arg-type, reportArgumentType
+IdentityExecutor(max_per_identity="2")  # E: arg-type, reportArgumentType
 pool.submit(alice, read, 5)  # E: arg-type, reportArgumentType
 pool.submit(alice, read)  # E: call-arg, reportCallIssue
 pool.submit(alice, read, "name", level="real")  # E: call-arg, reportCallIssue
