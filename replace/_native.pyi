@@ -345,6 +345,7 @@ ABORT_UNLESS_RESTORED: int
 ALLOW_IO_URING: int
 STEP_REFUSED: int
 STEP_READ: int
+STEP_PRIVILEGE: int
 STEP_VERIFY: int
 STEP_THREADS: int
 STEP_IO_URING: int
@@ -523,12 +524,14 @@ def start_child(
     groups: bytes,
     flags: int,
     restore_signals: bool,
+    login: bool,
+    no_new_privs: bool,
+    home: bytes | None,
+    paths: bytes | None,
     popen: object,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any] | None,
+    function: Callable[[], _T],
     /,
-) -> tuple[bool, int, int]: ...
+) -> tuple[int, int] | tuple[_T, int, int, int]: ...
 def keep(object: object, /) -> None: ...
 def setup_impersonated(
     generator: type[Any],

@@ -4,59 +4,37 @@
 
 from __future__ import annotations
 
+import os
+
 from ._errors import UNCHANGED, CapabilitiesRemain, IdentityError, IdentityRefused
 from ._event_loops import call_in_thread, description, running_loop
 from ._identity import Identity, check_identity
 from ._impersonate import impersonate, refuse_greenlets
-from ._native import ALLOW_ROOT, SCOPE, STEP_CAPABILITIES, is_itself, run, start_child, step_name
+from ._login import forbid_reading, set_login_options
+from ._native import (
+    ALLOW_ROOT,
+    SCOPE,
+    STEP_CAPABILITIES,
+    STEP_PRIVILEGE,
+    STEP_REFUSED,
+    run,
+    start_child,
+    step_name,
+)
+from ._popen_arguments import converted_arguments, load
+from ._program import explained, packed, path_to_ask, paths
 from ._starts import starting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    import sys
-    from collections.abc import Callable, Collection, Mapping, Sequence
-    from typing import IO, Any, Literal, TypeAlias, TypedDict, overload
+    from collections.abc import Callable
+    from typing import Any, Literal, overload
 
-    from _typeshed import StrOrBytesPath
     from typing_extensions import Unpack
 
-    Arguments: TypeAlias = StrOrBytesPath | Sequence[StrOrBytesPath]
-    File: TypeAlias = int | IO[Any] | None
-
-    class BytesOptions(TypedDict, total=False):
-        """The options of subprocess.Popen that do not change the type of its files."""
-
-        bufsize: int
-        executable: StrOrBytesPath | None
-        stdin: File
-        stdout: File
-        stderr: File
-        preexec_fn: Callable[[], object] | None
-        close_fds: bool
-        shell: bool
-        cwd: StrOrBytesPath | None
-        env: Mapping[bytes, StrOrBytesPath] | Mapping[str, StrOrBytesPath] | None
-        restore_signals: bool
-        start_new_session: bool
-        pass_fds: Collection[int]
-        umask: int
-        pipesize: int
-
-    if sys.version_info >= (3, 11):
-
-        class PopenOptions(BytesOptions, total=False):
-            process_group: int | None
-    else:
-        PopenOptions = BytesOptions
-
-    class AnyOptions(PopenOptions, total=False):
-        """All options. With one of these four, the files of the process are text files."""
-
-        text: bool | None
-        encoding: str | None
-        errors: str | None
-        universal_newlines: bool | None
+    from ._account import Account
+    from ._popen_arguments import AnyOptions, Arguments, PopenOptions
 
 
 if TYPE_CHECKING:
@@ -68,6 +46,9 @@ if TYPE_CHECKING:
         /,
         *,
         allow_root: bool = False,
+        login: bool = False,
+        account: Account | None = None,
+        no_new_privs: bool = False,
         text: Literal[True],
         encoding: str | None = None,
         errors: str | None = None,
@@ -81,6 +62,9 @@ if TYPE_CHECKING:
         /,
         *,
         allow_root: bool = False,
+        login: bool = False,
+        account: Account | None = None,
+        no_new_privs: bool = False,
         text: bool | None = None,
         encoding: str,
         errors: str | None = None,
@@ -94,6 +78,9 @@ if TYPE_CHECKING:
         /,
         *,
         allow_root: bool = False,
+        login: bool = False,
+        account: Account | None = None,
+        no_new_privs: bool = False,
         text: bool | None = None,
         encoding: str | None = None,
         errors: str,
@@ -107,6 +94,9 @@ if TYPE_CHECKING:
         /,
         *,
         allow_root: bool = False,
+        login: bool = False,
+        account: Account | None = None,
+        no_new_privs: bool = False,
         text: bool | None = None,
         encoding: str | None = None,
         errors: str | None = None,
@@ -120,6 +110,9 @@ if TYPE_CHECKING:
         /,
         *,
         allow_root: bool = False,
+        login: bool = False,
+        account: Account | None = None,
+        no_new_privs: bool = False,
         text: Literal[False] | None = None,
         encoding: None = None,
         errors: None = None,
@@ -128,11 +121,29 @@ if TYPE_CHECKING:
     ) -> subprocess.Popen[bytes]: ...
     @overload
     def popen_as(
-        identity: Identity, args: Arguments, /, *, allow_root: bool = False, **options: Unpack[AnyOptions]
+        identity: Identity,
+        args: Arguments,
+        /,
+        *,
+        allow_root: bool = False,
+        login: bool = False,
+        account: Account | None = None,
+        no_new_privs: bool = False,
+        **options: Unpack[AnyOptions],
     ) -> subprocess.Popen[Any]: ...
 
 
-def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **options: Any) -> subprocess.Popen[Any]:
+def popen_as(
+    identity: Identity,
+    args: Any,
+    /,
+    *,
+    allow_root: bool = False,
+    login: bool = False,
+    account: Account | None = None,
+    no_new_privs: bool = False,
+    **options: Any,
+) -> subprocess.Popen[Any]:
     """Start a child process that has become another user for good.
 
     The real, effective and saved ids and the groups of the child are the identity's. The child keeps no capability, so
@@ -143,12 +154,26 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     before, too. You may call it while the thread holds another identity, if you have called :func:`preload` before;
     then all this happens under that identity, which may forbid to end a child.
 
-    The child has its own session, so it cannot type into the server's terminal (ioctl_tty(2), TIOCSTI). No signal is
-    ignored or blocked in it, and it gives up real-time scheduling and a nice value below 0. It inherits the server's
-    standard files, environment, working directory and session keyring. Pass ``stdin``, ``stdout``, ``stderr``, ``env``
-    and ``cwd`` to change them. It also inherits the umask, resource limits, CPU affinity, I/O priority, OOM score,
-    securebits, bounding set, cgroup and name spaces. The user can stop or trace the child, so it may take long until
-    the child ends.
+    No signal is ignored or blocked in the child, and it gives up real-time scheduling and a nice value below 0. The
+    user can stop or trace the child, so it may take long until the child ends.
+
+    With ``login``, the child is like a process of the user's own login. It has:
+
+    - the environment variables HOME, USER, LOGNAME, SHELL, PATH (``/usr/local/bin:/usr/bin:/bin``), LANG and those in
+      ``env``, and no other.
+    - the user's home directory as working directory, or ``/`` if the user cannot enter it; the umask 022;
+      ``/dev/null`` as standard input. ``cwd``, ``umask`` and ``stdin`` change them.
+    - a new session, without a controlling terminal. If its standard output or standard error is a terminal that is not
+      its standard input, it can write to this terminal, but cannot read from it or push input into it.
+    - a new session keyring, which belongs to the user. If keyctl(2) is forbidden, it keeps the server's.
+    - no capability in any set, the bounding set included. So a set-user-ID program gets no capabilities.
+
+    Without ``login``, the child has a new session, so it cannot type into the server's terminal (ioctl_tty(2),
+    TIOCSTI). But it inherits the server's environment with all secrets in it, the working directory, the umask, the
+    standard files (often a terminal, which it can read from), the session keyring and the bounding set.
+
+    In both cases, it inherits resource limits, CPU affinity, I/O priority, OOM score, securebits, seccomp filters,
+    cgroup and name spaces.
 
     If the calls of this build change the whole process, the child drops its privileges as :func:`drop_privileges`
     does. This needs /proc, gives the child a new session keyring, and fails while the process holds an identity.
@@ -157,6 +182,10 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
         identity: The user that the child becomes.
         args: The program and its arguments, as for subprocess.Popen.
         allow_root: Accept uid 0, gid 0 or group 0 in ``identity``.
+        login: Look the account up by its uid, and start the child as described above.
+        account: The account, if you have it already. This implies ``login``.
+        no_new_privs: Set no_new_privs: no program that the child executes gets more rights, for example by a
+            set-user-ID bit.
         options: As for subprocess.Popen, without ``user``, ``group`` and ``extra_groups``. ``start_new_session`` is
             True by default. With ``restore_signals=False``, ignored and blocked signals stay so.
 
@@ -166,18 +195,22 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
     Raises:
         TypeError: ``user``, ``group`` or ``extra_groups`` is given, or another option is wrong.
         LookupError: There is no codec ``encoding`` or error handler ``errors``. Nothing was started.
-        IdentityRefused: As for :func:`impersonate`; or an event loop runs in this thread.
+        KeyError: With ``login``: no user has this uid. Nothing was started.
+        ValueError: ``start_new_session=False`` with ``login``; or another option is wrong.
+        IdentityRefused: As for :func:`impersonate`; or an event loop runs in this thread. With ``login``: the account
+            has another uid; or the bounding set cannot be emptied, because CAP_SETPCAP is missing; or a terminal cannot
+            be opened for writing only. With ``no_new_privs``: this system has no no_new_privs. Nothing was started.
         IdentityError: A step failed. ``state`` says what the thread is now. If the child could not become the user for
             good, it was ended before it ran the program. If a signal killed it before, ``errno`` is ESRCH.
         CapabilitiesRemain: The thread has the securebit NO_SETUID_FIXUP without NOROOT. In the child, set-user-ID
             programs would keep root's capabilities after they have given root up.
+        FileNotFoundError: There is no such program, or no such ``cwd``.
+        PermissionError: The user may not execute the program, or not enter ``cwd``.
         OSError: As for subprocess.Popen.
         subprocess.SubprocessError: As for subprocess.Popen.
 
-    Source: credentials(7), capabilities(7), fork(2), execve(2).
+    Source: credentials(7), capabilities(7), session-keyring(7), environ(7), fork(2), execve(2).
     """
-    import subprocess
-
     check_identity(identity, allow_root)
     for name in ("user", "group", "extra_groups"):
         if name in options:
@@ -191,105 +224,112 @@ def popen_as(identity: Identity, args: Any, /, *, allow_root: bool = False, **op
             identity,
         )
     refuse_greenlets(identity)
-    words, converted = _converted(args, options)
-    _load(converted)
-    # user= makes Popen use fork() instead of vfork(), so the fork handlers turn the child into the user at once. The
-    # child's own setuid calls then only repeat this.
-    converted["user"] = identity.uid
+    words, converted = converted_arguments(args, options)
+    home: bytes | None = None
+    opened: list[int] = []
+    login = login or account is not None
+    if login:
+        home = set_login_options(identity, account, converted)
+        opened = forbid_reading(identity, converted)
+    try:
+        load(converted)
+        # user= makes Popen use fork() instead of vfork(), so the fork handlers turn the child into the user at once.
+        # The child's own setuid calls then only repeat this.
+        converted["user"] = identity.uid
+        child = (ALLOW_ROOT if allow_root else 0, login, bool(no_new_privs), home)
+        found = paths(words, converted)
+        popen, problem, seen = _start(identity, *child, words, converted, packed(found, converted))
+        if problem is not None and (path := path_to_ask(problem, seen, found)) is not None:
+            popen, problem, _ = _start(identity, *child, words, {**converted, "executable": path}, None)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    if problem is not None:
+        try:
+            raise explained(problem, seen)
+        finally:
+            del problem  # its traceback refers to this frame
+    popen.args = args
+    return popen
+
+
+def _start(
+    identity: Identity,
+    flags: int,
+    login: bool,
+    no_new_privs: bool,
+    home: bytes | None,
+    words: Any,
+    options: dict[str, Any],
+    looked_for: bytes | None,
+) -> tuple[subprocess.Popen[Any], OSError | None, int]:
+    """Start a process. Return its Popen, the exception of Popen or None, and the result of find_program()."""
+    import subprocess
+
     popen = subprocess.Popen.__new__(subprocess.Popen)
-    call: tuple[Any, tuple[Any, ...], dict[str, Any]] = (popen.__init__, (words,), converted)  # type: ignore[misc]
+
+    def attempt() -> OSError | None:
+        try:
+            popen.__init__(words, **options)  # type: ignore[misc]
+        except OSError as problem:
+            return problem
+        return None
+
+    call: Callable[[], OSError | None] = attempt
     if SCOPE == "thread":
-        call = (run, (impersonate(identity, allow_root=allow_root), *call), {})
-    flags = ALLOW_ROOT if allow_root else 0
-    restore_signals = bool(converted.get("restore_signals", True))
+        guard = impersonate(identity, allow_root=flags == ALLOW_ROOT)
+
+        def call() -> OSError | None:
+            return run(guard, attempt, (), None)
+
+    restore_signals = bool(options.get("restore_signals", True))
     before = getattr(starting, "popen", None)
     starting.popen = popen  # protect_os() permits only this object to start a process
     try:
-        called, step, error = start_child(
-            identity.uid, identity.gid, identity._groups, flags, restore_signals, popen, *call
+        started = start_child(
+            identity.uid,
+            identity.gid,
+            identity._groups,
+            flags,
+            restore_signals,
+            login,
+            no_new_privs,
+            home,
+            looked_for,
+            popen,
+            call,
         )
     except BaseException:
         _end(popen)
         raise
     finally:
         starting.popen = before
-    if not called:
-        raise _forbidden(identity, step, error)
-    popen.args = args
-    if step:
+    if len(started) == 2:
+        raise _forbidden(identity, *started)
+    problem, step, error, seen = started
+    if problem is not None:
+        _end(popen)
+    elif step:
         raise _ended(popen, identity, step, error)
-    return popen
+    return popen, problem, seen
 
 
-def _load(options: dict[str, Any]) -> None:
-    """Load what Popen would load under the identity: the codec of its streams, and the modules that show a warning.
-
-    The user may be unable to read Python's files. A wrong codec is found before anything starts.
-    """
-    import codecs
-    import io
-
-    encoding, errors = options.get("encoding"), options.get("errors")
-    if encoding or errors or options.get("text") or options.get("universal_newlines"):
-        io.TextIOWrapper(io.BytesIO(), "locale" if encoding is None else encoding, errors)
-        if errors is not None:
-            codecs.lookup_error(errors)
-    if is_itself():
-        try:
-            import linecache  # noqa: F401
-            import locale  # noqa: F401
-            import tokenize  # noqa: F401
-            import tracemalloc  # noqa: F401
-        except ImportError:
-            pass  # the server cannot read them either
-
-
-def _converted(args: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The arguments of Popen, as plain numbers, strings and bytes. Otherwise Popen would call the caller's objects, as
-    the user: os.PathLike, iterables, mappings, subclasses of str, objects that have a truth value, and objects with
-    fileno(), which the caller must keep alive."""
-    import os
-
-    def path(value: Any) -> Any:
-        return _plain(os.fspath(value) if isinstance(value, os.PathLike) else value)
-
-    options = {name: path(value) if name in ("executable", "cwd") else _plain(value) for name, value in options.items()}
-    for name in _SWITCHES:
-        if options.get(name) is not None:
-            options[name] = bool(options[name])
-    for name in ("stdin", "stdout", "stderr"):
-        if hasattr(options.get(name), "fileno"):
-            options[name] = _plain(options[name].fileno())
-    if options.get("env") is not None:
-        options["env"] = {path(name): path(value) for name, value in options["env"].items()}
-    if options.get("pass_fds"):
-        options["pass_fds"] = tuple(map(int, options["pass_fds"]))
-    if isinstance(args, (str, bytes)):
-        return _plain(args), options
-    if isinstance(args, os.PathLike):
-        return (args if options.get("shell") else path(args)), options  # Popen refuses a path with shell=True
-    return list(map(path, args)), options
-
-
-#: The options that are true or false.
-_SWITCHES = ("close_fds", "restore_signals", "shell", "start_new_session", "text", "universal_newlines")
-
-
-def _plain(value: Any) -> Any:
-    """The same text or number, without the methods of a subclass."""
-    if isinstance(value, str):
-        return "".join((value,))
-    if isinstance(value, bytes):
-        return b"".join((value,))
-    return int.__index__(value) if isinstance(value, int) else value
-
-
-def _forbidden(identity: Identity, step: int, error: int) -> IdentityError:
-    """The exception if the securebits of the thread forbid the child."""
+def _forbidden(identity: Identity, step: int, error: int) -> Exception:
+    """The exception if the child may not start. Nothing has changed."""
+    if step == STEP_REFUSED:
+        return IdentityRefused("no_new_privs=True needs PR_SET_NO_NEW_PRIVS, which this system lacks", identity, error)
+    if step == STEP_PRIVILEGE:
+        return IdentityRefused(
+            "login=True empties the bounding set of the child, which needs CAP_SETPCAP, and this thread lacks it; "
+            "give the server CAP_SETPCAP beside CAP_SETUID and CAP_SETGID, or start it with an empty bounding set "
+            "(systemd: CapabilityBoundingSet=)",
+            identity,
+            error,
+        )
     if step == STEP_CAPABILITIES:
         where = "a set-user-ID program in the child would keep root's capabilities: securebit NO_SETUID_FIXUP"
         return CapabilitiesRemain(error, identity, step_name(step), UNCHANGED, where)
-    where = "the securebits cannot be read, which decide whether set-user-ID programs in the child keep capabilities"
+    where = "the securebits or capabilities of this thread cannot be read, which decide what the child would keep"
     return IdentityError(error, identity, step_name(step), UNCHANGED, where)
 
 

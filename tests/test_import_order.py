@@ -46,7 +46,8 @@ ORDER = [
         "_executor",
         "_run_as",
     ),
-    *("_drop_privileges", "_protect_os", "_popen_as", "_open_beneath", "_build", "_c_library"),
+    *("_drop_privileges", "_protect_os", "_login", "_program", "_popen_arguments", "_popen_as"),
+    *("_open_beneath", "_build", "_c_library"),
     *("__init__", "wsgi", "_cli", "__main__"),
 ]
 #: The only import of another project.

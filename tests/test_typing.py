@@ -42,7 +42,7 @@ def fields(path, *names):
 
 
 def test_popen_as_declares_the_options_of_popen():
-    declared = fields("_popen_as.py", "BytesOptions", "PopenOptions", "AnyOptions")
+    declared = fields("_popen_arguments.py", "BytesOptions", "PopenOptions", "AnyOptions")
     ignored = {"args", "user", "group", "extra_groups", "startupinfo", "creationflags"}  # the last two: Windows
     options = set(inspect.signature(subprocess.Popen).parameters) - ignored
     assert declared - options == (set() if sys.version_info >= (3, 11) else {"process_group"})

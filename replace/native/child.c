@@ -12,7 +12,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include "native.h"
 
@@ -20,10 +22,11 @@
  * Shared with one child, which writes it.
  * @pid: the child's own number, or 0 if it is in a new PID namespace, where it has another one
  * @done: the child has become the user, and may run the program
+ * @seen: what find_program() returned
  */
 struct outcome {
 	pid_t pid;
-	int done, step, error;
+	int done, step, error, seen;
 };
 
 /* Almost always, the thread forks once. A signal handler, a finalizer or an audit hook may fork
@@ -33,12 +36,17 @@ enum { OUTCOMES = 64 };
 /*
  * What the calling thread starts at this moment.
  * @flags: enum libreplace_flag
+ * @login: the child gets what a login gives: no capability in any set, its own session keyring
+ * @home: the working directory, unless the user cannot enter it; NULL keeps the server's
+ * @paths: see find_program(); NULL if nobody asks
+ * @end: the end of @paths
  * @forks: how many children the thread has forked since
  * @outcomes: one for each of the first children; further ones share the last
  */
 struct start {
 	struct libreplace_identity user;
-	int flags, restore_signals;
+	int flags, restore_signals, login, no_new_privs;
+	const char *home, *paths, *end;
 	unsigned forks;
 	struct outcome *outcomes;
 };
@@ -72,6 +80,16 @@ static void reset_signals(void)
 		(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Say which step failed, and end. @error: errno */
+static void give_up(int step, int error)
+{
+	struct outcome *outcome = last_outcome(starting);
+
+	outcome->step = step;
+	outcome->error = error;
+	abort();
+}
+
 /* In the child, before core/fork.c */
 static void forked_first(void)
 {
@@ -80,6 +98,11 @@ static void forked_first(void)
 	last_outcome(starting)->pid = getppid() == 0 ? 0 : getpid();
 	native_forbid_tracing();
 	reset_signals();
+	if (LIBREPLACE_THREAD_SCOPE && libreplace_depth() == 0)
+		starting->login = starting->no_new_privs =
+		    0; /* an audit hook's: it stays the server's */
+	if (starting->login && native_empty_bounding_set() != 0)
+		give_up(LIBREPLACE_STEP_CAPABILITIES, errno);
 }
 
 static int drop(struct outcome *outcome)
@@ -95,6 +118,59 @@ static int drop(struct outcome *outcome)
 	return -1;
 }
 
+/*
+ * The keyring belongs to the user, who is the real user now, and counts as one of the user's keys.
+ * The kernel frees the keyrings of ended children some milliseconds late, so a full quota may be
+ * empty soon.
+ */
+static int join_keyring(void)
+{
+	static const struct timespec pause = {0, 10000000};
+	int joined = native_new_keyring();
+
+	for (int attempts = 100; joined < 0 && errno == EDQUOT && attempts > 0; attempts--) {
+		nanosleep(&pause, NULL);
+		joined = native_new_keyring();
+	}
+	return joined < 0 ? -1 : 0;
+}
+
+/* Become like a process of the user's own login. Ends the child if a step fails. */
+static void log_in(void)
+{
+	/* a user 0 has kept its capabilities until here */
+	if (native_has_no_capability() != 0 &&
+	    (libreplace_drop_capabilities() != 0 || native_has_no_capability() != 0))
+		give_up(LIBREPLACE_STEP_CAPABILITIES, errno);
+	if (join_keyring() != 0)
+		give_up(LIBREPLACE_STEP_KEYRING, errno);
+	if (starting->home != NULL && (*starting->home != '/' || chdir(starting->home) != 0) &&
+	    chdir("/") != 0)
+		give_up(LIBREPLACE_STEP_VERIFY, errno);
+}
+
+/*
+ * Find the program as the user. execve(2) fails with EACCES for a program that may not be executed,
+ * and also for a path through a folder that the user cannot search. access(2) fails only for the
+ * second.
+ * @starting->paths are paths that end with a null byte: first one inside the working directory,
+ * then each path that subprocess tries. Return: the number of the first of these that exists,
+ * counted from 1; -1 if none exists; 0 if the user cannot enter the working directory, or nobody
+ * asks.
+ */
+static int find_program(void)
+{
+	const char *path = starting->paths;
+
+	if (path == NULL || access(path, F_OK) != 0)
+		return 0;
+	path += strlen(path) + 1;
+	for (int number = 1; path < starting->end; number++, path += strlen(path) + 1)
+		if (access(path, F_OK) == 0)
+			return number;
+	return -1;
+}
+
 /* In the child, after core/fork.c */
 static void forked_last(void)
 {
@@ -104,12 +180,15 @@ static void forked_last(void)
 		return;
 	outcome = last_outcome(starting);
 	native_forbid_tracing(); /* if fs.suid_dumpable is 1, the change of ids has permitted it */
-	if (native_reset_priority() != 0) {
-		outcome->error = errno;
-		abort();
-	}
+	if (native_reset_priority() != 0)
+		give_up(LIBREPLACE_STEP_VERIFY, errno);
 	if (drop(outcome) != 0)
 		abort();
+	if (starting->login)
+		log_in();
+	if (starting->no_new_privs && native_set_no_new_privs() != 0)
+		give_up(LIBREPLACE_STEP_CAPABILITIES, errno);
+	outcome->seen = find_program();
 	outcome->done = 1;
 	starting = NULL; /* the program's own children are its own affair */
 }
@@ -139,33 +218,62 @@ static struct outcome find(const struct start *this, long pid)
 	return none;
 }
 
-/* Call the function, which starts a process and sets @popen.pid. Return: (True, step, error), or
- * NULL with the function's exception set. The step is 0 if that process may run its program. The
- * error is 0 if the process has not said what failed. */
-static PyObject *start(struct start *this, PyObject *popen, PyObject *function, PyObject *args,
-                       PyObject *kwargs)
+/* Call the function, which starts a process and sets @popen.pid. Return: (the function's result,
+ * step, error, seen), or NULL with the function's exception set. The step is 0 if that process may
+ * run its program. The error is 0 if the process has not said what failed. */
+static PyObject *start(struct start *this, PyObject *popen, PyObject *function)
 {
 	struct start *outer = starting;
 	PyObject *result, *pid;
-	struct outcome found;
+	struct outcome found = {.done = 0};
+	int step = 0;
 
 	starting = this;
-	result = PyObject_Call(function, args, kwargs == Py_None ? NULL : kwargs);
+	result = PyObject_CallObject(function, NULL);
 	starting = outer;
 	if (result == NULL)
 		return NULL;
-	Py_DECREF(result);
 	pid = PyObject_GetAttrString(popen, "pid");
-	if (pid == NULL)
+	if (pid != NULL && pid != Py_None)
+		found = find(this, PyLong_AsLong(pid));
+	Py_XDECREF(pid);
+	if (PyErr_Occurred()) {
+		Py_DECREF(result);
 		return NULL;
-	found = find(this, PyLong_AsLong(pid));
-	Py_DECREF(pid);
-	if (PyErr_Occurred())
-		return NULL;
-	if (found.done)
-		return Py_BuildValue("Oii", Py_True, 0, 0);
-	return Py_BuildValue("Oii", Py_True, found.step ? found.step : LIBREPLACE_STEP_VERIFY,
-	                     found.error);
+	}
+	if (!found.done)
+		step = found.step ? found.step : LIBREPLACE_STEP_VERIFY;
+	return Py_BuildValue("Niii", result, step, step ? found.error : 0, found.seen);
+}
+
+/* Return the step and the error that forbid to start the child, or NULL if nothing does. */
+static PyObject *forbidden(const struct start *this)
+{
+	int keeps = this->user.uid != 0 ? native_keeps_capabilities() : 0, can = 1;
+
+	if (keeps != 0)
+		return keeps < 0 ? Py_BuildValue("ii", LIBREPLACE_STEP_READ, errno)
+		                 : Py_BuildValue("ii", LIBREPLACE_STEP_CAPABILITIES, EPERM);
+	if (this->no_new_privs && !native_has_no_new_privs())
+		return Py_BuildValue("ii", LIBREPLACE_STEP_REFUSED, ENOSYS);
+	if (this->login)
+		can = native_can_empty_bounding_set();
+	if (can < 0)
+		return Py_BuildValue("ii", LIBREPLACE_STEP_READ, errno);
+	return can ? NULL : Py_BuildValue("ii", LIBREPLACE_STEP_PRIVILEGE, EPERM);
+}
+
+/* Store the bytes of an object, or NULL for None. Return: 1, or 0 with an exception set. */
+static int to_bytes(PyObject *object, const char **start, const char **end)
+{
+	Py_ssize_t size = 0;
+	char *bytes = NULL;
+
+	if (object != Py_None && PyBytes_AsStringAndSize(object, &bytes, &size) != 0)
+		return 0;
+	*start = bytes;
+	*end = bytes == NULL ? NULL : bytes + size;
+	return 1;
 }
 
 /*
@@ -177,28 +285,25 @@ PyObject *native_start_child(PyObject *module, PyObject *const *args, Py_ssize_t
 	struct start this = {.flags = 0};
 	LIBREPLACE_GUARD(any, 0);
 	PyObject *result;
-	Py_ssize_t size;
-	char *groups;
-	int keeps;
+	const char *groups, *end;
 
 	(void)module;
-	if (!native_arity("start_child", count, 9) ||
+	if (!native_arity("start_child", count, 11) ||
 	    !native_to_id(args[0], &this.user.uid, "uid") ||
-	    !native_to_id(args[1], &this.user.gid, "gid") ||
-	    PyBytes_AsStringAndSize(args[2], &groups, &size) != 0)
+	    !native_to_id(args[1], &this.user.gid, "gid") || !to_bytes(args[2], &groups, &end) ||
+	    !to_bytes(args[7], &this.home, &this.end) || !to_bytes(args[8], &this.paths, &this.end))
 		return NULL; /* an exception is set */
-	this.user.size = (size_t)size / sizeof(gid_t);
+	this.user.size = (size_t)(end - groups) / sizeof(gid_t);
 	this.user.groups = (const gid_t *)(const void *)groups;
 	this.flags = (int)PyLong_AsLong(args[3]);
 	this.restore_signals = PyObject_IsTrue(args[4]);
+	this.login = PyObject_IsTrue(args[5]);
+	this.no_new_privs = PyObject_IsTrue(args[6]);
 	if (PyErr_Occurred())
 		return NULL;
-	keeps = this.user.uid != 0 ? native_keeps_capabilities() : 0;
-	if (keeps != 0)
-		return Py_BuildValue("Oii", Py_False,
-		                     keeps < 0 ? LIBREPLACE_STEP_READ
-		                               : LIBREPLACE_STEP_CAPABILITIES,
-		                     keeps < 0 ? errno : EPERM);
+	result = forbidden(&this);
+	if (result != NULL || PyErr_Occurred())
+		return result;
 	if (libreplace_guard_init(&any.guard, sizeof any) != 0 ||
 	    pthread_once(&once, install) != 0 || not_installed != 0)
 		return PyErr_NoMemory();
@@ -206,7 +311,7 @@ PyObject *native_start_child(PyObject *module, PyObject *const *args, Py_ssize_t
 	                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (this.outcomes == MAP_FAILED)
 		return PyErr_SetFromErrno(PyExc_OSError);
-	result = start(&this, args[5], args[6], args[7], args[8]);
+	result = start(&this, args[9], args[10]);
 	munmap(this.outcomes, OUTCOMES * sizeof *this.outcomes);
 	return result;
 }

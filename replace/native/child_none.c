@@ -4,6 +4,7 @@
  *
  * For kernels other than Linux. child_linux.c is for Linux.
  */
+#include <errno.h>
 #include "native.h"
 
 void native_forbid_tracing(void)
@@ -18,4 +19,30 @@ int native_keeps_capabilities(void)
 int native_reset_priority(void)
 {
 	return 0;
+}
+
+int native_can_empty_bounding_set(void)
+{
+	return 1;
+}
+
+int native_has_no_new_privs(void)
+{
+	return 0;
+}
+
+int native_empty_bounding_set(void)
+{
+	return 0;
+}
+
+int native_has_no_capability(void)
+{
+	return 0;
+}
+
+int native_set_no_new_privs(void)
+{
+	errno = ENOSYS;
+	return -1;
 }

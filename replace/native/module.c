@@ -332,9 +332,11 @@ static PyMethodDef methods[] = {
      "Join a new session keyring. Return (thread keyring, process keyring, default), or None."},
     {"run", FAST(native_run), "run(guard, function, args, kwargs): enter, call, leave."},
     {"start_child", FAST(native_start_child),
-     "start_child(uid, gid, groups, flags, restore_signals, popen, function, args, kwargs): call a "
-     "function that starts the process of popen. Return (called, step, error); step is 0 if the "
-     "process became the user."},
+     "start_child(uid, gid, groups, flags, restore_signals, login, no_new_privs, home, paths, "
+     "popen, function): call a function that starts the process of popen. Return (result, step, "
+     "error, number of the path); step is 0 if the process became the user. Return (step, error) "
+     "if "
+     "it may not start."},
     {"keep", native_keep, METH_O, "keep(object): never free the object."},
     {"closing", native_closing, METH_O,
      "closing(last): how many threads close iterators. If last is True, later ones do not count."},
@@ -364,6 +366,7 @@ static const struct {
     {"ALLOW_IO_URING", LIBREPLACE_ALLOW_IO_URING},
     {"STEP_REFUSED", LIBREPLACE_STEP_REFUSED},
     {"STEP_READ", LIBREPLACE_STEP_READ},
+    {"STEP_PRIVILEGE", LIBREPLACE_STEP_PRIVILEGE},
     {"STEP_VERIFY", LIBREPLACE_STEP_VERIFY},
     {"STEP_THREADS", LIBREPLACE_STEP_THREADS},
     {"STEP_IO_URING", LIBREPLACE_STEP_IO_URING},

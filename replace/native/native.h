@@ -160,13 +160,26 @@ PyObject *native_start_child(PyObject *module, PyObject *const *args, Py_ssize_t
  * and in every process that it starts. Return: -1 with errno set if nobody can tell. */
 int native_keeps_capabilities(void);
 
-/* The next two functions are for a forked child. */
+/* Whether the calling thread's children can empty their bounding set: it has CAP_SETPCAP, or its
+ * own set is empty. Return: -1 with errno set if nobody can tell. */
+int native_can_empty_bounding_set(void);
+/* Whether this system has PR_SET_NO_NEW_PRIVS. */
+int native_has_no_new_privs(void);
+
+/* The other functions are for a forked child. Those with a result return 0, or -1 with errno set.
+ */
 
 /* Keep the user from tracing the child, and from reading its memory, until it runs a program. */
 void native_forbid_tracing(void);
-/* Give up real-time scheduling and a nice value below 0, as SCHED_RESET_ON_FORK does. Return: 0, or
- * -1 with errno set. */
+/* Give up real-time scheduling and a nice value below 0, as SCHED_RESET_ON_FORK does. */
 int native_reset_priority(void);
+/* Empty the bounding set, before the child loses CAP_SETPCAP. */
+int native_empty_bounding_set(void);
+/* Check that no capability is left in any set: effective, permitted, inheritable, ambient,
+ * bounding. */
+int native_has_no_capability(void);
+/* From now on, no program gets privileges by execve(2). */
+int native_set_no_new_privs(void);
 
 /* frame.c */
 
@@ -215,5 +228,8 @@ PyObject *native_thread_state(PyObject *module, PyObject *unused);
  * request_key(2). Returns None if keyctl(2) is refused. Source: keyrings(7), keyctl(2).
  */
 PyObject *native_join_keyring(PyObject *module, PyObject *unused);
+/* Do the same without Python's objects, so that a forked child may call it. Return: 1; 0 if
+ * keyctl(2) is refused, by a filter or by a kernel without keyrings; -1 with errno set. */
+int native_new_keyring(void);
 
 #endif

@@ -551,17 +551,24 @@ static long own_keyring(int special)
 	return serial == -1 && errno == ENOKEY ? 0 : serial;
 }
 
+int native_new_keyring(void)
+{
+	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) != -1)
+		return 1;
+	return is_refused(errno) ? 0 : -1;
+}
+
 PyObject *native_join_keyring(PyObject *module, PyObject *unused)
 {
 	long thread, process, request;
+	int joined = native_new_keyring();
 
 	(void)module;
 	(void)unused;
-	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) == -1) {
-		if (is_refused(errno)) /* by a filter, or because this kernel has no keyrings */
-			Py_RETURN_NONE;
+	if (joined == 0)
+		Py_RETURN_NONE;
+	if (joined < 0)
 		return PyErr_SetFromErrno(PyExc_OSError);
-	}
 	thread = own_keyring(THREAD_KEYRING);
 	process = thread == -1 ? -1 : own_keyring(PROCESS_KEYRING);
 	request = process == -1 ? -1 : syscall(SYS_keyctl, SET_REQKEY_KEYRING, NO_CHANGE);

@@ -287,6 +287,9 @@ def processes(text: bool, options: dict[str, Any]) -> None:
     assert_type(replace.popen_as(alice, ["true"], encoding="utf-8", env={"A": "b"}), subprocess.Popen[str])
     assert_type(replace.popen_as(alice, ["true"], errors="replace"), subprocess.Popen[str])
     assert_type(replace.popen_as(alice, ["true"], universal_newlines=True), subprocess.Popen[str])
+    assert_type(replace.popen_as(alice, ["true"], login=True, no_new_privs=True), subprocess.Popen[bytes])
+    account = replace.Account.lookup("alice")
+    assert_type(replace.popen_as(account.identity, ["true"], account=account, text=True), subprocess.Popen[str])
     process = replace.popen_as(alice, [b"true"], stdin=subprocess.PIPE, stdout=-1, pass_fds=[3], umask=0o77)
     assert_type(process.communicate(b"input"), tuple[bytes, bytes])
     with replace.popen_as(alice, ["true"], text=text, allow_root=True, preexec_fn=print) as either:

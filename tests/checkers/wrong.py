@@ -140,6 +140,7 @@ replace.open_beneath("folder", "name", 0)  # E: arg-type, reportArgumentType
 replace.open_beneath(3, "name")  # E: call-arg, reportCallIssue
 replace.popen_as(alice, ["true"], user="bob")  # E: call-overload, reportCallIssue
 replace.popen_as(alice, ["true"], cwd=5)  # E: call-overload, reportCallIssue
+replace.popen_as(alice, ["true"], account="alice")  # E: call-overload, reportCallIssue
 replace.popen_as("alice", ["true"])  # E: call-overload, reportCallIssue
 process: subprocess.Popen[str] = replace.popen_as(alice, ["true"])  # E: assignment, reportAssignmentType
 replace.protect_os(children="allow")  # E: arg-type, reportArgumentType
