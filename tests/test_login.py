@@ -11,6 +11,8 @@ import fcntl
 import os
 import pathlib
 import pwd
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -45,6 +47,7 @@ from support.credentials import (
     from_status,
     look,
 )
+from support.servers import nss_wrapper
 
 import replace
 from replace import Account, Identity, popen_as
@@ -721,3 +724,17 @@ def test_user_cannot_trace_the_server_or_the_child_before_the_program_runs(login
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         as_plain_root(body)
+
+
+# ---- The page's other way
+
+
+def test_runuser_runs_a_command_in_a_login_shell(tmp_path):
+    needs_root()
+    tool("runuser", "opens a PAM session")
+    (line,) = re.findall(r"^runuser .*", (ROOT / "docs" / "children.md").read_text(), re.M)
+    (tmp_path / "passwd").write_text("root:x:0:0::/root:/bin/sh\nalice:x:80001:80011::/usr:/bin/sh\n")
+    (tmp_path / "group").write_text("root:x:0:\nalice:x:80011:\n")
+    users = {"NSS_WRAPPER_PASSWD": f"{tmp_path}/passwd", "NSS_WRAPPER_GROUP": f"{tmp_path}/group"}
+    out = run(*shlex.split(line), env={**os.environ, "LD_PRELOAD": nss_wrapper(), **users}, cwd="/")
+    assert out.stdout == "/usr\n", out.stderr

@@ -60,6 +60,7 @@ ELSEWHERE = {
     "return open(path, mode, opener=lambda": "test_servers_page_blocks_are_in_the_examples",
     "async def method(self, *args):": "test_sftp_page_blocks_are_in_the_example",
     "for name, function in inspect.getmembers(server": "test_sftp_page_blocks_are_in_the_example",
+    "runuser -l alice": "test_runuser_runs_a_command_in_a_login_shell",
     # long: a test runs a short form
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
     # embedding: the blocks are files of projects that a test builds and runs
