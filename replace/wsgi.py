@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 
 from ._acting_as import refuse_lazy_function
+from ._errors import IdentityRefused
 from ._identity import Identity
 from ._impersonate import DEFAULT_LEVEL, changed_options, check_options, impersonate
 from ._impersonated import impersonated
-from ._native import run
+from ._native import depth, run, tainted
 from ._tracebacks import clear_locals
 
 TYPE_CHECKING = False
@@ -32,7 +33,8 @@ class AsClient:
 
     For each request, ``identify`` says who the client is. The application then runs as this user, and so do ``next()``
     and ``close()`` of the response body (see :func:`replace.impersonated`). Between two items of the body, while the
-    server waits for the client, the thread has the server's ids.
+    server waits for the client, the thread has the server's ids. If the application or the body raises an exception,
+    the local variables in its traceback are cleared.
 
     The application gets a copy of ``environ``, without ``wsgi.file_wrapper``. So the server does not keep what the
     application stores in it, and reads no file by itself. The application calls ``start_response``, and the
@@ -43,7 +45,7 @@ class AsClient:
         identify: A function that gets ``environ`` and returns the client's :class:`replace.Identity`, or None if the
             client is not known. It runs with the server's ids. If it raises an exception, the server gets it.
         anonymous_as_server: If ``identify`` returns None, run the request with the server's ids. By default, AsClient
-            answers with status 401.
+            answers with status 401. If the thread holds an identity, such a request is refused.
         challenge: The header ``WWW-Authenticate`` of that answer.
         level: As for :func:`replace.impersonate`.
         allow_root: As for :func:`replace.impersonate`.
@@ -52,6 +54,7 @@ class AsClient:
 
     Raises:
         IdentityRefused: As for :func:`replace.impersonate`, at once or for a request. The application was not called.
+            Also if the thread is tainted. ``next()`` and ``close()`` of the body can be refused, too.
         IdentityError: A step of a request failed. ``state`` says what the thread is now.
         TypeError: An argument is wrong. For a request: ``identify`` returned something else, or the application
             returned nothing to iterate over, for example a coroutine.
@@ -86,6 +89,8 @@ class AsClient:
         self._anonymous_as_server, self._challenge = anonymous_as_server, challenge
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse, /) -> Iterable[bytes]:
+        if tainted():
+            raise IdentityRefused("this thread is tainted, so its ids may be wrong; end it and start a new one", None)
         client = self._identify(environ)
         if isinstance(client, Identity):
             guard = impersonate(client, **self._options)
@@ -93,6 +98,12 @@ class AsClient:
         if client is not None:
             raise TypeError(f"identify should return an Identity or None, not {type(client).__name__}")
         if self._anonymous_as_server:
+            if depth():
+                raise IdentityRefused(
+                    "the client is not known, and this thread does not have the server's ids: it still holds an "
+                    "identity that other code entered; find that code, and use a with block in it",
+                    None,
+                )
             return self._app(environ, start_response)
         headers = [("WWW-Authenticate", self._challenge), ("Content-Type", "text/plain"), ("Content-Length", "0")]
         start_response("401 Unauthorized", headers)

@@ -8,6 +8,7 @@ Each case of CASES is an application that AsClient serves correctly, and a middl
 import asyncio
 import inspect
 import io
+import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from support.children import ALICE, BOB, ROOT_IDS, as_root, ids
+from support.children import ALICE, BOB, ROOT_IDS, InChild, as_root, ids
 
 import replace
 from replace import impersonate
@@ -503,6 +504,73 @@ def test_anonymous_request_runs_as_the_server_only_if_allowed():
         assert server.answer[1]["WWW-Authenticate"] == 'Bearer realm="x"'
 
     as_root(body)
+
+
+def enter_and_keep(kept):
+    kept.append(impersonate(BOB))
+    kept[-1].__enter__()
+
+
+@pytest.mark.parametrize("guilty", ["application", "identify"])
+def test_anonymous_request_does_not_run_as_a_user_whom_the_thread_never_left(guilty):
+    def app(environ, start_response):
+        seen.append(replace.getfsuid())
+        if guilty == "application":
+            enter_and_keep(kept)
+        return [b"x"]
+
+    def identify(environ):
+        if guilty == "identify":
+            enter_and_keep(kept)
+
+    seen, kept = [], []
+
+    def body():
+        wrapped = AsClient(app, identify, anonymous_as_server=True)
+        if guilty == "application":
+            begin(wrapped)
+        with pytest.raises(replace.IdentityRefused, match="does not have the server's ids: it still holds"):
+            begin(wrapped)
+        assert seen == [0] * (guilty == "application")
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("anonymous_as_server", [False, True])
+def test_tainted_thread_answers_no_request(anonymous_as_server):
+    """The first request leaves its thread tainted: it enters an identity and keeps it."""
+
+    def app(environ, start_response):
+        called.append(environ["HTTP_USER"])
+        enter_and_keep(kept)
+        return [b"x"]
+
+    def noting(environ):
+        asked.append(environ["HTTP_USER"])
+        return USERS.get(environ["HTTP_USER"])
+
+    asked, called, kept = [], [], []
+
+    def body():
+        wrapped = AsClient(app, noting, anonymous_as_server=anonymous_as_server)
+        with pytest.raises(replace.ThreadTainted):
+            begin(wrapped, "alice")
+        for user in ("alice", "bob", "unknown"):
+            with pytest.raises(replace.IdentityRefused, match="thread is tainted"):
+                begin(wrapped, user)
+        assert asked == called == ["alice"]
+
+    as_root(body)
+
+
+def test_on_restore_failure_abort_ends_the_process_of_the_request():
+    def app(environ, start_response):
+        replace.setresuid(80001, 80001, 80001)  # no privileged id remains
+        return [b"x"]
+
+    if replace.SCOPE == "thread":
+        with pytest.raises(InChild, match=str(-signal.SIGABRT)):
+            as_root(begin, AsClient(app, identify, on_restore_failure="abort"))
 
 
 def test_error_of_identify_propagates_and_nothing_is_entered():
