@@ -292,7 +292,7 @@ def fifos(home: Home) -> Iterator[list[bytes]]:
 
 #: The names that swap() changes. The last one is long, so that its folder can move while the kernel resolves it.
 SWAPPED = [
-    f"{ATTACKER}/{name}".encode() for name in ("flip", "folder/writable", f"way/inner/{'./' * 1000}../../writable")
+    f"{ATTACKER}/{name}".encode() for name in ("flip", "folder/writable", f"way/inner/{'./' * 1700}../../writable")
 ]
 
 
