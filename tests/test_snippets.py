@@ -54,6 +54,7 @@ ELSEWHERE = {
     "future = client.submit(replace.acting_as(alice, create)": "test_dask.py",
     'as_client = {"class": "replace.wsgi.AsClient"': "test_servers_page_blocks_are_in_the_examples",
     "app.wsgi_app = replace.wsgi.AsClient": "test_parts_of_programs_on_the_page_are_in_the_programs",
+    "class Flask(flask.Flask):": "test_local_variables_of_a_failed_flask_view",
     "file = served.open(path)": "test_parts_of_programs_on_the_page_are_in_the_programs",
     "app = replace.wsgi.AsClient(get_wsgi_application()": "test_parts_of_programs_on_the_page_are_in_the_programs",
     "file = await replace.run_as(client, opened": "test_servers_page_blocks_are_in_the_examples",

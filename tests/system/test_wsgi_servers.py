@@ -4,16 +4,19 @@
 
 import base64
 import contextlib
+import gc
 import logging
 import os
 import re
+import socket
+import traceback
 from pathlib import Path
 
 import pytest
 from support import servers
-from support.adapters import Web
+from support.adapters import Web, receive_all
 from support.builds import ROOT, needs_package
-from support.children import ALICE, as_root, needs_root, wait_until
+from support.children import ALICE, HANG, as_root, needs_root, wait_until
 from support.servers import (
     IDS,
     command,
@@ -31,6 +34,7 @@ import replace.wsgi
 
 LISTENS = r"Listening at: http://127\.0\.0\.1:(\d+) "
 DJANGO = ROOT / "tests" / "projects" / "django_files"
+PAGE = (ROOT / "docs" / "wsgi.md").read_text()
 
 
 @pytest.fixture
@@ -77,10 +81,11 @@ def test_parts_of_programs_on_the_page_are_in_the_programs():
     def lines(text):
         return "\n".join(map(str.strip, text.splitlines()))
 
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "wsgi.md").read_text(), re.M | re.S)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
     flask, django = ROOT / "docs" / "examples" / "flask_server.py", DJANGO / "django_files.py"
     programs = lines(flask.read_text()) + lines(django.read_text())
-    assert [block for block in blocks if lines(block) not in programs] == blocks[:1]  # test_snippets.py runs the first
+    others = [block.splitlines()[0] for block in blocks if lines(block) not in programs]
+    assert others == ["import os", "class Flask(flask.Flask):"]  # test_snippets.py says which tests run them
 
 
 @pytest.mark.parametrize("start", [flask_under_cheroot, flask_under_gunicorn, django_under_gunicorn])
@@ -92,6 +97,20 @@ def test_sixteen_users_at_once(world, start):
         logins = (base64.b64encode(login).decode() for login in (b"alice:wrong", b"alice", b"root:", b"\xff"))
         for header in ("", "Basic", "Basic !", "Bearer x", *(f"Basic {login}" for login in logins)):
             assert adapter._ask("alice", "GET", "/alice/secret", Authorization=header) == (401, b""), header
+
+        # A proxy may send the requests of several users on one connection. A body that nobody reads is no request.
+        def request(user, body=b"", last=b""):
+            login = b"Authorization: " + adapter._head(user)["Authorization"].encode() if user else b"X: x"
+            head = b"GET /alice/secret HTTP/1.1\r\nHost: x\r\n%b\r\nContent-Length: %d%b\r\n\r\n"
+            return head % (login, len(body), last) + body
+
+        requests = [request(user, request("alice")) for user in ("alice", "bob", None, "alice", "heidi", None)]
+        with socket.create_connection(("127.0.0.1", int(port)), HANG) as connection:
+            connection.sendall(b"".join(requests) + request("alice", last=b"\r\nConnection: close"))
+            answers = receive_all(connection)
+        statuses = re.findall(rb"HTTP/1.1 (\d+)", answers)
+        assert statuses == b"200 403 401 200 403 401 200".split(), answers
+        assert answers.count(b"secret of alice") == 3
 
         # While a server waits for a client, the thread has no identity. If the client hangs up, the file is closed.
         large = world / "alice" / "large"
@@ -236,6 +255,56 @@ def test_flask_opens_files_and_templates_as_the_user(world):
             client.get(f"/file?name={world}/page.html")
         with pytest.raises(PermissionError):
             client.get("/template")
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("path", ["/fails", "/abort", "/handled"])
+def test_local_variables_of_a_failed_flask_view(path):
+    """Flask keeps them in a reference cycle. The class of the page does not."""
+    needs_package("flask")
+    import flask
+
+    class Ends:
+        def __del__(self):
+            seen.append(replace.getfsuid())
+
+    def look_up(local):
+        raise LookupError
+
+    def views(app):
+        @app.get(path)
+        def view():
+            local = Ends()
+            try:
+                look_up(Ends())
+            except LookupError:
+                if path == "/handled":
+                    raise
+                if path == "/abort":
+                    flask.abort(404)
+                raise ZeroDivisionError(repr(local)) from None
+
+        @app.errorhandler(LookupError)
+        def refuse(error):
+            return flask.abort(404)
+
+        app.logger.disabled = True
+        return flask_client(app)
+
+    seen = []
+    (block,) = re.findall(r"^```python\n(class Flask.*?)^```$", PAGE, re.M | re.S)
+
+    def body():
+        gc.disable()
+        found = {"flask": flask, "traceback": traceback}
+        exec(block, found)
+        for kind, users in ((flask.Flask, [0, 0]), (found["Flask"], [ALICE.uid] * 2)):
+            client = views(kind(__name__))
+            del seen[:]
+            assert client.get(path).status_code >= 400
+            gc.collect()
+            assert seen == users
 
     as_root(body)
 
