@@ -13,7 +13,10 @@ class Users:
 
     def __init__(self, path):
         with private_file(path) as file:
-            self.passwords = dict(line.rstrip("\n").split(":", 1) for line in file)
+            lines = [line.rstrip("\n").partition(":") for line in file]
+        if not all(name and password for name, _, password in lines):
+            raise ValueError(f"a line of {path} is not name:password")
+        self.passwords = {name: password for name, _, password in lines}
         self.clients = {name: client_identity(name) for name in self.passwords}
 
     def identify(self, environ):

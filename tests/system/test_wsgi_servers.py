@@ -47,9 +47,10 @@ def world():
 
 
 @contextlib.contextmanager
-def flask_under_cheroot(world):
+def flask_under_cheroot(world, users=None):
     needs_package("flask", "cheroot")
-    words = command("flask_server.py", {"8080": 0, "flask-users.txt": users_file(world), "/srv/flask": world})
+    users = users or users_file(world)
+    words = command("flask_server.py", {"8080": 0, "flask-users.txt": users, "/srv/flask": world})
     with server(world, words) as started:
         yield started
 
@@ -120,6 +121,23 @@ def test_sixteen_users_at_once(world, start):
             wait_until_clean(pid)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         wait_until(lambda: str(large) not in open_files(pid), "the server to close the file")
+
+
+WRONG_USERS = {
+    "alice:\n": "a line of .*users is not name:password",
+    "alice:word\n\n": "a line of .*users is not name:password",
+    ":word\n": "a line of .*users is not name:password",
+    "unknown:word\n": "error: .*no user has the name 'unknown'",
+    "root:word\n": "error: root has uid 0",
+}
+
+
+@pytest.mark.parametrize("text", WRONG_USERS)
+def test_wrong_file_of_users_is_refused(world, text):
+    users = users_file(world)
+    users.write_text(text)
+    with pytest.raises(AssertionError, match=WRONG_USERS[text]):
+        flask_under_cheroot(world, users).__enter__()
 
 
 def ask(world, start, *requests):
