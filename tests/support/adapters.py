@@ -302,7 +302,7 @@ class Web(Adapter):
                 answer = session.getresponse()
                 status, data = answer.status, answer.read()
             except (http.client.HTTPException, ConnectionError) as error:
-                status, data = 0, str(error).encode()
+                status, data = 0, getattr(error, "partial", b"") + str(error).encode()
         if not 200 <= status < 300:
             self.record_refusal(user, data)
         return status, data
