@@ -40,7 +40,8 @@ def clear_locals(problem: BaseException, outer: BaseException | None = None, /) 
 
     Args:
         problem: The exception.
-        outer: The exception that the caller was handling before. It stays as it is, and so does what led to it.
+        outer: The exception that the caller was handling before. It stays as it is, and so does what led to it, unless
+            the user's code has raised it again.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -52,7 +53,7 @@ def clear_locals(problem: BaseException, outer: BaseException | None = None, /) 
 
 
 def _clear_chain(problem: BaseException, outer: BaseException | None) -> None:
-    known: dict[int, BaseException | None] = {id(outer): outer}
+    known: dict[int, BaseException | None] = {} if problem is outer else {id(outer): outer}
     found: list[Any] = [problem]
     while found:
         one = found.pop()

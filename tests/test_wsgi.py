@@ -472,6 +472,29 @@ def test_error_that_the_server_handles_keeps_its_local_variables():
     as_root(body)
 
 
+@pytest.mark.parametrize("lazy", [False, True], ids=["call", "body"])
+def test_error_of_the_server_that_the_application_raises_again_keeps_no_local_variables(lazy):
+    """start_response() does it, if the application passes sys.exc_info() after the headers were sent."""
+
+    def fail(local):
+        raise sys.exc_info()[1]
+
+    def app(environ, start_response):
+        return (fail(Ends(seen)) for _ in "x") if lazy else fail(Ends(seen))
+
+    seen = []
+
+    def body():
+        try:
+            1 // 0  # noqa: B018
+        except ZeroDivisionError:
+            with pytest.raises(ZeroDivisionError):
+                list(begin(AsClient(app, identify)))
+        assert seen == [80001]
+
+    as_root(body)
+
+
 def test_application_changes_a_copy_of_environ():
     """The server's own dictionary stays as it is. gunicorn, for example, reads it after the call."""
 
