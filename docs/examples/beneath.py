@@ -35,15 +35,18 @@ class Folder:
 
     def __init__(self, path):
         self._top = os.open(path, os.O_PATH | os.O_DIRECTORY)
-        os.close(self.os_open("", os.O_PATH | os.O_DIRECTORY))  # fails now if the kernel is too old
+        os.close(self._opened("", os.O_PATH | os.O_DIRECTORY))  # fails now if the kernel is too old
 
-    def os_open(self, path, flags, mode=0o666, **options):
+    def os_open(self, path, flags, mode=0o666):
         """Open a regular file, or a folder with O_DIRECTORY, as os.open() does."""
+        return self._opened(path, flags, mode)
+
+    def _opened(self, path, flags, mode=0o666, **options):  # fuse_mount.py has rules of its own
         return replace.open_beneath(self._top, os.fsdecode(path).lstrip("/") or ".", flags, mode, **options)
 
     @contextlib.contextmanager
     def _descriptor(self, path, flags, **options):
-        descriptor = self.os_open(path, flags, **options)
+        descriptor = self._opened(path, flags, **options)
         try:
             yield descriptor
         finally:
@@ -69,7 +72,7 @@ class Folder:
 
     def open(self, path, mode="rb"):
         """Open a regular file, as the built-in open() does."""
-        return open(path, mode, opener=self.os_open)
+        return open(path, mode, opener=self._opened)
 
     def stat(self, path):
         with self._descriptor(path, os.O_PATH, regular=False) as descriptor:
