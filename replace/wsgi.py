@@ -90,7 +90,7 @@ class AsClient:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse, /) -> Iterable[bytes]:
         if tainted():
-            raise IdentityRefused("this thread is tainted, so its ids may be wrong; end it and start a new one", None)
+            raise IdentityRefused("this thread is tainted, so its ids may be wrong; end it and start a new one")
         client = self._identify(environ)
         if isinstance(client, Identity):
             guard = impersonate(client, **self._options)
@@ -101,8 +101,7 @@ class AsClient:
             if depth():
                 raise IdentityRefused(
                     "the client is not known, and this thread does not have the server's ids: it still holds an "
-                    "identity that other code entered; find that code, and use a with block in it",
-                    None,
+                    "identity that other code entered; find that code, and use a with block in it"
                 )
             return self._app(environ, start_response)
         headers = [("WWW-Authenticate", self._challenge), ("Content-Type", "text/plain"), ("Content-Length", "0")]
