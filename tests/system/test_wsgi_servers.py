@@ -143,6 +143,15 @@ def test_wrong_file_of_users_is_refused(world, text):
         flask_under_cheroot(world, users).__enter__()
 
 
+def test_cheroot_takes_the_rest_of_a_chunked_body_for_a_request(world):
+    """A warning of the page. gunicorn does not do it. The first line of the body is the size of a chunk, too."""
+    lines = ["PUT /x HTTP/1.1", "Host: x", "Transfer-Encoding: chunked", "", "A;X /x HTTP/1.1", "Connection: close"]
+    for start, statuses in ((flask_under_cheroot, [b"401", b"401"]), (flask_under_gunicorn, [b"401", b"400"])):
+        with start(world) as (_, port), socket.create_connection(("127.0.0.1", int(port)), HANG) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            assert re.findall(rb"HTTP/1.1 (\d+)", receive_all(connection)) == statuses
+
+
 def ask(world, start, *requests):
     """Start a server, and send requests of alice to it."""
     with start(world) as (pid, port), contextlib.closing(Web(port)) as adapter:
