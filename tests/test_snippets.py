@@ -64,6 +64,7 @@ ELSEWHERE = {
     "runuser -l alice": "test_runuser_runs_a_command_in_a_login_shell",
     # long: a test runs a short form
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
+    "python tests/benchmarks/frameworks.py": "test_benchmarks.py",
     # embedding: the blocks are files of projects that a test builds and runs
     "meson setup build": "test_embedding.py",
     "meson compile -C build": "test_embedding.py",

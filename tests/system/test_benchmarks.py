@@ -3,6 +3,7 @@
 """tests/benchmarks/compare.py: the results that do not depend on speed, and the tables in docs/speed.md."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -96,3 +97,19 @@ def test_plots_without_matplotlib_report_the_missing_package(tmp_path):
     out = run(sys.executable, COMPARE, "--plots", tmp_path, cwd="/", env={"PYTHONPATH": str(tmp_path)})
     assert out.returncode == 1
     assert "--plots needs matplotlib" in out.stderr
+
+
+def test_load_test_measures_each_framework_bare_and_as_the_user():
+    """frameworks.py checks every answer. docs/speed.md has the table of a full run."""
+    needs_root()
+    needs_package("cheroot", "django", "fastapi", "flask", "gunicorn", "uvicorn")
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build whose calls change one thread")
+    out = run(sys.executable, COMPARE.parent / "frameworks.py", "--quick", cwd="/")
+    assert out.returncode == 0, out.stderr
+
+    def rows(text):
+        return re.findall(r"^\| ([^|]+, (?:cheroot|gunicorn|uvicorn)) \|[^|]+\|[^|]+\| ([^|]+) \| [\d.]+ \|", text, re.M)
+
+    assert len(rows(out.stdout)) == 5, out.stdout
+    assert rows(out.stdout) == rows((ROOT / "docs" / "speed.md").read_text())

@@ -4,14 +4,11 @@
 
 import base64
 import contextlib
-import functools
 import gc
-import http.client
 import logging
 import os
 import re
 import socket
-import time
 import traceback
 from pathlib import Path
 
@@ -22,8 +19,6 @@ from support.builds import ROOT, needs_package
 from support.children import ALICE, HANG, as_root, needs_root, wait_until
 from support.servers import (
     IDS,
-    NAMES,
-    all_at_once,
     command,
     open_files,
     owner,
@@ -158,46 +153,6 @@ def ask(world, start, *requests):
         answers = [adapter._ask("alice", "GET", path) for path in requests]
         wait_until_clean(pid)
     return answers
-
-
-LOAD = """
-import flask
-import replace.wsgi
-
-def create_app(users, folder):
-    app = flask.Flask(__name__)
-    app.get("/<way>/<user>")(lambda way, user: flask.send_file(f"{folder}/{user}/secret"))
-    clients = {}
-
-    def identify(environ):
-        name = environ["PATH_INFO"].rpartition("/")[2]
-        return clients.get(name) or clients.setdefault(name, replace.Identity.from_user(name))
-
-    ways = {"bare": app.wsgi_app, "as_client": replace.wsgi.AsClient(app.wsgi_app, identify)}
-    return lambda environ, start: ways[environ["PATH_INFO"].split("/")[1]](environ, start)
-"""
-
-
-def test_load_shows_the_price_of_a_request(world):
-    """Sixteen users at once, the bare framework and AsClient in turns. To see the times: pytest -s."""
-    times = {"bare": [], "as_client": []}
-
-    def session(name, barrier, way):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(port), timeout=HANG)) as connection:
-            barrier.wait()
-            for _ in range(20):
-                connection.request("GET", f"/{way}/{name}")
-                assert connection.getresponse().read() == f"secret of {name}".encode()
-
-    (world / "load.py").write_text(LOAD)
-    with under_gunicorn(world, "load:create_app", **{"docs/examples": str(world)}) as (pid, port):
-        for _ in range(4):
-            for way, found in times.items():
-                start = time.perf_counter()
-                all_at_once(functools.partial(session, way=way))
-                found.append((time.perf_counter() - start) / 20 / len(NAMES))
-        wait_until_clean(pid)
-    print({way: f"{min(found) * 1e6:.0f} us" for way, found in times.items()})
 
 
 # ---- gunicorn
