@@ -182,7 +182,8 @@ class Operations(Folder):
         os.fsync(fh)
 
     def release(self, path, fh):
-        self._closed[threading.get_native_id()] = self._files.pop(fh)
+        with self._lock:
+            self._closed[threading.get_native_id()] = self._files.pop(fh)
         os.close(fh)
 
     releasedir = release

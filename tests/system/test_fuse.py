@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
@@ -23,7 +24,7 @@ from support import servers
 from support.builds import ROOT, run
 from support.children import LIBC, in_child, needs_root, wait_until
 from support.mounted import ENVIRONMENT, Mounted, is_mounted, mount, needs_fuse
-from support.servers import IDS, TEAM, serve_all_users, wait_until_clean
+from support.servers import IDS, TEAM, open_files, serve_all_users, wait_until_clean
 
 import replace
 
@@ -330,6 +331,27 @@ def test_removed_file_can_be_used_until_it_is_closed(mounted):
     finally:
         os.close(descriptor)
     wait_until(lambda: not hidden(), "libfuse to remove the file")
+
+
+def test_files_are_opened_and_closed_by_several_threads(whole_world, folder):
+    """A copy of the program changes its threads as often as it can. Each open() looks at all files that are open."""
+
+    def body(point):
+        def work(_):
+            for _ in range(60):
+                os.close(os.open(path, os.O_RDONLY))
+
+        path = f"{point}/alice/file"
+        Path(path).touch()
+        with contextlib.ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+            for _ in range(500):
+                stack.callback(os.close, os.open(path, os.O_RDONLY))
+            list(pool.map(work, range(4)))
+
+    often = ("    os.umask(0)", "    sys.setswitchinterval(1e-6)\n    os.umask(0)")
+    with mount(whole_world, folder, changes=(often,)) as (pid, point):
+        assert in_process(ALICE, body, point) is None
+        wait_until(lambda: not any(f"{folder}/" in path for path in open_files(pid)), "the server to close the files")
 
 
 def test_exchange_of_two_files_is_refused(mounted):
