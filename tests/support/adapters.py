@@ -45,6 +45,8 @@ class Adapter:
 
     #: What the server does: it writes files, lists folders, reads request lines.
     writes = lists = lines = True
+    #: Whether the server resolves the client's paths. Otherwise the client's kernel asks it for one name at a time.
+    resolves = True
     #: Whether read() of a folder returns the names in it.
     reads_folders = False
     #: Whether the server starts a thread for each connection.

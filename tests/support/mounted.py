@@ -103,7 +103,7 @@ class Stream:
 class Mounted(Adapter):
     """docs/examples/fuse_mount.py. The client's kernel follows ".." and links, but here none that leaves the mount."""
 
-    lines = False
+    lines = resolves = False
 
     def identity(self, user: str) -> replace.Identity:
         return replace.Identity(*IDS[user], [TEAM] if user in MEMBERS else [])
