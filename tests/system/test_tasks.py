@@ -20,7 +20,7 @@ from multiprocessing import get_context
 import pytest
 from support.builds import ROOT, needs_package, run
 from support.children import ALICE, BOB, HANG, as_root, needs_root
-from support.servers import IDS, NAMES, nss_wrapper, open_files, owner, server, wait_until_clean, world
+from support.servers import IDS, NAMES, TEAM, nss_wrapper, open_files, owner, server, wait_until_clean, world
 
 import replace
 
@@ -91,19 +91,19 @@ def ssh():
             yield folder, pid, int(port)
 
 
-def with_sftp(port, names, session):
-    """Call session(name, client) for each user at once; every one is logged in before the first call."""
+def with_ssh(port, names, session):
+    """Call session(name, connection) for each user at once; every one is logged in before the first call."""
     import asyncssh
 
     async def one(name, all_here):
         options = {"username": name, "password": "word", "known_hosts": None, "config": None, "client_keys": None}
         connected = asyncssh.connect("127.0.0.1", port, agent_path=None, **options)
-        async with connected as connection, connection.start_sftp_client() as client:
+        async with connected as connection:
             all_here.append(name)
             while len(all_here) < len(names):
                 await asyncio.sleep(0.01)
             # If an exception left the block, asyncssh would abort the connection, and wait forever for its end.
-            return (await asyncio.gather(session(name, client), return_exceptions=True))[0]
+            return (await asyncio.gather(session(name, connection), return_exceptions=True))[0]
 
     async def main():
         all_here = []
@@ -114,6 +114,16 @@ def with_sftp(port, names, session):
         if isinstance(error, BaseException):
             raise error
     return results
+
+
+def with_sftp(port, names, session):
+    """Call session(name, client) for each user at once."""
+
+    async def one(name, connection):
+        async with connection.start_sftp_client() as client:
+            return (await asyncio.gather(session(name, client), return_exceptions=True))[0]
+
+    return with_ssh(port, names, one)
 
 
 async def fails(awaitable):
@@ -156,6 +166,20 @@ def test_twisted_serves_eight_users_at_once(ssh):
     with_sftp(port, USERS, session)
     assert not list(folder.glob("*/planted"))
     assert wait_until_clean(pid) > 0, "the threads of deferToThread()"
+
+
+@pytest.mark.parametrize("terminal", [None, "xterm"], ids=["pipes", "terminal"])
+def test_twisted_runs_commands_as_their_users(ssh, terminal):
+    folder, _, port = ssh
+
+    async def session(name, connection):
+        command = "id -u; id -G; pwd; grep -c '^Cap[IPEA].*0000000000000000' /proc/self/status"
+        return (await connection.run(command, term_type=terminal)).stdout.split("\n")[:4]
+
+    for name in ("alice", "bob"):
+        (uid, gid), home = IDS[name], str(folder / name)
+        found = with_ssh(port, [name], session)
+        assert [[line.strip() for line in lines] for lines in found] == [[str(uid), f"{gid} {TEAM}", home, "4"]]
 
 
 def test_twisted_refuses_names_that_would_stop_it_or_show_closed_folders(ssh):
