@@ -95,9 +95,8 @@ ATTACKS = {
         "sched_setaffinity": lambda pid, tid: os.sched_setaffinity(tid, os.sched_getaffinity(0)),
         "ioprio_set": lambda pid, tid: call("ioprio_set", 1, tid, 2 << 13 | 7),
     },
-    "reads or changes resource limits, or the OOM score": {
-        "prlimit": lambda pid, tid: resource.prlimit(tid, resource.RLIMIT_CORE),
-        "prlimit of new limits": lambda pid, tid: resource.prlimit(tid, resource.RLIMIT_CORE, (0, 0)),
+    "changes resource limits, or the OOM score": {
+        "prlimit": lambda pid, tid: resource.prlimit(tid, resource.RLIMIT_CORE, (0, 0)),
         "oom_score_adj": write_oom_score,
     },
     "counts events of the processor": {"perf_event_open": count_events},
@@ -197,6 +196,18 @@ def test_processes_of_the_users_can_do_to_the_server_only_what_the_levels_page_s
     if lacking := EVERYTHING.keys() - own[0]:
         pytest.skip(f"needs a kernel that lets a user do this to a process of its own: {', '.join(sorted(lacking))}")
     assert own == [set(EVERYTHING)] * 2
+
+
+def test_every_user_sees_the_ids_limits_and_mounts_of_the_server():
+    def body():
+        with both_users_served("shielded") as threads:
+            return in_child(successes, BOB, attacks, [(os.getpid(), threads[ALICE])])
+
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        if "hidepid" in file.read():
+            pytest.skip("needs a /proc without the mount option hidepid")
+    attacks = {name: proc(name) for name in ("cmdline", "status", "limits", "mountinfo", "cgroup", "oom_score_adj")}
+    assert as_root(body) in ([set(attacks)], None)
 
 
 def test_user_can_change_the_oom_score_if_the_server_makes_itself_dumpable():
