@@ -11,20 +11,20 @@ import errno
 import mmap
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
 import pytest
 from support import servers
 from support.builds import ROOT, run
-from support.children import LIBC, in_child, needs_root, wait_until
+from support.children import LIBC, in_child, needs_root, needs_user_namespace, wait_until
 from support.mounted import ENVIRONMENT, Mounted, is_mounted, mount, needs_fuse
-from support.servers import IDS, TEAM, open_files, serve_all_users, wait_until_clean
+from support.servers import IDS, TEAM, owner, serve_all_users, wait_until_clean
 
 import replace
 
@@ -118,6 +118,13 @@ def test_mount_can_hide_the_folder_that_it_shows(whole_world, folder):
         assert tried(os.stat, folder / "alice") == "EACCES", "this is the mount: root is refused"
         assert in_thread(ALICE, os.listdir, folder / "alice") == ["closed"]
     assert os.listdir(folder / "alice") == ["closed"]
+
+
+def test_benchmark_measures_the_program_and_a_copy_with_a_cache(whole_world):
+    needs_fuse()
+    out = run(sys.executable, ROOT / "tests" / "benchmarks" / "fuse.py", "1", "1", cwd="/")
+    rows = re.findall(r"^(.*?) +\d+\.\d +\d+ us : +\d+ us$", out.stdout, re.M)
+    assert rows == ["the program", "the program, if it has the groups already"], out.stderr
 
 
 def test_blocks_of_the_page_are_in_the_example():
@@ -239,6 +246,95 @@ def test_root_is_refused(mounted):
         assert in_process(identity, os.listdir, point) == "EACCES"
 
 
+def test_caller_in_a_user_namespace_is_the_user_outside(mounted):
+    """In the namespace, Alice is root, and her other group is shown as 65534. She owns the new files, and no others."""
+    world, point = mounted
+
+    def body(options):
+        command = 'id -u; touch "$0/alice/$1" "$0/shared/$1"; touch "$0/bob/$1"'
+        return run("unshare", *options, "sh", "-c", command, point, options[0])
+
+    needs_user_namespace()
+    for options in (["-Ur"], ["-Urpf"]):
+        out = in_process(ALICE, body, options)
+        assert out.stdout == "0\n"
+        assert re.fullmatch(".*/bob/.*Permission denied\n", out.stderr), out.stderr
+        assert [owner(world / folder / options[0])[0] for folder in ("alice", "shared")] == [ALICE.uid] * 2
+
+
+def test_thread_that_makes_the_request_counts_and_not_its_process(mounted):
+    """The main thread is first Bob, and then it has ended."""
+    world, point = mounted
+    program = f"""if True:
+        import ctypes, os, sys, threading
+        from replace import Identity, impersonate
+        def work():
+            with impersonate(Identity{IDS["alice"]}):
+                for ended in (False, True):
+                    while ended and open(f"/proc/{{os.getpid()}}/stat").read().split()[2] != "Z": pass
+                    print(open("{point}/alice/secret").read(), flush=True)
+                    ask.set()
+            os._exit(0)
+        ask = threading.Event()
+        threading.Thread(target=work).start()
+        ask.wait()
+        with impersonate(Identity{IDS["bob"]}):
+            try: open("{point}/alice/secret")
+            except PermissionError: print("refused", flush=True)
+        ctypes.CDLL(None).pthread_exit(None)
+    """
+    assert (world / "alice" / "secret").stat().st_mode & 0o077 == 0
+    out = run(sys.executable, "-c", program, cwd="/")
+    assert sorted(out.stdout.splitlines()) == ["refused", "secret of alice", "secret of alice"], out.stderr
+
+
+def test_open_file_keeps_the_rights_of_its_opener(mounted):
+    """Alice passes her open files to Bob, through a socket. He can use them, and open no file again."""
+    world, point = mounted
+    ours, his = socket.socketpair()
+
+    def send():
+        path = point / "alice" / "passed"
+        path.write_text("passed")
+        path.chmod(0o600)
+        found = [os.open(path, flags) for flags in (os.O_RDONLY, os.O_RDWR | os.O_APPEND, os.O_PATH)]
+        socket.send_fds(ours, [b"x"], found)
+
+    def receive():
+        _, (read, append, path), _, _ = socket.recv_fds(his, 1, 3)
+        found = {tried(os.open, f"/proc/self/fd/{number}", flags) for number in (read, append, path) for flags in again}
+        os.write(append, b"+")
+        return found, os.read(read, 10), tried(os.ftruncate, append, 0)
+
+    again = (os.O_RDONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC)
+    with ours, his:
+        assert in_process(ALICE, send) is None
+        assert in_process(BOB, receive) == ({"EACCES"}, b"passed+", "EACCES")
+    assert (world / "alice" / "passed").read_text() == "passed+"
+
+
+def test_working_directory_below_a_closed_folder_cannot_be_used_by_another_user(whole_world, folder):
+    def body(top):
+        with replace.impersonate(ALICE):
+            os.chdir(f"{top}/alice/closed/inner")
+        return in_thread(BOB, os.listdir, ".")
+
+    with mount(whole_world, folder) as (_, point):
+        assert in_child(body, folder) == []
+        assert in_child(body, point) == "EACCES"
+
+
+def test_real_ids_of_a_set_user_id_program_are_refused(mounted):
+    world, point = mounted
+
+    def body():
+        os.setgroups([])
+        os.setresuid(ALICE.uid, BOB.uid, 0)
+        return [os.access(top / "alice", os.X_OK) for top in (world, point)]
+
+    assert in_child(body) == [True, False]
+
+
 # ---- Operations
 
 
@@ -333,25 +429,24 @@ def test_removed_file_can_be_used_until_it_is_closed(mounted):
     wait_until(lambda: not hidden(), "libfuse to remove the file")
 
 
-def test_files_are_opened_and_closed_by_several_threads(whole_world, folder):
-    """A copy of the program changes its threads as often as it can. Each open() looks at all files that are open."""
-
-    def body(point):
-        def work(_):
-            for _ in range(60):
-                os.close(os.open(path, os.O_RDONLY))
-
-        path = f"{point}/alice/file"
-        Path(path).touch()
-        with contextlib.ExitStack() as stack, ThreadPoolExecutor(4) as pool:
-            for _ in range(500):
-                stack.callback(os.close, os.open(path, os.O_RDONLY))
-            list(pool.map(work, range(4)))
-
-    often = ("    os.umask(0)", "    sys.setswitchinterval(1e-6)\n    os.umask(0)")
-    with mount(whole_world, folder, changes=(often,)) as (pid, point):
-        assert in_process(ALICE, body, point) is None
-        wait_until(lambda: not any(f"{folder}/" in path for path in open_files(pid)), "the server to close the files")
+def test_files_are_opened_and_closed_by_several_threads():
+    """Each open() looks at all files that are open. Here, Python changes to another thread as often as it can."""
+    needs_fuse()
+    code = """if True:
+        import concurrent.futures, fuse_mount, os, replace, sys
+        def work(identity):
+            for _ in range(20):
+                with replace.impersonate(identity):
+                    handles = [operations._kept("/name", os.open("/", os.O_RDONLY)) for _ in range(100)]
+                for handle in handles:
+                    operations.release("/name", handle)
+        operations = fuse_mount.Operations("/")
+        sys.setswitchinterval(1e-6)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, [replace.Identity(80001, 80011 + number) for number in range(4)]))
+    """
+    out = run(sys.executable, "-c", code, env=ENVIRONMENT, cwd="/")
+    assert out.returncode == 0, out.stderr
 
 
 def test_exchange_of_two_files_is_refused(mounted):
