@@ -225,6 +225,7 @@ def test_run_as_user_of_twisted_changes_other_threads():
 
 # ---- Celery
 
+POOLS = ["threads", "prefork", "solo"]
 CELERY_CONFIG = """
 broker_url = "filesystem://"
 broker_transport_options = {{
@@ -286,11 +287,13 @@ def celery():
         (private / "celeryconfig.py").write_text(CELERY_CONFIG.format(private))
         env = {**os.environ, **users_of(folder), "PYTHONPATH": str(private), "PYTHONWARNINGS": "ignore"}
         worker = [sys.executable, "-m", "celery", "-A"]
-        for pool in ("threads", "prefork", "gevent"):
+        for pool in [*POOLS, "gevent"]:
             words = [*worker, "tasks", "worker", "-P", pool, "-Q", pool, "-c", "4"]
             words += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
             stack.enter_context(process(words, folder / f"{pool}.log", env))
-        client = [sys.executable, "-c", CELERY_CLIENT, "threads,prefork", folder, *USERS]
+        words, log = [*worker, "pickles", "worker", "-P", "solo"], folder / "pickles.log"
+        pickles = stack.enter_context(process(words, log, env))
+        client = [sys.executable, "-c", CELERY_CLIENT, ",".join(POOLS), folder, *USERS]
         try:
             out = run(*client, env=env, cwd="/", timeout=HANG)
         except subprocess.TimeoutExpired as error:
@@ -300,22 +303,22 @@ def celery():
             **json.loads(out.stdout),
             "owners": {path.name: owner(path)[0] for path in (folder / "shared").glob("*-*")},
             "results": {path.stat().st_mode & 0o777 for path in (private / "results").iterdir()},
-            "pickle": run(*worker, "pickles", "worker", "-P", "solo", env=env, cwd="/"),
+            "pickle": (pickles.wait(HANG), log.read_text()),
         }
 
 
 def test_celery_tasks_create_files_of_their_users(celery):
-    assert celery["create"] == [None] * (2 * 8 * 4)
-    assert len(celery["owners"]) == 2 * 8 * 4
+    assert celery["create"] == [None] * (3 * 8 * 4)
+    assert len(celery["owners"]) == 3 * 8 * 4
     assert all(uid == IDS[name.split("-")[1]][0] for name, uid in celery["owners"].items())
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize("pool", POOLS)
 def test_celery_forbidden_read_raises_at_the_caller(celery, pool):
     assert celery[pool] == ["secret of alice", "PermissionError", "IdentityRefused"]
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork", "gevent"])
+@pytest.mark.parametrize("pool", [*POOLS, "gevent"])
 def test_celery_workers_are_clean_afterwards(celery, pool):
     assert celery[f"{pool} clean"] is None
 
@@ -329,8 +332,9 @@ def test_celery_results_are_readable_unless_their_folder_is_closed(celery):
 
 
 def test_celery_worker_of_root_refuses_pickle(celery):
-    assert celery["pickle"].returncode != 0
-    assert "superuser privileges" in celery["pickle"].stdout + celery["pickle"].stderr
+    status, text = celery["pickle"]
+    assert status != 0
+    assert "superuser privileges" in text
 
 
 # ---- Ray
