@@ -56,7 +56,7 @@ def with_identity(operations):
         return operation
 
     for name, function in inspect.getmembers(operations, inspect.isfunction):
-        if not name.startswith("_") and name != "init":
+        if not name.startswith("_") and name not in ("init", "pinned"):  # operations call pinned()
             setattr(operations, name, wrapped(function))
     return operations
 
@@ -86,8 +86,7 @@ class Operations(Folder):
         return replace.open_beneath(self._top, path.lstrip("/") or ".", flags, mode, resolve=RULES, **options)
 
     @contextlib.contextmanager
-    def _found(self, path):
-        """A name of the file at this path, for calls that need no right to open it."""
+    def pinned(self, path):
         with self._descriptor(path, os.O_PATH | os.O_NOFOLLOW, regular=False) as descriptor:
             yield f"/proc/self/fd/{descriptor}"
 
@@ -110,20 +109,16 @@ class Operations(Folder):
         entry = super().lstat(path) if fh is None else os.fstat(fh)
         return {name.removesuffix("_ns"): getattr(entry, name) for name in STAT}
 
-    def chmod(self, path, mode):
-        with self._found(path) as name:
-            os.chmod(name, mode)
-
     def chown(self, path, uid, gid):
-        with self._found(path) as name:
+        with self.pinned(path) as name:
             os.chown(name, uid, gid)
 
     def truncate(self, path, length):
-        with self._found(path) as name:
+        with self.pinned(path) as name:
             os.truncate(name, length)
 
     def utimens(self, path, times):
-        with self._found(path) as name:
+        with self.pinned(path) as name:
             if set(times) == {UTIME_NOW}:
                 return os.utime(name)  # needs only the right to write
             entry, now = os.stat(name), time.time_ns()
@@ -135,20 +130,14 @@ class Operations(Folder):
             found = os.statvfs(descriptor)
         return {name: getattr(found, name) for name in dir(found) if name.startswith("f_")}
 
-    def mkdir(self, path, mode):
-        with self._parent(path) as (name, parent):
-            os.mkdir(name, mode, dir_fd=parent)
-
     def unlink(self, path):
         super().remove(path)
 
     def symlink(self, path, target):
-        with self._parent(path) as (name, parent):
-            os.symlink(target, name, dir_fd=parent)
+        super().symlink(target, path)
 
     def link(self, path, old):
-        with self._parent(path) as (name, parent), self._parent(old) as (old_name, old_parent):
-            os.link(old_name, name, src_dir_fd=old_parent, dst_dir_fd=parent, follow_symlinks=False)
+        super().link(old, path)
 
     def rename(self, path, new):
         super().rename(path, new)

@@ -14,7 +14,7 @@ LIBC.syscall.restype = ctypes.c_long
 
 #: arch/x86/entry/syscalls/syscall_64.tbl
 NUMBERS = {"tgkill": 234, "add_key": 248, "request_key": 249, "keyctl": 250, "ioprio_set": 251, "ioprio_get": 252}
-NUMBERS |= {"set_mempolicy": 238, "get_mempolicy": 239, "unshare": 272, "move_pages": 279, "perf_event_open": 298}
+NUMBERS |= {"set_mempolicy": 238, "get_mempolicy": 239, "move_pages": 279, "perf_event_open": 298}
 NUMBERS |= {"sched_setscheduler": 144, "kcmp": 312, "pidfd_getfd": 438}
 NUMBERS |= {"landlock_create_ruleset": 444, "landlock_restrict_self": 446}
 

@@ -21,7 +21,7 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 from support import servers
-from support.builds import ROOT, run
+from support.builds import ROOT, run, tool
 from support.children import LIBC, in_child, needs_root, needs_user_namespace, wait_until
 from support.mounted import ENVIRONMENT, Mounted, is_mounted, mount, needs_fuse
 from support.servers import IDS, TEAM, owner, serve_all_users, wait_until_clean
@@ -150,6 +150,26 @@ def test_mfusepy_finds_no_operation_that_runs_as_root():
     assert out.stdout == "Operations.init with_identity.<locals>.wrapped.<locals>.operation\n", out.stderr
 
 
+def test_server_follows_no_link_below_its_folder(folder):
+    """The kernel follows them. The server sees a link only if it has taken the place of a file or folder just now."""
+    needs_fuse()
+    (folder / "link").symlink_to("alice")
+    code = """if True:
+        import errno, fuse_mount, os, sys
+        operations = fuse_mount.Operations(sys.argv[1])
+        for call in (
+            lambda: operations._opened("/link", os.O_RDONLY | os.O_DIRECTORY),
+            lambda: operations.pinned("/link/closed").__enter__(),
+            lambda: operations._parent("/link/closed").__enter__(),
+            lambda: fuse_mount.Folder.lstat(operations, "/link/closed"),
+        ):
+            try: print(call())
+            except OSError as error: print(errno.errorcode[error.errno])
+    """
+    out = run(sys.executable, "-c", code, folder, env=ENVIRONMENT, cwd="/")
+    assert out.stdout.split() == ["ELOOP"] * 4, out.stderr
+
+
 # ---- What one user may learn from the requests of another
 
 
@@ -252,9 +272,10 @@ def test_caller_in_a_user_namespace_is_the_user_outside(mounted):
 
     def body(options):
         command = 'id -u; touch "$0/alice/$1" "$0/shared/$1"; touch "$0/bob/$1"'
-        return run("unshare", *options, "sh", "-c", command, point, options[0])
+        return run(unshare, *options, "sh", "-c", command, point, options[0])
 
     needs_user_namespace()
+    unshare = tool("unshare", "makes namespaces")
     for options in (["-Ur"], ["-Urpf"]):
         out = in_process(ALICE, body, options)
         assert out.stdout == "0\n"
@@ -368,6 +389,9 @@ def use_everything(top):
     os.chown("folder", -1, TEAM)
     os.utime("empty", ns=(10**18 + 1, 10**18 + 2))
     found += [os.stat("empty").st_atime_ns, os.stat("empty").st_mtime_ns]
+    os.utime("link", ns=(10**18 + 3, 10**18 + 4), follow_symlinks=False)
+    os.chown("link", -1, TEAM, follow_symlinks=False)
+    found += [os.lstat("link").st_mtime_ns, os.lstat("link").st_gid]
     os.utime("folder")
     found += [os.stat("folder").st_mtime > 10**9, os.statvfs(".").f_blocks, os.access("file", os.W_OK)]
     found += [tried(os.listdir, "missing"), tried(os.chown, "file", 0, -1), tried(os.mkdir, "folder")]
