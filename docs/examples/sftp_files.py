@@ -8,21 +8,22 @@ import itertools
 import os
 import posixpath
 import stat
-import weakref
 
 import asyncssh
 
 import replace
 
-MAX_HANDLES = 100  # open files and folders of one session
+MAX_HANDLES = 500  # open files and folders of one user
 CHUNK = 1 << 18  # the largest part of a file that is read at once
 ACCESS = [os.O_RDONLY, os.O_RDONLY, os.O_WRONLY, os.O_RDWR]  # by the two bits FXF_READ and FXF_WRITE
 FLAGS = {asyncssh.FXF_APPEND: os.O_APPEND, asyncssh.FXF_CREAT: os.O_CREAT}
 FLAGS |= {asyncssh.FXF_TRUNC: os.O_TRUNC, asyncssh.FXF_EXCL: os.O_EXCL}
 
 # These methods touch no file, or call the others. The event loop's thread runs them.
-ON_THE_LOOP = {"realpath", "scandir", "format_user", "format_group", "entries", "wait_for_reader", "add_handle"}
+NEW = {"entries", "wait_for_reader", "is_in_use", "add_handle"}
+OVERRIDDEN = {"realpath", "scandir", "format_user", "format_group"}
 INHERITED = {"convert_attrs", "format_longname", "exit"}
+ON_THE_LOOP = NEW | OVERRIDDEN | INHERITED
 
 
 def as_the_client(server):
@@ -30,8 +31,12 @@ def as_the_client(server):
 
     def wrapped(function):
         async def method(self, *args):
-            await self.wait_for_reader()
-            return await replace.run_as(self.client, function, self, *args)
+            self.requests += 1
+            try:
+                await self.wait_for_reader()
+                return await replace.run_as(self.client, function, self, *args, executor=self.pool)
+            finally:
+                self.requests -= 1
 
         return method
 
@@ -39,7 +44,7 @@ def as_the_client(server):
         raise asyncssh.SFTPOpUnsupported("Not supported.")
 
     for name, function in inspect.getmembers(server, callable):
-        if not name.startswith("__") and name not in ON_THE_LOOP | INHERITED:
+        if not name.startswith("__") and name not in ON_THE_LOOP:
             setattr(server, name, wrapped(function) if name in vars(server) else refused)
     return server
 
@@ -48,7 +53,7 @@ class Handle:
     """An open file or folder. asyncssh finds only seek() in it, so it cannot touch the file on the loop's thread."""
 
     def __init__(self, descriptor):
-        self.descriptor = descriptor
+        self.descriptor, self.entries = descriptor, None
 
     def seek(self, offset, whence):
         """Answer asyncssh's question for the next data or the next hole: all is data."""
@@ -56,10 +61,12 @@ class Handle:
 
     def close(self):
         descriptor, self.descriptor = self.descriptor, -1
+        if self.entries:
+            self.entries.close()
         if descriptor >= 0:
             os.close(descriptor)
 
-    __del__ = close  # if the client left while a worker opened the file
+    __del__ = close
 
 
 def attributes(entry):
@@ -93,10 +100,14 @@ def of_folder(name):
 class ClientFiles(asyncssh.SFTPServer):
     """The served folder, as one user sees it. asyncssh makes one object for each session."""
 
-    def __init__(self, channel, folder, client, writable):
+    def __init__(self, channel, login):
         super().__init__(channel)
-        self.folder, self.client, self.writable = folder, client, writable
-        self.handles = weakref.WeakSet()
+        self.folder, self.pool, self.writable = login.folder, login.pool, login.writable
+        self.client, self.handles, self.requests = login.account.client, login.account.handles, 0
+
+    def is_in_use(self):
+        """Whether the client may send requests, or a request has not ended. Its file system may not answer."""
+        return self.requests > 0 or not self.channel.is_closing()
 
     async def wait_for_reader(self):
         """Wait until the client has read most of the answers. asyncssh keeps any number of them."""
@@ -156,6 +167,7 @@ class ClientFiles(asyncssh.SFTPServer):
 
     def opendir(self, path):
         folder = Handle(self.folder.os_open(path, os.O_RDONLY | os.O_DIRECTORY))
+        self.handles.add(folder)  # until it is closed, which may be after its client has forgotten it
         folder.entries = os.scandir(folder.descriptor)
         return folder
 
@@ -194,7 +206,8 @@ class ClientFiles(asyncssh.SFTPServer):
     def readlink(self, path):
         return os.fsencode(self.folder.readlink(path))
 
-    def realpath(self, path):  # the kernel decides where a name leads, when it is used
+    async def realpath(self, path):  # the kernel decides where a name leads, when it is used
+        await self.wait_for_reader()
         return posixpath.normpath(b"/" + path.lstrip(b"/"))
 
     def format_user(self, uid):

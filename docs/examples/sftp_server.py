@@ -23,7 +23,8 @@ from sftp_files import ClientFiles
 import replace
 
 MAX_LOGINS = 100  # connections that have not logged in yet
-MAX_SESSIONS = 100  # of one user
+MAX_CONNECTIONS = MAX_SESSIONS = 100  # of one user
+WORKERS, WORKERS_OF_ONE_USER = 32, 4  # seven users whose file systems hang leave four workers
 
 
 class Account:
@@ -31,7 +32,8 @@ class Account:
 
     def __init__(self, name, password="", key=""):
         self.name, self.password, self.key = name, password, asyncssh.import_public_key(key) if key else None
-        self.client, self.sessions = client_identity(name), weakref.WeakSet()
+        self.client, self.connections = client_identity(name), set()
+        self.sessions, self.handles = weakref.WeakSet(), weakref.WeakSet()
 
 
 class Login(asyncssh.SSHServer):
@@ -40,23 +42,22 @@ class Login(asyncssh.SSHServer):
     waiting = set()
 
     def __init__(self):
-        self.writable = asyncio.Event()
+        self.account, self.writable = None, asyncio.Event()
 
     def connection_made(self, connection):
         # asyncio calls these two functions when the socket is full and when it is free. asyncssh's own do nothing.
         connection.pause_writing, connection.resume_writing = self.writable.clear, self.writable.set
         self.writable.set()
+        self.connection = connection
         self.waiting.add(self)
         if len(self.waiting) > MAX_LOGINS:
             connection.abort()
 
     def connection_lost(self, error):
         self.waiting.discard(self)
+        if self.account:
+            self.account.connections.discard(self)
         self.writable.set()
-
-    def begin_auth(self, username):
-        self.account = self.accounts.get(username)
-        return True
 
     def password_auth_supported(self):
         return True
@@ -64,23 +65,28 @@ class Login(asyncssh.SSHServer):
     public_key_auth_supported = password_auth_supported
 
     def validate_password(self, username, password):
-        expected = self.account and self.account.password
+        account = self.accounts.get(username)
+        expected = account and account.password
         return bool(expected) and secrets.compare_digest(password.encode(), expected.encode())
 
     def validate_public_key(self, username, key):
-        return self.account is not None and key == self.account.key
+        account = self.accounts.get(username)
+        return account is not None and key == account.key
 
     def auth_completed(self):
         self.waiting.discard(self)
+        self.account = self.accounts[self.connection.get_extra_info("username")]
+        self.account.connections.add(self)
+        if len(self.account.connections) > MAX_CONNECTIONS:
+            self.connection.abort()
 
 
 def start_session(channel):
     login = channel.get_connection().get_owner()
-    client, sessions = login.account.client, login.account.sessions
-    if sum(not session.channel.is_closing() for session in sessions) >= MAX_SESSIONS:
+    if sum(session.is_in_use() for session in login.account.sessions) >= MAX_SESSIONS:
         raise asyncssh.DisconnectError(asyncssh.DISC_TOO_MANY_CONNECTIONS, "Too many sessions.")
-    session = ClientFiles(channel, login.folder, client, login.writable)
-    sessions.add(session)
+    session = ClientFiles(channel, login)
+    login.account.sessions.add(session)
     return session
 
 
@@ -116,7 +122,8 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     replace.preload()
     replace.protect_os()
-    asyncio.run(serve(options.port, key))
+    with replace.IdentityExecutor(WORKERS, max_per_identity=WORKERS_OF_ONE_USER) as Login.pool:
+        asyncio.run(serve(options.port, key))
 
 
 if __name__ == "__main__":

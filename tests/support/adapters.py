@@ -427,6 +427,7 @@ class SftpStream:
 class Sftp(Adapter):
     """docs/examples/sftp_server.py. The client is asyncssh's, on a loop in another thread. A user has one session."""
 
+    has_pool = True
     base = b"/"
 
     def __init__(self, address: str) -> None:
@@ -467,7 +468,8 @@ class Sftp(Adapter):
 
     async def login(self, user: str, **options: Any) -> Any:
         """Connect as this user; return the connection."""
-        options = {"password": f"word of {user}", "encryption_algs": ["aes128-gcm@openssh.com"], **options}
+        fast = {"encryption_algs": ["aes128-gcm@openssh.com"], "kex_algs": ["curve25519-sha256"]}
+        options = {"password": f"word of {user}", **fast, **options}
         for name in ("client_keys", "known_hosts", "agent_path", "config"):
             options.setdefault(name, None)
         connection = await self.asyncssh.connect("127.0.0.1", int(self.address), username=user, **options)

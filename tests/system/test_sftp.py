@@ -70,7 +70,7 @@ def as_user(adapter, user, body):
 def test_sixteen_users_use_the_server_at_once(world):
     with started(sftp_command(world, world), world) as (pid, adapter):
         serve_all_users(world, pid, adapter)
-        assert wait_until_clean(pid) > 0, "worker threads have served the users"
+        assert wait_until_clean(pid, has_pool=True) > 0, "worker threads have served the users"
         for name in MEMBERS:
             assert adapter.write(name, f"shared/{name}".encode(), b"x")
             assert owner(world / "shared" / name) == (IDS[name][0], TEAM)
@@ -104,6 +104,33 @@ def test_wrong_or_empty_password_and_unknown_user_are_refused(world):
             with pytest.raises(adapter.asyncssh.PermissionDenied):
                 adapter.run(adapter.login(name, password=word))
         assert adapter.read("carol", b"carol/secret") == b"secret of carol"
+
+
+def test_session_belongs_to_the_user_whose_password_was_right(world, sftp):
+    """The client first tries to log in as alice, and then as bob, on the same connection."""
+
+    class Client(sftp.asyncssh.SSHClient):
+        words = iter(["no", "word of bob"])
+
+        def connection_made(self, connection):
+            self.connection = connection
+
+        def password_auth_requested(self):
+            word = next(self.words)
+            if word != "no":
+                self.connection._username = "bob"
+            return word
+
+    async def make_folder():
+        options = {"client_factory": Client, "password": None, "preferred_auth": "password"}
+        connection = await sftp.login("alice", **options)
+        session = await connection.start_sftp_client()
+        with pytest.raises(sftp.asyncssh.SFTPError):
+            await session.mkdir("alice/folder")
+        await session.mkdir("bob/folder")
+
+    sftp.run(make_folder())
+    assert owner(world / "bob" / "folder") == IDS["bob"]
 
 
 def test_openssh_client_uses_files_and_nothing_else(world):
@@ -152,7 +179,7 @@ def test_openssh_client_uses_files_and_nothing_else(world):
         ):
             out = run(ssh, "-n", *options, *before, "alice@127.0.0.1", *after)
             assert (out.returncode, out.stdout) == (255, ""), (before, after, out)
-        wait_until_clean(pid)
+        wait_until_clean(pid, has_pool=True)
 
 
 def test_what_a_user_makes_belongs_to_the_user(world, sftp):
@@ -308,7 +335,8 @@ for name in ("clone", "_clone"):
 names = [name for name in dir(asyncssh.SFTPServer) if callable(getattr(asyncssh.SFTPServer, name))]
 import sftp_files
 
-assert sftp_files.INHERITED | sftp_files.ON_THE_LOOP - {"entries", "wait_for_reader", "add_handle"} <= set(names)
+assert sftp_files.INHERITED | sftp_files.OVERRIDDEN <= set(names)
+assert not sftp_files.NEW & set(names)
 for name in names:
     method = getattr(sftp_files.ClientFiles, name)
     if not name.startswith("__") and method.__name__ == "refused":
@@ -390,34 +418,123 @@ def test_answers_wait_until_the_client_reads(world, window):
         assert stream.recv(1 << 16) == bytes(1 << 16)
 
 
+def test_names_wait_until_the_client_reads(world):
+    """A client asks for 50 MB of normalized names, which need no worker thread, and reads nothing."""
+    with started(sftp_command(world, world), world) as (pid, adapter):
+        assert adapter.read("bob", b"bob/secret") == b"secret of bob"
+        before = memory(pid)
+        stream = adapter.run(adapter.stream("alice", b"alice/secret", "rb", 1 << 16))
+
+        async def ask():
+            handler = stream._file._handler
+            handler._writer.channel._init_recv_window = 0  # the client never opens its window again
+            names = [handler.realpath(b"n" * 100_000) for _ in range(500)]
+            asyncio.gather(*names, return_exceptions=True)
+
+        adapter.run(ask())
+        for _ in range(50):  # the server works meanwhile
+            assert adapter.read("bob", b"bob/secret") == b"secret of bob"
+        assert memory(pid) - before < 20 << 20
+
+
 def test_files_sessions_and_logins_are_limited(world):
     with started(sftp_command(world, world), world) as (_, adapter):
 
         async def open_many(session):
-            files = [await session.open(b"alice/secret", "rb").__aenter__() for _ in range(100)]
+            files = [await session.open(b"alice/secret", "rb").__aenter__() for _ in range(500)]
             with pytest.raises(adapter.asyncssh.SFTPFailure, match="Too many"):
                 await session.open(b"alice/new", "wb").__aenter__()
             with pytest.raises(adapter.asyncssh.SFTPFailure, match="Too many"):
                 await session.readdir(b"alice")
+            other = await (await adapter.login("alice")).start_sftp_client()
+            with pytest.raises(adapter.asyncssh.SFTPFailure, match="Too many"):
+                await other.open(b"alice/secret", "rb").__aenter__()
             await files.pop().close()
             assert b"secret" in await session.listdir(b"alice")
 
-        async def start_many():
-            connection = await adapter.login("alice")
-            for _ in range(99):
+        async def connect_often():
+            """Two connections and two sessions are there."""
+            for _ in range(98):
+                connection = await adapter.login("alice")
+            for _ in range(98):
                 await connection.start_sftp_client()
             with pytest.raises(adapter.asyncssh.Error):
                 await connection.start_sftp_client()
+            await connection.wait_closed()
+            await adapter.login("alice")
+            with contextlib.suppress(adapter.asyncssh.Error):
+                await (await adapter.login("alice")).wait_closed()
 
         as_user(adapter, "alice", open_many)
         assert not (world / "alice" / "new").exists()
-        adapter.run(start_many())
+        adapter.run(connect_often())
         assert adapter.read("bob", b"bob/secret") == b"secret of bob"
         *_, last = (adapter.begin_line("bob") for _ in range(101))
         with contextlib.suppress(ConnectionError):
             while last.recv(1000):
                 pass
         assert adapter.read("bob", b"bob/secret") == b"secret of bob"
+
+
+LEASE = """
+import fcntl, os, signal, sys
+
+path, uid, gid = sys.argv[1], *map(int, sys.argv[2:])
+os.setgroups([])
+os.setresgid(gid, gid, gid)
+os.setresuid(uid, uid, uid)
+signal.signal(signal.SIGIO, lambda *_: print("somebody waits", flush=True))
+lease = os.open(path, os.O_RDONLY)
+fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+print("leased", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@contextlib.contextmanager
+def leased(path, user):
+    """A process of the user holds a lease on the file: calls that change the file wait until the process ends."""
+    words = [sys.executable, "-c", LEASE, path, *map(str, IDS[user])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        try:
+            assert process.stdout.readline() == "leased\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_user_whose_file_does_not_answer_does_not_block_others(world, sftp):
+    """Alice's requests hang in more sessions than the server has workers. Then she disconnects."""
+    path = world / "alice" / "leased"
+    path.write_text("content")
+    os.chown(path, *IDS["alice"])
+
+    async def hang():
+        connection = await sftp.login("alice")
+        sessions = [await connection.start_sftp_client() for _ in range(100)]
+        for session in sessions:
+            asyncio.ensure_future(sftp._try("alice", session.truncate(b"/alice/leased", 0)))
+        await asyncio.sleep(0)  # the tasks send their requests
+        return connection
+
+    async def start_session():
+        return await (await sftp.login("alice")).start_sftp_client()
+
+    def starts():
+        with contextlib.suppress(sftp.asyncssh.Error):
+            return sftp.run(start_session())
+
+    with leased(path, "alice") as process:
+        connection = sftp.run(hang())
+        assert process.stdout.readline() == "somebody waits\n"
+        for _ in range(20):
+            assert sftp.read("bob", b"bob/secret") == b"secret of bob"
+        sftp.run(sftp.disconnect(connection))
+        assert not starts(), "the requests of the lost sessions have not ended"
+        assert sftp.read("bob", b"bob/secret") == b"secret of bob"
+    wait_until(starts, "the end of the requests")
+    assert path.read_text() == ""
 
 
 def test_copy_ends_when_its_client_has_gone(world):
@@ -435,7 +552,22 @@ def test_copy_ends_when_its_client_has_gone(world):
         wait_until(lambda: copy.stat().st_size > 4 << 20, "the copy")
         adapter.close()
         wait_until(lambda: str(copy) not in open_files(pid), "the server to close the file")
-        wait_until_clean(pid)
+        wait_until_clean(pid, has_pool=True)
+
+
+def test_listing_ends_when_its_client_has_gone(world):
+    for number in range(300):
+        (world / "alice" / f"name{number}").touch()
+    with started(sftp_command(world, world), world) as (pid, adapter):
+
+        async def start(session):
+            names, _ = await session._handler.readdir(await session._handler.opendir(b"alice"))
+            assert 0 < len(names) < 300
+
+        as_user(adapter, "alice", start)
+        wait_until_open(pid, str(world / "alice"))
+        adapter.close()
+        wait_until(lambda: str(world / "alice") not in open_files(pid), "the server to close the folder")
 
 
 def test_sftp_page_blocks_are_in_the_example():
