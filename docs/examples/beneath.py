@@ -35,7 +35,8 @@ class Folder:
 
     def __init__(self, path):
         self._top = os.open(path, os.O_PATH | os.O_DIRECTORY)
-        os.close(self._opened("", os.O_PATH | os.O_DIRECTORY))  # fails now if the kernel is too old
+        with self._descriptor("", os.O_PATH | os.O_DIRECTORY) as descriptor:
+            os.stat(f"/proc/self/fd/{descriptor}")  # fails now if the kernel is too old or /proc is missing
 
     def os_open(self, path, flags, mode=0o666):
         """Open a regular file, or a folder with O_DIRECTORY, as os.open() does."""

@@ -84,6 +84,15 @@ def test_server_stops_while_a_client_is_connected(world, stop):
         wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "the end")
 
 
+def test_server_without_proc_does_not_start(world):
+    """The server changes attributes by names in /proc. Somebody else could have made a folder with this name."""
+    needs_package("asyncssh")
+    program = "import os, sys; sys.path.insert(0, sys.argv[1]); import beneath; os.chroot(sys.argv[2])"
+    program += "; beneath.Folder('/alice')"
+    out = run(sys.executable, "-c", program, ROOT / "docs" / "examples", world, cwd="/")
+    assert re.search(r"^FileNotFoundError: .*/proc/self/fd/", out.stderr, re.M), out
+
+
 @pytest.mark.parametrize("fault", ["root", "users", "host-key"])
 def test_root_user_and_readable_secrets_are_refused(world, fault):
     words = sftp_command(world, world)
