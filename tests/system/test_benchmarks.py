@@ -109,7 +109,9 @@ def test_load_test_measures_each_framework_bare_and_as_the_user():
     assert out.returncode == 0, out.stderr
 
     def rows(text):
-        return re.findall(r"^\| ([^|]+, (?:cheroot|gunicorn|uvicorn)) \|[^|]+\|[^|]+\| ([^|]+) \| [\d.]+ \|", text, re.M)
+        return re.findall(
+            r"^\| ([^|]+, (?:cheroot|gunicorn|uvicorn)) \|[^|]+\|[^|]+\| ([^|]+) \| [\d.]+ \|", text, re.M
+        )
 
     assert len(rows(out.stdout)) == 5, out.stdout
     assert rows(out.stdout) == rows((ROOT / "docs" / "speed.md").read_text())
