@@ -20,6 +20,9 @@ _LOOPS = {
     "Twisted": ("a Twisted reactor", "deferToThread({})"),
 }
 
+#: The functions of trio.lowlevel that raise RuntimeError outside of a run or task.
+_OLD_TRIO = {"run": "current_trio_token", "task": "current_task"}
+
 _module = sys.modules.get
 
 
@@ -27,6 +30,17 @@ def call_if_imported(module: str, function: str) -> Any:
     """Call a module's function. Return None if the module is not imported, or another thread is importing it."""
     found = getattr(_module(module), function, None)
     return None if found is None else found()
+
+
+def _trio_has_current(thing: str) -> bool:
+    """Whether this thread runs trio (thing is "run"), or a task of it ("task")."""
+    has = call_if_imported("trio.lowlevel", f"in_trio_{thing}")
+    if has is None:  # trio before 0.29
+        try:
+            return call_if_imported("trio.lowlevel", _OLD_TRIO[thing]) is not None
+        except RuntimeError:
+            return False
+    return bool(has)
 
 
 def task_loops() -> list[str]:
@@ -39,7 +53,7 @@ def task_loops() -> list[str]:
     loop = call_if_imported("asyncio", "_get_running_loop")
     if loop is not None and call_if_imported("asyncio", "current_task") is not None:
         found.append("asyncio")
-    if call_if_imported("trio.lowlevel", "in_trio_task"):
+    if _trio_has_current("task"):
         found.append("trio")
     return found
 
@@ -50,7 +64,7 @@ def running_loop() -> str:
     If several do, the one whose task runs counts. Twisted can run on asyncio.
     """
     asyncio = call_if_imported("asyncio", "_get_running_loop") is not None
-    trio = bool(call_if_imported("trio.lowlevel", "in_trio_run"))
+    trio = _trio_has_current("run")
     twisted = getattr(_module("twisted.internet.reactor"), "running", False) and bool(
         call_if_imported("twisted.python.threadable", "isInIOThread")
     )
