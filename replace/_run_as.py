@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 
-from ._acting_as import acting_as, refuse_unknown_options
+from ._acting_as import acting_as, refuse_lazy_function, refuse_lazy_result, refuse_unknown_options
 from ._errors import IdentityRefused
 from ._event_loops import call_as_user, call_in_thread, description, running_loop, task_loops
 from ._impersonate import DEFAULT_LEVEL, changed_options
@@ -75,35 +75,42 @@ async def run_as(
             with one of the last four options.
         ValueError: An option is wrong.
         BrokenThreadPool: As for :meth:`IdentityExecutor.submit`.
-        RuntimeError: As for :meth:`IdentityExecutor.submit`.
+        RuntimeError: As for :meth:`IdentityExecutor.submit`; or the function raised StopIteration.
         CancelledError: The executor was shut down with ``cancel_futures`` before the function ran. With asyncio it is
             asyncio.CancelledError, otherwise concurrent.futures.CancelledError.
     """
     refuse_unknown_options("run_as", unknown)
     loop = _own_loop(identity)
     library: Any = sys.modules[loop]
-    result: T
     if executor is not None:
         options = {"level": level, **changed_options(DEFAULT_LEVEL, allow_root, allow_process, on_restore_failure)}
         _check_executor(executor, [name for name, value in options.items() if value is not None])
-        if loop == "trio":
-            result = await _in_pool_of_trio(executor, abandon_on_cancel, identity, function, *args)
-        else:
-            result = await library.wrap_future(executor.submit(identity, function, *args))
-        return result
-    _refuse_start(identity)
-    call = acting_as(
-        identity,
-        function,
-        level=DEFAULT_LEVEL if level is None else level,
-        allow_root=allow_root,
-        allow_process=allow_process,
-        on_restore_failure=on_restore_failure,
-    )
-    if loop == "trio":
-        result = await library.to_thread.run_sync(_in_worker, call, args, abandon_on_cancel=abandon_on_cancel)
+        refuse_lazy_function(function)  # submit() sees another function
+        waiting: list[Callable[..., T]] = [function]
     else:
-        result = await library.to_thread(_in_worker, call, args)
+        _refuse_start(identity)
+        call = acting_as(
+            identity,
+            function,
+            level=DEFAULT_LEVEL if level is None else level,
+            allow_root=allow_root,
+            allow_process=allow_process,
+            on_restore_failure=on_restore_failure,
+        )
+        waiting = [call]
+    result: T
+    try:
+        if executor is None and loop == "trio":
+            option = {"abandon_on_cancel": True} if abandon_on_cancel else {}  # trio 0.22 has another name
+            result = await library.to_thread.run_sync(_in_worker, identity, waiting, args, **option)
+        elif executor is None:
+            result = await library.to_thread(_in_worker, identity, waiting, args)
+        elif loop == "trio":
+            result = await _in_pool_of_trio(executor, abandon_on_cancel, identity, waiting, args)
+        else:
+            result = await library.wrap_future(executor.submit(identity, _call, waiting, args))
+    finally:
+        waiting.clear()  # a cancelled function is not called, even if a worker has it, but has not called it yet
     return result
 
 
@@ -160,29 +167,45 @@ def _refuse_start(identity: Identity) -> None:
         )
 
 
-def _in_worker(call: acting_as[..., T], args: tuple[Any, ...]) -> T:
-    """Run the call, unless earlier code has entered an identity in this worker and never left it."""
+def _in_worker(identity: Identity, waiting: list[Callable[..., T]], args: tuple[Any, ...]) -> T | None:
+    """Call the function, unless earlier code has entered an identity in this worker and never left it."""
     if depth():
         raise IdentityRefused(
             "this worker thread of the event loop still holds an identity that earlier code entered and never left; "
             "find that code, and use a with block in it",
-            call.identity,
+            identity,
         )
-    return call(*args)
+    return _call(waiting, args)
+
+
+def _call(waiting: list[Callable[..., T]], args: tuple[Any, ...]) -> T | None:
+    """Take the function out of the list and call it. The list is empty if the awaiting task was cancelled.
+
+    A coroutine cannot raise StopIteration, and asyncio before Python 3.12 would wait forever.
+    """
+    try:
+        function = waiting.pop()
+    except IndexError:
+        return None
+    try:
+        result = function(*args)
+    except StopIteration as error:
+        raise RuntimeError(f"{function!r} raised StopIteration") from error
+    refuse_lazy_result(function, result)
+    return result
 
 
 async def _in_pool_of_trio(
     executor: IdentityExecutor,
     abandon_on_cancel: bool,
     identity: Identity,
-    function: Callable[[Unpack[Ts]], T],
-    /,
-    *args: Unpack[Ts],
+    waiting: list[Callable[..., T]],
+    args: tuple[Any, ...],
 ) -> T:
     """Submit a task and wait for it, as trio.to_thread.run_sync() does with its thread."""
     trio: Any = sys.modules["trio"]
-    token, task, finished = trio.lowlevel.current_trio_token(), trio.lowlevel.current_task(), trio.RunFinishedError
-    waits = True
+    token, finished = trio.lowlevel.current_trio_token(), trio.RunFinishedError
+    waiter = trio.lowlevel.current_task()  # None if it waits no more: a worker must not be the last to refer to it
 
     def tell_loop(future: Future[T]) -> None:  # in the worker, under the identity
         try:
@@ -191,19 +214,19 @@ async def _in_pool_of_trio(
             return  # trio has ended, so nobody waits
 
     def resume() -> None:
-        nonlocal waits
-        if waits:
-            waits = False
+        nonlocal waiter
+        task, waiter = waiter, None
+        if task is not None:
             trio.lowlevel.reschedule(task)
 
     async def wait() -> T:
-        future: Any = executor.submit(identity, function, *args)
+        future: Any = executor.submit(identity, _call, waiting, args)
 
         def abort(raise_cancel: object) -> Any:
-            nonlocal waits
+            nonlocal waiter
             if not future.cancel() and not abandon_on_cancel:
                 return trio.lowlevel.Abort.FAILED  # it runs: wait for its end
-            waits = False
+            waiter = None
             return trio.lowlevel.Abort.SUCCEEDED
 
         future.add_done_callback(tell_loop)
