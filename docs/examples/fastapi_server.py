@@ -9,7 +9,6 @@ needs root, Linux 5.6, FastAPI and uvicorn. Stop it with SIGINT or SIGTERM. ../a
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
 import signal
@@ -26,6 +25,8 @@ from starlette.requests import ClientDisconnect
 import replace
 
 CHUNK = 1 << 16
+#: A user whose file system hangs occupies at most PER_USER workers.
+WORKERS, PER_USER = 32, 8
 app = FastAPI(openapi_url=None)
 
 
@@ -52,17 +53,19 @@ def opened(path):
         return [os.fsencode(name) + b"\n" for name in sorted(app.state.folder.listdir(path))]
 
 
-async def chunks(file):
-    """Read an open file, which needs no rights. If the client reads slowly, so does this."""
-    with file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
+async def chunks(client, file):
+    """Read an open file. It needs no rights, but a worker of this client. If the client reads slowly, so does this."""
+    try:
+        while chunk := await as_client(client, file.read, CHUNK):
             yield chunk
+    finally:
+        app.state.pool.submit(client, file.close)  # close() waits for a read that hangs, so nobody waits for it
 
 
 @app.get("/{path:path}")
 async def get(path: str, client: Client):
     found = await as_client(client, opened, path)
-    return Response(b"".join(found)) if isinstance(found, list) else StreamingResponse(chunks(found))
+    return Response(b"".join(found)) if isinstance(found, list) else StreamingResponse(chunks(client, found))
 
 
 @app.put("/{path:path}", status_code=204)
@@ -96,7 +99,8 @@ def main():
     listener = socket.create_server(("127.0.0.1", options.port), backlog=128)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # otherwise a small answer may wait 40 ms
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-    with contextlib.suppress(KeyboardInterrupt), replace.IdentityExecutor(32) as app.state.pool:
+    app.state.pool = replace.IdentityExecutor(WORKERS, max_per_identity=PER_USER)
+    with contextlib.suppress(KeyboardInterrupt), app.state.pool:
         print("listening on port", listener.getsockname()[1], flush=True)
         server.run(sockets=[listener])  # after it has stopped, uvicorn raises the signal again
 

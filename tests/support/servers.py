@@ -206,13 +206,18 @@ def wait_until_clean(pid: int, has_pool: bool = False) -> int:
     A thread may need a moment: a client can receive the last byte before the server's thread leaves the identity.
     The workers of an IdentityExecutor keep an identity, so with `has_pool` a thread may also be exactly one user.
     """
-    users = [((SHIELD, uid, 0, uid), (gid, gid, 0, gid), 0) for uid, gid in IDS.values()] if has_pool else []
+    users = [
+        ((SHIELD, uid, 0, uid), (gid, gid, 0, gid), {gid, TEAM} if name in MEMBERS else {gid}, 0)
+        for name, (uid, gid) in (IDS.items() if has_pool else ())
+    ]
     deadline = time.monotonic() + HANG
     while True:
         main, *others = replace.thread_credentials(pid)
         assert main.uids == main.gids == (0, 0, 0, 0)
         differ = [thread for thread in others if (thread.ids, thread.effective) != (main.ids, main.effective)]
-        differ = [thread for thread in differ if (thread.uids, thread.gids, thread.effective) not in users]
+        differ = [
+            thread for thread in differ if (thread.uids, thread.gids, {*thread.groups}, thread.effective) not in users
+        ]
         if not differ:
             return len(others)
         assert time.monotonic() < deadline, differ

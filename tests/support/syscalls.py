@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Make Linux system calls that Python does not have."""
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,3 +33,23 @@ def done(result: int) -> int:
     if result == -1:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+
+
+@contextlib.contextmanager
+def hanging(path: str | os.PathLike[str], what: str) -> Iterator[int]:
+    """Let every open() or read() of this file hang until the block ends, as a file system that does not answer does.
+
+    fanotify(7) asks this process for permission, and it does not answer. Yield a descriptor that is readable when a
+    thread hangs.
+    """
+    content, close_on_exec, add, here = 4, 1, 1, -100
+    try:
+        listener = done(LIBC.fanotify_init(content | close_on_exec, os.O_RDONLY))
+    except OSError as error:
+        pytest.skip(f"needs fanotify(7) with permission events: {error}")
+    try:
+        mask = ctypes.c_uint64({"open": 0x10000, "read": 0x20000}[what])
+        done(LIBC.fanotify_mark(listener, add, mask, here, os.fsencode(path)))
+        yield listener
+    finally:
+        os.close(listener)

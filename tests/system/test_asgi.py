@@ -4,14 +4,11 @@
 
 import asyncio
 import contextlib
-import functools
-import http.client
 import os
 import re
+import select
 import shutil
 import signal
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,17 +17,8 @@ from support import servers as serving
 from support.adapters import FastApi
 from support.builds import ROOT, needs_package
 from support.children import HANG, in_child, needs_root
-from support.servers import (
-    IDS,
-    NAMES,
-    all_at_once,
-    command,
-    owner,
-    serve_all_users,
-    server,
-    users_file,
-    wait_until_clean,
-)
+from support.servers import IDS, command, owner, serve_all_users, server, users_file, wait_until_clean
+from support.syscalls import hanging
 
 import replace
 
@@ -74,58 +62,20 @@ def test_fastapi_serves_sixteen_users_at_once(world):
         serve_all_users(world, pid, FastApi(address))
 
 
-LOAD = """
-import asyncio, contextlib, signal, socket, sys
-import fastapi, uvicorn
-import replace
-
-app, pool = fastapi.FastAPI(), replace.IdentityExecutor(16)
-
-def read(user):
-    with open(f"{sys.argv[1]}/{user}/secret", "rb") as file:
-        return file.read()
-
-@app.get("/bare/{user}")
-async def bare(user: str):
-    return fastapi.Response(await asyncio.to_thread(read, user))
-
-@app.get("/run_as/{user}")
-async def run_as(user: str):
-    return fastapi.Response(await replace.run_as(clients[user], read, user))
-
-@app.get("/pool/{user}")
-async def in_pool(user: str):
-    return fastapi.Response(await replace.run_as(clients[user], read, user, executor=pool))
-
-clients = {name: replace.Identity.from_user(name) for name in sys.argv[2:]}
-listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-signal.signal(signal.SIGTERM, signal.default_int_handler)
-with contextlib.suppress(KeyboardInterrupt), pool:
-    print("listening on", listener.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
-"""
-
-
-def test_load_shows_the_price_of_a_request(world):
-    """Sixteen users at once, the bare framework and run_as in turns. To see the times: pytest -s."""
-    times = {"bare": [], "run_as": [], "pool": []}
-
-    def session(name, barrier, way):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(address), timeout=HANG)) as connection:
-            connection.connect()
-            barrier.wait()
-            for _ in range(20):
-                connection.request("GET", f"/{way}/{name}")
-                assert connection.getresponse().read() == f"secret of {name}".encode()
-
-    with server(world, [sys.executable, "-c", LOAD, str(world), *NAMES]) as (_, address):
-        for _ in range(4):
-            for way, found in times.items():
-                start = time.perf_counter()
-                all_at_once(functools.partial(session, way=way))
-                found.append((time.perf_counter() - start) / 20 / len(NAMES))
-    print({way: f"{min(found) * 1e6:.0f} us" for way, found in times.items()})
+@pytest.mark.parametrize("what", ["open", "read"])
+def test_file_system_that_hangs_for_one_user_does_not_stop_others(world, what):
+    with (
+        server(world, fastapi_command(world)) as (_, address),
+        contextlib.closing(FastApi(address)) as adapter,
+        hanging(world / "alice" / "secret", what) as hung,
+    ):
+        clients = [adapter.begin("alice", b"alice/secret") for _ in range(40)]  # more than the server has workers
+        assert select.select([hung], [], [], HANG)[0]
+        assert adapter.read("bob", b"bob/secret") == b"secret of bob"
+        for client in clients:
+            client.close()
+        for _ in range(3):  # the server notices that the clients have gone
+            assert adapter.read("bob", b"bob/secret") == b"secret of bob"
 
 
 # ---- The blocks of the page
@@ -166,14 +116,17 @@ def ask(app, path, user="alice", method="GET", body=b"", **headers):
     return answer[0]["status"], b"".join(message.get("body", b"") for message in answer)
 
 
-def page_app(world, *starts, **names):
-    """The application of the page's first block and of the blocks that contain these texts, and its namespace."""
+def page_app(world, *starts, secret="/etc/shadow", **names):
+    """The application of the page's first block and of the blocks that contain these texts, and its namespace.
+
+    The blocks serve the file `secret`.
+    """
     imports = asyncio, os, BackgroundTasks, Depends, FileResponse, StaticFiles, StreamingResponse, UploadFile
     found = {thing.__name__: thing for thing in (*imports, find_client)} | names
     exec(BLOCKS[0].replace("/srv/files", str(world)), found)
     for start in starts:
         (block,) = (block for block in BLOCKS if start in block)
-        exec(block, found)
+        exec(block.replace("/etc/shadow", str(secret)), found)
     return found["app"], found
 
 
@@ -205,6 +158,9 @@ def test_file_response_opens_the_file_as_root(world):
         app, _ = page_app(world, "/wrong/file")
         assert ask(app, "/wrong/file") == (200, shadow())
         assert ask(app, "/right/file") == (403, b"")
+        app, _ = page_app(world, "/wrong/file", secret=world / "alice" / "secret")
+        assert ask(app, "/right/file") == (200, b"secret of alice")
+        assert ask(app, "/right/file", "bob") == (403, b"")
 
     in_child(body)
 
@@ -217,6 +173,9 @@ def test_streaming_response_runs_its_generator_as_root(world):
             ask(app, "/right/stream")
         assert isinstance(caught.value.__context__, PermissionError)
         assert ask(app, "/right/async") == (403, b"")
+        app, _ = page_app(world, "/wrong/stream", secret=world / "alice" / "secret")
+        for way in ("stream", "async"):
+            assert ask(app, f"/right/{way}") == (200, b"secret of alice")
 
     in_child(body)
 
