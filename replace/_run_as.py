@@ -68,14 +68,15 @@ async def run_as(
 
     Raises:
         IdentityRefused: As for :func:`impersonate`. Also if no task of asyncio or trio runs in this thread, or a task
-            of both; if the event loop's thread is switched, because a new worker would inherit its ids; and if the
-            worker still holds an identity that earlier code entered and never left.
+            of both. Without ``executor``, also if the event loop's thread is switched, because a new worker would
+            inherit its ids; and if the worker still holds an identity that earlier code entered and never left.
         IdentityError: A step failed. ``state`` says what the worker thread is now.
         TypeError: As for :class:`acting_as`; or ``executor`` is not an :class:`IdentityExecutor`, or is given together
             with one of the last four options.
         ValueError: An option is wrong.
         BrokenThreadPool: As for :meth:`IdentityExecutor.submit`.
-        RuntimeError: As for :meth:`IdentityExecutor.submit`; or the function raised StopIteration.
+        RuntimeError: As for :meth:`IdentityExecutor.submit`; or asyncio's own executor is shut down; or the function
+            raised StopIteration.
         CancelledError: The executor was shut down with ``cancel_futures`` before the function ran. With asyncio it is
             asyncio.CancelledError, otherwise concurrent.futures.CancelledError.
     """

@@ -116,6 +116,34 @@ def test_function_runs_as_the_user_outside_the_loop_thread(loop, pool):
     assert with_pool(pool, body) in (ROOT_IDS, None)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@both_ways
+def test_function_calls_back_into_the_loop(loop, pool):
+    trio = imported("trio")
+
+    async def in_loop():
+        return os.geteuid(), threading.get_ident()
+
+    def body(options):
+        async def main():
+            if loop == "trio":
+                back = functools.partial(trio.from_thread.run, in_loop, trio_token=trio.lowlevel.current_trio_token())
+            else:
+                running = asyncio.get_running_loop()
+
+                def back():
+                    return asyncio.run_coroutine_threadsafe(in_loop(), running).result(HANG)
+
+            assert await run_as(ALICE, lambda: (back(), os.geteuid()), **options) == (
+                (0, threading.get_ident()),
+                ALICE.uid,
+            )
+
+        LOOPS[loop](main)
+
+    with_pool(pool, body)
+
+
 @each_loop
 @both_ways
 def test_function_that_raises_stop_iteration_does_not_hang(loop, pool):
