@@ -1,25 +1,25 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The servers that frameworks.py measures.  Each answers GET /N with the file of user N.
+"""The servers that frameworks.py measures.  Each answers GET /WAY/N with the file of user N.
 
-usage: python tests/benchmarks/_servers.py FRAMEWORK WAY FOLDER USERS
+usage: python tests/benchmarks/_servers.py FRAMEWORK FOLDER USERS
 
-WAY is bare (the framework alone: root reads the file), or a way to read it as the user.  The server prints its port.
+WAY is bare (the framework alone: root reads the file), or a way to read it as the user.  One process serves all
+ways, so the scheduler treats them alike.  The server prints its port.
 """
 
 import asyncio
-import functools
 import os
 import socket
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import replace
+import replace.wsgi
 
-FRAMEWORK, WAY, FOLDER, USERS = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+FRAMEWORK, FOLDER, USERS = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 THREADS = 16
-IDLE = 600  # seconds: while one server is measured, the connections to the other one are idle
+IDLE = 600  # seconds: while one way is measured, the connections for the others are idle
 IDENTITIES = [replace.Identity(90001 + number, 90101 + number) for number in range(USERS)]
 
 
@@ -27,13 +27,14 @@ def read(number):
     return (FOLDER / str(number) / "file").read_bytes()
 
 
-def as_client(app):
-    """Add the middleware of this package to a WSGI application, unless the framework is measured alone."""
-    if WAY == "bare":
-        return app
-    import replace.wsgi
+def two_ways(app):
+    """Return the WSGI application that calls `app` alone, or with the middleware of this package."""
 
-    return replace.wsgi.AsClient(app, lambda environ: IDENTITIES[int(environ["PATH_INFO"][1:])])
+    def identify(environ):
+        return IDENTITIES[int(environ["PATH_INFO"].rpartition("/")[2])]
+
+    ways = {"bare": app, "AsClient": replace.wsgi.AsClient(app, identify)}
+    return lambda environ, start_response: ways[environ["PATH_INFO"].split("/")[1]](environ, start_response)
 
 
 def flask_app():
@@ -41,11 +42,11 @@ def flask_app():
 
     app = flask.Flask("files")
 
-    @app.get("/<int:number>")
-    def get(number):
+    @app.get("/<way>/<int:number>")
+    def get(way, number):
         return read(number)
 
-    return as_client(app)
+    return two_ways(app)
 
 
 def django_app():
@@ -56,11 +57,14 @@ def django_app():
 
     middleware = ["django.middleware.common.CommonMiddleware"]  # adds Content-Length
     django.conf.settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", MIDDLEWARE=middleware)
-    views = [django.urls.path("<int:number>", lambda request, number: django.http.HttpResponse(read(number)))]
+
+    def get(request, way, number):
+        return django.http.HttpResponse(read(number))
+
     sys.modules["urls"] = type(sys)("urls")
-    sys.modules["urls"].urlpatterns = views
+    sys.modules["urls"].urlpatterns = [django.urls.path("<way>/<int:number>", get)]
     django.setup()
-    return as_client(django.core.handlers.wsgi.WSGIHandler())
+    return two_ways(django.core.handlers.wsgi.WSGIHandler())
 
 
 def serve_with_cheroot(app):
@@ -98,23 +102,22 @@ def serve_fastapi():
     import uvicorn
 
     app = fastapi.FastAPI()
-    pool = replace.IdentityExecutor(THREADS) if WAY == "run_as in a pool" else None
-    if WAY == "bare":
 
-        async def read_file(number):
-            return await asyncio.to_thread(read, number)
-    else:
-        run_as = functools.partial(replace.run_as, executor=pool) if pool else replace.run_as
+    @app.get("/bare/{number}")
+    async def bare(number: int):
+        return fastapi.Response(await asyncio.to_thread(read, number))
 
-        async def read_file(number):
-            return await run_as(IDENTITIES[number], read, number)
+    @app.get("/run_as/{number}")
+    async def run_as(number: int):
+        return fastapi.Response(await replace.run_as(IDENTITIES[number], read, number))
 
-    @app.get("/{number}")
-    async def get(number: int):
-        return fastapi.Response(await read_file(number))
+    @app.get("/run_as-in-a-pool/{number}")
+    async def in_pool(number: int):
+        return fastapi.Response(await replace.run_as(IDENTITIES[number], read, number, executor=pool))
 
     # asyncio sets TCP_NODELAY only if the socket has this protocol number.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening, pool or nullcontext():
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    with listening, replace.IdentityExecutor(THREADS) as pool:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         print(listening.getsockname()[1], flush=True)

@@ -5,9 +5,9 @@
 usage: python tests/benchmarks/frameworks.py [--quick]
 (as root; a minute, --quick ten seconds)
 
-For each framework, the bare server and the one that acts as each request's user run side by side.  Both answer the same
-requests of sixteen users: read a file of 4 KiB that only its user may read.  The bare server reads it as root.  The
-rounds alternate between the servers.  Prints the table of docs/speed.md to standard output.
+One server for each framework answers the same requests of sixteen users in several ways: read a file of 4 KiB that only
+its user may read.  The bare framework reads it as root, the other ways as the user.  The rounds alternate between the
+ways.  Prints the table of docs/speed.md to standard output.
 """
 
 import argparse
@@ -32,33 +32,33 @@ WAYS = {
     "Flask, cheroot": ["AsClient"],
     "Flask, gunicorn": ["AsClient"],
     "Django, gunicorn": ["AsClient"],
-    "FastAPI, uvicorn": ["run_as", "run_as in a pool"],
+    "FastAPI, uvicorn": ["run_as", "run_as-in-a-pool"],
 }
 
 
 class Server:
     """A running server of _servers.py, with connections to it."""
 
-    def __init__(self, framework, way, folder, cleanup):
-        words = [sys.executable, HERE / "_servers.py", framework, way, folder, str(USERS)]
+    def __init__(self, framework, folder, cleanup):
+        words = [sys.executable, HERE / "_servers.py", framework, folder, str(USERS)]
         process = subprocess.Popen(words, cwd="/", stdout=subprocess.PIPE, text=True)
         cleanup.callback(process.stdout.close)
         cleanup.callback(process.wait)
         cleanup.callback(process.terminate)
         port = int(process.stdout.readline())
-        self.way, self.clients = way, cleanup.enter_context(ThreadPoolExecutor(CONNECTIONS))
+        self.clients = cleanup.enter_context(ThreadPoolExecutor(CONNECTIONS))
         self.connections = [
             cleanup.enter_context(socket.create_connection(("127.0.0.1", port), 60)) for _ in range(CONNECTIONS)
         ]
         for connection in self.connections:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.ask(self.connections[0], 0)
+        self.ask(self.connections[0], "bare", 0)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         self.pid = int(children[0]) if children else process.pid  # gunicorn's worker
 
-    def ask(self, connection, number):
+    def ask(self, connection, way, number):
         """Send one request and check the answer."""
-        connection.sendall(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+        connection.sendall(f"GET /{way}/{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         answer = b""
         while not answer.endswith(contents(number)):
             part = connection.recv(1 << 16)
@@ -66,12 +66,12 @@ class Server:
             answer += part
         assert answer.startswith(b"HTTP/1.1 200 "), answer
 
-    def measure(self, count):
+    def measure(self, way, count):
         """Send `count` requests over the connections.  Return the time and the server's processor time, in us each."""
 
         def client(connection, first):
             for number in range(first, count, CONNECTIONS):
-                self.ask(connection, number % USERS)
+                self.ask(connection, way, number % USERS)
 
         clock = (~self.pid << 3) | 2  # clock_getcpuclockid(3): the processor time of that process
         cpu, started = time.clock_gettime(clock), time.perf_counter()
@@ -97,14 +97,14 @@ def lay_out(folder):
 
 def compare(framework, folder, count, rounds):
     """Return a row for each way: medians of the rounds."""
+    seen = {way: [] for way in ("bare", *WAYS[framework])}
     with contextlib.ExitStack() as cleanup:
-        servers = [Server(framework, way, folder, cleanup) for way in ("bare", *WAYS[framework])]
-        seen = {server.way: [] for server in servers}
+        server = Server(framework, folder, cleanup)
         for turn in range(rounds + 1):
-            for server in servers[:: 1 if turn % 2 else -1]:
-                seen[server.way].append(server.measure(count))
-        bare = seen.pop("bare")[1:]  # the first round warms up
-        return [row(framework, way, pairs[1:], bare) for way, pairs in seen.items()]
+            for way in list(seen)[:: 1 if turn % 2 else -1]:
+                seen[way].append(server.measure(way, count))
+    bare = seen.pop("bare")[1:]  # the first round warms up
+    return [row(framework, way, pairs[1:], bare) for way, pairs in seen.items()]
 
 
 def row(framework, way, ours, bare):
