@@ -64,8 +64,8 @@ def _checked(identity: Identity, account: Account | None) -> Account:
     return account
 
 
-def forbid_reading(identity: Identity, options: dict[str, Any]) -> list[int]:
-    """Open the terminals to which the child writes for writing only. Return the new descriptors, for you to close.
+def forbid_reading(identity: Identity, options: dict[str, Any], opened: list[int]) -> None:
+    """Open the terminals to which the child writes for writing only. Add the new descriptors, for you to close.
 
     A terminal is usually open for reading, too. The child could read what somebody types there. If no session has it as
     its controlling terminal, the child could take it, and then push input into it (TIOCSTI). The kernel gives a
@@ -73,7 +73,6 @@ def forbid_reading(identity: Identity, options: dict[str, Any]) -> list[int]:
 
     Source: ioctl_tty(2); tiocsctty() in drivers/tty/tty_jobctrl.c.
     """
-    opened: list[int] = []
     own = _terminal(options["stdin"])
     for name, inherited in (("stdout", 1), ("stderr", 2)):
         given = options.get(name)
@@ -84,12 +83,9 @@ def forbid_reading(identity: Identity, options: dict[str, Any]) -> list[int]:
             path = f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else os.ttyname(descriptor)
             opened.append(os.open(path, os.O_WRONLY | os.O_NOCTTY))
         except OSError as error:
-            for other in opened:
-                os.close(other)
             reason = f"{name} is a terminal that cannot be opened for writing only ({error.strerror}); pass {name}="
             raise IdentityRefused(reason, identity, error.errno or 0) from None
         options[name] = opened[-1]
-    return opened
 
 
 def _terminal(descriptor: int) -> int | None:

@@ -211,6 +211,8 @@ def popen_as(
 
     Source: credentials(7), capabilities(7), session-keyring(7), environ(7), fork(2), execve(2).
     """
+    import subprocess
+
     check_identity(identity, allow_root)
     for name in ("user", "group", "extra_groups"):
         if name in options:
@@ -226,34 +228,43 @@ def popen_as(
     refuse_greenlets(identity)
     words, converted = converted_arguments(args, options)
     home: bytes | None = None
-    opened: list[int] = []
     login = login or account is not None
     if login:
         home = set_login_options(identity, account, converted)
-        opened = forbid_reading(identity, converted)
+    load(converted)
+    # user= makes Popen use fork() instead of vfork(), so the fork handlers turn the child into the user at once. The
+    # child's own setuid calls then only repeat this.
+    converted["user"] = identity.uid
+    child = (ALLOW_ROOT if allow_root else 0, login, bool(no_new_privs), home)
+    found = paths(words, converted)
+    opened: list[int] = []
+    popen = subprocess.Popen.__new__(subprocess.Popen)
     try:
-        load(converted)
-        # user= makes Popen use fork() instead of vfork(), so the fork handlers turn the child into the user at once.
-        # The child's own setuid calls then only repeat this.
-        converted["user"] = identity.uid
-        child = (ALLOW_ROOT if allow_root else 0, login, bool(no_new_privs), home)
-        found = paths(words, converted)
-        popen, problem, seen = _start(identity, *child, words, converted, packed(found, converted))
-        if problem is not None and (path := path_to_ask(problem, seen, found)) is not None:
-            popen, problem, _ = _start(identity, *child, words, {**converted, "executable": path}, None)
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-    if problem is not None:
         try:
-            raise explained(problem, seen)
+            if login:
+                forbid_reading(identity, converted, opened)
+            problem, seen = _start(popen, identity, *child, words, converted, packed(found, converted))
+            if problem is not None and (path := path_to_ask(problem, seen, found)) is not None:
+                popen = subprocess.Popen.__new__(subprocess.Popen)
+                converted["executable"] = path
+                problem, _ = _start(popen, identity, *child, words, converted, None)
         finally:
-            del problem  # its traceback refers to this frame
-    popen.args = args
-    return popen
+            for descriptor in opened:
+                os.close(descriptor)
+        if problem is not None:
+            try:
+                raise explained(problem, seen)
+            finally:
+                del problem  # its traceback refers to this frame
+        popen.args = args
+        return popen
+    except BaseException:
+        _end(popen)
+        raise
 
 
 def _start(
+    popen: subprocess.Popen[Any],
     identity: Identity,
     flags: int,
     login: bool,
@@ -262,11 +273,8 @@ def _start(
     words: Any,
     options: dict[str, Any],
     looked_for: bytes | None,
-) -> tuple[subprocess.Popen[Any], OSError | None, int]:
-    """Start a process. Return its Popen, the exception of Popen or None, and the result of find_program()."""
-    import subprocess
-
-    popen = subprocess.Popen.__new__(subprocess.Popen)
+) -> tuple[OSError | None, int]:
+    """Start a process. Return the exception of Popen or None, and the result of find_program()."""
 
     def attempt() -> OSError | None:
         try:
@@ -299,9 +307,6 @@ def _start(
             popen,
             call,
         )
-    except BaseException:
-        _end(popen)
-        raise
     finally:
         starting.popen = before
     if len(started) == 2:
@@ -311,7 +316,7 @@ def _start(
         _end(popen)
     elif step:
         raise _ended(popen, identity, step, error)
-    return popen, problem, seen
+    return problem, seen
 
 
 def _forbidden(identity: Identity, step: int, error: int) -> Exception:

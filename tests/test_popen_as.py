@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """popen_as() starts a child that permanently becomes the user."""
 
+import _thread
 import asyncio
 import codecs
 import contextlib
@@ -9,6 +10,7 @@ import encodings
 import errno
 import os
 import pathlib
+import pwd
 import resource
 import signal
 import subprocess
@@ -263,6 +265,49 @@ def test_child_that_is_stopped_ends_if_the_call_is_interrupted():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         as_plain_root(body)
+
+
+def interrupt_after_fork():
+    """From now on, each fork of a process with preexec_fn receives SIGINT before it returns the child's number."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.register_at_fork(after_in_parent=_thread.interrupt_main)  # not a function in Python: it would be interrupted
+
+
+@pytest.mark.parametrize("login", [{}, {"login": True}], ids=["inherited", "login"])
+def test_child_whose_number_nobody_has_stored_ends_if_the_call_is_interrupted(login):
+    def body():
+        interrupt_after_fork()
+        for _ in range(20):
+            with no_child_left(), pytest.raises(KeyboardInterrupt):
+                popen_as(user, ["/bin/sleep", "1000"], cwd="/", preexec_fn=os.getpid, **login)
+
+    user = Identity(pwd.getpwnam("nobody").pw_uid, 80011)
+    as_plain_root(body)
+
+
+def test_child_of_the_server_goes_on_if_the_call_is_interrupted():
+    """An audit hook has started it before the entry."""
+
+    def body():
+        reader, writer = os.pipe()
+
+        def hook(event, args):
+            if event != "replace.enter":
+                return
+            if os.fork() == 0:
+                os.read(reader, 1)
+                os._exit(7)
+            raise ZeroDivisionError
+
+        sys.addaudithook(hook)
+        with pytest.raises(ZeroDivisionError):
+            popen_as(ALICE, ["/bin/true"], cwd="/")
+        os.write(writer, b"x")
+        return os.waitstatus_to_exitcode(os.wait()[1])
+
+    needs_root()
+    if replace.SCOPE == "thread":
+        assert as_plain_root(body) == 7
 
 
 class Forks(subprocess.Popen):

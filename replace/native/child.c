@@ -18,16 +18,22 @@
 #include <unistd.h>
 #include "native.h"
 
+/* @done: the child has become the user, and runs the program; or it is called off, and ends */
+enum { DONE = 1, CALLED_OFF = 2 };
+
 /*
  * Shared with one child, which writes it.
- * @pid: the child's own number, or 0 if it is in a new PID namespace, where it has another one
- * @done: the child has become the user, and may run the program
+ * @pid: the child's own number; IN_OTHER_NAMESPACE if it is in a new PID namespace, where it has
+ *	another one; THE_SERVERS if it was forked outside of the identity
+ * @done: 0 at first; whoever sets it first has decided
  * @seen: what find_program() returned
  */
 struct outcome {
 	pid_t pid;
 	int done, step, error, seen;
 };
+
+enum { IN_OTHER_NAMESPACE = -1, THE_SERVERS = -2 };
 
 /* Almost always, the thread forks once. A signal handler, a finalizer or an audit hook may fork
  * other children meanwhile, which become the user, too. */
@@ -58,6 +64,15 @@ static void begin(void)
 {
 	if (starting != NULL)
 		starting->forks++;
+}
+
+/* Return: whether this side has decided. */
+static int decide(struct outcome *outcome, int done)
+{
+	int undecided = 0;
+
+	return __atomic_compare_exchange_n(&outcome->done, &undecided, done, 0, __ATOMIC_ACQ_REL,
+	                                   __ATOMIC_ACQUIRE);
 }
 
 static struct outcome *last_outcome(const struct start *this)
@@ -93,14 +108,20 @@ static void give_up(int step, int error)
 /* In the child, before core/fork.c */
 static void forked_first(void)
 {
+	pid_t pid;
+
 	if (starting == NULL)
 		return;
-	last_outcome(starting)->pid = getppid() == 0 ? 0 : getpid();
+	pid = getppid() == 0 ? IN_OTHER_NAMESPACE : getpid();
+	/* an audit hook forks before the entry */
+	if (LIBREPLACE_THREAD_SCOPE && libreplace_depth() == 0) {
+		pid = THE_SERVERS;
+		starting->login = 0;
+		starting->no_new_privs = 0;
+	}
+	__atomic_store_n(&last_outcome(starting)->pid, pid, __ATOMIC_RELEASE);
 	native_forbid_tracing();
 	reset_signals();
-	if (LIBREPLACE_THREAD_SCOPE && libreplace_depth() == 0)
-		starting->login = starting->no_new_privs =
-		    0; /* an audit hook's: it stays the server's */
 	if (starting->login && native_empty_bounding_set() != 0)
 		give_up(LIBREPLACE_STEP_CAPABILITIES, errno);
 }
@@ -189,7 +210,8 @@ static void forked_last(void)
 	if (starting->no_new_privs && native_set_no_new_privs() != 0)
 		give_up(LIBREPLACE_STEP_CAPABILITIES, errno);
 	outcome->seen = find_program();
-	outcome->done = 1;
+	if (!decide(outcome, DONE) && outcome->pid != THE_SERVERS)
+		_exit(1);
 	starting = NULL; /* the program's own children are its own affair */
 }
 
@@ -213,9 +235,41 @@ static struct outcome find(const struct start *this, long pid)
 
 	for (unsigned i = 0; i < this->forks && i < OUTCOMES; i++)
 		if (this->outcomes[i].pid == pid ||
-		    (this->outcomes[i].pid == 0 && this->forks == 1))
+		    (this->outcomes[i].pid == IN_OTHER_NAMESPACE && this->forks == 1))
 			return this->outcomes[i];
 	return none;
+}
+
+/*
+ * An exception has ended the call. A signal handler may have raised it when fork(2) had returned,
+ * but nobody had stored the child's number in @popen.pid. Keep this child from running the program,
+ * and store the number, so that the child can be ended. The child tells its number at once, unless
+ * it is ended or stopped before; then the number stays unknown.
+ */
+static void find_lost_child(const struct start *this, PyObject *popen)
+{
+	static const struct timespec pause = {0, 1000000};
+	struct outcome *outcome;
+	PyObject *pid = PyObject_GetAttrString(popen, "pid");
+	pid_t found = 0;
+
+	if (pid == Py_None && this->forks != 0) {
+		outcome = last_outcome(this);
+		(void)decide(outcome, CALLED_OFF);
+		Py_BEGIN_ALLOW_THREADS
+		for (int attempts = 1000; found == 0 && attempts > 0; attempts--) {
+			found = __atomic_load_n(&outcome->pid, __ATOMIC_ACQUIRE);
+			if (found == 0)
+				nanosleep(&pause, NULL);
+		}
+		Py_END_ALLOW_THREADS
+	}
+	Py_XDECREF(pid);
+	pid = found > 0 ? PyLong_FromLong(found) : NULL;
+	if (pid != NULL)
+		(void)PyObject_SetAttrString(popen, "pid", pid);
+	Py_XDECREF(pid);
+	PyErr_Clear();
 }
 
 /* Call the function, which starts a process and sets @popen.pid. Return: (the function's result,
@@ -224,15 +278,19 @@ static struct outcome find(const struct start *this, long pid)
 static PyObject *start(struct start *this, PyObject *popen, PyObject *function)
 {
 	struct start *outer = starting;
-	PyObject *result, *pid;
+	PyObject *result, *pid, *raised[3];
 	struct outcome found = {.done = 0};
 	int step = 0;
 
 	starting = this;
 	result = PyObject_CallObject(function, NULL);
 	starting = outer;
-	if (result == NULL)
+	if (result == NULL) {
+		PyErr_Fetch(&raised[0], &raised[1], &raised[2]);
+		find_lost_child(this, popen);
+		PyErr_Restore(raised[0], raised[1], raised[2]);
 		return NULL;
+	}
 	pid = PyObject_GetAttrString(popen, "pid");
 	if (pid != NULL && pid != Py_None)
 		found = find(this, PyLong_AsLong(pid));
@@ -241,7 +299,7 @@ static PyObject *start(struct start *this, PyObject *popen, PyObject *function)
 		Py_DECREF(result);
 		return NULL;
 	}
-	if (!found.done)
+	if (found.done != DONE)
 		step = found.step ? found.step : LIBREPLACE_STEP_VERIFY;
 	return Py_BuildValue("Niii", result, step, step ? found.error : 0, found.seen);
 }

@@ -335,8 +335,7 @@ static PyMethodDef methods[] = {
      "start_child(uid, gid, groups, flags, restore_signals, login, no_new_privs, home, paths, "
      "popen, function): call a function that starts the process of popen. Return (result, step, "
      "error, number of the path); step is 0 if the process became the user. Return (step, error) "
-     "if "
-     "it may not start."},
+     "if it may not start."},
     {"keep", native_keep, METH_O, "keep(object): never free the object."},
     {"closing", native_closing, METH_O,
      "closing(last): how many threads close iterators. If last is True, later ones do not count."},
