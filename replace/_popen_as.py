@@ -187,7 +187,7 @@ def popen_as(
         no_new_privs: Set no_new_privs: no program that the child executes gets more rights, for example by a
             set-user-ID bit.
         options: As for subprocess.Popen, without ``user``, ``group`` and ``extra_groups``. ``start_new_session`` is
-            True by default. With ``restore_signals=False``, ignored and blocked signals stay so.
+            True by default, so ``process_group`` needs ``start_new_session=False``. With ``restore_signals=False``, ignored and blocked signals stay so.
 
     Returns:
         A subprocess.Popen.
@@ -196,7 +196,8 @@ def popen_as(
         TypeError: ``user``, ``group`` or ``extra_groups`` is given, or another option is wrong.
         LookupError: There is no codec ``encoding`` or error handler ``errors``. Nothing was started.
         KeyError: With ``login``: no user has this uid. Nothing was started.
-        ValueError: ``start_new_session=False`` with ``login``; or another option is wrong.
+        ValueError: ``start_new_session=False`` with ``login``; or ``process_group`` with a new session; or another
+            option is wrong.
         IdentityRefused: As for :func:`impersonate`; or an event loop runs in this thread. With ``login``: the account
             has another uid; or the bounding set cannot be emptied, because CAP_SETPCAP is missing; or a terminal cannot
             be opened for writing only. With ``no_new_privs``: this system has no no_new_privs. Nothing was started.
@@ -227,6 +228,8 @@ def popen_as(
         )
     refuse_greenlets(identity)
     words, converted = converted_arguments(args, options)
+    if converted["start_new_session"] and converted.get("process_group") not in (None, -1):
+        raise ValueError("a new session has its own process group; omit process_group, or use start_new_session=False")
     home: bytes | None = None
     login = login or account is not None
     if login:
@@ -312,11 +315,14 @@ def _start(
     if len(started) == 2:
         raise _forbidden(identity, *started)
     problem, step, error, seen = started
-    if problem is not None:
-        _end(popen)
-    elif step:
-        raise _ended(popen, identity, step, error)
-    return problem, seen
+    try:
+        if problem is not None:
+            _end(popen)
+        elif step:
+            raise _ended(popen, identity, step, error)
+        return problem, seen
+    finally:
+        del problem, started  # its traceback refers to this frame
 
 
 def _forbidden(identity: Identity, step: int, error: int) -> Exception:

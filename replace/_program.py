@@ -53,6 +53,9 @@ def explained(problem: OSError, seen: int) -> OSError:
     return problem
 
 
-def path_to_ask(problem: OSError, seen: int, found: list[bytes]) -> bytes | None:
+def path_to_ask(problem: OSError, seen: int, found: list[bytes]) -> str | None:
     """The first path that exists, if the user may be unable to search a folder before it. Its own error counts."""
-    return found[seen - 1] if problem.errno in OF_FOLDERS and seen > 1 else None
+    if problem.errno not in OF_FOLDERS or seen <= 1:
+        return None
+    path = os.fsdecode(found[seen - 1])
+    return path if "/" in path else f"./{path}"  # otherwise Popen would look it up in PATH again

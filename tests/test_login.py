@@ -5,9 +5,11 @@
 Each attack is also tried without login, where it succeeds if this kernel permits it.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
+import gc
 import os
 import pathlib
 import pwd
@@ -133,6 +135,8 @@ def test_account_is_looked_up_by_the_uid():
         ({"account": tuple(ACCOUNT)}, TypeError, "Account, not tuple"),
         ({"account": ACCOUNT._replace(shell="/bin/\0sh")}, ValueError, "null byte in its SHELL"),
         ({"account": ACCOUNT, "start_new_session": False}, ValueError, "session of its own"),
+        ({"account": ACCOUNT, "process_group": 0}, ValueError, "its own process group"),
+        ({"process_group": 0}, ValueError, "its own process group.*start_new_session=False"),
     ],
 )
 def test_wrong_argument_starts_nothing(options, error, match):
@@ -317,6 +321,8 @@ PROGRAMS = [
     ("good", "closed:./open", {"cwd": "{0}"}, None),
     ("missing", "./closed:./open:", {"cwd": "{0}"}, errno.ENOENT),
     ("plain", "./closed:./open", {"cwd": "{0}"}, errno.EACCES),
+    ("text", "closed:", {"cwd": "{0}/open"}, errno.ENOEXEC),
+    ("good", "closed:", {"cwd": "{0}/open"}, None),
     ("text", "./closed:./open", {"cwd": "{0}"}, errno.ENOEXEC),
     ("missing", "closed:open", {"cwd": "{0}/closed"}, errno.EACCES),
     ("missing", "closed:open", {"cwd": "{0}/none"}, errno.ENOENT),
@@ -364,6 +370,7 @@ def test_error_says_why_the_program_did_not_start(name, path, options, error, lo
         with pytest.raises(ERRORS.get(error, OSError)) as caught:
             popen_as(ALICE, words, **start)
         assert caught.value.errno == error, caught.value
+        assert isinstance(caught.value.filename, str)
         if filled.get("cwd") in (f"{programs}/closed", f"{programs}/none"):
             assert caught.value.filename == filled["cwd"]
         nothing_started()
@@ -379,6 +386,27 @@ def test_error_is_right_with_the_path_of_the_server(programs, monkeypatch):
             popen_as(ALICE, ["missing"], cwd="/")
 
     monkeypatch.setenv("PATH", f"{programs}/closed:/bin")
+    as_plain_root(body)
+
+
+@pytest.mark.parametrize("name", ["missing", "text"])
+def test_failed_call_leaves_nothing(name, programs):
+    """No descriptor, and no cycle of references that would keep the exception's frames."""
+
+    def body():
+        options = {"account": ACCOUNT, "env": {"PATH": f"{programs}/closed:{programs}/open"}}
+        files = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        gc.disable()
+        for _ in range(2):
+            gc.collect()
+            before = os.listdir("/proc/self/fd")
+            with contextlib.suppress(OSError):
+                popen_as(ALICE, [name], **options, **files)
+            found = gc.collect()
+            assert os.listdir("/proc/self/fd") == before
+        assert found == 0
+        nothing_started()
+
     as_plain_root(body)
 
 
