@@ -172,7 +172,8 @@ def popen_as(
     TIOCSTI). But it inherits the server's environment with all secrets in it, the working directory, the umask, the
     standard files (often a terminal, which it can read from), the session keyring and the bounding set.
 
-    In both cases, it inherits resource limits, CPU affinity, I/O priority, OOM score, securebits, seccomp filters,
+    In both cases, it inherits the files in ``pass_fds``, resource limits, CPU affinity, a nice value above 0, I/O
+    priority, OOM score, timer slack, securebits, no_new_privs, seccomp filters, the security context, root directory,
     cgroup and name spaces.
 
     If the calls of this build change the whole process, the child drops its privileges as :func:`drop_privileges`
@@ -187,7 +188,8 @@ def popen_as(
         no_new_privs: Set no_new_privs: no program that the child executes gets more rights, for example by a
             set-user-ID bit.
         options: As for subprocess.Popen, without ``user``, ``group`` and ``extra_groups``. ``start_new_session`` is
-            True by default, so ``process_group`` needs ``start_new_session=False``. With ``restore_signals=False``, ignored and blocked signals stay so.
+            True by default, so ``process_group`` needs ``start_new_session=False``. With ``restore_signals=False``,
+            ignored and blocked signals stay so.
 
     Returns:
         A subprocess.Popen.
@@ -206,7 +208,8 @@ def popen_as(
         CapabilitiesRemain: The thread has the securebit NO_SETUID_FIXUP without NOROOT. In the child, set-user-ID
             programs would keep root's capabilities after they have given root up.
         FileNotFoundError: There is no such program, or no such ``cwd``.
-        PermissionError: The user may not execute the program, or not enter ``cwd``.
+        PermissionError: The user may not execute the program, or not enter ``cwd``. With ``login``: the program needs
+            file capabilities, as some builds of ping do.
         OSError: As for subprocess.Popen.
         subprocess.SubprocessError: As for subprocess.Popen.
 

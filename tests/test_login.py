@@ -17,6 +17,7 @@ import re
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -536,6 +537,30 @@ def test_set_user_id_program_gets_no_capability(attack):
             assert answer(program, "capabilities", 0, **LOGIN) == ["0", "0", "0"]
             assert answer(program, "capabilities", 0, no_new_privs=True, **LOGIN) == ["80001", "0", "0"]
 
+    as_plain_root(body)
+
+
+@pytest.mark.parametrize("effective", [0, 1])
+def test_program_with_file_capabilities_starts_without_them_or_is_refused(effective, attack):
+    def body():
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            program = shutil.copy(attack, folder)
+            value = struct.pack("<5I", 0x02000000 | effective, 1 << 0, 0, 0, 0)  # CAP_CHOWN; linux/capability.h
+            try:
+                os.setxattr(program, "security.capability", value)
+                found = answer(program, "capabilities", 0)
+            except OSError as error:
+                pytest.skip(f"needs file capabilities at {folder} ({error})")
+            assert found == ["80001", str(effective), "1"]
+            if not effective:
+                assert answer(program, "capabilities", 0, **LOGIN) == ["80001", "0", "0"]
+                return
+            with pytest.raises(PermissionError) as caught:
+                popen_as(ALICE, [program], **LOGIN)
+            assert caught.value.errno == errno.EPERM
+
+    needs_root()
     as_plain_root(body)
 
 

@@ -46,7 +46,7 @@ from support.credentials import (
 from support.odd_machine import ACTIONS, set_filter
 
 import replace
-from replace import Identity, impersonate, popen_as
+from replace import Account, Identity, impersonate, popen_as
 
 
 def test_popen_as_child_cannot_become_root(regain):
@@ -666,14 +666,20 @@ def test_child_cannot_be_traced_before_it_runs_the_program():
         assert as_plain_root(body) == b"0"
 
 
-def test_attributes_that_the_page_names_are_inherited():
-    """docs/limits.md says that the program inherits these."""
+@pytest.mark.parametrize("account", [None, Account("alice", 80001, 80011, (), "/", "/bin/sh", "")])
+def test_attributes_that_the_page_names_are_inherited(account):
+    """docs/children.md says that the program inherits these."""
 
     def body():
         resource.setrlimit(resource.RLIMIT_NOFILE, (77, 77))
         os.umask(0o27)
-        script = "umask; ulimit -n; cat /proc/self/oom_score_adj"
+        os.nice(5)
+        LIBC.prctl(29, 70000, 0, 0, 0)  # PR_SET_TIMERSLACK
+        LIBC.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+        script = "umask; ulimit -n; nice; cat /proc/self/oom_score_adj; grep NoNewPrivs /proc/self/status; exec cat $0"
         pathlib.Path("/proc/self/oom_score_adj").write_text("12")
-        return popen_as(ALICE, ["sh", "-c", script], stdout=subprocess.PIPE, cwd="/").communicate()[0].split()
+        words = ["sh", "-c", script, "/proc/self/timerslack_ns"]
+        return popen_as(ALICE, words, stdout=subprocess.PIPE, cwd="/", account=account).communicate()[0].split()
 
-    assert as_plain_root(body) == [b"0027", b"77", b"12"]
+    umask = b"0022" if account else b"0027"
+    assert as_plain_root(body) == [umask, b"77", b"5", b"12", b"NoNewPrivs:", b"1", b"70000"]
