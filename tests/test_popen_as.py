@@ -20,7 +20,7 @@ import threading
 import warnings
 
 import pytest
-from support.builds import run
+from support.builds import run, tool
 from support.children import (
     ALICE,
     BOB,
@@ -285,6 +285,51 @@ def test_child_whose_number_nobody_has_stored_ends_if_the_call_is_interrupted(lo
     as_plain_root(body)
 
 
+STOPS = """
+#include <pthread.h>
+#include <signal.h>
+
+int stops;
+
+static void stop(void)
+{
+	if (stops)
+		raise(SIGSTOP);
+}
+
+__attribute__((constructor)) static void install(void)
+{
+	pthread_atfork(NULL, NULL, stop);
+}
+"""
+
+CALLED_OFF = """
+import _thread, ctypes, os, signal, sys
+library = ctypes.CDLL(sys.argv[1])  # its handler runs before those of replace
+import replace
+reader, writer = os.pipe()
+os.register_at_fork(after_in_parent=_thread.interrupt_main)
+ctypes.c_int.in_dll(library, "stops").value = 1
+try:
+    words = ["/bin/sh", "-c", f"echo ran >&{writer}"]
+    replace.popen_as(replace.Identity(80001, 80011), words, cwd="/", preexec_fn=os.getpid, pass_fds=[writer])
+except KeyboardInterrupt:
+    os.close(writer)
+    (child,) = open("/proc/thread-self/children").read().split()
+    os.kill(int(child), signal.SIGCONT)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), os.read(reader, 9))
+"""
+
+
+def test_child_whose_number_stays_unknown_runs_no_program(tmp_path):
+    """It is stopped before it can tell its number."""
+    needs_root()
+    compiler = [tool("cc", "compiles a fork handler"), "-shared", "-fPIC", "-x", "c", "-o", tmp_path / "stops.so", "-"]
+    subprocess.run(compiler, input=STOPS, text=True, check=True)
+    out = run(sys.executable, "-c", CALLED_OFF, tmp_path / "stops.so", cwd="/")
+    assert out.stdout == "1 b''\n", out.stderr
+
+
 def test_child_of_the_server_goes_on_if_the_call_is_interrupted():
     """An audit hook has started it before the entry."""
 
@@ -292,12 +337,11 @@ def test_child_of_the_server_goes_on_if_the_call_is_interrupted():
         reader, writer = os.pipe()
 
         def hook(event, args):
-            if event != "replace.enter":
-                return
-            if os.fork() == 0:
+            if event == "replace.enter" and os.fork() == 0:
                 os.read(reader, 1)
                 os._exit(7)
-            raise ZeroDivisionError
+            if event == "subprocess.Popen":
+                raise ZeroDivisionError
 
         sys.addaudithook(hook)
         with pytest.raises(ZeroDivisionError):
