@@ -107,8 +107,8 @@ class Pool:
         elif any(self.idle.values()):  # a worker may have become idle before the task was in the inbox
             self.give(identity, None)
 
-    def give(self, identity: Identity, task: Task | None) -> bool:
-        """Give the task to an idle worker with this identity, or with none, or (in a full pool) with any.
+    def give(self, identity: Identity, task: Task | None, grows: bool = True) -> bool:
+        """Give the task to an idle worker with this identity, or with none, or (if the pool cannot grow) with any.
 
         Without a task, the worker looks for a waiting one. False if there is no such worker.
         """
@@ -117,7 +117,7 @@ class Pool:
             workers = idle.get(key)
             if workers and claim(workers, task):
                 return True
-        if len(self.workers) < self.size:
+        if grows and len(self.workers) < self.size:
             return False
         return any(workers and claim(workers, task) for workers in list(idle.values()))
 
@@ -173,9 +173,11 @@ class Pool:
         tasks += last
         without_task = sum(worker.task is None for worker in list(self.workers))
         starting = without_task - sum(map(len, list(self.idle.values())))
+        kept: list[int] = []  # the uids of the tasks that are not cancelled
         for task in tasks:
-            if starting > 0 and not self.turns.is_full(task.identity.uid):
-                starting -= 1
+            uid = task.identity.uid
+            if len(kept) < starting and not self.turns.is_full(uid, kept.count(uid)):
+                kept.append(uid)
             else:
                 task.cancel()
 
@@ -189,7 +191,8 @@ class Pool:
                     self.turns.release(worker)
                 if self.inbox or self.waiting:
                     worker.task = self.turns.choose(worker)
-                    if self.waiting and any(self.idle.values()):
+                    # More than one task may wait although workers are idle: an interrupted submit() wakes nobody.
+                    if (self.inbox or self.waiting) and any(self.idle.values()):
                         self.wake_idle()
                     if worker.task is not None:
                         return True
@@ -211,10 +214,11 @@ class Pool:
             if worker.task is not None:
                 return True
 
-    def wake_idle(self) -> bool:
+    def wake_idle(self, grows: bool = True) -> bool:
         """Let an idle worker look for the next task that may start. False if none can. The caller holds the lock."""
+        self.turns.collect()
         task = self.turns.first()
-        return task is not None and self.give(task.identity, None)
+        return task is not None and self.give(task.identity, None, grows)
 
     def leave_idle(self, worker: Worker) -> bool:
         """Remove the worker from the idle workers. False if it was none. The caller holds the lock."""
@@ -394,8 +398,7 @@ class Pool:
 
     def new_worker(self) -> Worker | None:
         """Make a worker, if a task may start that no idle worker can take, and the pool is not full."""
-        self.turns.collect()
-        if self.turns.first() is None or self.wake_idle() or len(self.workers) >= self.size:
+        if self.wake_idle() or self.turns.first() is None or len(self.workers) >= self.size:
             return None
         return Worker(self)
 
@@ -410,8 +413,8 @@ class Pool:
                 if not worker.admitted:
                     self.workers.discard(worker)
                 others = bool(self.workers)
-                if others and self.turns.collect():  # the next submit() tries again to start a worker
-                    self.wake_idle()
+                if others:
+                    self.wake_idle(grows=False)  # the next submit() tries again to start a worker
             if not isinstance(problem, Exception):
                 raise
             if not others:

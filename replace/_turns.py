@@ -30,16 +30,18 @@ class Turns:
         self.waiting: OrderedDict[int, deque[Task]] = OrderedDict()
         self.running: dict[int, set[Worker]] = {}  # the workers that each user has; empty without a limit
 
-    def is_full(self, uid: int) -> bool:
-        """Whether this user has as many workers as the limit permits."""
-        return self.limit is not None and len(self.running.get(uid, ())) >= self.limit
+    def is_full(self, uid: int, more: int = 0) -> bool:
+        """Whether this user has as many workers as the limit permits, if more workers begin with tasks of the user."""
+        return self.limit is not None and len(self.running.get(uid, ())) + more >= self.limit
 
     def collect(self) -> bool:
         """Move the tasks from the inbox to their queues. Return whether any task waits."""
         inbox, waiting = self.inbox, self.waiting
         while inbox:
             task = inbox[0]
-            waiting.setdefault(task.identity.uid, deque()).append(task)
+            queue = waiting.setdefault(task.identity.uid, deque())
+            if not queue or queue[-1] is not task:  # it is, if an exception interrupted the last call here
+                queue.append(task)
             inbox.popleft()  # only now: Pool.add() must always see the task in one of the two places
         return bool(waiting)
 

@@ -695,14 +695,19 @@ def test_pool_breaks_if_no_worker_can_start():
     as_root(body)
 
 
+def allow_limit_on_threads():
+    """Keep only CAP_SETGID and CAP_SETUID, because root may start more threads than RLIMIT_NPROC permits."""
+    both = 1 << 6 | 1 << 7
+    assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
+    os.setresuid(*[unused_uid()] * 3)
+    change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
+
+
 def test_pool_works_with_fewer_threads_than_requested():
     """The kernel allows one worker of four. This worker serves all users."""
 
     def body():
-        both = 1 << 6 | 1 << 7  # CAP_SETGID and CAP_SETUID; not root, because root has no such limit
-        assert LIBC.prctl(8, 1, 0, 0, 0) == 0  # PR_SET_KEEPCAPS
-        os.setresuid(*[unused_uid()] * 3)
-        change_capabilities(lambda sets: sets.__setitem__(slice(0, 6), [both, both, 0, 0, 0, 0]))
+        allow_limit_on_threads()
         resource.setrlimit(resource.RLIMIT_NPROC, (3, 20))
         with IdentityExecutor(4) as pool:
             for user in (ALICE, BOB) * 3:
@@ -712,6 +717,23 @@ def test_pool_works_with_fewer_threads_than_requested():
             both_at_once = threading.Barrier(2)
             futures = [pool.submit(user, both_at_once.wait, HANG) for user in (ALICE, BOB)]
             assert sorted(future.result(HANG) for future in futures) == [0, 1], "a second worker starts when allowed"
+
+    as_root(body)
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_idle_workers_of_others_serve_a_user_if_no_thread_can_start(limit):
+    def body():
+        allow_limit_on_threads()
+        with IdentityExecutor(4, max_per_identity=limit) as pool:
+            both_at_once = threading.Barrier(2)
+            futures = [pool.submit(user, both_at_once.wait, HANG) for user in (ALICE, BOB)]
+            assert not wait(futures, HANG).not_done
+            wait_until(lambda: idle(pool) == 2)
+            resource.setrlimit(resource.RLIMIT_NPROC, (1, 20))
+            for number in range(6):
+                carol = Identity(80100 + number, 80100)
+                assert pool.submit(carol, os.geteuid).result(HANG) == carol.uid
 
     as_root(body)
 

@@ -301,6 +301,33 @@ def test_limit_holds_while_everything_happens_at_once():
     as_root(body)
 
 
+def test_interrupted_collect_neither_loses_nor_doubles_a_task():
+    """An exception comes at each line of collect()."""
+    line, reached = 0, True
+    while reached:
+        line, reached, left = line + 1, False, line + 1
+        turns, tasks = Turns(1), [Record(identity=user) for user in USERS]
+        turns.inbox.extend(tasks)
+
+        def trace(frame, event, argument):
+            nonlocal left
+            if event == "line" and frame.f_code is Turns.collect.__code__:
+                left -= 1
+                if left == 0:
+                    raise Thrown
+            return trace
+
+        sys.settrace(trace)
+        try:
+            turns.collect()
+        except Thrown:
+            reached = True
+        finally:
+            sys.settrace(None)
+        assert sorted(map(id, turns.remove_all())) == sorted(map(id, tasks))
+    assert line > 20
+
+
 class Witness:
     """Its destructor notes the effective uid of its thread."""
 
@@ -366,19 +393,20 @@ def test_shutdown_cancels_the_tasks_of_a_user_at_the_limit():
 
 
 def test_shutdown_leaves_a_starting_worker_a_task_that_may_start():
-    """As with ThreadPoolExecutor, a worker that is about to take a task gets one. Alice's task may not start."""
+    """As with ThreadPoolExecutor, a worker that is about to take a task gets one. The other tasks may not start."""
 
     def body():
         gate, begin, starts = threading.Event(), threading.Event(), iter([lambda: None])
-        pool = IdentityExecutor(2, initializer=lambda: next(starts, begin.wait)(), max_per_identity=1)
+        pool = IdentityExecutor(3, initializer=lambda: next(starts, begin.wait)(), max_per_identity=1)
         try:
             pool.submit(ALICE, gate.wait, HANG)
             wait_until(lambda: pool.stats().running == {ALICE: 1})
-            alice, bob = pool.submit(ALICE, int), pool.submit(BOB, os.geteuid)
+            futures = [pool.submit(user, os.geteuid) for user in (ALICE, BOB, BOB)]
+            assert len(pool._pool.workers) == 3
             pool.shutdown(wait=False, cancel_futures=True)
-            assert (alice.cancelled(), bob.cancelled()) == (True, False)
+            assert [future.cancelled() for future in futures] == [True, False, True]
             begin.set()
-            assert bob.result(HANG) == BOB.uid
+            assert futures[1].result(HANG) == BOB.uid
         finally:
             begin.set()
             gate.set()
@@ -440,8 +468,9 @@ def test_tasks_of_a_user_at_the_limit_run_before_the_interpreter_ends():
     assert (done.returncode, done.stdout.count("ran"), done.stderr) == (0, 20, "")
 
 
-def test_interrupted_submit_holds_no_user_back():
-    """An exception of a signal handler comes at each line of submit()."""
+@pytest.mark.parametrize("limit", [None, 2])
+def test_interrupted_submit_holds_no_task_back(limit):
+    """An exception of a signal handler comes at each line of submit(). The task hangs, if it is in the pool already."""
 
     def body():
         def interrupt_line(number):
@@ -458,18 +487,23 @@ def test_interrupted_submit_holds_no_user_back():
 
         lines, interrupted = 0, True
         while interrupted:
-            lines, interrupted = lines + 1, False
-            with IdentityExecutor(3, max_per_identity=1) as pool:
-                pool.submit(ALICE, int).result(HANG)
+            lines, interrupted, gate = lines + 1, False, threading.Event()
+            with IdentityExecutor(3, max_per_identity=limit) as pool:
+                together = threading.Barrier(3)
+                assert not wait([pool.submit(user, together.wait, HANG) for user in (ALICE, ALICE, BOB)], HANG).not_done
+                wait_until(lambda pool=pool: sum(map(len, pool._pool.idle.values())) == 3)
                 sys.settrace(interrupt_line(lines))
                 try:
-                    pool.submit(ALICE, int)
+                    pool.submit(ALICE, gate.wait, HANG)
                 except KeyboardInterrupt:
                     interrupted = True
                 finally:
                     sys.settrace(None)
-                for user in (ALICE, BOB, ALICE):
-                    assert pool.submit(user, os.geteuid).result(HANG) == user.uid
+                try:
+                    for user in (ALICE, BOB, ALICE):
+                        assert pool.submit(user, os.geteuid).result(HANG) == user.uid
+                finally:
+                    gate.set()
         assert lines > 10
 
     as_root(body)

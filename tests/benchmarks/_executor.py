@@ -72,7 +72,7 @@ def ratios(limit, workers, count, rounds):
         }
 
 
-def any_idle_worker(pool, identity, task):
+def any_idle_worker(pool, identity, task, grows=True):
     """Pool.give(), but it does not look at the workers' identities."""
     return any(workers and _native.claim(workers, task) for workers in list(pool.idle.values()))
 
