@@ -25,7 +25,8 @@ class PoolStats(NamedTuple):
         retired: How many workers have ended too early, and another one replaces them: the ids were wrong, the state of
             the thread could not be restored, another thread threw an exception into the worker, or the pool has
             ``isolation="thread"``. See :doc:`pools`.
-        running: How many workers have a task of each identity, or are about to begin one.
+        running: How many workers have a task of each identity, or are about to begin one. ``max_per_identity`` limits
+            the sum of the identities with the same uid.
         waiting: How many tasks of each identity wait for a worker. A cancelled task waits, too, until a worker destroys
             its arguments.
     """

@@ -74,7 +74,7 @@ class Turns:
             queue = None if identity is None or self.is_full(identity.uid) else waiting.get(identity.uid)
             if worker.turns >= TURNS:
                 worker.turns = 0
-                if queue is not None and len(waiting) > 1:
+                if queue is not None:
                     waiting.move_to_end(queue[0].identity.uid)
                     queue = None
             if queue is None:
@@ -83,7 +83,6 @@ class Turns:
                     return None
                 waiting.move_to_end(first.identity.uid)  # the user's other tasks now wait behind all others
                 queue = waiting[first.identity.uid]
-                worker.turns = 0
             worker.turns += 1
             task = queue[0]
             if len(queue) > 1:

@@ -121,6 +121,22 @@ def test_user_with_many_identities_gets_no_more_turns_than_others():
     as_root(body)
 
 
+def test_users_take_turns_of_32_tasks():
+    """The turns of a user begin with 1, although the worker has run tasks of another user before."""
+
+    def body():
+        order, gate = [], threading.Event()
+        with IdentityExecutor(1) as pool:
+            pool.submit(ALICE, gate.wait)
+            for user, number in ((ALICE, 20), (BOB, 40), (CAROL, 1)):
+                for _ in range(number):
+                    pool.submit(user, order.append, user)
+            gate.set()
+        assert order == [ALICE] * 20 + [BOB] * 32 + [CAROL] + [BOB] * 8
+
+    as_root(body)
+
+
 def test_no_worker_is_free_while_a_task_may_start():
     """Random tasks begin, end, are cancelled, and cost their worker its place. After each step, the pool comes to rest.
 
@@ -297,6 +313,54 @@ def test_limit_holds_while_everything_happens_at_once():
             assert len(seen) == 1, seen
             assert pool.stats().tasks == sum(not future.cancelled() for future in futures)
             assert pool._pool.turns.running == {}
+
+    as_root(body)
+
+
+def test_workers_begin_with_the_users_who_have_waited_longest():
+    turns = Turns(None)
+    turns.inbox.extend(Record(identity=user) for user in (BOB, BOB, CAROL, ALICE, CAROL, ALICE, ALSO_ALICE))
+    workers = [Record(identity=None, turns=0) for _ in range(3)]
+    assert [turns.choose(worker).identity for worker in workers] == [BOB, CAROL, ALICE]
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_worker_that_becomes_idle_inside_submit_gets_the_task(limit):
+    """A task ends at each line of submit()."""
+
+    def body():
+        def end_at_line(number, pool, gate):
+            def trace(frame, event, argument):
+                nonlocal number
+                if event == "line" and frame.f_code.co_filename.endswith(("_pool.py", "_turns.py")):
+                    number -= 1
+                    if number == 0:
+                        gate.set()
+                        wait_until(lambda: any(pool._pool.idle.values()))
+                return trace
+
+            return trace
+
+        lines, ended = 0, True
+        while ended:
+            lines, gate, other_gate = lines + 1, threading.Event(), threading.Event()
+            with IdentityExecutor(2, max_per_identity=limit) as pool:
+                try:
+                    for user, its_gate in ((ALICE, gate), (BOB, other_gate)):
+                        pool.submit(user, its_gate.wait)
+                    wait_until(lambda pool=pool: pool.stats().tasks == 2)
+                    sys.settrace(end_at_line(lines, pool, gate))
+                    try:
+                        future = pool.submit(ALICE, os.geteuid)
+                    finally:
+                        sys.settrace(None)
+                    ended = gate.is_set()
+                    if ended:
+                        assert future.result(HANG) == ALICE.uid
+                finally:
+                    gate.set()
+                    other_gate.set()
+        assert lines > 5
 
     as_root(body)
 
@@ -494,7 +558,7 @@ def test_interrupted_submit_holds_no_task_back(limit):
                 wait_until(lambda pool=pool: sum(map(len, pool._pool.idle.values())) == 3)
                 sys.settrace(interrupt_line(lines))
                 try:
-                    pool.submit(ALICE, gate.wait, HANG)
+                    pool.submit(ALICE, gate.wait)
                 except KeyboardInterrupt:
                     interrupted = True
                 finally:
