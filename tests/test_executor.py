@@ -708,11 +708,13 @@ def test_pool_works_with_fewer_threads_than_requested():
 
     def body():
         allow_limit_on_threads()
-        resource.setrlimit(resource.RLIMIT_NPROC, (3, 20))
         with IdentityExecutor(4) as pool:
+            pool.submit(ALICE, int).result(HANG)
+            resource.setrlimit(resource.RLIMIT_NPROC, (1, 20))
             for user in (ALICE, BOB) * 3:
                 assert pool.submit(user, os.geteuid).result(HANG) == user.uid
-                time.sleep(0.01)
+                wait_until(lambda: idle(pool) == 1)
+            assert len(pool._pool.workers) == 1
             resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
             both_at_once = threading.Barrier(2)
             futures = [pool.submit(user, both_at_once.wait, HANG) for user in (ALICE, BOB)]
