@@ -90,22 +90,27 @@ class Pool:
 
         Raises RuntimeError if the pool has ended meanwhile.
         """
-        identity = task.identity
-        if self.limited:
-            # Only a worker counts, under the lock. So it gets no task here, but looks for one. If the user has enough
-            # workers, one of them looks for this task later: it notes the end of its own task first.
-            self.inbox.append(task)
-            if self.turns.is_full(identity.uid) or self.give(identity, None):
-                return
-        else:
-            # A task waits behind other tasks of its user.
-            if not self.inbox and (not self.waiting or identity.uid not in self.waiting) and self.give(identity, task):
-                return
-            self.inbox.append(task)
-        if len(self.workers) < self.size:
-            self.order_worker(task)
-        elif any(self.idle.values()):  # a worker may have become idle before the task was in the inbox
-            self.give(identity, None)
+        try:
+            identity = task.identity
+            if self.limited:
+                # Only a worker counts, under the lock. So it gets no task here, but looks for one. If the user has
+                # enough workers, one of them looks for this task later: it notes the end of its own task first.
+                self.inbox.append(task)
+                if self.turns.is_full(identity.uid) or self.give(identity, None):
+                    return
+            else:
+                # A task waits behind other tasks of its user.
+                waiting = self.waiting
+                if not self.inbox and (not waiting or identity.uid not in waiting) and self.give(identity, task):
+                    return
+                self.inbox.append(task)
+            if len(self.workers) < self.size:
+                self.order_worker(task)
+            elif any(self.idle.values()):  # a worker may have become idle before the task was in the inbox
+                self.give(identity, None)
+        except BaseException:
+            self.orders.put(None)  # the task of an interrupted submit() may be in the inbox: look for a worker
+            raise
 
     def give(self, identity: Identity, task: Task | None, grows: bool = True) -> bool:
         """Give the task to an idle worker with this identity, or with none, or (if the pool cannot grow) with any.
@@ -191,9 +196,6 @@ class Pool:
                     self.turns.release(worker)
                 if self.inbox or self.waiting:
                     worker.task = self.turns.choose(worker)
-                    # More than one task may wait although workers are idle: an interrupted submit() wakes nobody.
-                    if (self.inbox or self.waiting) and any(self.idle.values()):
-                        self.wake_idle()
                     if worker.task is not None:
                         return True
                 if self.closed:

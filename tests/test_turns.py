@@ -533,7 +533,8 @@ def test_tasks_of_a_user_at_the_limit_run_before_the_interpreter_ends():
 
 
 @pytest.mark.parametrize("limit", [None, 2])
-def test_interrupted_submit_holds_no_task_back(limit):
+@pytest.mark.parametrize("users", [(ALICE,), (ALICE, ALICE, BOB)], ids=len)
+def test_interrupted_submit_holds_no_task_back(users, limit):
     """An exception of a signal handler comes at each line of submit(). The task hangs, if it is in the pool already."""
 
     def body():
@@ -553,9 +554,9 @@ def test_interrupted_submit_holds_no_task_back(limit):
         while interrupted:
             lines, interrupted, gate = lines + 1, False, threading.Event()
             with IdentityExecutor(3, max_per_identity=limit) as pool:
-                together = threading.Barrier(3)
-                assert not wait([pool.submit(user, together.wait, HANG) for user in (ALICE, ALICE, BOB)], HANG).not_done
-                wait_until(lambda pool=pool: sum(map(len, pool._pool.idle.values())) == 3)
+                together = threading.Barrier(len(users))
+                assert not wait([pool.submit(user, together.wait, HANG) for user in users], HANG).not_done
+                wait_until(lambda pool=pool: sum(map(len, pool._pool.idle.values())) == len(users))
                 sys.settrace(interrupt_line(lines))
                 try:
                     pool.submit(ALICE, gate.wait)
