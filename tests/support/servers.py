@@ -24,7 +24,7 @@ import pytest
 
 import replace
 from support.builds import ROOT, imported, run
-from support.children import HANG, SHIELD, wait_until
+from support.children import HANG, SHIELD, needs_root, wait_until
 
 NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "ivan", "judy", "kate", "leo", "mallory", "nina"]
 NAMES += ["oscar", "peggy", "heidi"]
@@ -37,6 +37,9 @@ PAGES = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")
 @contextlib.contextmanager
 def world() -> Iterator[Path]:
     """Yield a folder with each user's home and secret, the team's folder, and the files of the user database."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build with per-thread calls")
     with tempfile.TemporaryDirectory(prefix="libreplace-servers-") as name:
         folder = Path(name)
         folder.chmod(0o755)

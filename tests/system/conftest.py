@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the long tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import servers
 from support.projects import install_library
 from test_build import install, wheel
 
@@ -24,3 +26,10 @@ def development(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("development")
     install(wheel(source, folder), folder / "site")
     return folder / "site"
+
+
+@pytest.fixture
+def world() -> Iterator[Path]:
+    """The users of a server, and their files."""
+    with servers.world() as folder:
+        yield folder

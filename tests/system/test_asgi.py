@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support import servers as serving
 from support.adapters import FastApi
 from support.builds import ROOT, needs_package
-from support.children import HANG, in_child, needs_root
+from support.children import HANG, in_child
 from support.servers import IDS, command, owner, serve_all_users, server, users_file, wait_until_clean
 from support.syscalls import hanging
 
@@ -33,15 +32,6 @@ from starlette.routing import Route  # noqa: E402
 
 PAGE = (ROOT / "docs" / "asgi.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
-
-
-@pytest.fixture
-def world():
-    needs_root()
-    if replace.SCOPE != "thread":
-        pytest.skip("needs a build with per-thread calls")
-    with serving.world() as folder:
-        yield folder
 
 
 # ---- The example

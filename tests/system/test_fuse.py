@@ -22,7 +22,7 @@ from signal import SIGINT, SIGTERM
 import pytest
 from support import servers
 from support.builds import ROOT, run, tool
-from support.children import LIBC, in_child, needs_root, needs_user_namespace, wait_until
+from support.children import LIBC, in_child, needs_user_namespace, wait_until
 from support.mounted import ENVIRONMENT, Mounted, is_mounted, mount, needs_fuse
 from support.servers import IDS, TEAM, owner, serve_all_users, wait_until_clean
 
@@ -39,9 +39,6 @@ AT_FDCWD, RENAME_EXCHANGE, CLONE_NEWPID = -100, 2, 0x20000000
 
 @pytest.fixture(scope="module")
 def whole_world():
-    needs_root()
-    if replace.SCOPE != "thread":
-        pytest.skip("needs a build with per-thread calls")
     with servers.world() as folder:
         yield folder
 

@@ -19,7 +19,7 @@ import pytest
 from support import hostile, servers
 from support.adapters import Adapter, Dav, FastApi, FileService, Ftp, Sftp, Tutorial, Web
 from support.builds import ROOT, needs_package
-from support.children import HANG, needs_root, wait_until
+from support.children import HANG, wait_until
 from support.hostile import ATTACKER, BYSTANDER, LARGE, MANY, NOTES, OWNER, PLAIN, PLANTED, SECRET, Attack, Home
 from support.mounted import Mounted, mount
 from support.servers import IDS, command, open_files, owner, users_file, wait_until_clean, wait_until_open
@@ -159,13 +159,6 @@ class Stage:
         """Return the server's memory in bytes."""
         (kib,) = re.findall(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{self.pid}/status").read_text(), re.M)
         return int(kib) << 10
-
-
-@pytest.fixture(autouse=True, scope="module")
-def needs_thread_credentials():
-    needs_root()
-    if replace.SCOPE != "thread":
-        pytest.skip("needs a build with per-thread calls")
 
 
 @contextlib.contextmanager

@@ -21,9 +21,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support import servers as serving
 from support.builds import ROOT, needs_package
-from support.children import HANG, in_child, needs_root
+from support.children import HANG, in_child
 from support.servers import (
     IDS,
     MEMBERS,
@@ -43,15 +42,6 @@ from support.servers import (
 import replace
 
 PAGE = (ROOT / "docs" / "servers.md").read_text()
-
-
-@pytest.fixture
-def world():
-    needs_root()
-    if replace.SCOPE != "thread":
-        pytest.skip("needs a build with per-thread calls")
-    with serving.world() as folder:
-        yield folder
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

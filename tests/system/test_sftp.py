@@ -16,10 +16,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import servers as serving
 from support.adapters import Sftp
 from support.builds import ROOT, needs_package, run, tool
-from support.children import needs_root, wait_until
+from support.children import wait_until
 from support.servers import (
     IDS,
     MEMBERS,
@@ -32,17 +31,6 @@ from support.servers import (
     wait_until_clean,
     wait_until_open,
 )
-
-import replace
-
-
-@pytest.fixture
-def world():
-    needs_root()
-    if replace.SCOPE != "thread":
-        pytest.skip("needs a build with per-thread calls")
-    with serving.world() as folder:
-        yield folder
 
 
 @contextlib.contextmanager

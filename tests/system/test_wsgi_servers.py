@@ -13,10 +13,9 @@ import traceback
 from pathlib import Path
 
 import pytest
-from support import servers
 from support.adapters import Web, receive_all
 from support.builds import ROOT, needs_package
-from support.children import ALICE, HANG, as_root, needs_root, wait_until
+from support.children import ALICE, HANG, as_root, wait_until
 from support.servers import (
     IDS,
     command,
@@ -35,15 +34,6 @@ import replace.wsgi
 LISTENS = r"Listening at: http://127\.0\.0\.1:(\d+) "
 DJANGO = ROOT / "tests" / "projects" / "django_files"
 PAGE = (ROOT / "docs" / "wsgi.md").read_text()
-
-
-@pytest.fixture
-def world():
-    needs_root()
-    if replace.SCOPE != "thread":
-        pytest.skip("needs a build with per-thread calls")
-    with servers.world() as folder:
-        yield folder
 
 
 @contextlib.contextmanager
