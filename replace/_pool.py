@@ -195,7 +195,7 @@ class Pool:
                 if worker.counted is not None:
                     self.turns.release(worker)
                 if self.inbox or self.waiting:
-                    worker.task = self.turns.choose(worker)
+                    worker.task = self.turns.choose(worker, self.coming)
                     if worker.task is not None:
                         return True
                 if self.closed:
@@ -206,11 +206,13 @@ class Pool:
                 self.idle.setdefault(worker.identity, []).append(worker)
                 if self.inbox and self.leave_idle(worker):  # submit() may have looked for an idle worker before
                     continue
+                worker.sleeps = True
             if not worker.wake.get():
                 with self.lock:
                     is_claimed = not self.leave_idle(worker)
                 while is_claimed and not worker.wake.get():
                     pass
+            worker.sleeps = False
             if worker.guard is not None and not worker.guard.check():
                 return False
             if worker.task is not None:
@@ -221,6 +223,21 @@ class Pool:
         self.turns.collect()
         task = self.turns.first()
         return task is not None and self.give(task.identity, None, grows)
+
+    def coming(self) -> dict[int, int]:
+        """How many workers of each user are about to look for a task: they are idle no more, but not awake yet.
+
+        Another worker leaves them the tasks of their users, because they have the identity already. The caller holds
+        the lock, so none of them can look before the caller is done.
+        """
+        found: dict[int, int] = {}
+        for worker in self.workers:
+            if worker.sleeps and worker.identity is not None:
+                found[worker.identity.uid] = found.get(worker.identity.uid, 0) + 1
+        for identity, workers in list(self.idle.items()):
+            if identity is not None and workers:
+                found[identity.uid] = found.get(identity.uid, 0) - len(workers)
+        return found
 
     def leave_idle(self, worker: Worker) -> bool:
         """Remove the worker from the idle workers. False if it was none. The caller holds the lock."""

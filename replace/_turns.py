@@ -14,6 +14,8 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ._worker import Task, Worker
 
 #: A worker runs at most this many tasks of one user in a row while tasks of other users wait.
@@ -45,17 +47,19 @@ class Turns:
             inbox.popleft()  # only now: Pool.add() must always see the task in one of the two places
         return bool(waiting)
 
-    def first(self) -> Task | None:
-        """The collected task that may start first. None if every user who waits has enough workers.
+    def first(self, coming: Mapping[int, int] | None = None) -> Task | None:
+        """The collected task that may start first. None if there is none.
 
-        The loop passes only users who have workers, so it is short even if thousands of users wait.
+        Users who have enough workers are passed over, and so are those whose tasks are left to their own workers:
+        `coming` says how many of each user's workers are about to look for a task. The loop passes only users who have
+        workers, so it is short even if thousands of users wait.
         """
         for uid, queue in self.waiting.items():
-            if not self.is_full(uid):
+            if not self.is_full(uid) and len(queue) > (coming.get(uid, 0) if coming else 0):
                 return queue[0]
         return None
 
-    def choose(self, worker: Worker) -> Task | None:
+    def choose(self, worker: Worker, coming: Callable[[], Mapping[int, int]] = dict) -> Task | None:
         """Remove the worker's next task and return it. None if no task may start. Some task must wait.
 
         A worker prefers tasks of its user. After TURNS of them, the user who has waited longest is next.
@@ -78,7 +82,7 @@ class Turns:
                     waiting.move_to_end(queue[0].identity.uid)
                     queue = None
             if queue is None:
-                first = self.first()
+                first = self.first(None if self.limit is None else coming())
                 if first is None:
                     return None
                 waiting.move_to_end(first.identity.uid)  # the user's other tasks now wait behind all others

@@ -82,6 +82,7 @@ class Worker:
         "pool",
         "problem",
         "retired",
+        "sleeps",
         "state",
         "task",
         "thread",
@@ -105,6 +106,7 @@ class Worker:
         self.turns = 0  # tasks of this user in a row
         self.counted: int | None = None  # the uid whose limit this worker counts for
         self.retired = False  # the worker ends before the pool is closed and empty
+        self.sleeps = False  # it is idle, or was, and has not woken up yet
         self.task: Task | None = None  # kept until it is done: if this worker ends before, another one gets the task
         # True: the worker is removed from the idle ones, and has a task or should take one. False: the pool is closed.
         self.wake: SimpleQueue[bool] = SimpleQueue()

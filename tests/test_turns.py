@@ -218,10 +218,13 @@ def test_random_turns_follow_the_rules():
                 worker = choose.choice(free)
                 running = Counter(other.task.identity.uid for other in busy)
                 may_start = [uid for uid, tasks in waiting.items() if tasks and (limit is None or running[uid] < limit)]
-                task = turns.choose(worker)
+                coming = {user.uid: choose.choice([0, 0, 1, 2]) for user in USERS}  # other workers, which look later
+                task = turns.choose(worker, lambda coming=coming: coming)
                 if task is None:
-                    assert may_start == []
-                    assert turns.first() is None
+                    left = [uid for uid in may_start if len(waiting[uid]) > coming[uid]]
+                    assert left == []
+                    assert limit is not None or may_start == []
+                    assert (turns.first() is None) == (may_start == [])
                     continue
                 assert task.identity.uid in may_start
                 assert task is waiting[task.identity.uid].pop(0), "in the order of submit()"
@@ -400,6 +403,32 @@ class Witness:
 
     def __del__(self):
         self.seen.append(os.geteuid())
+
+
+@pytest.mark.parametrize("limit", [None, 1, 2])
+def test_tasks_go_to_idle_workers_of_their_users(limit):
+    """Four threads submit for one user each. A worker that becomes free leaves a task to the user's own worker."""
+
+    def body():
+        users = [ALICE, BOB, CAROL, Identity(80004, 80014)]
+        together = threading.Barrier(len(users), timeout=HANG)
+
+        def submit_often(user):
+            for _ in range(200):
+                pool.submit(user, os.geteuid).result(HANG)
+
+        with IdentityExecutor(len(users), max_per_identity=limit) as pool:
+            for future in [pool.submit(user, together.wait) for user in users]:
+                future.result(HANG)
+            threads = [threading.Thread(target=submit_often, args=(user,)) for user in users]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            stats = pool.stats()
+        assert stats.switches < stats.tasks / 2, stats
+
+    as_root(body)
 
 
 def test_cancelled_task_of_a_user_at_the_limit_is_destroyed_as_its_user():
