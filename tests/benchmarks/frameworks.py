@@ -3,7 +3,7 @@
 """Measures what a request costs under web frameworks, with and without the identity of its user.
 
 usage: python tests/benchmarks/frameworks.py [--quick]
-(as root; a minute, --quick ten seconds)
+(as root; two minutes, --quick some seconds)
 
 One server for each framework answers the same requests of sixteen users in several ways: read a file of 4 KiB that only
 its user may read.  The bare framework reads it as root, the other ways as the user.  The rounds alternate between the

@@ -173,13 +173,46 @@ def users_file(world: Path, homes: str | None = None) -> Path:
     return path
 
 
-def sftp_command(world: Path, folder: Path) -> list[str]:
-    """Return the command that starts docs/examples/sftp_server.py, with a new host key."""
+def _host_key(world: Path) -> Path:
     key = world / "host-key"
     key.touch(0o600)
     key.write_bytes(imported("asyncssh").generate_private_key("ssh-ed25519").export_private_key())
+    return key
+
+
+def sftp_command(world: Path, folder: Path) -> list[str]:
+    """Return the command that starts docs/examples/sftp_server.py, with a new host key."""
+    key = _host_key(world)
     words = {"8022": 0, "host-key": key, "sftp-users.txt": users_file(world), "/srv/sftp": folder}
     return command("sftp_server.py", words)
+
+
+ASYNCSSH_ALONE = """
+import asyncio, sys
+import asyncssh
+
+class Server(asyncssh.SSHServer):
+    def password_auth_supported(self):
+        return True
+
+    def validate_password(self, username, password):
+        return password == f"word of {username}"
+
+async def main():
+    server = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=Server, server_host_keys=[sys.argv[1]],
+        sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=sys.argv[2]),
+    )
+    print("listening on", server.get_port(), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def asyncssh_alone_command(world: Path, folder: Path) -> list[str]:
+    """Return the command that starts asyncssh's own SFTP server, which runs everything as root."""
+    return [sys.executable, "-c", ASYNCSSH_ALONE, str(_host_key(world)), str(folder)]
 
 
 def all_at_once(function: Callable[[str, threading.Barrier], Any]) -> list[Any]:

@@ -23,6 +23,7 @@ from support.servers import (
     IDS,
     MEMBERS,
     TEAM,
+    asyncssh_alone_command,
     open_files,
     owner,
     serve_all_users,
@@ -353,36 +354,11 @@ def test_method_of_a_later_asyncssh_is_refused():
     assert out.stdout.split() == known
 
 
-STOCK = """
-import asyncio, sys
-import asyncssh
-
-class Server(asyncssh.SSHServer):
-    def password_auth_supported(self):
-        return True
-
-    def validate_password(self, username, password):
-        return password == f"word of {username}"
-
-async def main():
-    server = await asyncssh.listen(
-        "127.0.0.1", 0, server_factory=Server, server_host_keys=[sys.argv[1]],
-        sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=sys.argv[2]),
-    )
-    print("listening on", server.get_port(), flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-
-
 def test_asyncssh_alone_serves_every_file_with_the_rights_of_root(world):
     """Control: the methods run with the ids of the process, and chroot= follows links."""
     (world / "alice" / "link").symlink_to(world / "bob" / "secret")  # as well /etc/shadow
-    key = sftp_command(world, world)[-3]
     for folder in (world, world / "alice"):
-        words = [sys.executable, "-c", STOCK, key, str(folder)]
-        with started(words, world, status=-signal.SIGTERM) as (_, adapter):
+        with started(asyncssh_alone_command(world, folder), world, status=-signal.SIGTERM) as (_, adapter):
             if folder == world:
                 assert adapter.read("alice", b"bob/secret") == b"secret of bob"
                 assert adapter.write("alice", b"bob/planted", b"x")
@@ -576,3 +552,10 @@ def test_sftp_page_blocks_are_in_the_example():
     assert blocks
     for block in blocks:
         assert lines(block) in lines(examples), block
+
+
+def test_benchmark_measures_the_program_and_asyncssh_alone(world):
+    """docs/sftp.md has the figures of a full run."""
+    out = run(sys.executable, ROOT / "tests" / "benchmarks" / "sftp.py", "1", "32", cwd="/")
+    assert out.returncode == 0, out.stderr
+    assert re.findall(r"^(\w+)", out.stdout, re.M) == ["stat", "read"]
