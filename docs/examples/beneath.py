@@ -24,7 +24,10 @@ def private_file(path):
 
 def client_identity(name):
     """Look up a user of the users file. Root is refused."""
-    client = replace.Identity.from_user(name)
+    try:
+        client = replace.Identity.from_user(name)
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]}; remove this user from the users file") from None
     if client.has_root:
         raise ValueError(f"{name} has uid 0, gid 0 or group 0; remove this user from the users file")
     return client

@@ -19,7 +19,7 @@ def main(create_app):
     options = parser.parse_args()
     try:
         app = create_app(options.users, options.folder)
-    except (LookupError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
     # An interrupt in cheroot's queue can lose a wake-up of a thread, and stop() then waits forever. So use sigwait().

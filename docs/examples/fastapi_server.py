@@ -92,7 +92,10 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--port", type=int, default=8080)
     options = parser.parse_args()
-    app.state.users, app.state.folder = Users(options.users), Folder(options.folder)
+    try:
+        app.state.users, app.state.folder = Users(options.users), Folder(options.folder)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     replace.preload()
     replace.protect_os()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as on Ctrl-C

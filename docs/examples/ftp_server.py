@@ -170,6 +170,8 @@ def main():
     try:
         with private_file(options.users) as lines:
             for name, password, home in (line.rstrip("\n").split(":") for line in lines):
+                if not password:
+                    raise ValueError(f"{name} has no password in {options.users}, so everybody could log in")
                 authorizer.clients[name] = client_identity(name), home
                 authorizer.add_user(name, password, "/", perm="elradfmwMT")  # the file system checks the rights
     except (OSError, ValueError) as error:

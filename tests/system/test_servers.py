@@ -360,16 +360,27 @@ def test_webdav_copies_moves_and_deletes_folders(world):
         assert (world / "bob" / "secret").exists()
 
 
-@pytest.mark.parametrize("fault", ["root", "mode"])
+WRONG_USERS = {
+    "root:word": "root has uid 0",
+    "unknown:word": "error: .*no user has the name 'unknown'",
+    "alice:": "alice has no password|is not name:password",
+}
+
+
+@pytest.mark.parametrize("line", WRONG_USERS)
 @pytest.mark.parametrize("program", ["ftp", "webdav"])
-def test_root_user_and_readable_users_file_are_refused(world, program, fault):
+def test_user_who_is_root_or_unknown_or_has_no_password_is_refused(world, program, line):
     words = ftp_command(world) if program == "ftp" else dav_command(world)
-    users = world / "users"
-    if fault == "root":
-        users.write_text(users.read_text() + ("root:word:/\n" if program == "ftp" else "root:word\n"))
-    else:
-        users.chmod(0o644)
-    with pytest.raises(AssertionError, match={"root": "root has uid 0", "mode": "other users have rights"}[fault]):
+    (world / "users").write_text(f"{line}:/\n" if program == "ftp" else f"{line}\n")
+    with pytest.raises(AssertionError, match=WRONG_USERS[line]):
+        server(world, words).__enter__()
+
+
+@pytest.mark.parametrize("program", ["ftp", "webdav"])
+def test_users_file_that_others_can_read_is_refused(world, program):
+    words = ftp_command(world) if program == "ftp" else dav_command(world)
+    (world / "users").chmod(0o644)
+    with pytest.raises(AssertionError, match="other users have rights"):
         server(world, words).__enter__()
 
 

@@ -82,14 +82,15 @@ def test_server_without_proc_does_not_start(world):
     assert re.search(r"^FileNotFoundError: .*/proc/self/fd/", out.stderr, re.M), out
 
 
-@pytest.mark.parametrize("fault", ["root", "users", "host-key"])
+@pytest.mark.parametrize("fault", ["root", "unknown", "users", "host-key"])
 def test_root_user_and_readable_secrets_are_refused(world, fault):
     words = sftp_command(world, world)
-    if fault == "root":
-        (world / "users").write_text("root:word\n")
+    messages = {"root": "root has uid 0", "unknown": "error: .*no user has the name 'unknown'"}
+    if fault in messages:
+        (world / "users").write_text(f"{fault}:word\n")
     else:
         (world / fault).chmod(0o644)
-    with pytest.raises(AssertionError, match="root has uid 0" if fault == "root" else "other users have rights"):
+    with pytest.raises(AssertionError, match=messages.get(fault, "other users have rights")):
         server(world, words).__enter__()
 
 
