@@ -84,8 +84,8 @@ def _lazy_frame_refused(identity: Identity, flags: int, /) -> IdentityRefused:
             identity,
         )
     return IdentityRefused(
-        f"a coroutine would hold the identity across await, where other tasks run; use {call_as_user(running_loop())}, "
-        "or `acting_as(...)()` for a plain function",
+        "a coroutine would hold the identity across await, where other tasks run; use `await run_as(...)`, or "
+        "`acting_as(...)()` for a plain function",
         identity,
     )
 
