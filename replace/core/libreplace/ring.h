@@ -1,0 +1,241 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * Works with files as many users from one thread, without a switch. Include libreplace/replace.h,
+ * which includes this file.
+ *
+ * The kernel's io_uring can store the credentials of a user in a ring and can use them for one
+ * request (a personality). The calling thread keeps its own ids, and the kernel checks each request
+ * as its user. A ring works with one thread of an event loop:
+ *
+ *	libreplace_ring_open(&ring, NULL);
+ *	watch(libreplace_ring_fd(ring));            readable: call libreplace_ring_results()
+ *	libreplace_ring_start(ring, &alice, &call, data, NULL);
+ *	libreplace_ring_flush(ring);                once for many requests
+ *	while ((n = libreplace_ring_results(ring, results, 64)) > 0)
+ *		...                                 results[i].data, results[i].value
+ *
+ * Call libreplace_ring_results() after each libreplace_ring_flush(), too: many requests are done
+ * when that function returns. The functions are for Linux 5.15 and later, and for builds whose
+ * calls change one thread.
+ */
+#ifndef LIBREPLACE_RING_H
+#define LIBREPLACE_RING_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <libreplace/identity.h>
+
+#ifdef __clang__ /* clang does not know the @ of kernel-doc */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdocumentation-unknown-command"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct libreplace_ring;
+struct libreplace_ring_request;
+
+/**
+ * struct libreplace_ring_options - how to make a ring
+ * @entries:	requests that the kernel can have at the same time; further ones wait. 0 means 4096
+ * @workers:	threads of the kernel that do what can block. 0 means 32. One user gets at most a
+ *	quarter of them, but at least one
+ * @identities:	users whose credentials the ring keeps while they have no request. 0 means 1024
+ * @flags:	LIBREPLACE_ALLOW_ROOT or 0; see enum libreplace_flag
+ * @reserved:	0
+ */
+struct libreplace_ring_options {
+	unsigned entries, workers, identities;
+	int flags;
+	uint64_t reserved[4];
+};
+
+/**
+ * enum libreplace_ring_kind - what a request does
+ * @LIBREPLACE_RING_OPEN:	open a file as libreplace_open_beneath() does with @regular 1
+ * @LIBREPLACE_RING_STAT:	read the status of a file
+ * @LIBREPLACE_RING_MKDIR:	make a folder
+ * @LIBREPLACE_RING_UNLINK:	remove a name that is not of a folder
+ * @LIBREPLACE_RING_RENAME:	give a file another name
+ * @LIBREPLACE_RING_LINK:	give a file a further name; a symbolic link is not followed
+ * @LIBREPLACE_RING_SYMLINK:	make a symbolic link
+ */
+enum libreplace_ring_kind {
+	LIBREPLACE_RING_OPEN,
+	LIBREPLACE_RING_STAT,
+	LIBREPLACE_RING_MKDIR,
+	LIBREPLACE_RING_UNLINK,
+	LIBREPLACE_RING_RENAME,
+	LIBREPLACE_RING_LINK,
+	LIBREPLACE_RING_SYMLINK
+};
+
+/**
+ * struct libreplace_ring_call - the arguments of a request
+ * @kind:	enum libreplace_ring_kind
+ * @dir_fd:	descriptor of the folder where @path begins; AT_FDCWD is the working directory
+ * @path:	the path; of LIBREPLACE_RING_SYMLINK, the path of the new link
+ * @flags:	of LIBREPLACE_RING_OPEN: flags of open(2). Of LIBREPLACE_RING_STAT:
+ *	AT_SYMLINK_NOFOLLOW or 0. Otherwise 0
+ * @mode:	permissions of a new file or folder, less the umask of the process
+ * @resolve:	enum libreplace_resolve, combined. It applies to every part of a path but the last
+ *	name, and for LIBREPLACE_RING_OPEN and LIBREPLACE_RING_STAT also to that
+ * @new_dir_fd:	of LIBREPLACE_RING_RENAME and LIBREPLACE_RING_LINK: the folder where @new_path
+ *	begins
+ * @new_path:	of LIBREPLACE_RING_RENAME and LIBREPLACE_RING_LINK: the new path. Of
+ *	LIBREPLACE_RING_SYMLINK: the text of the link, which is not checked
+ */
+struct libreplace_ring_call {
+	int kind;
+	int dir_fd;
+	const char *path;
+	int flags;
+	mode_t mode;
+	uint64_t resolve;
+	int new_dir_fd;
+	const char *new_path;
+};
+
+/**
+ * struct libreplace_ring_result - the result of a request
+ * @data:	the value that libreplace_ring_start() got
+ * @value:	the new descriptor, or 0; or the negative errno
+ * @status:	of LIBREPLACE_RING_STAT, if @value is 0: the status of the file
+ */
+struct libreplace_ring_result {
+	void *data;
+	int value;
+	struct stat status;
+};
+
+/**
+ * libreplace_ring_open() - make a ring
+ * @ring:	where to store it
+ * @options:	how to make it; NULL means the usual values
+ *
+ * Only the thread that makes the ring may use it. While a ring exists,
+ * libreplace_drop_privileges() refuses: the ring keeps the credentials of users. A forked child has
+ * no ring. The fork handler of the library closes its copies of the descriptors, and each function
+ * but libreplace_ring_close() fails there with EOWNERDEAD.
+ *
+ * The kernel is asked once, here, whether it has each thing that a ring needs. A later error is the
+ * error of a request and never means that something is missing.
+ *
+ * Return: 0, or -1 with errno set:
+ *
+ * - ENOSYS: the kernel has no io_uring, or a seccomp filter hides it; or this build has no support
+ * - EPERM: the sysctl kernel.io_uring_disabled or a seccomp filter forbids io_uring
+ * - EOPNOTSUPP: the kernel is older than Linux 5.15, or lacks one of the operations
+ * - EBUSY: the calling thread is switched or tainted, or the process drops its privileges
+ * - EINVAL: an option is out of range or unknown
+ * - ENOMEM, EMFILE, ENFILE: there is no memory or no descriptor
+ *
+ * Source: io_uring(7), io_uring_setup(2), io_uring_register(2).
+ */
+int libreplace_ring_open(struct libreplace_ring **ring,
+                         const struct libreplace_ring_options *options);
+
+/**
+ * libreplace_ring_fd() - get the descriptor to wait on
+ * @ring:	the ring
+ *
+ * It is an eventfd(2) that is readable when there are results. libreplace_ring_results() reads it.
+ *
+ * Return: the descriptor.
+ */
+int libreplace_ring_fd(const struct libreplace_ring *ring);
+
+/**
+ * libreplace_ring_start() - add a request
+ * @ring:	the ring
+ * @identity:	the user who makes the request
+ * @call:	what to do; it is copied, with its paths
+ * @data:	a value for the result
+ * @request:	where to store a handle for libreplace_ring_cancel(); may be NULL. It is valid until
+ *	the result is returned or the request is cancelled
+ *
+ * The first request of a user takes about 0.1 ms longer: a new thread becomes the user for good,
+ * without capabilities, verifies it, stores its credentials in the ring, and ends.
+ *
+ * The kernel gets the request with the next libreplace_ring_flush(). If it has no room, the request
+ * waits.
+ *
+ * Return: 0, or -1 with errno set, and then there will be no result:
+ *
+ * - EINVAL: the kind, the flags of a kind other than LIBREPLACE_RING_OPEN, or the identity is wrong
+ * - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set; or the calling thread is
+ *   not the one that made the ring
+ * - EBUSY: the calling thread is switched or tainted, or the process drops its privileges
+ * - ESHUTDOWN: libreplace_ring_close() was called
+ * - EOWNERDEAD: this is a forked child
+ * - ENOMEM, EAGAIN: there is no memory, or no new thread
+ * - another errno, if the new thread could not become the user; see libreplace_enter()
+ */
+int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_identity *identity,
+                          const struct libreplace_ring_call *call, void *data,
+                          struct libreplace_ring_request **request);
+
+/**
+ * libreplace_ring_flush() - give the kernel the requests that were added
+ * @ring:	the ring
+ *
+ * One call for many requests costs less than one call for each. Requests that cannot block are done
+ * when this function returns.
+ *
+ * Return: 0, or -1 with errno EPERM or EOWNERDEAD as for libreplace_ring_start(), or ENOMEM if the
+ * kernel has no memory. The requests then wait for the next call.
+ */
+int libreplace_ring_flush(struct libreplace_ring *ring);
+
+/**
+ * libreplace_ring_results() - get the results of requests
+ * @ring:	the ring
+ * @results:	where to store them
+ * @room:	number of results that fit
+ *
+ * Requests that waited for others are given to the kernel, too. The function does not wait.
+ *
+ * Return: the number of results stored. If it is @room, call the function again. -1 with errno
+ * EPERM or EOWNERDEAD as for libreplace_ring_start().
+ */
+int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring_result *results,
+                            int room);
+
+/**
+ * libreplace_ring_cancel() - stop a request and forget it
+ * @ring:	the ring
+ * @request:	the handle
+ *
+ * There will be no result. The kernel is told to stop, and a file that it has opened is closed.
+ * Other effects may have happened or may still happen. Call libreplace_ring_flush() afterwards.
+ */
+void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring_request *request);
+
+/**
+ * libreplace_ring_close() - stop all requests and free the ring
+ * @ring:	the ring; may be NULL
+ *
+ * Does not wait: call the function again while it fails with EAGAIN, for example when
+ * libreplace_ring_fd() is readable, but at least every 10 ms. After 0 is returned, the ring is
+ * freed, no request of it is under way, and the kernel has ended its workers. If the calling thread
+ * has another ring, or the kernel is old, idle workers may stay longer than a second; the function
+ * then returns 0, too.
+ *
+ * Return: 0, or -1 with errno EAGAIN, or EPERM if the calling thread is not the one that made the
+ * ring.
+ */
+int libreplace_ring_close(struct libreplace_ring *ring);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
+#endif
