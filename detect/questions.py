@@ -25,6 +25,8 @@ class Question(NamedTuple):
 
 
 _SYSCALL = ("sys/syscall.h",)
+#: The system calls of a ring.
+IO_URING = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 
 #: Asked before all others. A compiler option can break every program, or accept every program.
 _CONTROLS = (
@@ -128,7 +130,10 @@ def questions() -> List[Question]:
         for w in ("", "32")
     ]
     rows += [
-        Question("libreplace_sys_openat2", "number", "Checking for SYS_openat2", "SYS_openat2", _SYSCALL),
+        *(
+            Question(f"libreplace_sys_{n}", "number", f"Checking for SYS_{n}", f"SYS_{n}", _SYSCALL)
+            for n in ("openat2", *IO_URING)
+        ),
         Question(
             "libreplace_have_linux_thread_credentials",
             "run",

@@ -21,6 +21,7 @@
 #include <libreplace/guard.h>
 #include <libreplace/identity.h>
 #include <libreplace/open_beneath.h>
+#include <libreplace/ring.h>
 #include <libreplace/version.h>
 
 #endif
