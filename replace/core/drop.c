@@ -243,7 +243,9 @@ static int drop(const struct libreplace_identity *identity, int flags,
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_REFUSED, error, 0);
 	if (libreplace_drop_begin() != 0)
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_REFUSED, errno, 0);
-	if (read_own(&before) != 0)
+	if (libreplace_has_rings())
+		libreplace_drop_failed(result, LIBREPLACE_STEP_IO_URING, EBUSY, 0);
+	else if (read_own(&before) != 0)
 		libreplace_drop_failed(result, LIBREPLACE_STEP_READ, errno, 0);
 	else if (libreplace_look_at_threads(LIBREPLACE_MAY_DROP, identity, flags, result) != 0)
 		; /* nothing is changed */

@@ -79,7 +79,7 @@ static void give_up(void)
 	abort();
 }
 
-void libreplace_become_for_good(struct libreplace_guard *guard)
+int libreplace_stay(struct libreplace_guard *guard)
 {
 	struct libreplace_ids user = guard->set;
 
@@ -93,9 +93,14 @@ void libreplace_become_for_good(struct libreplace_guard *guard)
 	if (!become_user(guard, &user)) {
 		(void)libreplace_setresuid(user.fsuid, libreplace_mine.base.euid, (uid_t)-1);
 		if (!become_user(guard, &user))
-			give_up();
+			return 0;
 	}
-	if (!is_only(guard, &user))
+	return is_only(guard, &user);
+}
+
+void libreplace_become_for_good(struct libreplace_guard *guard)
+{
+	if (!libreplace_stay(guard))
 		give_up();
 }
 

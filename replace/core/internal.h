@@ -65,7 +65,15 @@ extern LIBREPLACE_HIDDEN _Thread_local struct libreplace_thread libreplace_mine;
 LIBREPLACE_HIDDEN int libreplace_count_in(void);
 /* Stop counting the calling thread, if it is counted. */
 LIBREPLACE_HIDDEN void libreplace_count_out(void);
-/* Reset the count and the drop, in a forked child. */
+/* Stop counting a thread that was joined. @counted and @id: those of its libreplace_mine. */
+LIBREPLACE_HIDDEN void libreplace_count_out_joined(unsigned counted, int id);
+/* Count a ring. While there are rings, the process cannot drop its privileges. Return: 0, or EBUSY
+ * during a drop; errno is not set. */
+LIBREPLACE_HIDDEN int libreplace_count_ring_in(void);
+LIBREPLACE_HIDDEN void libreplace_count_ring_out(void);
+/* Whether the process has rings. */
+LIBREPLACE_HIDDEN int libreplace_has_rings(void);
+/* Reset the counts and the drop, in a forked child. */
 LIBREPLACE_HIDDEN void libreplace_count_anew(void);
 
 /* Whether the calling thread is the only thread of its process; 0 if this cannot be determined. */
@@ -82,6 +90,9 @@ LIBREPLACE_HIDDEN int libreplace_has_ended(int id);
 
 /* ---- fork.c: makes a forked child the user for good */
 
+/* Make the calling thread, which holds the guard, the user of the guard for good, without any
+ * capability, and verify this. It can never leave the guard. Return: 1, or 0 if it failed. */
+LIBREPLACE_HIDDEN int libreplace_stay(struct libreplace_guard *guard);
 /* In a forked child, make its only thread the user of the guard, and verify this; abort if it
  * fails.
  */
@@ -376,5 +387,23 @@ LIBREPLACE_HIDDEN int libreplace_proc_read_thread(int task, const char *number,
  * CapEff. */
 LIBREPLACE_HIDDEN const char *libreplace_proc_value_of(const struct libreplace_proc_text *status,
                                                        const char *name);
+
+/* ---- open_beneath_linux.c; ring_calls_linux.c uses these, too */
+
+/* How often an opening that fails with EAGAIN is tried again. */
+enum { LIBREPLACE_OPEN_RETRIES = 16 };
+
+/* struct open_how of openat2(2). <linux/openat2.h> declares it, but some C libraries (musl-gcc)
+ * come without the kernel's headers. */
+struct libreplace_how {
+	uint64_t flags, mode, resolve;
+};
+
+/* What openat2(2) gets for the arguments of libreplace_open_beneath(). */
+LIBREPLACE_HIDDEN struct libreplace_how libreplace_how_to_open(int flags, mode_t mode,
+                                                               uint64_t resolve, int regular);
+/* Check the kind of a file that was opened with @regular 1, and remove O_NONBLOCK unless @flags has
+ * it. @mode: its kind, as in st_mode. Return: 0, or the errno. */
+LIBREPLACE_HIDDEN int libreplace_check_opened(int fd, mode_t mode, int flags);
 
 #endif

@@ -33,6 +33,7 @@ enum { PLACES = LIBREPLACE_PLACES, OF_MAIN = PLACES, NO_PLACE };
 
 static atomic_int places[NO_PLACE]; /* the ids of switched threads; 0: free */
 static atomic_uint without_place;   /* further switched threads, if the table is full */
+static atomic_uint rings;           /* see libreplace/ring.h */
 static atomic_int dropping;
 static pid_t process;
 
@@ -57,11 +58,9 @@ static unsigned take_place(void)
 	return NO_PLACE;
 }
 
-/* Free the place, unless has_lost_place(): another thread may have taken it since. */
-static void free_place(unsigned place)
+/* Free the place of a thread, unless has_lost_place(): another thread may have taken it since. */
+static void free_place(unsigned place, int id)
 {
-	int id = libreplace_mine.id;
-
 	if (place < NO_PLACE)
 		atomic_compare_exchange_strong(&places[place], &id, 0);
 	else
@@ -84,7 +83,7 @@ int libreplace_count_in(void)
 	unsigned place = take_place();
 
 	if (atomic_load(&dropping) || has_lost_place(place)) {
-		free_place(place);
+		free_place(place, libreplace_mine.id);
 		return EBUSY;
 	}
 	libreplace_mine.counted = place + 1;
@@ -97,7 +96,33 @@ void libreplace_count_out(void)
 
 	libreplace_mine.counted = 0;
 	if (counted != 0)
-		free_place(counted - 1);
+		free_place(counted - 1, libreplace_mine.id);
+}
+
+void libreplace_count_out_joined(unsigned counted, int id)
+{
+	if (counted != 0)
+		free_place(counted - 1, id);
+}
+
+/* As libreplace_count_in(): at least one of a new ring and a drop sees the other. */
+int libreplace_count_ring_in(void)
+{
+	atomic_fetch_add(&rings, 1);
+	if (!atomic_load(&dropping))
+		return 0;
+	atomic_fetch_sub(&rings, 1);
+	return EBUSY;
+}
+
+void libreplace_count_ring_out(void)
+{
+	atomic_fetch_sub(&rings, 1);
+}
+
+int libreplace_has_rings(void)
+{
+	return atomic_load(&rings) != 0;
 }
 
 void libreplace_count_anew(void)
@@ -107,6 +132,7 @@ void libreplace_count_anew(void)
 		    0) /* do not copy a page of the parent's for nothing */
 			atomic_store(&places[i], 0);
 	atomic_store(&without_place, 0);
+	atomic_store(&rings, 0);
 	atomic_store(&dropping, 0);
 	process = getpid();
 	libreplace_mine.counted = 0;

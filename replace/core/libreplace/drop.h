@@ -76,7 +76,8 @@ struct libreplace_drop {
  *   the state is LIBREPLACE_STATE_ROLLED_BACK, the thread has SECBIT_NO_SETUID_FIXUP
  * - LIBREPLACE_STEP_IO_URING: @result->thread has an open io_uring, or is a thread that the kernel
  *   runs for one. A ring can keep the old credentials and use them after the drop. Close all rings,
- *   or drop privileges before you create one, or set LIBREPLACE_ALLOW_IO_URING
+ *   or drop privileges before you create one, or set LIBREPLACE_ALLOW_IO_URING. If the process has
+ *   a ring of libreplace_ring_open(), @result->thread is 0, and the flag does not help
  *
  * With LIBREPLACE_STEP_VERIFY, @result->thread has not become the user. If the state is
  * LIBREPLACE_STATE_TAINTED, the thread is another one than the calling thread, and the ids are

@@ -1,0 +1,458 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The steps of each request. To open a file or to read its status, the kernel opens the whole path
+ * with openat2(2). For the other calls it opens the folder of the last name in this way, and then
+ * works with the name in this folder: mkdirat(2) and its relatives cannot restrict where a path
+ * leads.
+ *
+ * The calling thread is that of an event loop, so it must never wait for a file system. A user may
+ * have mounted one whose server does not answer (FUSE). So a path is first opened with
+ * RESOLVE_CACHED and RESOLVE_NO_XDEV, and only if it begins on a file system that has no server:
+ * then the kernel opens it at once or refuses. If it refuses, a worker of the kernel does the step.
+ * A worker also does everything else that may block: creating, renaming, reading the status of
+ * files on other file systems, and closing such files.
+ *
+ * ring_internal.h explains the functions. Source: io_openat2() in io_uring/openclose.c, openat2(2),
+ * statx(2), statmount(2).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+#include "ring_internal.h"
+
+#ifndef SYS_statmount
+#define SYS_statmount 457 /* elsewhere on alpha, where the call fails */
+#endif
+
+enum {
+	ERESTARTSYS = 512, /* linux/errno.h: the kernel was interrupted */
+	DONT_SYNC = 0x4000,
+	TYPE = 0x1,
+	BASIC_STATS = 0x7ff,
+	MNT_ID_UNIQUE = 0x4000,
+	SB_BASIC = 0x1,
+	MOUNTS = 16
+};
+
+/* ---- Which file systems never wait for a server */
+
+static int look(int fd, const char *path, unsigned mask, struct libreplace_ring_statx *found)
+{
+	return (int)syscall(SYS_statx, fd, path, AT_EMPTY_PATH | DONT_SYNC | AT_NO_AUTOMOUNT, mask,
+	                    found);
+}
+
+/* Whether a mount is local. Its id is one that no later mount gets. Source: linux/magic.h. */
+static int is_local_mount(uint64_t id, uint32_t dev_major)
+{
+	static const uint64_t without_server[] = {
+	    0x01021994 /* tmpfs */,   0x858458f6 /* ramfs */, 0x9123683e /* btrfs */,
+	    0x794c7630 /* overlay */, 0x2fc12fc1 /* zfs */,   0xca451a4e /* bcachefs */};
+	static const uint64_t fuse = 0x65735546; /* with a block device: fuseblk */
+	struct {
+		uint32_t size, spare;
+		uint64_t id, param;
+	} request = {sizeof request, 0, id, SB_BASIC};
+	uint64_t answer[64] = {0}; /* struct statmount; the fourth number is sb_magic */
+
+	if (syscall(SYS_statmount, &request, answer, sizeof answer, 0) != 0)
+		return 0;
+	for (size_t i = 0; i < sizeof without_server / sizeof *without_server; i++)
+		if (answer[3] == without_server[i])
+			return 1;
+	return dev_major != 0 && answer[3] != fuse;
+}
+
+/* Whether the folder where a path begins is on a file system without a server. Before Linux 6.8,
+ * only a block device proves it: a mount's id may be used again. */
+static int is_local(struct libreplace_ring_mounts *mounts, int fd, const char *path)
+{
+	struct libreplace_ring_statx found;
+	unsigned place;
+
+	if (look(fd, path, TYPE | MNT_ID_UNIQUE, &found) != 0)
+		return 0;
+	if (!(found.mask & MNT_ID_UNIQUE))
+		return found.dev_major != 0;
+	for (unsigned i = 0; i < MOUNTS; i++)
+		if (mounts->id[i] == found.mnt_id)
+			return mounts->is_local[i];
+	place = mounts->next++ % MOUNTS;
+	mounts->is_local[place] = is_local_mount(found.mnt_id, found.dev_major);
+	mounts->id[place] = found.mnt_id;
+	return mounts->is_local[place];
+}
+
+/* ---- The parts of a path */
+
+/* Copy @path to *@to, and its parent after it if there is one. The name begins after the last slash
+ * that another character follows. Slashes at the end belong to the name: they demand a folder. */
+static void split(const char *path, char **to, const char **parent, const char **name)
+{
+	size_t size = strlen(path), end = size;
+	char *copy = memcpy(*to, path, size + 1);
+
+	*to += size + 1;
+	*parent = NULL;
+	*name = copy;
+	while (end > 0 && copy[end - 1] == '/')
+		end--;
+	while (end > 0 && copy[end - 1] != '/')
+		end--;
+	if (end == 0 && copy[0] != '/')
+		return;
+	if (end == 0) { /* only slashes */
+		end = size;
+		*name = ".";
+	} else {
+		*name = copy + end;
+	}
+	*parent = memcpy(*to, path, end);
+	(*to)[end] = '\0';
+	*to += end + 1;
+}
+
+static int needs_new_path(int kind)
+{
+	return kind == LIBREPLACE_RING_RENAME || kind == LIBREPLACE_RING_LINK ||
+	       kind == LIBREPLACE_RING_SYMLINK;
+}
+
+static int is_valid(const struct libreplace_ring_call *call)
+{
+	int known = call->kind == LIBREPLACE_RING_OPEN   ? -1
+	            : call->kind == LIBREPLACE_RING_STAT ? AT_SYMLINK_NOFOLLOW
+	                                                 : 0;
+
+	return call->kind >= LIBREPLACE_RING_OPEN && call->kind <= LIBREPLACE_RING_SYMLINK &&
+	       (call->flags & ~known) == 0 && call->path != NULL &&
+	       (call->new_path != NULL || !needs_new_path(call->kind));
+}
+
+struct libreplace_ring_request *libreplace_ring_copy(const struct libreplace_ring_call *call)
+{
+	struct libreplace_ring_request *request;
+	size_t size;
+	char *text;
+
+	if (!is_valid(call)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	size = 2 * strlen(call->path) + 2;
+	if (needs_new_path(call->kind))
+		size += 2 * strlen(call->new_path) + 2;
+	request = malloc(sizeof *request + size);
+	if (request == NULL)
+		return NULL;
+	memset(request, 0, sizeof *request);
+	request->call = *call;
+	request->file = request->folder = request->new_folder = -1;
+	text = request->text;
+	if (call->kind == LIBREPLACE_RING_OPEN || call->kind == LIBREPLACE_RING_STAT)
+		request->name = strcpy(text, call->path);
+	else
+		split(call->path, &text, &request->parent, &request->name);
+	if (call->kind == LIBREPLACE_RING_SYMLINK)
+		request->new_name = strcpy(text, call->new_path);
+	else if (needs_new_path(call->kind))
+		split(call->new_path, &text, &request->new_parent, &request->new_name);
+	libreplace_list_init(&request->link);
+	libreplace_list_init(&request->all);
+	libreplace_list_init(&request->cancel);
+	return request;
+}
+
+/* ---- The steps */
+
+/* Whether the calling thread may try to open a path. */
+static int may_try(struct libreplace_ring_mounts *mounts, const struct libreplace_ring_call *call,
+                   int dir_fd, const char *path)
+{
+	const uint64_t scoped = LIBREPLACE_RESOLVE_BENEATH | LIBREPLACE_RESOLVE_IN_ROOT;
+	int from_root = path[0] == '/' && (call->resolve & scoped) == 0;
+
+	return is_local(mounts, from_root ? AT_FDCWD : dir_fd, from_root ? "/" : "");
+}
+
+/* The flags with which the kernel's io_openat2() always needs a worker. */
+static int creates(const struct libreplace_ring_call *call)
+{
+	return call->kind == LIBREPLACE_RING_OPEN &&
+	       ((call->flags & (O_CREAT | O_TRUNC)) != 0 || (call->flags & O_TMPFILE) == O_TMPFILE);
+}
+
+static void go_to(struct libreplace_ring_mounts *mounts, struct libreplace_ring_request *request,
+                  enum libreplace_ring_step step)
+{
+	const struct libreplace_ring_call *call = &request->call;
+
+	request->step = step;
+	request->retries = 0;
+	request->needs_worker = 1;
+	if (step == LIBREPLACE_RING_OPENS_FOLDER)
+		request->needs_worker = !may_try(mounts, call, call->dir_fd, request->parent);
+	else if (step == LIBREPLACE_RING_OPENS_NEW_FOLDER)
+		request->needs_worker =
+		    !may_try(mounts, call, call->new_dir_fd, request->new_parent);
+	else if (step == LIBREPLACE_RING_OPENS_FILE)
+		request->needs_worker =
+		    creates(call) || !may_try(mounts, call, call->dir_fd, request->name);
+}
+
+static void go_to_call(struct libreplace_ring_mounts *mounts,
+                       struct libreplace_ring_request *request)
+{
+	if (request->parent != NULL && request->folder < 0)
+		go_to(mounts, request, LIBREPLACE_RING_OPENS_FOLDER);
+	else if (request->new_parent != NULL && request->new_folder < 0)
+		go_to(mounts, request, LIBREPLACE_RING_OPENS_NEW_FOLDER);
+	else
+		go_to(mounts, request, LIBREPLACE_RING_CALLS);
+}
+
+void libreplace_ring_begin(struct libreplace_ring_mounts *mounts,
+                           struct libreplace_ring_request *request)
+{
+	if (request->call.kind == LIBREPLACE_RING_OPEN ||
+	    request->call.kind == LIBREPLACE_RING_STAT)
+		go_to(mounts, request, LIBREPLACE_RING_OPENS_FILE);
+	else
+		go_to_call(mounts, request);
+}
+
+static uint64_t address(const void *pointer)
+{
+	return (uint64_t)(uintptr_t)pointer;
+}
+
+static void fill_open(struct libreplace_ring_request *request, struct libreplace_sqe *sqe,
+                      int dir_fd, const char *path, struct libreplace_how how)
+{
+	if (!request->needs_worker)
+		how.resolve |= LIBREPLACE_RESOLVE_CACHED | LIBREPLACE_RESOLVE_NO_XDEV;
+	request->how = how;
+	sqe->opcode = LIBREPLACE_OP_OPENAT2;
+	sqe->fd = dir_fd;
+	sqe->addr = address(path);
+	sqe->len = sizeof request->how;
+	sqe->off = address(&request->how);
+}
+
+static void fill_call(struct libreplace_ring_request *request, struct libreplace_sqe *sqe)
+{
+	const struct libreplace_ring_call *call = &request->call;
+	int folder = request->parent != NULL ? request->folder : call->dir_fd;
+	int new_folder = request->new_parent != NULL ? request->new_folder : call->new_dir_fd;
+
+	sqe->fd = folder;
+	sqe->addr = address(request->name);
+	switch (call->kind) {
+	case LIBREPLACE_RING_MKDIR:
+		sqe->opcode = LIBREPLACE_OP_MKDIRAT;
+		sqe->len = call->mode;
+		break;
+	case LIBREPLACE_RING_UNLINK:
+		sqe->opcode = LIBREPLACE_OP_UNLINKAT;
+		break;
+	case LIBREPLACE_RING_SYMLINK: /* the text of the link comes first */
+		sqe->opcode = LIBREPLACE_OP_SYMLINKAT;
+		sqe->addr = address(request->new_name);
+		sqe->off = address(request->name);
+		break;
+	default:
+		sqe->opcode = call->kind == LIBREPLACE_RING_LINK ? LIBREPLACE_OP_LINKAT
+		                                                 : LIBREPLACE_OP_RENAMEAT;
+		sqe->len = (uint32_t)new_folder;
+		sqe->off = address(request->new_name);
+	}
+}
+
+void libreplace_ring_fill(struct libreplace_ring_request *request, struct libreplace_sqe *sqe)
+{
+	const struct libreplace_ring_call *call = &request->call;
+	struct libreplace_how folder = {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, call->resolve};
+	struct libreplace_how file = {O_PATH | O_CLOEXEC, 0, call->resolve};
+
+	memset(sqe, 0, sizeof *sqe);
+	sqe->flags = request->needs_worker ? LIBREPLACE_SQE_ASYNC : 0;
+	sqe->user_data = address(request);
+	sqe->personality = (uint16_t)request->user->personality;
+	switch (request->step) {
+	case LIBREPLACE_RING_OPENS_FOLDER:
+		fill_open(request, sqe, call->dir_fd, request->parent, folder);
+		break;
+	case LIBREPLACE_RING_OPENS_NEW_FOLDER:
+		fill_open(request, sqe, call->new_dir_fd, request->new_parent, folder);
+		break;
+	case LIBREPLACE_RING_OPENS_FILE:
+		if (call->kind == LIBREPLACE_RING_OPEN)
+			file = libreplace_how_to_open(call->flags, call->mode, call->resolve, 1);
+		else if (call->flags & AT_SYMLINK_NOFOLLOW)
+			file.flags |= O_NOFOLLOW;
+		fill_open(request, sqe, call->dir_fd, request->name, file);
+		break;
+	case LIBREPLACE_RING_READS_STATUS:
+		sqe->opcode = LIBREPLACE_OP_STATX;
+		sqe->fd = request->file;
+		sqe->addr = address("");
+		sqe->len = BASIC_STATS;
+		sqe->off = address(&request->found);
+		sqe->op_flags = AT_EMPTY_PATH;
+		break;
+	case LIBREPLACE_RING_CLOSES:
+		sqe->opcode = LIBREPLACE_OP_CLOSE;
+		sqe->fd = request->file;
+		break;
+	default:
+		fill_call(request, sqe);
+	}
+}
+
+/* ---- The results of the steps */
+
+static void close_if_open(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Closing a descriptor that was opened with O_PATH never blocks. */
+static void finish(struct libreplace_ring_request *request, int value)
+{
+	request->value = value;
+	request->step = LIBREPLACE_RING_IS_DONE;
+	close_if_open(&request->file);
+	close_if_open(&request->folder);
+	close_if_open(&request->new_folder);
+}
+
+void libreplace_ring_give_up(struct libreplace_ring_request *request, int error)
+{
+	int may_block = request->by_worker && request->call.kind == LIBREPLACE_RING_OPEN;
+
+	if (request->file < 0 || !may_block) {
+		finish(request, -error);
+		return;
+	}
+	request->value = -error;
+	request->step = LIBREPLACE_RING_CLOSES;
+	request->needs_worker = 1;
+}
+
+static void copy_status(const struct libreplace_ring_statx *from, struct stat *to)
+{
+	memset(to, 0, sizeof *to);
+	to->st_dev = makedev(from->dev_major, from->dev_minor);
+	to->st_ino = from->ino;
+	to->st_mode = from->mode;
+	to->st_nlink = from->nlink;
+	to->st_uid = from->uid;
+	to->st_gid = from->gid;
+	to->st_rdev = makedev(from->rdev_major, from->rdev_minor);
+	to->st_size = (off_t)from->size;
+	to->st_blksize = (blksize_t)from->blksize;
+	to->st_blocks = (blkcnt_t)from->blocks;
+	to->st_atim.tv_sec = from->atime.sec;
+	to->st_atim.tv_nsec = (long)from->atime.nsec;
+	to->st_mtim.tv_sec = from->mtime.sec;
+	to->st_mtim.tv_nsec = (long)from->mtime.nsec;
+	to->st_ctim.tv_sec = from->ctime.sec;
+	to->st_ctim.tv_nsec = (long)from->ctime.nsec;
+}
+
+/* The kernel has opened the file. */
+static void opened(struct libreplace_ring_mounts *mounts, struct libreplace_ring_request *request,
+                   int fd)
+{
+	int error = look(fd, "", TYPE, &request->found) != 0 ? errno : 0;
+
+	request->file = fd;
+	request->by_worker = request->needs_worker;
+	if (error == 0 && request->call.kind == LIBREPLACE_RING_OPEN)
+		error = libreplace_check_opened(fd, request->found.mode, request->call.flags);
+	if (error != 0) {
+		libreplace_ring_give_up(request, error);
+	} else if (request->call.kind == LIBREPLACE_RING_OPEN) {
+		request->file = -1;
+		finish(request, fd);
+	} else if (request->by_worker) {
+		go_to(mounts, request, LIBREPLACE_RING_READS_STATUS);
+	} else {
+		error = fstat(fd, &request->status) != 0 ? errno : 0;
+		finish(request, -error);
+	}
+}
+
+/* Whether a failed step is to be done again. */
+static int is_to_repeat(struct libreplace_ring_request *request, int result)
+{
+	if (request->is_cancelled || request->step == LIBREPLACE_RING_CLOSES)
+		return 0;
+	if (!request->needs_worker) /* a signal interrupts only the calling thread, not a worker */
+		return result == -EAGAIN || result == -EXDEV || result == -EINTR ||
+		       result == -ERESTARTSYS;
+	return result == -EAGAIN && request->step <= LIBREPLACE_RING_OPENS_FILE &&
+	       request->retries++ < LIBREPLACE_OPEN_RETRIES;
+}
+
+/* The kernel has opened a folder. The calling thread must be able to see it, too: a user's own file
+ * system (FUSE) may refuse everybody else, also the threads of a server without a ring. */
+static void opened_folder(struct libreplace_ring_mounts *mounts,
+                          struct libreplace_ring_request *request, int *folder, int fd)
+{
+	*folder = fd;
+	if (request->needs_worker && look(fd, "", TYPE, &request->found) != 0)
+		libreplace_ring_give_up(request, errno);
+	else
+		go_to_call(mounts, request);
+}
+
+static void cancelled(struct libreplace_ring_request *request, int result)
+{
+	if (result >= 0 && request->step == LIBREPLACE_RING_OPENS_FOLDER)
+		request->folder = result;
+	else if (result >= 0 && request->step == LIBREPLACE_RING_OPENS_NEW_FOLDER)
+		request->new_folder = result;
+	else if (result >= 0 && request->step == LIBREPLACE_RING_OPENS_FILE) {
+		request->file = result;
+		request->by_worker = request->needs_worker;
+	}
+	libreplace_ring_give_up(request, ECANCELED);
+}
+
+void libreplace_ring_advance(struct libreplace_ring_mounts *mounts,
+                             struct libreplace_ring_request *request, int result)
+{
+	if (result < 0 && is_to_repeat(request, result)) {
+		request->needs_worker = 1;
+		return;
+	}
+	if (request->step == LIBREPLACE_RING_CLOSES) {
+		if (result != -ECANCELED)
+			request->file = -1;
+		finish(request, request->value);
+	} else if (request->is_cancelled) {
+		cancelled(request, result);
+	} else if (result < 0) {
+		libreplace_ring_give_up(request, -result);
+	} else if (request->step == LIBREPLACE_RING_OPENS_FOLDER) {
+		opened_folder(mounts, request, &request->folder, result);
+	} else if (request->step == LIBREPLACE_RING_OPENS_NEW_FOLDER) {
+		opened_folder(mounts, request, &request->new_folder, result);
+	} else if (request->step == LIBREPLACE_RING_OPENS_FILE) {
+		opened(mounts, request, result);
+	} else {
+		if (request->step == LIBREPLACE_RING_READS_STATUS)
+			copy_status(&request->found, &request->status);
+		finish(request, 0);
+	}
+}

@@ -1,0 +1,542 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The public functions of libreplace/ring.h, and the queues of requests. A request is in exactly
+ * one place: ready for the kernel, in the list of its user until he may have another worker, in the
+ * kernel, or finished. The kernel has at most as many requests as its queue has room for results,
+ * so no result is lost. ring_internal.h explains the other files. ring_none.c is for other systems.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include "ring_internal.h"
+
+enum {
+	ENTRIES = 4096,
+	MOST_ENTRIES = 32768,
+	WORKERS = 32,
+	MOST_WORKERS = 4096,
+	IDENTITIES = 1024,
+	MOST_IDENTITIES = 32768,
+	LONGEST_END = 1000 /* milliseconds for idle workers to end */
+};
+
+/**
+ * struct libreplace_ring - a ring
+ * @link:	place in the list of all rings
+ * @owner:	address of the thread-local storage of the thread that made it
+ * @is_lost:	this is a forked child
+ * @is_closing:	libreplace_ring_close() was called
+ * @used_workers: the kernel may have started workers
+ * @event:	the eventfd, or -1
+ * @entries:	requests that the kernel may have
+ * @share:	workers that one user may have
+ * @in_kernel:	requests that the kernel has, with those that cancel others
+ * @end:	when libreplace_ring_close() waits no longer for workers, in milliseconds
+ * @all:	all requests
+ * @ready, @finished: requests in these places
+ * @cancels:	requests that the kernel has and must cancel
+ */
+struct libreplace_ring {
+	struct libreplace_link link;
+	const void *owner;
+	int is_lost, is_closing, used_workers, event;
+	unsigned entries, share, in_kernel;
+	long long end;
+	struct libreplace_link all, ready, finished, cancels;
+	struct libreplace_ring_kernel kernel;
+	struct libreplace_ring_users users;
+	struct libreplace_ring_mounts mounts;
+};
+
+/* ---- All rings, for forked children */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct libreplace_link rings = {&rings, &rings};
+static pthread_once_t watch_once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* The child must not have the descriptors: with them, it could act as each user of the ring. */
+static void in_child(void)
+{
+	for (struct libreplace_link *link = rings.next; link != &rings; link = link->next) {
+		struct libreplace_ring *ring = (struct libreplace_ring *)(void *)link;
+
+		ring->is_lost = 1;
+		if (ring->kernel.fd >= 0)
+			close(ring->kernel.fd);
+		if (ring->event >= 0)
+			close(ring->event);
+		ring->kernel.fd = ring->event = -1;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork, in_child);
+}
+
+/* ---- Queues */
+
+static struct libreplace_ring_request *first_of(const struct libreplace_link *list)
+{
+	return libreplace_list_is_empty(list) ? NULL : (void *)list->next;
+}
+
+static void put(struct libreplace_link *list, struct libreplace_ring_request *request,
+                enum libreplace_ring_place place)
+{
+	libreplace_list_remove(&request->link);
+	libreplace_list_append(list, &request->link);
+	request->place = place;
+}
+
+static void make_ready(struct libreplace_ring *ring, struct libreplace_ring_request *request)
+{
+	request->user->working += (unsigned)request->needs_worker;
+	put(&ring->ready, request, LIBREPLACE_RING_IS_READY);
+}
+
+/* A step that needed a worker is over, or is not given to the kernel. The next one of the user may
+ * begin. */
+static void free_worker(struct libreplace_ring *ring, struct libreplace_ring_user *user)
+{
+	struct libreplace_ring_request *next = first_of(&user->waiting);
+
+	user->working--;
+	if (next != NULL && user->working < ring->share)
+		make_ready(ring, next);
+}
+
+static void release(struct libreplace_ring *ring, struct libreplace_ring_request *request)
+{
+	libreplace_list_remove(&request->link);
+	libreplace_list_remove(&request->all);
+	libreplace_list_remove(&request->cancel);
+	libreplace_ring_leave_user(&ring->users, request->user);
+	free(request);
+}
+
+/* Put a request where its next step demands. */
+static void queue(struct libreplace_ring *ring, struct libreplace_ring_request *request)
+{
+	if (request->step == LIBREPLACE_RING_IS_DONE && request->is_cancelled)
+		release(ring, request);
+	else if (request->step == LIBREPLACE_RING_IS_DONE)
+		put(&ring->finished, request, LIBREPLACE_RING_IS_FINISHED);
+	else if (request->needs_worker && request->user->working >= ring->share)
+		put(&request->user->waiting, request, LIBREPLACE_RING_IS_WAITING);
+	else
+		make_ready(ring, request);
+}
+
+static struct libreplace_ring_request *request_of(struct libreplace_link *in_all)
+{
+	return (void *)((char *)in_all - offsetof(struct libreplace_ring_request, all));
+}
+
+/* Write the cancellation of a request. Return: 1, or 0 if there is no room. */
+static int write_cancel(struct libreplace_ring *ring, struct libreplace_ring_request *request)
+{
+	struct libreplace_sqe sqe;
+
+	memset(&sqe, 0, sizeof sqe);
+	sqe.opcode = LIBREPLACE_OP_ASYNC_CANCEL;
+	sqe.fd = -1;
+	sqe.addr = (uint64_t)(uintptr_t)request;
+	sqe.personality = (uint16_t)request->user->personality;
+	return libreplace_ring_write(&ring->kernel, &sqe);
+}
+
+/* Write as many requests as there is room for. Cancellations come first. */
+static void write_all(struct libreplace_ring *ring)
+{
+	struct libreplace_ring_request *request;
+	struct libreplace_sqe sqe;
+
+	while (ring->in_kernel < ring->entries && !libreplace_list_is_empty(&ring->cancels)) {
+		struct libreplace_link *link = ring->cancels.next;
+
+		request = (void *)((char *)link - offsetof(struct libreplace_ring_request, cancel));
+		if (!write_cancel(ring, request))
+			return;
+		libreplace_list_remove(link);
+		ring->in_kernel++;
+	}
+	while (ring->in_kernel < ring->entries && (request = first_of(&ring->ready)) != NULL) {
+		libreplace_ring_fill(request, &sqe);
+		if (!libreplace_ring_write(&ring->kernel, &sqe))
+			return;
+		ring->used_workers |= request->needs_worker;
+		libreplace_list_remove(&request->link);
+		request->place = LIBREPLACE_RING_IS_IN_KERNEL;
+		ring->in_kernel++;
+	}
+}
+
+/* Make the descriptor readable, so that the event loop calls again. */
+static void wake(const struct libreplace_ring *ring)
+{
+	const uint64_t one = 1;
+
+	if (write(ring->event, &one, sizeof one) < 0)
+		return; /* it is readable already */
+}
+
+/* Return: 0, or -1 with errno set if the ring cannot be used any more. */
+static int give(struct libreplace_ring *ring)
+{
+	do {
+		write_all(ring);
+		if (ring->kernel.unsubmitted == 0)
+			return 0;
+	} while (libreplace_ring_submit(&ring->kernel) == 0);
+	if (errno != ENOMEM && errno != EAGAIN && errno != EBUSY)
+		return -1;
+	wake(ring); /* the kernel has no memory at this moment */
+	return 0;
+}
+
+/* Take the kernel's results. Return: whether there were any. */
+static int take(struct libreplace_ring *ring)
+{
+	struct libreplace_ring_request *request;
+	struct libreplace_cqe cqe;
+	int any = 0;
+
+	for (; libreplace_ring_next(&ring->kernel, &cqe); any = 1) {
+		ring->in_kernel--;
+		request = (void *)(uintptr_t)cqe.user_data;
+		if (request == NULL) /* of a cancellation */
+			continue;
+		libreplace_list_remove(&request->cancel);
+		if (request->needs_worker)
+			free_worker(ring, request->user);
+		libreplace_ring_advance(&ring->mounts, request, cqe.res);
+		queue(ring, request);
+	}
+	return any;
+}
+
+/* ---- The public functions */
+
+/* Why the calling thread may not use the ring. Return: 0, or the errno. */
+static int refusal(const struct libreplace_ring *ring)
+{
+	if (ring->is_lost)
+		return EOWNERDEAD;
+	return ring->owner == &libreplace_mine ? 0 : EPERM;
+}
+
+static int failed(int error)
+{
+	errno = error;
+	return -1;
+}
+
+static unsigned or_usual(unsigned value, unsigned usual)
+{
+	return value != 0 ? value : usual;
+}
+
+/* Fill in the usual values. Return: 0, or EINVAL. */
+static int check_options(struct libreplace_ring_options *options)
+{
+	options->entries = or_usual(options->entries, ENTRIES);
+	options->workers = or_usual(options->workers, WORKERS);
+	options->identities = or_usual(options->identities, IDENTITIES);
+	for (size_t i = 0; i < sizeof options->reserved / sizeof *options->reserved; i++)
+		if (options->reserved[i] != 0)
+			return EINVAL;
+	return options->entries > MOST_ENTRIES || options->workers > MOST_WORKERS ||
+	               options->identities > MOST_IDENTITIES ||
+	               (options->flags & ~LIBREPLACE_ALLOW_ROOT) != 0
+	           ? EINVAL
+		   : 0;
+}
+
+/* Prepare a ring whose memory is 0. Return: 0, or the errno. */
+static int make(struct libreplace_ring *ring, const struct libreplace_ring_options *options)
+{
+	ring->owner = &libreplace_mine;
+	ring->entries = options->entries;
+	ring->share = options->workers / 4 > 0 ? options->workers / 4 : 1;
+	libreplace_list_init(&ring->all);
+	libreplace_list_init(&ring->ready);
+	libreplace_list_init(&ring->finished);
+	libreplace_list_init(&ring->cancels);
+	libreplace_list_init(&ring->users.idle);
+	ring->users.limit = options->identities;
+	ring->users.flags = options->flags;
+	ring->kernel.fd = -1;
+	ring->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ring->event < 0 || libreplace_ring_setup(&ring->kernel, options->entries,
+	                                             options->workers, ring->event) != 0)
+		return errno;
+	ring->users.fd = ring->kernel.fd;
+	return 0;
+}
+
+static void destroy(struct libreplace_ring *ring)
+{
+	libreplace_ring_release(&ring->kernel);
+	if (ring->event >= 0)
+		close(ring->event);
+	free(ring);
+}
+
+int libreplace_ring_open(struct libreplace_ring **ring,
+                         const struct libreplace_ring_options *options)
+{
+	struct libreplace_ring_options chosen;
+	struct libreplace_ring *made;
+	int error;
+
+	memset(&chosen, 0, sizeof chosen);
+	if (options != NULL)
+		chosen = *options;
+	error = check_options(&chosen);
+	if (error != 0)
+		return failed(error);
+	if (libreplace_depth() > 0 || libreplace_tainted())
+		return failed(EBUSY);
+	if (pthread_once(&watch_once, watch_forks) != 0)
+		return failed(ENOMEM);
+	made = malloc(sizeof *made);
+	if (made == NULL)
+		return -1;
+	memset(made, 0, sizeof *made);
+	error = libreplace_count_ring_in();
+	if (error != 0) {
+		free(made);
+		return failed(error);
+	}
+	/* no other thread forks between the making of the descriptors and the list */
+	pthread_mutex_lock(&lock);
+	error = make(made, &chosen);
+	if (error == 0)
+		libreplace_list_append(&rings, &made->link);
+	pthread_mutex_unlock(&lock);
+	if (error != 0) {
+		libreplace_count_ring_out();
+		destroy(made);
+		return failed(error);
+	}
+	*ring = made;
+	return 0;
+}
+
+int libreplace_ring_fd(const struct libreplace_ring *ring)
+{
+	return ring->event;
+}
+
+int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_identity *identity,
+                          const struct libreplace_ring_call *call, void *data,
+                          struct libreplace_ring_request **request)
+{
+	int error = refusal(ring);
+	struct libreplace_ring_request *made;
+
+	if (error == 0 && ring->is_closing)
+		error = ESHUTDOWN;
+	if (error == 0)
+		error = libreplace_unacceptable(identity, ring->users.flags);
+	if (error == 0 && (libreplace_depth() > 0 || libreplace_tainted()))
+		error = EBUSY;
+	if (error != 0)
+		return failed(error);
+	made = libreplace_ring_copy(call);
+	if (made == NULL)
+		return -1;
+	made->user = libreplace_ring_find_user(&ring->users, identity);
+	if (made->user == NULL) {
+		error = errno;
+		free(made);
+		return failed(error);
+	}
+	made->data = data;
+	libreplace_list_append(&ring->all, &made->all);
+	libreplace_ring_begin(&ring->mounts, made);
+	queue(ring, made);
+	if (request != NULL)
+		*request = made;
+	return 0;
+}
+
+int libreplace_ring_flush(struct libreplace_ring *ring)
+{
+	int error = refusal(ring);
+
+	return error != 0 ? failed(error) : give(ring);
+}
+
+int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring_result *results,
+                            int room)
+{
+	struct libreplace_ring_request *request;
+	int error = refusal(ring), count = 0;
+	uint64_t number;
+
+	if (error != 0)
+		return failed(error);
+	/* read it before the results: a later result makes it readable again */
+	if (read(ring->event, &number, sizeof number) < 0 && errno != EAGAIN && errno != EINTR)
+		return -1;
+	while (take(ring) && (!libreplace_list_is_empty(&ring->ready) ||
+	                      !libreplace_list_is_empty(&ring->cancels)))
+		if (give(ring) != 0)
+			return -1;
+	for (; count < room && (request = first_of(&ring->finished)) != NULL; count++) {
+		results[count].data = request->data;
+		results[count].value = request->value;
+		results[count].status = request->status;
+		release(ring, request);
+	}
+	if (count == room && !libreplace_list_is_empty(&ring->finished))
+		wake(ring);
+	return count;
+}
+
+void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring_request *request)
+{
+	enum libreplace_ring_place place = request->place;
+
+	if (refusal(ring) != 0)
+		return;
+	request->is_cancelled = 1;
+	if (place == LIBREPLACE_RING_IS_IN_KERNEL) {
+		if (request->needs_worker && request->step != LIBREPLACE_RING_CLOSES)
+			libreplace_list_append(&ring->cancels, &request->cancel);
+		return;
+	}
+	if (request->step == LIBREPLACE_RING_CLOSES)
+		return;
+	if (place == LIBREPLACE_RING_IS_FINISHED && request->call.kind == LIBREPLACE_RING_OPEN &&
+	    request->value >= 0)
+		request->file = request->value;
+	if (place == LIBREPLACE_RING_IS_READY && request->needs_worker) {
+		libreplace_list_remove(&request->link);
+		free_worker(ring, request->user);
+	}
+	libreplace_ring_give_up(request, ECANCELED);
+	queue(ring, request);
+}
+
+/* Whether the kernel has workers in this process. Their names have a number that this PID namespace
+ * may not know, so those of other threads count, too. Source: io_wq_worker() in io_uring/io-wq.c.
+ */
+static int has_workers(void)
+{
+	static const char start[] = "iou-wrk-";
+	int found = 0, folder;
+	DIR *task = opendir("/proc/self/task");
+	struct dirent *entry;
+	char path[NAME_MAX + 8], name[sizeof start - 1];
+
+	while (task != NULL && !found && (entry = readdir(task)) != NULL) {
+		snprintf(path, sizeof path, "%s/comm", entry->d_name);
+		folder = openat(dirfd(task), path, O_RDONLY | O_CLOEXEC);
+		if (folder < 0)
+			continue;
+		found = read(folder, name, sizeof name) == (ssize_t)sizeof name &&
+		        memcmp(name, start, sizeof name) == 0;
+		close(folder);
+	}
+	if (task != NULL)
+		closedir(task);
+	return found;
+}
+
+static long long milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* Cancelling a request may free it, but no other one. */
+static void cancel_all(struct libreplace_ring *ring)
+{
+	struct libreplace_link *next;
+
+	for (struct libreplace_link *link = ring->all.next; link != &ring->all; link = next) {
+		struct libreplace_ring_request *request = request_of(link);
+
+		next = link->next;
+		if (!request->is_cancelled)
+			libreplace_ring_cancel(ring, request);
+	}
+}
+
+/* Whether the kernel still works for the ring. If somebody else has closed its descriptor, nobody
+ * can know; then the requests' memory is never freed, because the kernel may write to it. */
+static int is_at_work(struct libreplace_ring *ring)
+{
+	uint64_t number;
+
+	if (read(ring->event, &number, sizeof number) < 0 && errno != EAGAIN && errno != EINTR)
+		return 0;
+	do {
+		if (give(ring) != 0)
+			return 0;
+	} while (take(ring));
+	return ring->in_kernel > 0 || !libreplace_list_is_empty(&ring->all);
+}
+
+/* Free the memory. In a forked child, it is a copy. */
+static void free_ring(struct libreplace_ring *ring)
+{
+	ring->users.fd = -1;
+	while (ring->is_lost && !libreplace_list_is_empty(&ring->all))
+		release(ring, request_of(ring->all.next));
+	libreplace_ring_forget_users(&ring->users);
+	pthread_mutex_lock(&lock);
+	libreplace_list_remove(&ring->link);
+	pthread_mutex_unlock(&lock);
+	destroy(ring);
+}
+
+int libreplace_ring_close(struct libreplace_ring *ring)
+{
+	int error = ring == NULL ? 0 : refusal(ring);
+
+	if (ring == NULL)
+		return 0;
+	if (error == EPERM)
+		return failed(error);
+	if (error != EOWNERDEAD) {
+		if (!ring->is_closing)
+			cancel_all(ring);
+		ring->is_closing = 1;
+		if (ring->kernel.fd >= 0 && is_at_work(ring))
+			return failed(EAGAIN);
+		if (ring->kernel.fd >= 0)
+			ring->end = milliseconds() + LONGEST_END;
+		libreplace_ring_release(&ring->kernel);
+		if (ring->used_workers && milliseconds() < ring->end && has_workers())
+			return failed(EAGAIN);
+		libreplace_count_ring_out();
+	}
+	free_ring(ring);
+	return 0;
+}

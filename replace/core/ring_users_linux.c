@@ -1,0 +1,237 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The users whose credentials a ring has. The calling thread never changes its own ids: a new
+ * thread becomes the user for good, stores its credentials in the ring, and ends. ring_internal.h
+ * explains the functions. Source: IORING_REGISTER_PERSONALITY in io_uring_register(2).
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "ring_internal.h"
+
+/* ---- Lists */
+
+void libreplace_list_init(struct libreplace_link *list)
+{
+	list->next = list->previous = list;
+}
+
+void libreplace_list_append(struct libreplace_link *list, struct libreplace_link *link)
+{
+	link->next = list;
+	link->previous = list->previous;
+	list->previous->next = link;
+	list->previous = link;
+}
+
+void libreplace_list_remove(struct libreplace_link *link)
+{
+	link->previous->next = link->next;
+	link->next->previous = link->previous;
+	libreplace_list_init(link);
+}
+
+int libreplace_list_is_empty(const struct libreplace_link *list)
+{
+	return list->next == list;
+}
+
+/* ---- A thread that becomes the user */
+
+/**
+ * struct errand - what the new thread does
+ * @fd:		descriptor of the ring
+ * @guard:	storage for the entry
+ * @identity:	the user
+ * @personality: result: the number of the credentials, or -1
+ * @error:	result: the errno of a failure
+ * @counted, @id: result: what libreplace_count_out_joined() needs
+ */
+struct errand {
+	int fd;
+	struct libreplace_guard *guard;
+	const struct libreplace_identity *identity;
+	int personality, error;
+	unsigned counted;
+	int id;
+};
+
+/* The level is real because its ids are closest to those that follow. */
+static void *store_credentials(void *argument)
+{
+	struct errand *errand = argument;
+
+	errand->personality = -1;
+	if (libreplace_enter(errand->guard, errand->identity, LIBREPLACE_LEVEL_REAL) != 0)
+		errand->error = errno;
+	else if (!libreplace_stay(errand->guard))
+		errand->error = EPERM;
+	else {
+		errand->personality = libreplace_ring_register(errand->fd);
+		errand->error = errno;
+	}
+	errand->counted = libreplace_mine.counted;
+	errand->id = libreplace_mine.id;
+	return NULL;
+}
+
+/* Run the errand in a new thread, in which no signal handler runs. Return: 0, or -1 with errno
+ * set. */
+static int run(struct errand *errand)
+{
+	sigset_t all, before;
+	pthread_t thread;
+	int error;
+
+	sigfillset(&all);
+	error = pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (error == 0) {
+		error = pthread_create(&thread, NULL, store_credentials, errand);
+		(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	}
+	if (error != 0) {
+		errno = error;
+		return -1;
+	}
+	pthread_join(thread, NULL);
+	libreplace_count_out_joined(errand->counted, errand->id);
+	errno = errand->error;
+	return errand->personality < 0 ? -1 : 0;
+}
+
+/* Store the credentials of a user in the ring. Return: their number, or -1 with errno set. */
+static int new_personality(const struct libreplace_ring_users *users,
+                           const struct libreplace_identity *identity)
+{
+	struct errand errand = {.fd = users->fd, .identity = identity};
+	int own = libreplace_getgroups(0, NULL), error;
+	size_t room = own > 0 && (size_t)own > identity->size ? (size_t)own : identity->size;
+	size_t size = sizeof *errand.guard + 3 * room * sizeof(gid_t);
+
+	errand.guard = malloc(size);
+	if (errand.guard == NULL)
+		return -1;
+	if (libreplace_guard_init(errand.guard, size) == 0) {
+		errand.guard->flags = users->flags;
+		if (run(&errand) != 0)
+			errand.personality = -1;
+	}
+	error = errno;
+	free(errand.guard);
+	errno = error;
+	return errand.personality;
+}
+
+/* ---- The table */
+
+/* FNV-1a over the numbers of the identity. */
+static uint64_t hash_of(const struct libreplace_identity *identity)
+{
+	uint64_t hash = 0xcbf29ce484222325U;
+
+	hash = (hash ^ identity->uid) * 0x100000001b3U;
+	hash = (hash ^ identity->gid) * 0x100000001b3U;
+	for (size_t i = 0; i < identity->size; i++)
+		hash = (hash ^ identity->groups[i]) * 0x100000001b3U;
+	return hash ^ hash >> 32;
+}
+
+static int is_same(const struct libreplace_identity *a, const struct libreplace_identity *b)
+{
+	return a->uid == b->uid && a->gid == b->gid && a->size == b->size &&
+	       (a->size == 0 || memcmp(a->groups, b->groups, a->size * sizeof *a->groups) == 0);
+}
+
+/* Remove a user without requests. */
+static void forget(struct libreplace_ring_users *users, struct libreplace_ring_user *user)
+{
+	struct libreplace_ring_user **slot = &users->slots[user->hash % LIBREPLACE_RING_SLOTS];
+
+	while (*slot != user)
+		slot = &(*slot)->next;
+	*slot = user->next;
+	libreplace_list_remove(&user->link);
+	users->idle_size--;
+	if (users->fd >= 0)
+		libreplace_ring_unregister(users->fd, user->personality);
+	free(user);
+}
+
+static void forget_oldest(struct libreplace_ring_users *users)
+{
+	/* the link is the first member of a user */
+	forget(users, (struct libreplace_ring_user *)(void *)users->idle.next);
+}
+
+/* Return: the new user, or NULL with errno set. */
+static struct libreplace_ring_user *add_user(struct libreplace_ring_users *users,
+                                             const struct libreplace_identity *identity,
+                                             uint64_t hash)
+{
+	size_t bytes = identity->size * sizeof(gid_t);
+	struct libreplace_ring_user *user = malloc(sizeof *user + bytes);
+	int error;
+
+	if (user == NULL)
+		return NULL;
+	memset(user, 0, sizeof *user);
+	user->personality = new_personality(users, identity);
+	if (user->personality <= 0) {
+		error = errno;
+		free(user);
+		errno = error;
+		return NULL;
+	}
+	user->hash = hash;
+	user->identity = *identity;
+	user->identity.groups = user->groups;
+	if (bytes > 0)
+		memcpy(user->groups, identity->groups, bytes);
+	libreplace_list_init(&user->link);
+	libreplace_list_init(&user->waiting);
+	user->next = users->slots[hash % LIBREPLACE_RING_SLOTS];
+	users->slots[hash % LIBREPLACE_RING_SLOTS] = user;
+	return user;
+}
+
+struct libreplace_ring_user *libreplace_ring_find_user(struct libreplace_ring_users *users,
+                                                       const struct libreplace_identity *identity)
+{
+	uint64_t hash = hash_of(identity);
+	struct libreplace_ring_user *user = users->slots[hash % LIBREPLACE_RING_SLOTS];
+
+	while (user != NULL && (user->hash != hash || !is_same(&user->identity, identity)))
+		user = user->next;
+	if (user == NULL) {
+		user = add_user(users, identity, hash);
+		if (user == NULL)
+			return NULL;
+	} else if (user->requests == 0) {
+		libreplace_list_remove(&user->link);
+		users->idle_size--;
+	}
+	user->requests++;
+	return user;
+}
+
+void libreplace_ring_leave_user(struct libreplace_ring_users *users,
+                                struct libreplace_ring_user *user)
+{
+	if (--user->requests > 0)
+		return;
+	libreplace_list_append(&users->idle, &user->link);
+	users->idle_size++;
+	if (users->idle_size > users->limit)
+		forget_oldest(users);
+}
+
+void libreplace_ring_forget_users(struct libreplace_ring_users *users)
+{
+	while (!libreplace_list_is_empty(&users->idle))
+		forget_oldest(users);
+}
