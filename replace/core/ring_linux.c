@@ -407,6 +407,7 @@ int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring
 			return -1;
 	for (; count < room && (request = first_of(&ring->finished)) != NULL; count++) {
 		results[count].data = request->data;
+		results[count].request = request;
 		results[count].value = request->value;
 		results[count].status = request->status;
 		release(ring, request);

@@ -383,6 +383,13 @@ static const struct {
     {"RESOLVE_BENEATH", LIBREPLACE_RESOLVE_BENEATH},
     {"RESOLVE_IN_ROOT", LIBREPLACE_RESOLVE_IN_ROOT},
     {"RESOLVE_CACHED", LIBREPLACE_RESOLVE_CACHED},
+    {"RING_OPEN", LIBREPLACE_RING_OPEN},
+    {"RING_STAT", LIBREPLACE_RING_STAT},
+    {"RING_MKDIR", LIBREPLACE_RING_MKDIR},
+    {"RING_UNLINK", LIBREPLACE_RING_UNLINK},
+    {"RING_RENAME", LIBREPLACE_RING_RENAME},
+    {"RING_LINK", LIBREPLACE_RING_LINK},
+    {"RING_SYMLINK", LIBREPLACE_RING_SYMLINK},
 };
 
 static const int levels[] = {
@@ -437,7 +444,8 @@ static int native_exec(PyObject *module)
 	state->impersonated =
 	    (PyTypeObject *)PyType_FromModuleAndSpec(module, &native_impersonated_spec, NULL);
 	if (PyErr_Occurred() || PyModule_AddType(module, state->guard) != 0 ||
-	    PyModule_AddType(module, state->impersonated) != 0)
+	    PyModule_AddType(module, state->impersonated) != 0 ||
+	    add(module, "Ring", PyType_FromModuleAndSpec(module, &native_ring_spec, NULL)) != 0)
 		return -1;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		if (PyModule_AddIntConstant(module, numbers[i].name, numbers[i].value) != 0)

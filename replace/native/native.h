@@ -5,7 +5,8 @@
  * Declarations that the files of native/ share; not installed. module.c has the module and most of
  * its functions. guard_type.c has the type Guard, and frame.c looks at the code that enters.
  * impersonated_type.c has the iterators of impersonated(). open_beneath.c opens files, peer_linux.c
- * reads the peer of a socket, and child.c changes a child of popen_as(). pool.c and
+ * reads the peer of a socket, ring_type.c has the type Ring, and child.c changes a child of
+ * popen_as(). pool.c and
  * thread_state_linux.c are for the workers of a pool. convert.c converts arguments and results.
  */
 #ifndef LIBREPLACE_NATIVE_H
@@ -198,6 +199,10 @@ PyObject *native_claim(PyObject *module, PyObject *const *args, Py_ssize_t count
 
 extern const char native_open_beneath_doc[];
 PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs);
+
+/* ring_type.c */
+
+extern PyType_Spec native_ring_spec;
 
 /* peer_linux.c or peer_none.c */
 

@@ -104,11 +104,14 @@ struct libreplace_ring_call {
 /**
  * struct libreplace_ring_result - the result of a request
  * @data:	the value that libreplace_ring_start() got
+ * @request:	the handle of the request; do not use it any more
  * @value:	the new descriptor, or 0; or the negative errno
- * @status:	of LIBREPLACE_RING_STAT, if @value is 0: the status of the file
+ * @status:	of LIBREPLACE_RING_STAT, if @value is 0: the status of the file. Otherwise all
+ * members are 0
  */
 struct libreplace_ring_result {
 	void *data;
+	struct libreplace_ring_request *request;
 	int value;
 	struct stat status;
 };

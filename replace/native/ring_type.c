@@ -1,0 +1,254 @@
+/*
+ * SPDX-FileCopyrightText: 2026 the libreplace authors
+ * SPDX-License-Identifier: MIT
+ *
+ * The type Ring: a thin layer over libreplace/ring.h for replace/_file_ring.py. A request has a
+ * number, which is its address in C; it is valid until results() returns it or cancel() gets it.
+ */
+#include <errno.h>
+#include <time.h>
+#include "native.h"
+
+struct ring_object {
+	PyObject_HEAD
+	struct libreplace_ring *ring; /* NULL if it is closed */
+};
+
+enum { AT_ONCE = 64, TRIES = 20 };
+
+static struct libreplace_ring *ring_of(PyObject *self)
+{
+	struct libreplace_ring *ring = ((struct ring_object *)self)->ring;
+
+	if (ring == NULL)
+		PyErr_SetString(PyExc_ValueError, "the ring is closed");
+	return ring;
+}
+
+static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = {"workers", "allow_root", "entries", "identities", NULL};
+	struct libreplace_ring_options options = {0};
+	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+	struct libreplace_ring **ring;
+	int allow_root = 0;
+	PyObject *self;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ip|II:Ring", names, &options.workers,
+	                                 &allow_root, &options.entries, &options.identities))
+		return NULL;
+	options.flags = allow_root ? LIBREPLACE_ALLOW_ROOT : 0;
+	self = allocate(type, 0);
+	if (self == NULL)
+		return NULL;
+	ring = &((struct ring_object *)self)->ring;
+	*ring = NULL;
+	if (libreplace_ring_open(ring, &options) != 0) {
+		PyErr_SetFromErrno(PyExc_OSError);
+		Py_CLEAR(self);
+	}
+	return self;
+}
+
+/* Somebody who did not call close() has to wait for the kernel here. If it does not come to an end,
+ * or this is another thread, the ring stays. */
+static void ring_dealloc(PyObject *self)
+{
+	static const struct timespec pause = {0, 1000000};
+	struct libreplace_ring *ring = ((struct ring_object *)self)->ring;
+	PyTypeObject *type = Py_TYPE(self);
+	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+	for (int i = 0; i < TRIES && libreplace_ring_close(ring) != 0 && errno == EAGAIN; i++)
+		nanosleep(&pause, NULL);
+	release(self);
+	Py_DECREF(type);
+}
+
+static PyObject *ring_fileno(PyObject *self, PyObject *unused)
+{
+	struct libreplace_ring *ring = ring_of(self);
+
+	(void)unused;
+	return ring == NULL ? NULL : PyLong_FromLong(libreplace_ring_fd(ring));
+}
+
+/* Convert an object to an int. Return: 1, or 0 with an exception set. */
+static int to_int(PyObject *object, int *value)
+{
+	long number = PyLong_AsLong(object);
+
+	*value = (int)number;
+	if (number == *value)
+		return !PyErr_Occurred();
+	PyErr_SetString(PyExc_OverflowError, "number is out of range");
+	return 0;
+}
+
+/* Convert bytes, or None to NULL. Return: 1, or 0 with an exception set. */
+static int to_path(PyObject *object, const char **path)
+{
+	char *bytes = NULL;
+
+	if (object != Py_None && PyBytes_AsStringAndSize(object, &bytes, NULL) != 0)
+		return 0;
+	*path = bytes;
+	return 1;
+}
+
+static PyObject *ring_start(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+	struct libreplace_ring *ring = ring_of(self);
+	struct libreplace_identity identity = {0};
+	struct libreplace_ring_request *request;
+	struct libreplace_ring_call call = {0};
+	int mode, wait = 0, result;
+	Py_ssize_t size;
+	char *groups;
+
+	if (ring == NULL || !native_arity("start", count, 11) || !to_int(args[0], &call.kind) ||
+	    !native_to_id(args[1], &identity.uid, "uid") ||
+	    !native_to_id(args[2], &identity.gid, "gid") ||
+	    PyBytes_AsStringAndSize(args[3], &groups, &size) != 0 ||
+	    !to_int(args[4], &call.dir_fd) || !to_path(args[5], &call.path) ||
+	    !to_int(args[6], &call.flags) || !to_int(args[7], &mode) ||
+	    !to_int(args[9], &call.new_dir_fd) || !to_path(args[10], &call.new_path))
+		return NULL;
+	call.mode = (mode_t)mode;
+	call.resolve = PyLong_AsUnsignedLongLong(args[8]);
+	if (PyErr_Occurred())
+		return NULL;
+	identity.size = (size_t)size / sizeof(gid_t);
+	identity.groups = (const gid_t *)(const void *)groups;
+	wait = identity.size > LONG_LIST;
+	UNLOCKED_IF(wait, result = libreplace_ring_start(ring, &identity, &call, NULL, &request));
+	if (result != 0)
+		return PyErr_SetFromErrno(PyExc_OSError);
+	return PyLong_FromVoidPtr(request);
+}
+
+static PyObject *ring_flush(PyObject *self, PyObject *unused)
+{
+	struct libreplace_ring *ring = ring_of(self);
+
+	(void)unused;
+	return ring == NULL ? NULL : native_nothing(libreplace_ring_flush(ring));
+}
+
+/* The numbers for os.stat_result(), which keeps those after the tenth as named attributes. */
+static PyObject *status_of(const struct stat *found)
+{
+	const long long billion = 1000000000;
+	const struct timespec times[] = {found->st_atim, found->st_mtim, found->st_ctim};
+	double seconds[3];
+	long long nanoseconds[3];
+
+	for (int i = 0; i < 3; i++) {
+		nanoseconds[i] = times[i].tv_sec * billion + times[i].tv_nsec;
+		seconds[i] = (double)times[i].tv_sec + 1e-9 * (double)times[i].tv_nsec;
+	}
+	return Py_BuildValue(
+	    "IKKKIILLLLdddLLLLLK", (unsigned)found->st_mode, (unsigned long long)found->st_ino,
+	    (unsigned long long)found->st_dev, (unsigned long long)found->st_nlink,
+	    (unsigned)found->st_uid, (unsigned)found->st_gid, (long long)found->st_size,
+	    (long long)times[0].tv_sec, (long long)times[1].tv_sec, (long long)times[2].tv_sec,
+	    seconds[0], seconds[1], seconds[2], nanoseconds[0], nanoseconds[1], nanoseconds[2],
+	    (long long)found->st_blksize, (long long)found->st_blocks,
+	    (unsigned long long)found->st_rdev);
+}
+
+/* Return (number, value, status or None), or NULL with an exception set. */
+static PyObject *to_result(const struct libreplace_ring_result *result)
+{
+	PyObject *number = PyLong_FromVoidPtr(result->request), *status = Py_None;
+
+	if (result->status.st_mode != 0) /* it is 0 unless a status was read */
+		status = status_of(&result->status);
+	else
+		Py_INCREF(status);
+	if (number == NULL || status == NULL) {
+		Py_XDECREF(number);
+		Py_XDECREF(status);
+		return NULL;
+	}
+	return Py_BuildValue("NiN", number, result->value, status);
+}
+
+static PyObject *ring_results(PyObject *self, PyObject *unused)
+{
+	struct libreplace_ring *ring = ring_of(self);
+	struct libreplace_ring_result results[AT_ONCE];
+	PyObject *list = ring == NULL ? NULL : PyList_New(0), *one;
+	int count = AT_ONCE;
+
+	(void)unused;
+	while (list != NULL && count == AT_ONCE) {
+		count = libreplace_ring_results(ring, results, AT_ONCE);
+		if (count < 0) {
+			PyErr_SetFromErrno(PyExc_OSError);
+			Py_CLEAR(list);
+		}
+		for (int i = 0; list != NULL && i < count; i++) {
+			one = to_result(&results[i]);
+			if (one == NULL || PyList_Append(list, one) != 0)
+				Py_CLEAR(list);
+			Py_XDECREF(one);
+		}
+	}
+	return list;
+}
+
+static PyObject *ring_cancel(PyObject *self, PyObject *number)
+{
+	struct libreplace_ring *ring = ring_of(self);
+	void *request = PyLong_AsVoidPtr(number);
+
+	if (ring == NULL || PyErr_Occurred())
+		return NULL;
+	libreplace_ring_cancel(ring, request);
+	Py_RETURN_NONE;
+}
+
+static PyObject *ring_close(PyObject *self, PyObject *unused)
+{
+	struct ring_object *object = (struct ring_object *)self;
+
+	(void)unused;
+	if (libreplace_ring_close(object->ring) == 0) {
+		object->ring = NULL;
+		Py_RETURN_TRUE;
+	}
+	if (errno == EAGAIN)
+		Py_RETURN_FALSE;
+	return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyMethodDef ring_methods[] = {
+    {"fileno", ring_fileno, METH_NOARGS, "The eventfd: it is readable if there are results."},
+    {"start", (PyCFunction)(void (*)(void))ring_start, METH_FASTCALL,
+     "start(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path): add "
+     "a request. Return its number."},
+    {"flush", ring_flush, METH_NOARGS, "Give the kernel the requests that were added."},
+    {"results", ring_results, METH_NOARGS,
+     "A list of (number of the request, value or negative errno, numbers of the status or None)."},
+    {"cancel", ring_cancel, METH_O, "cancel(number): stop a request and forget it."},
+    {"close", ring_close, METH_NOARGS,
+     "Stop all requests. Return False if this takes longer; then call it again within 10 ms."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot ring_slots[] = {
+    {Py_tp_doc, (void *)"Ring(workers, allow_root=False, entries=0, identities=0): a ring of the "
+                        "calling thread; 0 means the usual value."},
+    {Py_tp_new, (void *)ring_new},
+    {Py_tp_dealloc, (void *)ring_dealloc},
+    {Py_tp_methods, ring_methods},
+    {0, NULL},
+};
+
+PyType_Spec native_ring_spec = {
+    .name = PACKAGE "._native.Ring",
+    .basicsize = sizeof(struct ring_object),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = ring_slots,
+};
