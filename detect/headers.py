@@ -33,8 +33,16 @@ class Struct(NamedTuple):
 class Declarations(NamedTuple):
     constants: Dict[str, str]  # macros with a value
     enums: Tuple[Enum, ...]
+    opaque: Tuple[str, ...]  # structs without fields
     structs: Tuple[Struct, ...]
     functions: Tuple[Function, ...]
+
+    @property
+    def foreign(self) -> Tuple[str, ...]:
+        """The structs of the system that are fields of ours."""
+        ours = {*self.opaque, *(struct.name for struct in self.structs)}
+        used = re.findall(r"\bstruct (\w+)", " ".join(field for struct in self.structs for field in struct.fields))
+        return tuple(sorted(set(used) - ours))
 
 
 #: The condition of the members that only C has, since 1999. cffi and Cython read the headers as C.
@@ -106,8 +114,9 @@ def parse(text: str, read: Callable[[str], str]) -> Declarations:
     text = _preprocess(text, read, macros)
     empty = [name for name, value in macros.items() if not value]
     rest = " ".join(re.sub(rf"\b({'|'.join(empty)})\b", "", text).replace(") ;", ");").split())
-    enums, structs, functions = [], [], []
+    enums, opaque, structs, functions = [], [], [], []
     body = re.compile(r"(enum|struct) (\w+) \{([^{}]*)\}; ?")
+    name_only = re.compile(r"struct (\w+); ?")
     function = re.compile(r"([\w ]+[ *])(\w+)\(((?:[^()]|\([^()]*\))*)\); ?")
     while rest:
         match = body.match(rest)
@@ -116,13 +125,17 @@ def parse(text: str, read: Callable[[str], str]) -> Declarations:
         elif match:
             structs.append(Struct(match[2], tuple(field.strip() for field in match[3].split(";") if field.strip())))
         else:
-            match = function.match(rest)
+            only_name = name_only.match(rest)
+            match = only_name or function.match(rest)
             if not match:
                 raise Unknown(rest[:100])
-            functions.append(Function(match[1].strip(), match[2], _parameters(match[3])))
+            if only_name:
+                opaque.append(only_name[1])
+            else:
+                functions.append(Function(match[1].strip(), match[2], _parameters(match[3])))
         rest = rest[match.end() :]
     constants = {name: value for name, value in macros.items() if value and "(" not in name}
-    return Declarations(constants, tuple(enums), tuple(structs), tuple(functions))
+    return Declarations(constants, tuple(enums), tuple(opaque), tuple(structs), tuple(functions))
 
 
 def read(name: str) -> str:

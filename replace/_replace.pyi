@@ -57,6 +57,13 @@ class _Lib:
     LIBREPLACE_RESOLVE_BENEATH: int
     LIBREPLACE_RESOLVE_IN_ROOT: int
     LIBREPLACE_RESOLVE_CACHED: int
+    LIBREPLACE_RING_OPEN: int
+    LIBREPLACE_RING_STAT: int
+    LIBREPLACE_RING_MKDIR: int
+    LIBREPLACE_RING_UNLINK: int
+    LIBREPLACE_RING_RENAME: int
+    LIBREPLACE_RING_LINK: int
+    LIBREPLACE_RING_SYMLINK: int
     def libreplace_version(self) -> int:
         """The version of the library that the program runs with
 
@@ -559,6 +566,113 @@ class _Lib:
         - EINVAL: unknown flags, or flags that contradict each other
 
         Source: openat2(2), open(2), fs/open.c, fs/namei.c.
+        """
+
+    def libreplace_ring_open(self, ring: _Data, options: _Data, /) -> int:
+        """Make a ring
+        @ring:  where to store it
+        @options:   how to make it; NULL means the usual values
+
+        Only the thread that makes the ring may use it. While a ring exists,
+        libreplace_drop_privileges() refuses: the ring keeps the credentials of users. A forked child has
+        no ring. The fork handler of the library closes its copies of the descriptors, and each function
+        but libreplace_ring_close() fails there with EOWNERDEAD.
+
+        The kernel is asked once, here, whether it has each thing that a ring needs. A later error is the
+        error of a request and never means that something is missing.
+
+        Return: 0, or -1 with errno set:
+
+        - ENOSYS: the kernel has no io_uring, or a seccomp filter hides it; or this build has no support
+        - EPERM: the sysctl kernel.io_uring_disabled or a seccomp filter forbids io_uring
+        - EOPNOTSUPP: the kernel is older than Linux 5.15, or lacks one of the operations
+        - EBUSY: the calling thread is switched or tainted, or the process drops its privileges
+        - EINVAL: an option is out of range or unknown
+        - ENOMEM, EMFILE, ENFILE: there is no memory or no descriptor
+
+        Source: io_uring(7), io_uring_setup(2), io_uring_register(2).
+        """
+
+    def libreplace_ring_fd(self, ring: _Data, /) -> int:
+        """Get the descriptor to wait on
+        @ring:  the ring
+
+        It is an eventfd(2) that is readable when there are results. libreplace_ring_results() reads it.
+
+        Return: the descriptor.
+        """
+
+    def libreplace_ring_start(self, ring: _Data, identity: _Data, call: _Data, data: _Data, request: _Data, /) -> int:
+        """Add a request
+        @ring:  the ring
+        @identity:  the user who makes the request
+        @call:  what to do; it is copied, with its paths
+        @data:  a value for the result
+        @request:   where to store a handle for libreplace_ring_cancel(); may be NULL. It is valid until
+            the result is returned or the request is cancelled
+
+        The first request of a user takes about 0.1 ms longer: a new thread becomes the user for good,
+        without capabilities, verifies it, stores its credentials in the ring, and ends.
+
+        The kernel gets the request with the next libreplace_ring_flush(). If it has no room, the request
+        waits.
+
+        Return: 0, or -1 with errno set, and then there will be no result:
+
+        - EINVAL: the kind, the flags of a kind other than LIBREPLACE_RING_OPEN, or the identity is wrong
+        - EPERM: the identity has an id 0, and LIBREPLACE_ALLOW_ROOT is not set; or the calling thread is
+          not the one that made the ring
+        - EBUSY: the calling thread is switched or tainted, or the process drops its privileges
+        - ESHUTDOWN: libreplace_ring_close() was called
+        - EOWNERDEAD: this is a forked child
+        - ENOMEM, EAGAIN: there is no memory, or no new thread
+        - another errno, if the new thread could not become the user; see libreplace_enter()
+        """
+
+    def libreplace_ring_flush(self, ring: _Data, /) -> int:
+        """Give the kernel the requests that were added
+        @ring:  the ring
+
+        One call for many requests costs less than one call for each. Requests that cannot block are done
+        when this function returns.
+
+        Return: 0, or -1 with errno EPERM or EOWNERDEAD as for libreplace_ring_start(), or ENOMEM if the
+        kernel has no memory. The requests then wait for the next call.
+        """
+
+    def libreplace_ring_results(self, ring: _Data, results: _Data, room: int, /) -> int:
+        """Get the results of requests
+        @ring:  the ring
+        @results:   where to store them
+        @room:  number of results that fit
+
+        Requests that waited for others are given to the kernel, too. The function does not wait.
+
+        Return: the number of results stored. If it is @room, call the function again. -1 with errno
+        EPERM or EOWNERDEAD as for libreplace_ring_start().
+        """
+
+    def libreplace_ring_cancel(self, ring: _Data, request: _Data, /) -> None:
+        """Stop a request and forget it
+        @ring:  the ring
+        @request:   the handle
+
+        There will be no result. The kernel is told to stop, and a file that it has opened is closed.
+        Other effects may have happened or may still happen. Call libreplace_ring_flush() afterwards.
+        """
+
+    def libreplace_ring_close(self, ring: _Data, /) -> int:
+        """Stop all requests and free the ring
+        @ring:  the ring; may be NULL
+
+        Does not wait: call the function again while it fails with EAGAIN, for example when
+        libreplace_ring_fd() is readable, but at least every 10 ms. After 0 is returned, the ring is
+        freed, no request of it is under way, and the kernel has ended its workers. If the calling thread
+        has another ring, or the kernel is old, idle workers may stay longer than a second; the function
+        then returns 0, too.
+
+        Return: 0, or -1 with errno EAGAIN, or EPERM if the calling thread is not the one that made the
+        ring.
         """
 
     # generated: end

@@ -8,6 +8,7 @@
 
 # generated: begin types
 from libc.stdint cimport uint64_t
+from posix.stat cimport struct_stat
 from posix.types cimport gid_t, mode_t, pid_t, uid_t
 # generated: end
 
@@ -68,6 +69,18 @@ cdef extern from "<libreplace/replace.h>" nogil:
         LIBREPLACE_RESOLVE_IN_ROOT
         LIBREPLACE_RESOLVE_CACHED
 
+    cdef enum libreplace_ring_kind:
+        LIBREPLACE_RING_OPEN
+        LIBREPLACE_RING_STAT
+        LIBREPLACE_RING_MKDIR
+        LIBREPLACE_RING_UNLINK
+        LIBREPLACE_RING_RENAME
+        LIBREPLACE_RING_LINK
+        LIBREPLACE_RING_SYMLINK
+
+    cdef struct libreplace_ring
+    cdef struct libreplace_ring_request
+
     cdef struct libreplace_identity:
         uid_t uid
         gid_t gid
@@ -105,6 +118,26 @@ cdef extern from "<libreplace/replace.h>" nogil:
         int state
         pid_t thread
         uint64_t reserved[8]
+
+    cdef struct libreplace_ring_options:
+        unsigned entries, workers, identities
+        int flags
+        uint64_t reserved[4]
+
+    cdef struct libreplace_ring_call:
+        int kind
+        int dir_fd
+        const char *path
+        int flags
+        mode_t mode
+        uint64_t resolve
+        int new_dir_fd
+        const char *new_path
+
+    cdef struct libreplace_ring_result:
+        void *data
+        int value
+        struct_stat status
 
     int libreplace_version()
     const char *libreplace_build_info(const char *name)
@@ -145,4 +178,11 @@ cdef extern from "<libreplace/replace.h>" nogil:
     void libreplace_drop_end()
     int libreplace_drop_capabilities()
     int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve, int regular)
+    int libreplace_ring_open(libreplace_ring **ring, const libreplace_ring_options *options)
+    int libreplace_ring_fd(const libreplace_ring *ring)
+    int libreplace_ring_start(libreplace_ring *ring, const libreplace_identity *identity, const libreplace_ring_call *call, void *data, libreplace_ring_request **request)
+    int libreplace_ring_flush(libreplace_ring *ring)
+    int libreplace_ring_results(libreplace_ring *ring, libreplace_ring_result *results, int room)
+    void libreplace_ring_cancel(libreplace_ring *ring, libreplace_ring_request *request)
+    int libreplace_ring_close(libreplace_ring *ring)
     # generated: end
