@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH
 from calls import CALLS
 from generate import LIBRARY, PACKAGE
 from headers import read
-from questions import questions
+from questions import NEWER, questions
 from verdict import SYSTEMS, Answers, Refused, decide, variants
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -87,7 +87,8 @@ def core_files(answers: Answers) -> List[str]:
     names = []
     for name in sorted(os.listdir(CORE)):
         variant = re.fullmatch(r"(\w+)_(linux|libc|none)\.c", name)
-        if name.endswith(".c") and (not variant or chosen.get(variant[1], chosen["kernel"]) == variant[2]):
+        kinds = [kind for kind in chosen if variant and f"{variant[1]}_".startswith(f"{kind}_")]
+        if name.endswith(".c") and (not variant or chosen[(kinds or ["kernel"])[0]] == variant[2]):
             names.append(name)
     return names
 
@@ -169,10 +170,15 @@ def _check(answers: Answers, ids: Set[str], more: str = "") -> str:
     return f'#if {condition}\n#error "{message}"\n#endif\n'
 
 
-def _without_openat2(linux: str) -> str:
-    """Code for headers that are older than the family's, beside the code for those that have SYS_openat2."""
-    name = "open_beneath_none.c"
-    return f"#ifdef SYS_openat2\n{linux}#else\n{_part(name, _source(_read(CORE, name)))}#endif\n\n"
+def _for_all_headers(name: str, text: str) -> str:
+    """A part of the C file. The headers of the user may be older than the family's, and lack system calls."""
+    kind = next((kind for kind in NEWER if re.fullmatch(rf"{kind}(_\w+)?_linux\.c", name)), "")
+    if not kind:
+        return text
+    condition = " && \\\n    ".join(f"defined SYS_{call}" for call in NEWER[kind])
+    none = f"{kind}_none.c"
+    otherwise = f"#else\n{_part(none, _source(_read(CORE, none)))}" if name == f"{kind}_linux.c" else ""
+    return f"#if {condition}\n{text}{otherwise}#endif\n\n"
 
 
 def _features(answers: Answers) -> str:
@@ -236,13 +242,12 @@ def libreplace_c(answers: Answers) -> str:
     verdict = decide(answers)
     systems = {"libreplace_define_" + name for name, _ in SYSTEMS}
     defines = {question.id for question in questions() if question.kind == "define" and not question.expected}
-    numbers = {question.id for question in questions() if question.kind == "number"} - {"libreplace_sys_openat2"}
+    newer = {f"libreplace_sys_{call}" for calls in NEWER.values() for call in calls}
+    numbers = {question.id for question in questions() if question.kind == "number"} - newer
     sources = {name: _read(CORE, name) for name in ["internal.h", *core_files(answers)]}
     sources.update({name: make(answers) for name, make in LIBRARY.items() if name.endswith(".c")})
     included = _system_headers(public_headers(answers)["replace.h"] + "".join(sources.values())) - {"limits.h"}
-    parts = {name: _part(name, _source(text)) for name, text in sources.items()}
-    if "open_beneath_linux.c" in parts:
-        parts["open_beneath_linux.c"] = _without_openat2(parts["open_beneath_linux.c"])
+    parts = {name: _for_all_headers(name, _part(name, _source(text))) for name, text in sources.items()}
     text = _top(
         answers,
         "",

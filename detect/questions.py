@@ -25,8 +25,11 @@ class Question(NamedTuple):
 
 
 _SYSCALL = ("sys/syscall.h",)
-#: The system calls of a ring.
-IO_URING = ("io_uring_setup", "io_uring_enter", "io_uring_register")
+#: Files of replace/core/ that need newer headers than all others -> the system calls whose numbers they need.
+NEWER = {
+    "open_beneath": ("openat2",),
+    "ring": ("openat2", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+}
 
 #: Asked before all others. A compiler option can break every program, or accept every program.
 _CONTROLS = (
@@ -132,7 +135,7 @@ def questions() -> List[Question]:
     rows += [
         *(
             Question(f"libreplace_sys_{n}", "number", f"Checking for SYS_{n}", f"SYS_{n}", _SYSCALL)
-            for n in ("openat2", *IO_URING)
+            for n in NEWER["ring"]
         ),
         Question(
             "libreplace_have_linux_thread_credentials",

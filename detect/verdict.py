@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH
 from bodies import emulation
 from calls import CALLS, FAMILIES, WIDE, Call
 from overrides import EXPLICIT, NAMES, Unused, not_used
-from questions import IO_URING, THREAD
+from questions import NEWER, THREAD
 
 Answers = Dict[str, Any]
 LIBC_REACHES_THREADS = "libreplace_libc_reaches_threads"
@@ -338,12 +338,12 @@ def decide(answers: Answers) -> Verdict:
 def variants(answers: Answers) -> Dict[str, str]:
     """The variants of the files of replace/core/ that are compiled: which ids_*.c and the like, users_*.c,
     open_beneath_*.c and ring_*.c. The threads that store credentials in a ring need calls that change one thread."""
-    numbers = all(yes(answers, f"sys_{name}") for name in ("openat2", *IO_URING))
+    newer = {name for name, calls in NEWER.items() if all(yes(answers, f"sys_{call}") for call in calls)}
     return {
         "kernel": "linux" if _system(answers) == "linux" else "none",
         "users": "libc" if yes(answers, "have_getgrouplist") else "none",
-        "open_beneath": "linux" if yes(answers, "sys_openat2") else "none",
-        "ring": "linux" if numbers and decide(answers).backend == "syscall" else "none",
+        "open_beneath": "linux" if "open_beneath" in newer else "none",
+        "ring": "linux" if "ring" in newer and decide(answers).backend == "syscall" else "none",
     }
 
 

@@ -122,8 +122,11 @@ def test_each_variant_of_a_source_is_used_or_another_one(family):
     for path in CORE.glob("*.c"):
         group = re.sub(r"_(linux|none|libc)\.c$", "_*.c", path.name)
         others = [other.name for other in CORE.glob(group)]
-        assert len(set(others) & set(used)) == (0 if group == "proc_*.c" and not linux else 1), group
+        is_only_for_linux = group != path.name and len(others) == 1  # elsewhere, nobody calls its functions
+        beside = "ring_linux.c" if group.startswith("ring_") else "ids_linux.c"
+        assert len(set(others) & set(used)) == (not is_only_for_linux or beside in used), group
     assert ("ids_linux.c" in used) == linux
+    assert ("ring_linux.c" in used) == family.startswith("linux-glibc")
     assert ("users_libc.c" in used) == (family != "nothing")
 
 

@@ -17,6 +17,7 @@ import amalgamate
 import headers
 import platforms
 import pytest
+from questions import NEWER
 from support.builds import ROOT, run, tool
 from support.children import needs_root
 from support.configure import answers_of, configure
@@ -224,13 +225,20 @@ def test_override_header_does_not_change_the_library(written, own, tmp_path):
     assert ("U", "setresuid") in found[0]
 
 
-def test_headers_without_openat2_give_enosys(written, own, tmp_path):
-    """A family's headers are new enough for openat2(2), but those of the user may be older."""
+@pytest.mark.parametrize(
+    ("lacking", "call"),
+    [
+        ("openat2", 'libreplace_open_beneath(-100, ".", 0, 0, 0, 0)'),
+        *((name, "libreplace_ring_open(&(struct libreplace_ring *){0}, 0)") for name in NEWER["ring"]),
+    ],
+)
+def test_headers_without_a_system_call_give_enosys(written, own, tmp_path, lacking, call):
+    """A family's headers are new enough for openat2(2) and io_uring(7), but those of the user may be older."""
     (tmp_path / "sys").mkdir()
-    (tmp_path / "sys/syscall.h").write_text("#include_next <sys/syscall.h>\n#undef SYS_openat2\n")
+    (tmp_path / "sys/syscall.h").write_text(f"#include_next <sys/syscall.h>\n#undef SYS_{lacking}\n")
     (tmp_path / "main.c").write_text(
         "#include <errno.h>\n#include <libreplace/replace.h>\n"
-        'int main(void) { return libreplace_open_beneath(-100, ".", 0, 0, 0, 0) != -1 || errno != ENOSYS; }\n'
+        f"int main(void) {{ return {call} != -1 || errno != ENOSYS; }}\n"
     )
     source = [tmp_path / "main.c", written[own] / "libreplace.c", "-o", tmp_path / "main", "-pthread"]
     compiled("cc", "-w", f"-I{written[own]}", "-I", tmp_path, *source)

@@ -173,19 +173,21 @@ def test_c_only_install_has_the_report_of_a_python_build(source, tmp_path):
     assert report["verdict"]["rule"] in " ".join(out.stdout.split())
 
 
-def test_open_beneath_is_enosys_if_headers_lack_openat2(source, tmp_path):
+def test_open_beneath_and_ring_are_enosys_if_headers_lack_openat2(source, tmp_path):
     """System call numbers come only from the headers, so the kernel's own support does not matter."""
     (tmp_path / "older.h").write_text("#include <sys/syscall.h>\n#undef SYS_openat2\n")
     build = tmp_path / "b"
     env = {"CFLAGS": f"-include {tmp_path}/older.h"}
     out = meson("setup", build, source, "-Dpython=false", "--werror", env=env)
     assert re.search(r"open_beneath *: ENOSYS", out.stdout), out.stdout + out.stderr
+    assert re.search(r"ring *: ENOSYS: the headers lack a system call number\n", out.stdout)
     out = meson("test", "-C", build)
     assert out.returncode == 0, out.stdout + out.stderr
     question = {q["id"]: q["answer"] for q in report_of(build)["questions"]}["libreplace_sys_openat2"]
     assert question == "no"
     assert list(build.rglob("*open_beneath_none.c.o"))
-    assert not list(build.rglob("*open_beneath_linux.c.o"))
+    assert list(build.rglob("*ring_none.c.o"))
+    assert not [*build.rglob("*open_beneath_linux.c.o"), *build.rglob("*ring*_linux.c.o")]
 
 
 def test_missing_cffi_error_says_how_to_continue(source, tmp_path):
