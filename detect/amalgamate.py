@@ -93,6 +93,13 @@ def core_files(answers: Answers) -> List[str]:
     return names
 
 
+def _internal_headers(names: List[str]) -> List[str]:
+    """The headers in replace/core/ that these files include. internal.h is the first one."""
+    texts = "".join(_read(CORE, name) for name in names)
+    found = [name for name in sorted(os.listdir(CORE)) if name.endswith(".h") and f'#include "{name}"' in texts]
+    return sorted(found, key=lambda name: name != "internal.h")
+
+
 # ---- The texts of the files
 
 
@@ -244,7 +251,8 @@ def libreplace_c(answers: Answers) -> str:
     defines = {question.id for question in questions() if question.kind == "define" and not question.expected}
     newer = {f"libreplace_sys_{call}" for calls in NEWER.values() for call in calls}
     numbers = {question.id for question in questions() if question.kind == "number"} - newer
-    sources = {name: _read(CORE, name) for name in ["internal.h", *core_files(answers)]}
+    names = core_files(answers)
+    sources = {name: _read(CORE, name) for name in [*_internal_headers(names), *names]}
     sources.update({name: make(answers) for name, make in LIBRARY.items() if name.endswith(".c")})
     included = _system_headers(public_headers(answers)["replace.h"] + "".join(sources.values())) - {"limits.h"}
     parts = {name: _for_all_headers(name, _part(name, _source(text))) for name, text in sources.items()}

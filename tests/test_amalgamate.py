@@ -82,7 +82,8 @@ def test_c_file_contains_each_source_once_after_the_last_system_header(family):
     text = amalgamate.libreplace_c(answers)
     assert re.findall(r'^#include "(.*)"', text, re.M) == ["libreplace/replace.h"]
     assert text.index('#include "') > text.rindex("#include <")
-    sources = [(CORE / name).read_text() for name in ("internal.h", *amalgamate.core_files(answers))]
+    sources = [(CORE / name).read_text() for name in amalgamate.core_files(answers)]
+    sources += [path.read_text() for path in CORE.glob("*.h") if f'#include "{path.name}"' in "".join(sources)]
     for source in [*sources, LIBRARY["replace_calls.c"](answers), LIBRARY["build_info.c"](answers)]:
         code = re.sub(r"^#include .*\n|\A/\*.*?\*/", "", source, flags=re.M | re.S)
         for paragraph in filter(None, map(str.strip, code.split("\n\n"))):
