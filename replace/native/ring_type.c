@@ -34,7 +34,7 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	int allow_root = 0;
 	PyObject *self;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ip|II:Ring", names, &options.workers,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "I|pII:Ring", names, &options.workers,
 	                                 &allow_root, &options.entries, &options.identities))
 		return NULL;
 	options.flags = allow_root ? LIBREPLACE_ALLOW_ROOT : 0;
