@@ -400,10 +400,12 @@ struct libreplace_how {
 };
 
 /* What openat2(2) gets for the arguments of libreplace_open_beneath(). */
-LIBREPLACE_HIDDEN struct libreplace_how libreplace_how_to_open(int flags, mode_t mode,
-                                                               uint64_t resolve, int regular);
-/* Check the kind of a file that was opened with @regular 1, and remove O_NONBLOCK unless @flags has
- * it. @mode: its kind, as in st_mode. Return: 0, or the errno. */
-LIBREPLACE_HIDDEN int libreplace_check_opened(int fd, mode_t mode, int flags);
+LIBREPLACE_HIDDEN struct libreplace_how
+libreplace_how_to_open(int flags, mode_t mode, uint64_t resolve, int regular);
+/* Why @regular 1 forbids a file of this kind. @mode: the kind, as in st_mode. Return: 0, or the
+ * errno. */
+LIBREPLACE_HIDDEN int libreplace_file_refusal(mode_t mode, int flags);
+/* Remove the O_NONBLOCK that libreplace_how_to_open() added. Return: 0, or the errno. */
+LIBREPLACE_HIDDEN int libreplace_block_again(int fd, int flags);
 
 #endif

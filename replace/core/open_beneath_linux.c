@@ -34,7 +34,7 @@ static int openat2_again(int dir_fd, const char *path, const struct libreplace_h
 
 /* The errno for a file of the wrong kind; 0 if the kind is right. The kernel uses ENXIO for
  * sockets, and for FIFOs without a reader. */
-static int file_refusal(mode_t mode, int flags)
+int libreplace_file_refusal(mode_t mode, int flags)
 {
 	if (S_ISREG(mode))
 		return 0;
@@ -53,13 +53,11 @@ struct libreplace_how libreplace_how_to_open(int flags, mode_t mode, uint64_t re
 	return (struct libreplace_how){(unsigned)all, creates ? mode : 0, resolve};
 }
 
-int libreplace_check_opened(int fd, mode_t mode, int flags)
+int libreplace_block_again(int fd, int flags)
 {
-	int error = file_refusal(mode, flags);
-
-	if (error == 0 && (flags & (O_PATH | O_NONBLOCK)) == 0 && fcntl(fd, F_SETFL, flags) != 0)
-		error = errno;
-	return error;
+	if ((flags & (O_PATH | O_NONBLOCK)) != 0)
+		return 0;
+	return fcntl(fd, F_SETFL, flags) == 0 ? 0 : errno;
 }
 
 int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve,
@@ -71,7 +69,9 @@ int libreplace_open_beneath(int dir_fd, const char *path, int flags, mode_t mode
 
 	if (fd < 0 || !regular)
 		return fd;
-	error = fstat(fd, &found) != 0 ? errno : libreplace_check_opened(fd, found.st_mode, flags);
+	error = fstat(fd, &found) != 0 ? errno : libreplace_file_refusal(found.st_mode, flags);
+	if (error == 0)
+		error = libreplace_block_again(fd, flags);
 	if (error == 0)
 		return fd;
 	close(fd);

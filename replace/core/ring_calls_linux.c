@@ -294,7 +294,8 @@ void libreplace_ring_fill(struct libreplace_ring_request *request, struct librep
 		break;
 	case LIBREPLACE_RING_OPENS_FILE:
 		if (call->kind == LIBREPLACE_RING_OPEN)
-			file = libreplace_how_to_open(call->flags, call->mode, call->resolve, 1);
+			file = libreplace_how_to_open(call->flags, call->mode, call->resolve,
+			                              request->needs_worker);
 		else if (call->flags & AT_SYMLINK_NOFOLLOW)
 			file.flags |= O_NOFOLLOW;
 		fill_open(request, sqe, call->dir_fd, request->name, file);
@@ -335,6 +336,14 @@ static void finish(struct libreplace_ring_request *request, int value)
 	close_if_open(&request->new_folder);
 }
 
+static void finish_with_file(struct libreplace_ring_request *request)
+{
+	int file = request->file;
+
+	request->file = -1;
+	finish(request, file);
+}
+
 void libreplace_ring_give_up(struct libreplace_ring_request *request, int error)
 {
 	int may_block = request->by_worker && request->call.kind == LIBREPLACE_RING_OPEN;
@@ -369,34 +378,55 @@ static void copy_status(const struct libreplace_ring_statx *from, struct stat *t
 	to->st_ctim.tv_nsec = (long)from->ctime.nsec;
 }
 
-/* The kernel has opened the file. */
-static void opened(struct libreplace_ring_mounts *mounts, struct libreplace_ring_request *request,
-                   int fd)
+/* Read the kind of a file that a worker has opened, without asking its server. */
+static int kind_of(struct libreplace_ring_request *request, int fd, mode_t *mode)
 {
 	int error = look(fd, "", TYPE, &request->found) != 0 ? errno : 0;
 
-	request->file = fd;
-	request->by_worker = request->needs_worker;
-	if (error == 0 && request->call.kind == LIBREPLACE_RING_OPEN)
-		error = libreplace_check_opened(fd, request->found.mode, request->call.flags);
-	if (error != 0) {
+	*mode = request->found.mode;
+	return error;
+}
+
+static void opened_by_worker(struct libreplace_ring_mounts *mounts,
+                             struct libreplace_ring_request *request)
+{
+	int is_open = request->call.kind == LIBREPLACE_RING_OPEN, flags = request->call.flags;
+	mode_t mode;
+	int error = kind_of(request, request->file, &mode);
+
+	if (error == 0 && is_open)
+		error = libreplace_file_refusal(mode, flags);
+	if (error == 0 && is_open)
+		error = libreplace_block_again(request->file, flags);
+	if (error != 0)
 		libreplace_ring_give_up(request, error);
-	} else if (request->call.kind == LIBREPLACE_RING_OPEN) {
-		request->file = -1;
-		finish(request, fd);
-	} else if (request->by_worker) {
+	else if (is_open)
+		finish_with_file(request);
+	else
 		go_to(mounts, request, LIBREPLACE_RING_READS_STATUS);
-	} else {
-		error = fstat(fd, &request->status) != 0 ? errno : 0;
+}
+
+/* The file system has no server. The kernel itself has opened the file without waiting, and needed
+ * no O_NONBLOCK for it. */
+static void opened_at_once(struct libreplace_ring_request *request)
+{
+	int is_open = request->call.kind == LIBREPLACE_RING_OPEN;
+	struct stat found;
+	int error = fstat(request->file, &found) != 0 ? errno : 0;
+
+	if (error == 0 && is_open)
+		error = libreplace_file_refusal(found.st_mode, request->call.flags);
+	if (error == 0 && !is_open)
+		request->status = found;
+	if (error == 0 && is_open)
+		finish_with_file(request);
+	else
 		finish(request, -error);
-	}
 }
 
 /* Whether a failed step is to be done again. */
 static int is_to_repeat(struct libreplace_ring_request *request, int result)
 {
-	if (request->is_cancelled || request->step == LIBREPLACE_RING_CLOSES)
-		return 0;
 	if (!request->needs_worker) /* a signal interrupts only the calling thread, not a worker */
 		return result == -EAGAIN || result == -EXDEV || result == -EINTR ||
 		       result == -ERESTARTSYS;
@@ -407,52 +437,72 @@ static int is_to_repeat(struct libreplace_ring_request *request, int result)
 /* The kernel has opened a folder. The calling thread must be able to see it, too: a user's own file
  * system (FUSE) may refuse everybody else, also the threads of a server without a ring. */
 static void opened_folder(struct libreplace_ring_mounts *mounts,
-                          struct libreplace_ring_request *request, int *folder, int fd)
+                          struct libreplace_ring_request *request)
 {
-	*folder = fd;
-	if (request->needs_worker && look(fd, "", TYPE, &request->found) != 0)
-		libreplace_ring_give_up(request, errno);
+	int *folder =
+	    request->step == LIBREPLACE_RING_OPENS_FOLDER ? &request->folder : &request->new_folder;
+	mode_t mode;
+	int error = request->needs_worker ? kind_of(request, *folder, &mode) : 0;
+
+	if (error != 0)
+		libreplace_ring_give_up(request, error);
 	else
 		go_to_call(mounts, request);
 }
 
-static void cancelled(struct libreplace_ring_request *request, int result)
+/* Keep the descriptor that a step has opened. */
+static void keep(struct libreplace_ring_request *request, int fd)
 {
-	if (result >= 0 && request->step == LIBREPLACE_RING_OPENS_FOLDER)
-		request->folder = result;
-	else if (result >= 0 && request->step == LIBREPLACE_RING_OPENS_NEW_FOLDER)
-		request->new_folder = result;
-	else if (result >= 0 && request->step == LIBREPLACE_RING_OPENS_FILE) {
-		request->file = result;
+	if (request->step == LIBREPLACE_RING_OPENS_FOLDER)
+		request->folder = fd;
+	else if (request->step == LIBREPLACE_RING_OPENS_NEW_FOLDER)
+		request->new_folder = fd;
+	else if (request->step == LIBREPLACE_RING_OPENS_FILE) {
+		request->file = fd;
 		request->by_worker = request->needs_worker;
 	}
-	libreplace_ring_give_up(request, ECANCELED);
+}
+
+static void succeeded(struct libreplace_ring_mounts *mounts,
+                      struct libreplace_ring_request *request)
+{
+	switch (request->step) {
+	case LIBREPLACE_RING_OPENS_FOLDER:
+	case LIBREPLACE_RING_OPENS_NEW_FOLDER:
+		opened_folder(mounts, request);
+		break;
+	case LIBREPLACE_RING_OPENS_FILE:
+		if (request->by_worker)
+			opened_by_worker(mounts, request);
+		else
+			opened_at_once(request);
+		break;
+	case LIBREPLACE_RING_READS_STATUS:
+		copy_status(&request->found, &request->status);
+		finish(request, 0);
+		break;
+	default:
+		finish(request, 0);
+	}
 }
 
 void libreplace_ring_advance(struct libreplace_ring_mounts *mounts,
                              struct libreplace_ring_request *request, int result)
 {
-	if (result < 0 && is_to_repeat(request, result)) {
-		request->needs_worker = 1;
-		return;
-	}
 	if (request->step == LIBREPLACE_RING_CLOSES) {
 		if (result != -ECANCELED)
 			request->file = -1;
 		finish(request, request->value);
-	} else if (request->is_cancelled) {
-		cancelled(request, result);
-	} else if (result < 0) {
-		libreplace_ring_give_up(request, -result);
-	} else if (request->step == LIBREPLACE_RING_OPENS_FOLDER) {
-		opened_folder(mounts, request, &request->folder, result);
-	} else if (request->step == LIBREPLACE_RING_OPENS_NEW_FOLDER) {
-		opened_folder(mounts, request, &request->new_folder, result);
-	} else if (request->step == LIBREPLACE_RING_OPENS_FILE) {
-		opened(mounts, request, result);
-	} else {
-		if (request->step == LIBREPLACE_RING_READS_STATUS)
-			copy_status(&request->found, &request->status);
-		finish(request, 0);
+		return;
 	}
+	if (result >= 0)
+		keep(request, result);
+	if (request->is_cancelled)
+		libreplace_ring_give_up(request, ECANCELED);
+	else if (result >= 0)
+		succeeded(mounts, request);
+	else if (is_to_repeat(request, result))
+		request->needs_worker = 1;
+	else
+		libreplace_ring_give_up(request, -result);
 }

@@ -7,6 +7,7 @@
  * io_uring_enter(2), io_uring/register.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,7 +24,7 @@ enum {
 	FEAT_SUBMIT_STABLE = 1 << 2,
 	FEAT_CUR_PERSONALITY = 1 << 4,
 	FEAT_NATIVE_WORKERS = 1 << 9,
-	REGISTER_EVENTFD = 4,
+	REGISTER_EVENTFD_ASYNC = 7,
 	REGISTER_PROBE = 8,
 	REGISTER_PERSONALITY = 9,
 	UNREGISTER_PERSONALITY = 10,
@@ -166,6 +167,32 @@ static int map_queues(struct libreplace_ring_kernel *kernel, const struct params
 	return 0;
 }
 
+/* Make one request, as the calling thread: a security module may forbid personalities. */
+static int try_request(struct libreplace_ring_kernel *kernel)
+{
+	struct libreplace_how how = {O_PATH | O_CLOEXEC, 0, 0};
+	struct libreplace_sqe sqe = {.opcode = LIBREPLACE_OP_OPENAT2, .fd = AT_FDCWD};
+	int personality = libreplace_ring_register(kernel->fd), done;
+	struct libreplace_cqe cqe;
+
+	if (personality <= 0)
+		return -1;
+	sqe.addr = (uint64_t)(uintptr_t)"/";
+	sqe.off = (uint64_t)(uintptr_t)&how;
+	sqe.len = sizeof how;
+	sqe.personality = (uint16_t)personality;
+	done = libreplace_ring_write(kernel, &sqe) && libreplace_ring_submit(kernel) == 0;
+	libreplace_ring_unregister(kernel->fd, personality);
+	if (!done)
+		return -1;
+	if (!libreplace_ring_next(kernel, &cqe) || cqe.res < 0) {
+		errno = EACCES;
+		return -1;
+	}
+	close(cqe.res);
+	return 0;
+}
+
 static int prepare_ring(struct libreplace_ring_kernel *kernel, const struct params *params,
                         unsigned workers, int event)
 {
@@ -178,11 +205,11 @@ static int prepare_ring(struct libreplace_ring_kernel *kernel, const struct para
 		return -1;
 	}
 	if (!has_operations(kernel->fd) || map_queues(kernel, params) != 0 ||
-	    reg(kernel->fd, REGISTER_EVENTFD, &event, 1) < 0 ||
+	    reg(kernel->fd, REGISTER_EVENTFD_ASYNC, &event, 1) < 0 ||
 	    reg(kernel->fd, REGISTER_IOWQ_MAX_WORKERS, most, 2) < 0 ||
 	    restrict_ring(kernel->fd) < 0 || reg(kernel->fd, REGISTER_ENABLE_RINGS, NULL, 0) < 0)
 		return -1;
-	return enter(kernel->fd, 0) < 0 ? -1 : 0; /* a filter may refuse this call alone */
+	return try_request(kernel);
 }
 
 /* The errno for a failure of libreplace_ring_setup(). */
@@ -195,7 +222,7 @@ static int reason(int error)
 	case EMFILE:
 	case ENFILE:
 		return error;
-	case EACCES: /* a security module */
+	case EACCES: /* from a security module; also see try_request() */
 		return EPERM;
 	default: /* EINVAL: an older kernel does not know a flag or an operation */
 		return EOPNOTSUPP;
@@ -210,7 +237,7 @@ int libreplace_ring_setup(struct libreplace_ring_kernel *kernel, unsigned entrie
 	memset(kernel, 0, sizeof *kernel);
 	memset(&params, 0, sizeof params);
 	params.flags = SETUP_R_DISABLED | SETUP_CQSIZE;
-	params.cq_entries = entries;
+	params.cq_entries = 2 * entries; /* each request may be cancelled */
 	/*
 	 * Neither SETUP_SINGLE_ISSUER nor SETUP_DEFER_TASKRUN: another thread could not store its
 	 * credentials then. The kernel sets FD_CLOEXEC.

@@ -4,8 +4,9 @@
  *
  * The public functions of libreplace/ring.h, and the queues of requests. A request is in exactly
  * one place: ready for the kernel, in the list of its user until he may have another worker, in the
- * kernel, or finished. The kernel has at most as many requests as its queue has room for results,
- * so no result is lost. ring_internal.h explains the other files. ring_none.c is for other systems.
+ * kernel, or finished. The kernel's queue of results has room for each request that the kernel may
+ * have, and for its cancellation, so no result is lost. ring_internal.h explains the other files.
+ * ring_none.c is for other systems.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -39,7 +40,8 @@ enum {
  * @event:	the eventfd, or -1
  * @entries:	requests that the kernel may have
  * @share:	workers that one user may have
- * @in_kernel:	requests that the kernel has, with those that cancel others
+ * @in_kernel:	requests that the kernel has
+ * @cancelling:	requests to cancel one of them that the kernel has
  * @end:	when libreplace_ring_close() waits no longer for workers, in milliseconds
  * @all:	all requests
  * @ready, @finished: requests in these places
@@ -49,7 +51,7 @@ struct libreplace_ring {
 	struct libreplace_link link;
 	const void *owner;
 	int is_lost, is_closing, used_workers, event;
-	unsigned entries, share, in_kernel;
+	unsigned entries, share, in_kernel, cancelling;
 	long long end;
 	struct libreplace_link all, ready, finished, cancels;
 	struct libreplace_ring_kernel kernel;
@@ -172,14 +174,14 @@ static void write_all(struct libreplace_ring *ring)
 	struct libreplace_ring_request *request;
 	struct libreplace_sqe sqe;
 
-	while (ring->in_kernel < ring->entries && !libreplace_list_is_empty(&ring->cancels)) {
+	while (ring->cancelling < ring->entries && !libreplace_list_is_empty(&ring->cancels)) {
 		struct libreplace_link *link = ring->cancels.next;
 
 		request = (void *)((char *)link - offsetof(struct libreplace_ring_request, cancel));
 		if (!write_cancel(ring, request))
 			return;
 		libreplace_list_remove(link);
-		ring->in_kernel++;
+		ring->cancelling++;
 	}
 	while (ring->in_kernel < ring->entries && (request = first_of(&ring->ready)) != NULL) {
 		libreplace_ring_fill(request, &sqe);
@@ -223,10 +225,12 @@ static int take(struct libreplace_ring *ring)
 	int any = 0;
 
 	for (; libreplace_ring_next(&ring->kernel, &cqe); any = 1) {
-		ring->in_kernel--;
 		request = (void *)(uintptr_t)cqe.user_data;
-		if (request == NULL) /* of a cancellation */
+		if (request == NULL) {
+			ring->cancelling--;
 			continue;
+		}
+		ring->in_kernel--;
 		libreplace_list_remove(&request->cancel);
 		if (request->needs_worker)
 			free_worker(ring, request->user);
@@ -303,6 +307,15 @@ static void destroy(struct libreplace_ring *ring)
 	free(ring);
 }
 
+/* Whether the thread can have the privilege to become another user. A layer that imitates ids, such
+ * as uid_wrapper(1), gives no capability. */
+static int may_become_others(void)
+{
+	struct libreplace_capabilities held;
+
+	return libreplace_get_capabilities(&held) == 0 && held.permitted != 0;
+}
+
 int libreplace_ring_open(struct libreplace_ring **ring,
                          const struct libreplace_ring_options *options)
 {
@@ -318,6 +331,8 @@ int libreplace_ring_open(struct libreplace_ring **ring,
 		return failed(error);
 	if (libreplace_depth() > 0 || libreplace_tainted())
 		return failed(EBUSY);
+	if (!may_become_others())
+		return failed(EPERM);
 	if (pthread_once(&watch_once, watch_forks) != 0)
 		return failed(ENOMEM);
 	made = malloc(sizeof *made);
@@ -389,6 +404,28 @@ int libreplace_ring_flush(struct libreplace_ring *ring)
 	return error != 0 ? failed(error) : give(ring);
 }
 
+/* Give the kernel what is ready, and take its results, as long as both lead to more. Return: 0, or
+ * -1 with errno set if the ring cannot be used any more. */
+static int work(struct libreplace_ring *ring)
+{
+	do {
+		if (give(ring) != 0)
+			return -1;
+	} while (take(ring));
+	return 0;
+}
+
+/* Store the result of a finished request, and free the request. */
+static void deliver(struct libreplace_ring *ring, struct libreplace_ring_request *request,
+                    struct libreplace_ring_result *result)
+{
+	result->data = request->data;
+	result->request = request;
+	result->value = request->value;
+	result->status = request->status;
+	release(ring, request);
+}
+
 int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring_result *results,
                             int room)
 {
@@ -401,20 +438,30 @@ int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring
 	/* read it before the results: a later result makes it readable again */
 	if (read(ring->event, &number, sizeof number) < 0 && errno != EAGAIN && errno != EINTR)
 		return -1;
-	while (take(ring) && (!libreplace_list_is_empty(&ring->ready) ||
-	                      !libreplace_list_is_empty(&ring->cancels)))
-		if (give(ring) != 0)
-			return -1;
-	for (; count < room && (request = first_of(&ring->finished)) != NULL; count++) {
-		results[count].data = request->data;
-		results[count].request = request;
-		results[count].value = request->value;
-		results[count].status = request->status;
-		release(ring, request);
-	}
-	if (count == room && !libreplace_list_is_empty(&ring->finished))
+	if (work(ring) != 0)
+		return -1;
+	for (; count < room && (request = first_of(&ring->finished)) != NULL; count++)
+		deliver(ring, request, &results[count]);
+	if (!libreplace_list_is_empty(&ring->finished))
 		wake(ring);
 	return count;
+}
+
+int libreplace_ring_result(struct libreplace_ring *ring, struct libreplace_ring_request *request,
+                           struct libreplace_ring_result *result)
+{
+	int error = refusal(ring), is_finished;
+
+	if (error != 0)
+		return failed(error);
+	if (work(ring) != 0)
+		return -1;
+	is_finished = request->place == LIBREPLACE_RING_IS_FINISHED;
+	if (is_finished)
+		deliver(ring, request, result);
+	if (!libreplace_list_is_empty(&ring->finished))
+		wake(ring);
+	return is_finished;
 }
 
 void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring_request *request)
@@ -497,11 +544,9 @@ static int is_at_work(struct libreplace_ring *ring)
 
 	if (read(ring->event, &number, sizeof number) < 0 && errno != EAGAIN && errno != EINTR)
 		return 0;
-	do {
-		if (give(ring) != 0)
-			return 0;
-	} while (take(ring));
-	return ring->in_kernel > 0 || !libreplace_list_is_empty(&ring->all);
+	if (work(ring) != 0)
+		return 0;
+	return ring->cancelling > 0 || !libreplace_list_is_empty(&ring->all);
 }
 
 /* Free the memory. In a forked child, it is a copy. */

@@ -56,6 +56,15 @@ int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring
 	return no_ring();
 }
 
+int libreplace_ring_result(struct libreplace_ring *ring, struct libreplace_ring_request *request,
+                           struct libreplace_ring_result *result)
+{
+	(void)ring;
+	(void)request;
+	(void)result;
+	return no_ring();
+}
+
 void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring_request *request)
 {
 	(void)ring;

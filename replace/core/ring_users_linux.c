@@ -69,8 +69,9 @@ static void *store_credentials(void *argument)
 	errand->personality = -1;
 	if (libreplace_enter(errand->guard, errand->identity, LIBREPLACE_LEVEL_REAL) != 0)
 		errand->error = errno;
-	else if (!libreplace_stay(errand->guard))
-		errand->error = EPERM;
+	else if (!libreplace_stay(errand->guard) || libreplace_ids_are_imitated())
+		errand->error =
+		    EPERM; /* uid_wrapper(1) imitates ids, and the ring needs real ones */
 	else {
 		errand->personality = libreplace_ring_register(errand->fd);
 		errand->error = errno;

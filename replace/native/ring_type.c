@@ -73,6 +73,52 @@ static PyObject *ring_fileno(PyObject *self, PyObject *unused)
 	return ring == NULL ? NULL : PyLong_FromLong(libreplace_ring_fd(ring));
 }
 
+/* The numbers for os.stat_result(), which keeps those after the tenth as named attributes. */
+static PyObject *status_of(const struct stat *found)
+{
+	const long long billion = 1000000000;
+	const struct timespec times[] = {found->st_atim, found->st_mtim, found->st_ctim};
+	double seconds[3];
+	long long nanoseconds[3];
+
+	for (int i = 0; i < 3; i++) {
+		nanoseconds[i] = times[i].tv_sec * billion + times[i].tv_nsec;
+		seconds[i] = (double)times[i].tv_sec + 1e-9 * (double)times[i].tv_nsec;
+	}
+	return Py_BuildValue(
+	    "IKKKIILLLLdddLLLLLK", (unsigned)found->st_mode, (unsigned long long)found->st_ino,
+	    (unsigned long long)found->st_dev, (unsigned long long)found->st_nlink,
+	    (unsigned)found->st_uid, (unsigned)found->st_gid, (long long)found->st_size,
+	    (long long)times[0].tv_sec, (long long)times[1].tv_sec, (long long)times[2].tv_sec,
+	    seconds[0], seconds[1], seconds[2], nanoseconds[0], nanoseconds[1], nanoseconds[2],
+	    (long long)found->st_blksize, (long long)found->st_blocks,
+	    (unsigned long long)found->st_rdev);
+}
+
+/* Return (value, status or None), or NULL with an exception set. */
+static PyObject *to_pair(const struct libreplace_ring_result *result)
+{
+	PyObject *status = Py_None;
+
+	if (result->status.st_mode == 0) /* no status was read */
+		Py_INCREF(status);
+	else
+		status = status_of(&result->status);
+	return status == NULL ? NULL : Py_BuildValue("iN", result->value, status);
+}
+
+/* Return (number, (value, status or None)), or NULL with an exception set. */
+static PyObject *to_result(const struct libreplace_ring_result *result)
+{
+	PyObject *number = PyLong_FromVoidPtr(result->request), *pair = to_pair(result);
+
+	if (number != NULL && pair != NULL)
+		return Py_BuildValue("NN", number, pair);
+	Py_XDECREF(number);
+	Py_XDECREF(pair);
+	return NULL;
+}
+
 /* Convert an object to an int. Return: 1, or 0 with an exception set. */
 static int to_int(PyObject *object, int *value)
 {
@@ -96,17 +142,18 @@ static int to_path(PyObject *object, const char **path)
 	return 1;
 }
 
-static PyObject *ring_start(PyObject *self, PyObject *const *args, Py_ssize_t count)
+static PyObject *ring_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
 	struct libreplace_ring *ring = ring_of(self);
 	struct libreplace_identity identity = {0};
 	struct libreplace_ring_request *request;
 	struct libreplace_ring_call call = {0};
+	struct libreplace_ring_result done;
 	int mode, wait = 0, result;
 	Py_ssize_t size;
 	char *groups;
 
-	if (ring == NULL || !native_arity("start", count, 11) || !to_int(args[0], &call.kind) ||
+	if (ring == NULL || !native_arity("run", count, 11) || !to_int(args[0], &call.kind) ||
 	    !native_to_id(args[1], &identity.uid, "uid") ||
 	    !native_to_id(args[2], &identity.gid, "gid") ||
 	    PyBytes_AsStringAndSize(args[3], &groups, &size) != 0 ||
@@ -122,56 +169,11 @@ static PyObject *ring_start(PyObject *self, PyObject *const *args, Py_ssize_t co
 	identity.groups = (const gid_t *)(const void *)groups;
 	wait = identity.size > LONG_LIST;
 	UNLOCKED_IF(wait, result = libreplace_ring_start(ring, &identity, &call, NULL, &request));
-	if (result != 0)
+	if (result == 0)
+		result = libreplace_ring_result(ring, request, &done);
+	if (result < 0)
 		return PyErr_SetFromErrno(PyExc_OSError);
-	return PyLong_FromVoidPtr(request);
-}
-
-static PyObject *ring_flush(PyObject *self, PyObject *unused)
-{
-	struct libreplace_ring *ring = ring_of(self);
-
-	(void)unused;
-	return ring == NULL ? NULL : native_nothing(libreplace_ring_flush(ring));
-}
-
-/* The numbers for os.stat_result(), which keeps those after the tenth as named attributes. */
-static PyObject *status_of(const struct stat *found)
-{
-	const long long billion = 1000000000;
-	const struct timespec times[] = {found->st_atim, found->st_mtim, found->st_ctim};
-	double seconds[3];
-	long long nanoseconds[3];
-
-	for (int i = 0; i < 3; i++) {
-		nanoseconds[i] = times[i].tv_sec * billion + times[i].tv_nsec;
-		seconds[i] = (double)times[i].tv_sec + 1e-9 * (double)times[i].tv_nsec;
-	}
-	return Py_BuildValue(
-	    "IKKKIILLLLdddLLLLLK", (unsigned)found->st_mode, (unsigned long long)found->st_ino,
-	    (unsigned long long)found->st_dev, (unsigned long long)found->st_nlink,
-	    (unsigned)found->st_uid, (unsigned)found->st_gid, (long long)found->st_size,
-	    (long long)times[0].tv_sec, (long long)times[1].tv_sec, (long long)times[2].tv_sec,
-	    seconds[0], seconds[1], seconds[2], nanoseconds[0], nanoseconds[1], nanoseconds[2],
-	    (long long)found->st_blksize, (long long)found->st_blocks,
-	    (unsigned long long)found->st_rdev);
-}
-
-/* Return (number, value, status or None), or NULL with an exception set. */
-static PyObject *to_result(const struct libreplace_ring_result *result)
-{
-	PyObject *number = PyLong_FromVoidPtr(result->request), *status = Py_None;
-
-	if (result->status.st_mode != 0) /* it is 0 unless a status was read */
-		status = status_of(&result->status);
-	else
-		Py_INCREF(status);
-	if (number == NULL || status == NULL) {
-		Py_XDECREF(number);
-		Py_XDECREF(status);
-		return NULL;
-	}
-	return Py_BuildValue("NiN", number, result->value, status);
+	return result == 0 ? PyLong_FromVoidPtr(request) : to_pair(&done);
 }
 
 static PyObject *ring_results(PyObject *self, PyObject *unused)
@@ -225,12 +227,12 @@ static PyObject *ring_close(PyObject *self, PyObject *unused)
 
 static PyMethodDef ring_methods[] = {
     {"fileno", ring_fileno, METH_NOARGS, "The eventfd: it is readable if there are results."},
-    {"start", (PyCFunction)(void (*)(void))ring_start, METH_FASTCALL,
-     "start(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path): add "
-     "a request. Return its number."},
-    {"flush", ring_flush, METH_NOARGS, "Give the kernel the requests that were added."},
+    {"run", (PyCFunction)(void (*)(void))ring_run, METH_FASTCALL,
+     "run(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path): make "
+     "a request. Return its result, a tuple, or if that is not there yet, the request's number."},
     {"results", ring_results, METH_NOARGS,
-     "A list of (number of the request, value or negative errno, numbers of the status or None)."},
+     "A list of (number of the request, result). A result is (value or negative errno, numbers of "
+     "the status or None)."},
     {"cancel", ring_cancel, METH_O, "cancel(number): stop a request and forget it."},
     {"close", ring_close, METH_NOARGS,
      "Stop all requests. Return False if this takes longer; then call it again within 10 ms."},

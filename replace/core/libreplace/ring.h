@@ -132,7 +132,8 @@ struct libreplace_ring_result {
  * Return: 0, or -1 with errno set:
  *
  * - ENOSYS: the kernel has no io_uring, or a seccomp filter hides it; or this build has no support
- * - EPERM: the sysctl kernel.io_uring_disabled or a seccomp filter forbids io_uring
+ * - EPERM: the sysctl kernel.io_uring_disabled, a seccomp filter or a security module forbids
+ *   io_uring; or the calling thread has no capabilities, so it could not become another user
  * - EOPNOTSUPP: the kernel is older than Linux 5.15, or lacks one of the operations
  * - EBUSY: the calling thread is switched or tainted, or the process drops its privileges
  * - EINVAL: an option is out of range or unknown
@@ -208,6 +209,21 @@ int libreplace_ring_flush(struct libreplace_ring *ring);
  */
 int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring_result *results,
                             int room);
+
+/**
+ * libreplace_ring_result() - get the result of one request, if it is there
+ * @ring:	the ring
+ * @request:	the handle
+ * @result:	where to store the result
+ *
+ * Gives the kernel all requests that were added, as libreplace_ring_flush() does. Most requests to
+ * open an existing file are then done, and need no turn of the event loop. If results of other
+ * requests are there, libreplace_ring_fd() becomes readable.
+ *
+ * Return: 1, or 0 if the request is not done yet. -1 with errno as for libreplace_ring_flush().
+ */
+int libreplace_ring_result(struct libreplace_ring *ring, struct libreplace_ring_request *request,
+                           struct libreplace_ring_result *result);
 
 /**
  * libreplace_ring_cancel() - stop a request and forget it
