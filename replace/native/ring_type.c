@@ -131,17 +131,34 @@ static int to_int(PyObject *object, int *value)
 	return 0;
 }
 
-/* Convert bytes, or None to NULL. Return: 1, or 0 with an exception set. */
-static int to_path(PyObject *object, const char **path)
+/* Convert the arguments of run(); @paths get new references. Return: 1, or 0 with an exception
+ * set. */
+static int to_call(PyObject *const *args, struct libreplace_identity *identity,
+                   struct libreplace_ring_call *call, PyObject **paths)
 {
-	char *bytes = NULL;
+	Py_ssize_t size;
+	char *groups;
+	int mode;
 
-	if (object != Py_None && PyBytes_AsStringAndSize(object, &bytes, NULL) != 0)
+	if (!to_int(args[0], &call->kind) || !native_to_id(args[1], &identity->uid, "uid") ||
+	    !native_to_id(args[2], &identity->gid, "gid") ||
+	    PyBytes_AsStringAndSize(args[3], &groups, &size) != 0 ||
+	    !to_int(args[4], &call->dir_fd) || !PyUnicode_FSConverter(args[5], &paths[0]) ||
+	    !to_int(args[6], &call->flags) || !to_int(args[7], &mode) ||
+	    !to_int(args[9], &call->new_dir_fd) ||
+	    (args[10] != Py_None && !PyUnicode_FSConverter(args[10], &paths[1])))
 		return 0;
-	*path = bytes;
-	return 1;
+	identity->size = (size_t)size / sizeof(gid_t);
+	identity->groups = (const gid_t *)(const void *)groups;
+	call->path = PyBytes_AsString(paths[0]);
+	call->new_path = paths[1] == NULL ? NULL : PyBytes_AsString(paths[1]);
+	call->mode = (mode_t)mode;
+	call->resolve = PyLong_AsUnsignedLongLong(args[8]);
+	return !PyErr_Occurred();
 }
 
+/* A path is copied, and the first request of a user takes 0.1 ms, so the GIL is kept; a long list
+ * of groups takes longer. */
 static PyObject *ring_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
 	struct libreplace_ring *ring = ring_of(self);
@@ -149,31 +166,26 @@ static PyObject *ring_run(PyObject *self, PyObject *const *args, Py_ssize_t coun
 	struct libreplace_ring_request *request;
 	struct libreplace_ring_call call = {0};
 	struct libreplace_ring_result done;
-	int mode, wait = 0, result;
-	Py_ssize_t size;
-	char *groups;
+	PyObject *paths[2] = {NULL, NULL}, *answer = NULL;
+	int result = -1, is_long;
 
-	if (ring == NULL || !native_arity("run", count, 11) || !to_int(args[0], &call.kind) ||
-	    !native_to_id(args[1], &identity.uid, "uid") ||
-	    !native_to_id(args[2], &identity.gid, "gid") ||
-	    PyBytes_AsStringAndSize(args[3], &groups, &size) != 0 ||
-	    !to_int(args[4], &call.dir_fd) || !to_path(args[5], &call.path) ||
-	    !to_int(args[6], &call.flags) || !to_int(args[7], &mode) ||
-	    !to_int(args[9], &call.new_dir_fd) || !to_path(args[10], &call.new_path))
+	if (ring == NULL || !native_arity("run", count, 11))
 		return NULL;
-	call.mode = (mode_t)mode;
-	call.resolve = PyLong_AsUnsignedLongLong(args[8]);
-	if (PyErr_Occurred())
-		return NULL;
-	identity.size = (size_t)size / sizeof(gid_t);
-	identity.groups = (const gid_t *)(const void *)groups;
-	wait = identity.size > LONG_LIST;
-	UNLOCKED_IF(wait, result = libreplace_ring_start(ring, &identity, &call, NULL, &request));
+	if (!to_call(args, &identity, &call, paths))
+		goto out;
+	is_long = identity.size > LONG_LIST;
+	UNLOCKED_IF(is_long,
+	            result = libreplace_ring_start(ring, &identity, &call, NULL, &request));
 	if (result == 0)
 		result = libreplace_ring_result(ring, request, &done);
 	if (result < 0)
-		return PyErr_SetFromErrno(PyExc_OSError);
-	return result == 0 ? PyLong_FromVoidPtr(request) : to_pair(&done);
+		PyErr_SetFromErrno(PyExc_OSError);
+	else
+		answer = result == 0 ? PyLong_FromVoidPtr(request) : to_pair(&done);
+out:
+	Py_XDECREF(paths[0]);
+	Py_XDECREF(paths[1]);
+	return answer;
 }
 
 static PyObject *ring_results(PyObject *self, PyObject *unused)
