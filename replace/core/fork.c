@@ -79,19 +79,21 @@ static void give_up(void)
 	abort();
 }
 
-int libreplace_stay(struct libreplace_guard *guard)
+int libreplace_stay(struct libreplace_guard *guard, uid_t others)
 {
 	struct libreplace_ids user = guard->set;
 
-	user.ruid = user.euid = user.suid = user.fsuid;
+	user.ruid = user.suid = others;
+	user.euid = user.fsuid;
 	user.rgid = user.egid = user.sgid = user.fsgid;
 	/*
 	 * Usually, the capabilities suffice. Otherwise, try the privileged user ID. This is not the
-	 * first try: if the ID replaces the last 0, the thread loses its capabilities. The user's
-	 * ID becomes the real one, because a thread without capabilities could not set another.
+	 * first try: if the ID replaces the last 0, the thread loses its capabilities. The real
+	 * user ID becomes the final one, because a thread without capabilities could not set
+	 * another.
 	 */
 	if (!become_user(guard, &user)) {
-		(void)libreplace_setresuid(user.fsuid, libreplace_mine.base.euid, (uid_t)-1);
+		(void)libreplace_setresuid(user.ruid, libreplace_mine.base.euid, (uid_t)-1);
 		if (!become_user(guard, &user))
 			return 0;
 	}
@@ -100,7 +102,7 @@ int libreplace_stay(struct libreplace_guard *guard)
 
 void libreplace_become_for_good(struct libreplace_guard *guard)
 {
-	if (!libreplace_stay(guard))
+	if (!libreplace_stay(guard, guard->set.fsuid))
 		give_up();
 }
 

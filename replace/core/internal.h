@@ -91,8 +91,9 @@ LIBREPLACE_HIDDEN int libreplace_has_ended(int id);
 /* ---- fork.c: makes a forked child the user for good */
 
 /* Make the calling thread, which holds the guard, the user of the guard for good, without any
- * capability, and verify this. It can never leave the guard. Return: 1, or 0 if it failed. */
-LIBREPLACE_HIDDEN int libreplace_stay(struct libreplace_guard *guard);
+ * capability, and verify this. @others: its real and saved user ID. It can never leave the guard.
+ * Return: 1, or 0 if it failed. */
+LIBREPLACE_HIDDEN int libreplace_stay(struct libreplace_guard *guard, uid_t others);
 /* In a forked child, make its only thread the user of the guard, and verify this; abort if it
  * fails.
  */

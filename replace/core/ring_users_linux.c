@@ -61,15 +61,22 @@ struct errand {
 	int id;
 };
 
-/* The level is real because its ids are closest to those that follow. */
+/*
+ * The real and the saved user ID become the id of level shielded, which nobody has. With the user's
+ * own id there, the user could send this thread a signal with tgkill(2), and so kill the server.
+ * Requests depend on the file system user ID only, and so do the calls of a switched thread, so the
+ * results are the same. The thread leaves the server's session keyring behind.
+ */
 static void *store_credentials(void *argument)
 {
 	struct errand *errand = argument;
+	struct libreplace_guard *guard = errand->guard;
 
 	errand->personality = -1;
-	if (libreplace_enter(errand->guard, errand->identity, LIBREPLACE_LEVEL_REAL) != 0)
+	if (libreplace_join_new_keyring() != 0 ||
+	    libreplace_enter(guard, errand->identity, LIBREPLACE_LEVEL_SHIELDED) != 0)
 		errand->error = errno;
-	else if (!libreplace_stay(errand->guard) || libreplace_ids_are_imitated())
+	else if (!libreplace_stay(guard, guard->set.ruid) || libreplace_ids_are_imitated())
 		errand->error =
 		    EPERM; /* uid_wrapper(1) imitates ids, and the ring needs real ones */
 	else {
