@@ -11,18 +11,20 @@ import ctypes
 import os
 import re
 import resource
+import select
 import signal
 import struct
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.builds import ROOT
-from support.children import ALICE, BOB, HANG, LEVELS, LIBC, as_root, become_server_without_root, in_child
+from support.children import ALICE, BOB, HANG, LEVELS, LIBC, as_root, become_server_without_root, in_child, wait_until
 from support.syscalls import call, done
 
 import replace
-from replace import IdentityExecutor
+from replace import IdentityExecutor, _native
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no thread with ids of its own")
 
@@ -219,6 +221,54 @@ def test_user_can_change_the_oom_score_if_the_server_makes_itself_dumpable():
             return in_child(successes, ALICE, EVERYTHING, [(os.getpid(), threads[user]) for user in (ALICE, BOB)])
 
     assert as_root(body) in ([{"oom_score_adj"}, set()], None)
+
+
+# ---- The thread that stores a user's credentials in a ring
+
+
+def signal_new_threads(server, hit, stop):
+    """As Alice, try to signal each thread that the server starts, until `stop` is readable. Write to `hit`."""
+    replace.drop_privileges(ALICE)
+    while not select.select([stop], [], [], 0)[0]:
+        with open("/proc/loadavg") as file:
+            newest = int(file.read().split()[-1])
+        if any(succeeds(ATTACKS["sends a signal"]["tgkill"], server, tid) for tid in range(newest - 1, newest + 3)):
+            os.write(hit, b"x")
+            return
+
+
+def store_credentials(ring):
+    """Store the credentials of two users in turn. The ring keeps those of one, so each request needs a new thread."""
+    for user in (ALICE, BOB):
+        ring.run(_native.RING_STAT, user.uid, user.gid, user._groups, -100, b".", 0, 0, 0, -1, None)
+
+
+def test_user_cannot_signal_the_thread_that_stores_credentials_in_a_ring():
+    def body():
+        try:
+            ring = _native.Ring(1, False, 0, 1)
+        except OSError:
+            return None
+        (is_hit, hit), (stop, stopper) = os.pipe(), os.pipe()
+        with ThreadPoolExecutor(1) as pool:  # it waits for Alice's process
+            attack = pool.submit(in_child, signal_new_threads, os.getpid(), hit, stop)
+            try:
+                for _ in range(3000):
+                    store_credentials(ring)
+                was_hit = bool(select.select([is_hit], [], [], 0)[0])
+                # The control: she can signal threads that have her own user IDs.
+                wait_until(lambda: starts_thread_of_alice() or select.select([is_hit], [], [], 0)[0], "a signal")
+            finally:
+                os.write(stopper, b"x")
+            attack.result(HANG)
+        return was_hit
+
+    def starts_thread_of_alice():
+        thread = threading.Thread(target=_native.setresuid, args=[ALICE.uid] * 3)
+        thread.start()
+        thread.join()
+
+    assert not as_root(body)
 
 
 # ---- Keys
