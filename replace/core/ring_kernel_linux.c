@@ -153,6 +153,10 @@ static int map_queues(struct libreplace_ring_kernel *kernel, const struct params
 		kernel->sqes = NULL;
 		return -1;
 	}
+	/* a child that runs no fork handlers has no queues, either */
+	if (madvise(map, kernel->map_size, MADV_DONTFORK) != 0 ||
+	    madvise(kernel->sqes, kernel->sqes_size, MADV_DONTFORK) != 0)
+		return -1;
 	kernel->sq_head = (unsigned *)(void *)(map + params->sq.head);
 	kernel->sq_tail = (unsigned *)(void *)(map + params->sq.tail);
 	kernel->sq_mask = *(unsigned *)(void *)(map + params->sq.ring_mask);

@@ -87,6 +87,8 @@ static void in_child(void)
 		if (ring->event >= 0)
 			close(ring->event);
 		ring->kernel.fd = ring->event = -1;
+		ring->kernel.map = NULL; /* it is not mapped in the child */
+		ring->kernel.sqes = NULL;
 	}
 	pthread_mutex_unlock(&lock);
 }
