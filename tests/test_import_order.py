@@ -47,8 +47,8 @@ ORDER = [
         "_run_as",
     ),
     *("_drop_privileges", "_protect_os", "_login", "_program", "_popen_arguments", "_popen_as"),
-    *("_open_beneath", "_build", "_c_library"),
-    *("__init__", "wsgi", "_cli", "__main__"),
+    *("_open_beneath", "_build", "_c_library", "_file_requests", "_file_threads"),
+    *("__init__", "wsgi", "aio", "_cli", "__main__"),
 ]
 #: The only import of another project.
 CFFI = ("_replace.py", "_cffi_backend")

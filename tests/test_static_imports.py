@@ -20,7 +20,7 @@ from replace._starts import STARTERS
 
 FILES = sorted((ROOT / "replace").rglob("*.py"))
 #: Modules that no other module imports: those of the command `libreplace`, and public modules for frameworks.
-ON_REQUEST = ("replace.__main__", "replace._cli", "replace.wsgi")
+ON_REQUEST = ("replace.__main__", "replace._cli", "replace.wsgi", "replace.aio")
 
 USE_EVERYTHING = """
 import os, sys
