@@ -89,14 +89,25 @@ class Requests:
         new_dir_fd = dir_fd if new_dir_fd is None else whole_number(new_dir_fd, "dst_dir_fd")
         try:
             return self._start_request(
-                *(kind, identity.uid, identity.gid, identity._groups, dir_fd, name, flags, mode, resolve),
-                *(new_dir_fd, new_name),
+                kind,
+                identity.uid,
+                identity.gid,
+                identity._groups,
+                dir_fd,
+                name,
+                flags,
+                mode,
+                resolve,
+                new_dir_fd,
+                new_name,
             )
         except OSError as error:
             raise _not_started(error, identity) from None
 
     def _turn(self) -> bool:
         """Give the new requests to the kernel, and their results to the waiters. False if the kernel has no memory."""
+        if not self._accepts:
+            return True  # close() came first
         backend, waiters = self._backend, self._waiters
         flushed = True
         try:
@@ -196,7 +207,7 @@ class AsyncioRequests(Requests):
 
     def _run_turn(self) -> None:
         self._is_scheduled = False
-        if not self._turn() and self._accepts:
+        if not self._turn():
             self._loop.call_later(_NO_MEMORY_PAUSE, self._run_turn)
 
     def forget(self, number: int, waiter: Any) -> None:
@@ -328,7 +339,7 @@ class TrioRequests(Requests):
 
     async def _wait_for_results(self) -> None:
         with self._scopes[0]:
-            while True:
+            while self._accepts:
                 await self._trio.lowlevel.wait_readable(self._backend.fileno())
                 if not self._turn():
                     self._wake()
@@ -341,7 +352,7 @@ class TrioRequests(Requests):
             return lowlevel.Abort.SUCCEEDED
 
         with self._scopes[1]:
-            while True:
+            while self._accepts:
                 while not self._turn():
                     await self._trio.sleep(_NO_MEMORY_PAUSE)
                 self._idle = lowlevel.current_task()

@@ -146,7 +146,7 @@ class _Call:
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self.function, self.arguments = function, arguments
-        self.value, self.status = 0, None
+        self.value, self.status = -errno.ECANCELED, None  # until it has run
 
     def run(self) -> None:
         """Make the call, as the user. Only open_beneath() returns an int."""
@@ -158,11 +158,11 @@ class _Call:
         if isinstance(result, int):
             self.value = result
         else:
-            self.status = result
+            self.value, self.status = 0, result
 
     def undo(self) -> None:
         """Close the file of a call whose result nobody gets."""
-        if self.value > 0 or (self.value == 0 and self.function is _open):
+        if self.function is _open and self.value >= 0:
             os.close(self.value)
 
 

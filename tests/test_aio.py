@@ -10,6 +10,7 @@ import functools
 import os
 import re
 import resource
+import signal
 import socket
 import stat
 import sys
@@ -17,7 +18,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.builds import imported
+from support.builds import imported, run
 from support.children import ALICE, BOB, HANG, as_root, in_child, install_filter, needs_root
 
 import replace
@@ -405,3 +406,507 @@ def test_both_back_ends_have_the_same_results_errors_and_effects(loop, tmp_path)
         if one != other or expected not in (None, one[0][0]):
             problems.append((call.__code__.co_firstlineno, expected, one, other))
     assert not problems
+
+
+@each_loop
+def test_awaited_calls_take_effect_in_their_order(loop, place):
+    for backend in BACKENDS:
+
+        async def body(files):
+            for _ in range(20):
+                os.close(await files.open(ALICE, "one", CREATE | os.O_EXCL, dir_fd=place))
+                await files.rename(ALICE, "one", "two", dir_fd=place)
+                await files.mkdir(ALICE, "folder", dir_fd=place)
+                await files.link(ALICE, "two", "folder/three", dir_fd=place)
+                await files.symlink(BOB, "folder/three", "four", dir_fd=place)
+                assert (await files.stat(ALICE, "four", dir_fd=place)).st_nlink == 2
+                for name in ("two", "folder/three", "four"):
+                    await files.unlink(ALICE, name, dir_fd=place)
+                os.rmdir("folder", dir_fd=place)
+
+        before = listing(place)
+        serve(backend, loop, body)
+        assert listing(place) == before
+
+
+@each_backend
+@each_loop
+def test_audit_events_are_those_of_os(loop, backend, place):
+    calls = {
+        "open": (lambda f: f.open(ALICE, Path("public"), os.O_RDONLY, dir_fd=place), ("public", None, os.O_CLOEXEC)),
+        "os.mkdir": (lambda f: f.mkdir(ALICE, b"new", 0o750, dir_fd=place), (b"new", 0o750, place)),
+        "os.rename": (lambda f: f.rename(ALICE, "new", "n2", dir_fd=place), ("new", "n2", place, place)),
+        "os.link": (lambda f: f.link(ALICE, "alice's", "n3", dir_fd=place), ("alice's", "n3", place, place)),
+        "os.symlink": (lambda f: f.symlink(ALICE, "text", "n4", dir_fd=place), ("text", "n4", place)),
+        "os.remove": (lambda f: f.unlink(ALICE, "n4", dir_fd=place), ("n4", place)),
+    }
+
+    async def body(files):
+        seen, main = [], threading.get_ident()
+
+        def hook(event, arguments):
+            if event in calls and threading.get_ident() == main:
+                seen.append((event, arguments))
+                if arguments[0] == "refused":
+                    raise LookupError("of the hook")
+
+        sys.addaudithook(hook)
+        for event, (call, arguments) in calls.items():
+            result = await call(files)
+            assert seen[0] == (event, arguments)
+            if result is not None:
+                os.close(result)
+            seen.clear()
+        with pytest.raises(LookupError):
+            await files.open(ALICE, "refused", CREATE, dir_fd=place)
+        assert "refused" not in os.listdir(place)
+
+    serve(backend, loop, body)
+
+
+# ---- Attacks
+
+
+@each_backend
+@each_loop
+def test_many_users_at_once_get_only_their_own_files(loop, backend, folder):
+    os.fchmod(folder, 0o777)
+    users = [Identity(80100 + number, 80200 + number, [80300 + number]) for number in range(40)]
+    for user in users:
+        put(folder, f"{user.uid}", user.uid, user.gid, 0o600)
+        put(folder, f"{user.uid} group", 0, user.groups[0], 0o640)
+
+    async def body(files):
+        async def attempt(user):
+            found = []
+            for name in (f"{user.uid}", f"{user.uid} group"):
+                fd = await files.open(user, name, os.O_RDONLY, dir_fd=folder)
+                found.append(os.fstat(fd).st_ino == os.stat(name, dir_fd=folder).st_ino)
+                os.close(fd)
+            for other in (user.uid + 1, user.uid - 1):
+                for name in (f"{other}", f"{other} group"):
+                    error = await outcome(files.open(user, name, os.O_RDONLY, dir_fd=folder))
+                    found.append(is_refused(error) or is_refused(error, errno.ENOENT))
+            fd = await files.open(user, f"{user.uid} new", CREATE | os.O_EXCL, 0o666, dir_fd=folder)
+            status = os.fstat(fd)
+            os.close(fd)
+            return [*found, (status.st_uid, status.st_gid) == (user.uid, user.gid)]
+
+        for found in await together(loop, [attempt(user) for user in users]):
+            assert found == [True] * 7
+
+    serve(backend, loop, body)
+
+
+@each_backend
+@each_loop
+def test_identities_that_differ_only_in_their_groups_are_different_users(loop, backend, place):
+    with_group, without = ALICE, Identity(ALICE.uid, ALICE.gid)
+
+    async def body(files):
+        for _ in range(3):
+            os.close(await files.open(with_group, "of her group", os.O_RDONLY, dir_fd=place))
+            assert is_refused(await outcome(files.open(without, "of her group", os.O_RDONLY, dir_fd=place)))
+
+    serve(backend, loop, body)
+
+
+@each_backend
+@each_loop
+def test_group_0_works_only_if_allowed(loop, backend, place):
+    member = Identity(ALICE.uid, ALICE.gid, [0])
+
+    async def refused(files):
+        for user in (member, Identity(0, 0), Identity(ALICE.uid, 0)):
+            with pytest.raises(IdentityRefused, match="allow_root=True"):
+                await files.open(user, "of group 0", os.O_RDONLY, dir_fd=place)
+
+    async def allowed(files):
+        os.close(await files.open(member, "of group 0", os.O_RDONLY, dir_fd=place))
+        assert is_refused(await outcome(files.open(member, "root's", os.O_RDONLY, dir_fd=place)))
+        # Root without capabilities is the owner of root's files, and nothing more.
+        os.close(await files.open(Identity(0, 0), "root's", os.O_RDONLY, dir_fd=place))
+
+    serve(backend, loop, refused)
+    serve(backend, loop, allowed, allow_root=True)
+
+
+@each_backend
+def test_new_files_have_the_umask_of_the_process(backend, place):
+    async def body(files):
+        for mask in (0o077, 0o022, 0):
+            os.umask(mask)
+            os.close(await files.open(ALICE, f"file {mask}", CREATE, 0o666, dir_fd=place))
+            await files.mkdir(ALICE, f"folder {mask}", 0o777, dir_fd=place)
+            for name, mode in (("file", 0o666), ("folder", 0o777)):
+                found = os.stat(f"{name} {mask}", dir_fd=place)
+                assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode & ~mask, ALICE.uid, ALICE.gid)
+
+    serve(backend, "asyncio", body)
+
+
+@each_backend
+@pytest.mark.parametrize("resolve", [SAFE, 0])
+def test_name_that_changes_meanwhile_leads_to_no_forbidden_file(backend, resolve, place):
+    """Another process exchanges a link to Alice's file, links to files of root, and a link out of the folder."""
+
+    def exchange():
+        while True:
+            for target in ("alice's", "root's", "/proc/self/environ", "closed/public"):
+                os.symlink(target, "swap.new", dir_fd=place)
+                os.rename("swap.new", "swap", src_dir_fd=place, dst_dir_fd=place)
+
+    async def body(files):
+        hers, found, rounds = os.stat("alice's", dir_fd=place).st_ino, set(), 0
+        while rounds < 30 or not {0, errno.EACCES} <= found:
+            rounds += 1
+            calls = [files.open(ALICE, "swap", os.O_RDONLY, dir_fd=place, resolve=resolve) for _ in range(20)]
+            for result in await together("asyncio", calls):
+                if isinstance(result, int):
+                    assert os.fstat(result).st_ino == hers
+                    os.close(result)
+                found.add(0 if isinstance(result, int) else result.errno)
+        assert found <= {0, errno.EACCES, errno.EXDEV, errno.EAGAIN}
+
+    os.symlink("alice's", "swap", dir_fd=place)
+    child = os.fork()
+    if child == 0:
+        try:
+            exchange()
+        finally:
+            os._exit(1)
+    try:
+        serve(backend, "asyncio", body)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@each_backend
+def test_fifos_block_nobody(backend, place):
+    """Eight users open a FIFO in every way, many times, and Bob's calls still succeed."""
+    users = [Identity(80100 + number, 80100) for number in range(8)]
+    ways = (os.O_RDONLY, os.O_WRONLY, os.O_RDONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
+
+    async def body(files):
+        os.close(os.open("sticky", CREATE, dir_fd=place))
+        calls = [files.open(user, "fifo", way, dir_fd=place) for user in users for way in ways * 4]
+        calls += [files.mkdir(BOB, f"bob {number}", dir_fd=place) for number in range(20)]
+        (*errors,) = await together("asyncio", calls)
+        assert {error.errno for error in errors[:128]} == {errno.ENXIO}
+        assert errors[128:] == [None] * 20
+
+    serve(backend, "asyncio", body)
+
+
+# ---- Cancellation, closing, and many requests
+
+
+async def cancelled_after(loop, call, count):
+    """Start the call in a task, cancel the task after some turns of the event loop, and close what it returned."""
+
+    async def one():
+        result = await call()
+        if isinstance(result, int):
+            os.close(result)
+
+    if loop == "asyncio":
+        task = asyncio.create_task(one())
+        await turns(loop, count)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    else:
+        async with imported("trio").open_nursery() as nursery:
+            nursery.start_soon(one)
+            await turns(loop, count)
+            nursery.cancel_scope.cancel()
+
+
+@each_backend
+@each_loop
+def test_cancelled_calls_leave_no_descriptor(loop, backend, place):
+    """The task is cancelled before the request starts, meanwhile, and after the result came. serve() counts."""
+
+    async def body(files):
+        def opens():
+            return files.open(ALICE, "public", os.O_RDONLY, dir_fd=place)
+
+        def creates():
+            return files.open(BOB, "bob's", CREATE, dir_fd=place)
+
+        def reads():
+            return files.stat(BOB, "public", dir_fd=place)
+
+        for count in range(8):
+            for call in (opens, creates, reads):
+                for _ in range(20):
+                    await cancelled_after(loop, call, count)
+        os.close(await opens())
+
+    serve(backend, loop, body)
+
+
+@each_backend
+def test_result_that_comes_in_the_turn_of_a_cancellation_is_closed(backend, place):
+    """The future has its result, but the task has not run since, when it is cancelled."""
+
+    async def body(files):
+        for is_first in (True, False):
+            task = asyncio.create_task(files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+            await asyncio.sleep(0)
+            waiter = task._fut_waiter  # its first callback wakes the task
+            if is_first:
+                wake = waiter._callbacks[0][0]
+                waiter.remove_done_callback(wake)
+                waiter.add_done_callback(lambda _, task=task: task.cancel())
+                waiter.add_done_callback(wake)
+            else:
+                waiter.cancel()  # so the result finds a cancelled future
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    serve(backend, "asyncio", body)
+
+
+@each_backend
+@each_loop
+def test_thousands_of_requests_at_once(loop, backend, place):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def body(files):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+
+        async def opens(number):
+            user = Identity(80100 + number % 64, 80100)
+            fd = await files.open(user, "public", os.O_RDONLY, dir_fd=place)
+            os.close(fd)
+            return (await files.stat(user, "public", dir_fd=place)).st_size
+
+        assert await together(loop, [opens(number) for number in range(3000)]) == [4] * 3000
+
+    serve(backend, loop, body)
+
+
+@each_backend
+@each_loop
+def test_close_ends_all_requests(loop, backend, place):
+    async def body(files):
+        calls = [files.mkdir(ALICE, f"n{number}", dir_fd=place) for number in range(50)]
+        calls += [files.open(ALICE, "public", os.O_RDONLY, dir_fd=place) for number in range(50)]
+        results = await together(loop, [*calls, files.close()])
+        for result in results:
+            if isinstance(result, int):
+                os.close(result)
+            assert result is None or isinstance(result, (int, RuntimeError))
+        assert any(isinstance(result, RuntimeError) and "closed" in str(result) for result in results)
+        with pytest.raises(RuntimeError, match="this Files is closed"):
+            await files.open(ALICE, "public", os.O_RDONLY, dir_fd=place)
+        await files.close()
+
+    serve(backend, loop, body)
+
+
+@each_backend
+@each_loop
+def test_event_loop_goes_on_while_close_waits(loop, backend, place):
+    async def body(files):
+        ticks = []
+
+        async def closes():
+            await files.close()
+            ticks.append("closed")
+
+        async def runs():
+            while ticks[-1:] != ["closed"]:
+                ticks.append("tick")
+                await turns(loop, 1)
+
+        await files.mkdir(ALICE, "new", dir_fd=place)  # a thread works
+        await together(loop, [runs(), closes()])
+        return len(ticks)
+
+    assert (serve(backend, loop, body) or 9) > 1
+
+
+# ---- Places where a Files does not work
+
+
+@each_backend
+@each_loop
+def test_forked_child_raises(loop, backend, place):
+    async def body(files):
+        os.close(await files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+
+        def child():
+            with pytest.raises(RuntimeError, match="forked child"):
+                files.open(ALICE, "public", os.O_RDONLY, dir_fd=place).send(None)
+
+        in_child(child)
+        os.close(await files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+
+    serve(backend, loop, body)
+
+
+@each_backend
+@each_loop
+@pytest.mark.parametrize("other", LOOPS)
+def test_other_loop_raises(loop, other, backend, place):
+    async def body(files):
+        found = []
+
+        async def main():
+            found.append(await outcome(files.open(ALICE, "public", os.O_RDONLY, dir_fd=place)))
+            found.append(await outcome(files.close()))
+
+        thread = threading.Thread(target=LOOPS[other], args=(main,))
+        thread.start()
+        thread.join(HANG)
+        assert [type(error) for error in found] == [RuntimeError] * 2
+        assert all("the event loop that entered it" in str(error) for error in found)
+        os.close(await files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+
+    serve(backend, loop, body)
+
+
+@each_backend
+def test_switched_loop_thread_raises(backend, place):
+    async def body(files):
+        def call():
+            files.open(ALICE, "public", os.O_RDONLY, dir_fd=place).send(None)
+
+        with pytest.raises(IdentityRefused, match="the event loop's own thread holds an identity"):
+            replace.acting_as(BOB, call)()
+
+    serve(backend, "asyncio", body)
+
+
+@each_loop
+def test_files_needs_one_entry(loop):
+    def body():
+        async def main():
+            files = Files(backend="threads")
+            with pytest.raises(RuntimeError, match="is not entered"):
+                await files.open(ALICE, "x", 0)
+            with pytest.raises(RuntimeError, match="is not entered"):
+                await files.close()
+            with pytest.raises(RuntimeError, match="is not entered"):
+                files.backends  # noqa: B018
+            async with files:
+                with pytest.raises(RuntimeError, match="entered before"):
+                    await files.__aenter__()
+            with pytest.raises(RuntimeError, match="entered before"):
+                await files.__aenter__()
+
+        LOOPS[loop](main)
+
+    as_root(body)
+
+
+def test_files_needs_a_task():
+    for loop in (None, "coroutine"):
+        with pytest.raises(RuntimeError, match="works in a task of asyncio or trio, and none runs"):
+            Files().__aenter__().send(loop and None)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"backend": "fast"}, ValueError),
+        ({"backend": None}, ValueError),
+        ({"max_workers": 0}, ValueError),
+        ({"max_workers": -1}, ValueError),
+        ({"max_workers": True}, TypeError),
+        ({"max_workers": "1"}, TypeError),
+        ({"max_workers": None}, TypeError),
+        ({"level": "real"}, TypeError),
+    ],
+)
+def test_wrong_option_raises(options, error):
+    with pytest.raises(error):
+        Files(**options)
+
+
+# ---- With the rest of the package
+
+
+@each_backend
+@pytest.mark.parametrize("options", [{}, {"allow_io_uring": True}], ids=["", "allow_io_uring"])
+def test_privileges_cannot_be_dropped_while_files_are_open(backend, options, place):
+    needs_backend(backend)
+
+    def body():
+        async def main():
+            async with Files(backend=backend) as files:
+                os.close(await files.open(BOB, "public", os.O_RDONLY, dir_fd=place))
+                with pytest.raises(IdentityRefused):
+                    replace.drop_privileges(ALICE, **options)
+                os.close(await files.open(BOB, "public", os.O_RDONLY, dir_fd=place))
+            assert os.getresuid() == (0, 0, 0)
+            replace.drop_privileges(ALICE, **options)
+            assert os.getresuid() == (ALICE.uid,) * 3
+
+        asyncio.run(main())
+
+    as_root(body)
+
+
+@each_loop
+def test_threads_of_the_ring_are_clean(loop, place):
+    async def body(files):
+        await files.mkdir(ALICE, "new", dir_fd=place)
+        threads = [thread for thread in replace.thread_credentials() if thread.of_io_uring]
+        assert threads
+        replace.assert_clean()
+
+    serve("io_uring", loop, body)
+
+
+@each_loop
+def test_threads_of_the_pool_are_not_clean_until_it_is_closed(loop, place):
+    async def body(files):
+        await files.mkdir(ALICE, "new", dir_fd=place)
+        with pytest.raises(replace.ThreadsDiffer, match="80001"):
+            replace.assert_clean()
+
+    serve("threads", loop, body)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS])
+def test_filter_without_io_uring_leads_to_threads(number, place):
+    def body():
+        install_filter(IO_URING_SETUP, number)
+
+        async def main():
+            async with Files() as files:
+                assert files.backends == dict.fromkeys(
+                    ["open", "stat", "mkdir", "unlink", "rename", "link", "symlink"], "threads"
+                )
+                os.close(await files.open(ALICE, "alice's", os.O_RDONLY, dir_fd=place))
+                assert is_refused(await outcome(files.open(BOB, "alice's", os.O_RDONLY, dir_fd=place)))
+            with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+                await Files(backend="io_uring").__aenter__()
+
+        asyncio.run(main())
+        replace.assert_clean()
+
+    as_root(body)
+
+
+def test_auto_prefers_the_ring():
+    needs_backend("io_uring")
+
+    def body():
+        async def main():
+            async with Files() as files:
+                return files.backends["open"]
+
+        return asyncio.run(main())
+
+    assert as_root(body) in ("io_uring", None)
+
+
+def test_import_of_the_package_loads_no_event_loop():
+    script = "import sys, replace; print({'replace.aio', 'asyncio', 'trio'} & set(sys.modules))"
+    out = run(sys.executable, "-c", script, cwd="/")
+    assert out.stdout == "set()\n", out.stderr
