@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """How a task of asyncio or trio waits for a request of replace.aio: the part between Files and its back end.
 
-A back end is a _native.Ring or a FileThreads (_file_threads.py). All requests that tasks start in one turn of the event
-loop go to the kernel together, in the next turn.
+A back end is a _native.Ring or a FileThreads (_file_threads.py). Its run() makes a request. If the result is there
+already, nobody waits. Otherwise the result comes later, and a descriptor becomes readable in the event loop.
 """
 
 from __future__ import annotations
@@ -19,26 +19,20 @@ from ._native import RING_OPEN, RING_SYMLINK, is_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
     from typing import Any, TypeAlias
 
     from ._file_threads import FileThreads
     from ._native import Ring
 
+    Backend: TypeAlias = Ring | FileThreads
     Path: TypeAlias = str | bytes
-    #: The kind, the identity and the path of a request; flags, mode, dir_fd and resolve; the second folder and path.
-    Arguments: TypeAlias = tuple[int, Identity, Path, int, int, int | None, int, int | None, Path | None]
 
 #: Seconds between two questions whether a back end has ended.
 _PAUSE = 0.002
-#: Seconds until the kernel is asked again if it had no memory.
-_NO_MEMORY_PAUSE = 0.01
 _AT_FDCWD = -100  # on every architecture of Linux
-_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 
-def closed() -> RuntimeError:
-    """The exception for a request that nobody makes any more."""
+def _closed() -> RuntimeError:
     return RuntimeError("this Files is closed; make a new one")
 
 
@@ -52,17 +46,17 @@ def _elsewhere() -> RuntimeError:
 class Requests:
     """The requests that wait for a result. A subclass knows the event loop.
 
-    Each request has a waiter with the methods done(), set_result() and set_exception() of an asyncio.Future. The
-    result is an int only if it is a descriptor.
+    Each request has a waiter with the methods done(), set_result() and set_exception() of an asyncio.Future. Its result
+    is an int only if that is a descriptor.
     """
 
-    def __init__(self, backend: Ring | FileThreads, allow_root: bool) -> None:
+    def __init__(self, backend: Backend, allow_root: bool) -> None:
         self._backend, self._allow_root = backend, allow_root
-        self._start_request = backend.start
+        self._run_request, self._fd = backend.run, backend.fileno()
         self._waiters: dict[int, tuple[Any, int, Path, Path | None]] = {}
         self._accepts, self._ended = True, False
 
-    def _begin(
+    def _start(
         self,
         kind: int,
         identity: Identity,
@@ -73,10 +67,10 @@ class Requests:
         resolve: int,
         new_dir_fd: int | None,
         new_path: Path | None,
-    ) -> int:
-        """Give a request to the back end. Return its number."""
+    ) -> Any:
+        """Make a request. Return its number if it waits, otherwise a tuple: its result."""
         if not self._accepts:
-            raise closed()
+            raise _closed()
         if type(identity) is not Identity or identity.has_root:
             check_identity(identity, self._allow_root)
         if dir_fd is None:
@@ -84,50 +78,35 @@ class Requests:
         if not (type(flags) is type(mode) is type(dir_fd) is type(resolve) is int):
             flags, mode = whole_number(flags, "flags"), whole_number(mode, "mode")
             dir_fd, resolve = whole_number(dir_fd, "dir_fd"), whole_number(resolve, "resolve")
-        name = path.encode(_ENCODING, _ERRORS) if type(path) is str else os.fsencode(path)
-        new_name = None if new_path is None else os.fsencode(new_path)
         new_dir_fd = dir_fd if new_dir_fd is None else whole_number(new_dir_fd, "dst_dir_fd")
+        uid, gid, groups = identity.uid, identity.gid, identity._groups
         try:
-            return self._start_request(
-                kind,
-                identity.uid,
-                identity.gid,
-                identity._groups,
-                dir_fd,
-                name,
-                flags,
-                mode,
-                resolve,
-                new_dir_fd,
-                new_name,
-            )
+            return self._run_request(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path)
         except OSError as error:
-            raise _not_started(error, identity) from None
+            problem = _not_started(error, identity)
+        raise problem
 
-    def _turn(self) -> bool:
-        """Give the new requests to the kernel, and their results to the waiters. False if the kernel has no memory."""
+    def _turn(self) -> None:
+        """Give the results that have come to the tasks that wait for them."""
         if not self._accepts:
-            return True  # close() came first
-        backend, waiters = self._backend, self._waiters
-        flushed = True
-        try:
-            backend.flush()
-        except OSError:
-            flushed = False
-        for number, value, more in backend.results():
-            waiter, kind, path, new_path = waiters.pop(number)
-            if value < 0:
-                if not waiter.done():
-                    names = (new_path, path) if kind == RING_SYMLINK else (path, new_path)
-                    waiter.set_exception(more or OSError(-value, os.strerror(-value), names[0], None, names[1]))
-            elif kind == RING_OPEN:
-                if not waiter.done():
-                    waiter.set_result(value)
-                else:  # the task was cancelled, but did not run since then
-                    os.close(value)
-            elif not waiter.done():
-                waiter.set_result(os.stat_result(more) if type(more) is tuple else more)
-        return flushed
+            return  # close() came first
+        for number, result in self._backend.results():
+            waiter, kind, path, new_path = self._waiters.pop(number)
+            if waiter.done():  # the task was cancelled, but has not run since then
+                if kind == RING_OPEN and result[0] >= 0:
+                    os.close(result[0])
+                continue
+            try:
+                value = finished(result, kind, path, new_path)
+            except BaseException as error:
+                waiter.set_exception(error.with_traceback(None))
+            else:
+                waiter.set_result(value)
+
+    def _cancel(self, number: int) -> None:
+        """Stop a request that nobody waits for any more."""
+        self._backend.cancel(number)
+        os.eventfd_write(self._fd, 1)  # the next turn of the loop gives the cancellation to the kernel
 
     def _stop(self) -> None:
         """Accept no more requests. All tasks that wait get an exception."""
@@ -136,12 +115,25 @@ class Requests:
         self._waiters.clear()
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_exception(closed())
+                waiter.set_exception(_closed())
 
     def _end(self) -> bool:
         """Whether the back end has ended: nothing is under way, and its threads are gone."""
         self._ended = self._ended or self._backend.close()
         return self._ended
+
+
+def finished(result: tuple[int, Any], kind: int, path: Path, new_path: Path | None) -> Any:
+    """What a call returns: a descriptor, an os.stat_result or None. Raises the exception of a call that failed."""
+    value, more = result
+    if value < 0:
+        if more is not None:
+            raise more
+        one, other = (new_path, path) if kind == RING_SYMLINK else (path, new_path)
+        raise OSError(-value, os.strerror(-value), one, None, other)
+    if kind == RING_OPEN:
+        return value
+    return os.stat_result(more) if type(more) is tuple else more
 
 
 def switched_or_busy(identity: Identity | None = None) -> IdentityRefused:
@@ -157,32 +149,29 @@ def switched_or_busy(identity: Identity | None = None) -> IdentityRefused:
 
 def _not_started(error: OSError, identity: Identity) -> Exception:
     """The exception for a request that the back end refused."""
-    number = error.errno
+    number = error.errno or 0
     if number == errno.EOWNERDEAD:
         return _elsewhere()
     if number == errno.ESHUTDOWN:
-        return closed()
+        return _closed()
     if number == errno.EBUSY:
         return switched_or_busy(identity)
     if number in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE):
         return error
-    return IdentityError(number or 0, identity, "becoming the user", UNCHANGED)
+    return IdentityError(number, identity, "becoming the user", UNCHANGED)
 
 
 class AsyncioRequests(Requests):
     """Requests of asyncio's tasks. A waiter is a future of the loop."""
 
-    def __init__(self, backend: Ring | FileThreads, allow_root: bool) -> None:
+    def __init__(self, backend: Backend, allow_root: bool) -> None:
         super().__init__(backend, allow_root)
         asyncio: Any = sys.modules["asyncio"]
         self._running_loop, self._sleep = asyncio._get_running_loop, asyncio.sleep
         self._loop = asyncio.get_running_loop()
-        self._new_waiter, self._call_soon = self._loop.create_future, self._loop.call_soon
-        self._is_scheduled = False
-        self._fd = backend.fileno()
-        self._loop.add_reader(self._fd, self._run_turn)
+        self._loop.add_reader(self._fd, self._turn)
 
-    def start(
+    def run(
         self,
         kind: int,
         identity: Identity,
@@ -193,34 +182,30 @@ class AsyncioRequests(Requests):
         resolve: int,
         new_dir_fd: int | None = None,
         new_path: Path | None = None,
-    ) -> tuple[int, Awaitable[Any]]:
-        """Start a request. Return its number, and what to await. If that raises an exception, call forget()."""
+    ) -> Any:
+        """Make a request. Return its result, or a tuple: the arguments of wait()."""
         if self._running_loop() is not self._loop:
             raise _elsewhere()
-        number = self._begin(kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path)
-        waiter = self._new_waiter()
-        self._waiters[number] = (waiter, kind, path, new_path)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_soon(self._run_turn)
-        return number, waiter
+        found = self._start(kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path)
+        if type(found) is tuple:
+            return finished(found, kind, path, new_path)
+        waiter = self._loop.create_future()
+        self._waiters[found] = (waiter, kind, path, new_path)
+        return found, waiter
 
-    def _run_turn(self) -> None:
-        self._is_scheduled = False
-        if not self._turn():
-            self._loop.call_later(_NO_MEMORY_PAUSE, self._run_turn)
-
-    def forget(self, number: int, waiter: Any) -> None:
-        """Cancel a request, or close the file that it has opened, if its task was cancelled."""
-        request = self._waiters.get(number)
-        if request is not None and request[0] is waiter:  # a later request may have the same number
-            del self._waiters[number]
-            self._backend.cancel(number)
-            if not self._is_scheduled:
-                self._is_scheduled = True
-                self._call_soon(self._run_turn)
-        elif waiter.done() and not waiter.cancelled() and waiter.exception() is None and type(waiter.result()) is int:
-            os.close(waiter.result())  # the task was cancelled after the result came, and before it ran again
+    async def wait(self, number: int, waiter: Any) -> Any:
+        """Wait for the result of a request. If the task is cancelled, the request is, too."""
+        try:
+            return await waiter
+        except BaseException:
+            request = self._waiters.get(number)
+            if request is not None and request[0] is waiter:  # a later request may have the same number
+                del self._waiters[number]
+                self._cancel(number)
+            elif not waiter.cancelled() and waiter.exception() is None and type(waiter.result()) is int:
+                os.close(waiter.result())  # the task was cancelled after the result came, and before it ran again
+            del waiter  # its exception refers to this frame
+            raise
 
     async def close(self) -> None:
         if self._running_loop() is not self._loop:
@@ -260,20 +245,19 @@ class _TrioWaiter:
 
 
 class TrioRequests(Requests):
-    """Requests of trio's tasks, with two system tasks: one waits for results, the other one for new requests."""
+    """Requests of trio's tasks. A system task waits for results."""
 
-    def __init__(self, backend: Ring | FileThreads, allow_root: bool) -> None:
+    def __init__(self, backend: Backend, allow_root: bool) -> None:
         super().__init__(backend, allow_root)
-        trio = self._trio = sys.modules["trio"]
+        trio: Any = sys.modules["trio"]
+        self._trio, self._lowlevel = trio, trio.lowlevel
         self._token = trio.lowlevel.current_trio_token()
-        self._scopes = (trio.CancelScope(), trio.CancelScope())
-        self._idle: Any = None  # the second task, while it has nothing to do
         # An interrupt between the start of a request and the wait would lose its result.
-        self._protected = trio.lowlevel.enable_ki_protection(self._make)
-        for task in (self._wait_for_results, self._wait_for_requests):
-            trio.lowlevel.spawn_system_task(task)
+        self.wait = trio.lowlevel.enable_ki_protection(self._wait)
+        self._scope = trio.CancelScope()
+        trio.lowlevel.spawn_system_task(self._wait_for_results)
 
-    def start(
+    def run(
         self,
         kind: int,
         identity: Identity,
@@ -284,11 +268,11 @@ class TrioRequests(Requests):
         resolve: int,
         new_dir_fd: int | None = None,
         new_path: Path | None = None,
-    ) -> tuple[int, Awaitable[Any]]:
-        """As AsyncioRequests.start(). The request starts when it is awaited."""
-        return 0, self._protected(kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path)
+    ) -> Any:
+        """As AsyncioRequests.run(), but the request starts in wait()."""
+        return kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path
 
-    async def _make(
+    async def _wait(
         self,
         kind: int,
         identity: Identity,
@@ -300,75 +284,51 @@ class TrioRequests(Requests):
         new_dir_fd: int | None,
         new_path: Path | None,
     ) -> Any:
-        """Make a request, and wait for its result."""
+        """Make a request, and wait for its result. This is a checkpoint, unless it raises an exception."""
         self._check_place()
-        lowlevel = self._trio.lowlevel
+        lowlevel = self._lowlevel
         await lowlevel.checkpoint_if_cancelled()
-        number = self._begin(kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path)
+        found = self._start(kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path)
+        if type(found) is tuple:
+            value = finished(found, kind, path, new_path)
+            await lowlevel.cancel_shielded_checkpoint()
+            return value
         waiter = _TrioWaiter(lowlevel)
-        self._waiters[number] = (waiter, kind, path, new_path)
-        self._wake()
+        self._waiters[found] = (waiter, kind, path, new_path)
 
         def abort(raise_cancel: object) -> Any:
             waiter.task = None
-            if self._waiters.pop(number, None) is not None:
-                self._backend.cancel(number)
-                self._wake()
+            if self._waiters.pop(found, None) is not None:
+                self._cancel(found)
             return lowlevel.Abort.SUCCEEDED
 
         await lowlevel.wait_task_rescheduled(abort)
-        error, waiter.error = waiter.error, None
-        if error is not None:
+        if waiter.error is not None:
             try:
-                raise error
+                raise waiter.error
             finally:
-                del error  # its traceback refers to this frame
+                del waiter  # its exception refers to this frame
         return waiter.result
 
-    def forget(self, number: int, waiter: Any) -> None:
-        """Do nothing: the abort function has done it."""
-
     def _check_place(self) -> None:
-        """Raise RuntimeError if the calling task belongs to another run of trio."""
+        """Raise RuntimeError if the calling task belongs to another run of trio, or to none."""
         try:
-            token = self._trio.lowlevel.current_trio_token()
+            token = self._lowlevel.current_trio_token()
         except RuntimeError:
             token = None
         if token is not self._token:
             raise _elsewhere()
 
     async def _wait_for_results(self) -> None:
-        with self._scopes[0]:
+        with self._scope:
             while self._accepts:
-                await self._trio.lowlevel.wait_readable(self._backend.fileno())
-                if not self._turn():
-                    self._wake()
-
-    async def _wait_for_requests(self) -> None:
-        lowlevel = self._trio.lowlevel
-
-        def abort(raise_cancel: object) -> Any:
-            self._idle = None
-            return lowlevel.Abort.SUCCEEDED
-
-        with self._scopes[1]:
-            while self._accepts:
-                while not self._turn():
-                    await self._trio.sleep(_NO_MEMORY_PAUSE)
-                self._idle = lowlevel.current_task()
-                await lowlevel.wait_task_rescheduled(abort)
-
-    def _wake(self) -> None:
-        """Let a system task run a turn, in the next turn of the loop."""
-        task, self._idle = self._idle, None
-        if task is not None:
-            self._trio.lowlevel.reschedule(task)
+                await self._lowlevel.wait_readable(self._fd)
+                self._turn()
 
     async def close(self) -> None:
         self._check_place()
         if self._accepts:
-            for scope in self._scopes:
-                scope.cancel()
+            self._scope.cancel()
             self._stop()
         with self._trio.CancelScope(shield=True):
             while not self._end():

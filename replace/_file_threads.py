@@ -59,21 +59,22 @@ class FileThreads:
     def fileno(self) -> int:
         return self._event
 
-    def start(
+    def run(
         self,
         kind: int,
         uid: int,
         gid: int,
         groups: bytes,
         dir_fd: int,
-        path: bytes,
+        path: str | bytes,
         flags: int,
         mode: int,
         resolve: int,
         new_dir_fd: int,
-        new_path: bytes | None,
+        new_path: str | bytes | None,
         /,
     ) -> int:
+        """As Ring.run(). The result always comes later."""
         pool = self._executor._pool
         if pool.pid != os.getpid():
             raise OSError(errno.EOWNERDEAD, os.strerror(errno.EOWNERDEAD))
@@ -82,9 +83,10 @@ class FileThreads:
         for number, limits in ((dir_fd, _INT), (flags, _INT), (mode, _INT), (new_dir_fd, _INT), (resolve, _UINT64)):
             if number not in limits:
                 raise OverflowError(f"{number} is out of range")
-        if b"\0" in path or (new_path is not None and b"\0" in new_path):
+        names = [None if one is None else os.fsencode(one) for one in (path, new_path)]
+        if any(b"\0" in name for name in names if name is not None):
             raise ValueError("embedded null byte")
-        call = _Call(_KINDS[kind], (dir_fd, path, flags, mode, resolve, new_dir_fd, new_path))
+        call = _Call(_KINDS[kind], (dir_fd, names[0], flags, mode, resolve, new_dir_fd, names[1]))
         number = next(self._numbers)
         task = self._tasks[number] = self._executor.submit(_identity(uid, gid, groups), call.run)
         task.add_done_callback(partial(self._note, number, call))
@@ -95,14 +97,11 @@ class FileThreads:
         self._done.append((number, call, task))
         os.eventfd_write(self._event, 1)
 
-    def flush(self) -> None:
-        """Do nothing: the workers have the calls already."""
-
-    def results(self) -> list[tuple[int, int, Any]]:
-        """As Ring.results(). If a worker could not be the user, the third value is the exception."""
+    def results(self) -> list[tuple[int, tuple[int, Any]]]:
+        """As Ring.results(). If a worker could not be the user, the exception stands in place of the status."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._event)
-        found: list[tuple[int, int, Any]] = []
+        found: list[tuple[int, tuple[int, Any]]] = []
         while self._done:
             number, call, task = self._done.popleft()
             if self._tasks.pop(number, None) is None:  # cancelled
@@ -111,9 +110,9 @@ class FileThreads:
             error = CancelledError() if task.cancelled() else task.exception()  # cancelled as the interpreter ends
             if error is not None:  # also if the ids of the worker were wrong after the call
                 call.undo()
-                found.append((number, -errno.EIO, error))
+                found.append((number, (-errno.EIO, error)))
             else:
-                found.append((number, call.value, call.status))
+                found.append((number, (call.value, call.status)))
         return found
 
     def cancel(self, number: int, /) -> None:
@@ -193,7 +192,7 @@ class _Folder:
             os.close(self.fd)
 
 
-# The calls, with the arguments of Ring.start() from dir_fd on. A worker makes them as the user.
+# The calls, with the arguments of Ring.run() from dir_fd on. A worker makes them as the user.
 
 
 def _open(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int, *_: object) -> int:

@@ -95,8 +95,8 @@ class Files:
         self._options = (backend, max_workers, bool(allow_root))
         self._requests: AsyncioRequests | TrioRequests | None = None
         self._backend = ""
-        self._start: Any = _not_entered
-        self._forget: Any = None
+        self._run: Any = _not_entered  # it returns a result, or a tuple: the arguments of _wait()
+        self._wait: Any = None
 
     async def __aenter__(self) -> Files:
         """Start the back end.
@@ -118,7 +118,7 @@ class Files:
         backend = self._make_backend()
         kind = AsyncioRequests if loops == ["asyncio"] else TrioRequests
         self._requests = kind(backend, self._options[2])
-        self._start, self._forget = self._requests.start, self._requests.forget
+        self._run, self._wait = self._requests.run, self._requests.wait
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -202,13 +202,8 @@ class Files:
         if type(path) is not str:
             path = os.fspath(path)
         sys.audit("open", path, None, flags | os.O_CLOEXEC)
-        number, waiter = self._start(RING_OPEN, identity, path, flags, mode, dir_fd, resolve)
-        try:
-            return await waiter  # type: ignore[no-any-return]
-        except BaseException:
-            self._forget(number, waiter)
-            del waiter  # its exception refers to this frame
-            raise
+        result = self._run(RING_OPEN, identity, path, flags, mode, dir_fd, resolve)
+        return await self._wait(*result) if type(result) is tuple else result  # type: ignore[no-any-return]
 
     async def stat(
         self,
@@ -237,7 +232,8 @@ class Files:
         """
         path = os.fspath(path)
         flags = 0 if follow_symlinks else _NOFOLLOW
-        return await self._result(self._start(RING_STAT, identity, path, flags, 0, dir_fd, resolve))  # type: ignore[no-any-return]
+        result = self._run(RING_STAT, identity, path, flags, 0, dir_fd, resolve)
+        return await self._wait(*result) if type(result) is tuple else result  # type: ignore[no-any-return]
 
     async def mkdir(
         self,
@@ -263,7 +259,9 @@ class Files:
         """
         path = os.fspath(path)
         sys.audit("os.mkdir", path, mode, _shown(dir_fd))
-        await self._result(self._start(RING_MKDIR, identity, path, 0, mode, dir_fd, resolve))
+        result = self._run(RING_MKDIR, identity, path, 0, mode, dir_fd, resolve)
+        if type(result) is tuple:
+            await self._wait(*result)
 
     async def unlink(
         self, identity: Identity, path: Path, *, dir_fd: int | None = None, resolve: int = _DEFAULT_RESOLVE
@@ -282,7 +280,9 @@ class Files:
         """
         path = os.fspath(path)
         sys.audit("os.remove", path, _shown(dir_fd))
-        await self._result(self._start(RING_UNLINK, identity, path, 0, 0, dir_fd, resolve))
+        result = self._run(RING_UNLINK, identity, path, 0, 0, dir_fd, resolve)
+        if type(result) is tuple:
+            await self._wait(*result)
 
     async def rename(
         self,
@@ -310,7 +310,9 @@ class Files:
         """
         src, dst = os.fspath(src), os.fspath(dst)
         sys.audit("os.rename", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
-        await self._result(self._start(RING_RENAME, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst))
+        result = self._run(RING_RENAME, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
+        if type(result) is tuple:
+            await self._wait(*result)
 
     async def link(
         self,
@@ -338,7 +340,9 @@ class Files:
         """
         src, dst = os.fspath(src), os.fspath(dst)
         sys.audit("os.link", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
-        await self._result(self._start(RING_LINK, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst))
+        result = self._run(RING_LINK, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
+        if type(result) is tuple:
+            await self._wait(*result)
 
     async def symlink(
         self,
@@ -364,17 +368,9 @@ class Files:
         """
         src, dst = os.fspath(src), os.fspath(dst)
         sys.audit("os.symlink", src, dst, _shown(dir_fd))
-        await self._result(self._start(RING_SYMLINK, identity, dst, 0, 0, dir_fd, resolve, None, src))
-
-    async def _result(self, request: tuple[int, Any]) -> Any:
-        """Wait for the result of a request. open() contains this code, because it is the most frequent call."""
-        number, waiter = request
-        try:
-            return await waiter
-        except BaseException:
-            self._forget(number, waiter)
-            del request, waiter
-            raise
+        result = self._run(RING_SYMLINK, identity, dst, 0, 0, dir_fd, resolve, None, src)
+        if type(result) is tuple:
+            await self._wait(*result)
 
 
 #: AT_SYMLINK_NOFOLLOW of fcntl.h, which Python does not have.

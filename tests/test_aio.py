@@ -653,7 +653,7 @@ def test_result_that_comes_in_the_turn_of_a_cancellation_is_closed(backend, plac
 
     async def body(files):
         for is_first in (True, False):
-            task = asyncio.create_task(files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+            task = asyncio.create_task(files.open(ALICE, "new", CREATE, dir_fd=place))  # with CREATE, it always waits
             await asyncio.sleep(0)
             waiter = task._fut_waiter  # its first callback wakes the task
             if is_first:
