@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import itertools
 import os
 import re
 import resource
@@ -651,10 +652,18 @@ def test_cancelled_calls_leave_no_descriptor(loop, backend, place):
 def test_result_that_comes_in_the_turn_of_a_cancellation_is_closed(backend, place):
     """The future has its result, but the task has not run since, when it is cancelled."""
 
+    async def waiting(files):
+        """Return a task that waits for a descriptor. A worker may be so fast that the task does not wait."""
+        for number in itertools.count():
+            task = asyncio.create_task(files.open(ALICE, f"new {number}", CREATE, dir_fd=place))
+            await asyncio.sleep(0)
+            if not task.done():
+                return task
+            os.close(task.result())
+
     async def body(files):
         for is_first in (True, False):
-            task = asyncio.create_task(files.open(ALICE, "new", CREATE, dir_fd=place))  # with CREATE, it always waits
-            await asyncio.sleep(0)
+            task = await waiting(files)
             waiter = task._fut_waiter  # its first callback wakes the task
             if is_first:
                 wake = waiter._callbacks[0][0]
