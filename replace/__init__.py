@@ -19,6 +19,9 @@ Pools and event loops:
 WSGI, after ``import replace.wsgi``:
     wsgi.AsClient       run an application as its clients
 
+Files from an event loop, after ``import replace.aio``:
+    aio.Files           open and change files as many users, from one thread of asyncio or trio
+
 Files and processes:
     open_beneath        open a path that a client sends, below a folder
     Resolve             how open_beneath() walks a path

@@ -435,6 +435,38 @@ def open_beneath(
 
 # generated: end
 
+# ---- Files as many users, from one thread (libreplace/ring.h)
+RING_OPEN: int
+RING_STAT: int
+RING_MKDIR: int
+RING_UNLINK: int
+RING_RENAME: int
+RING_LINK: int
+RING_SYMLINK: int
+
+@final
+class Ring:
+    def __new__(cls, workers: int, allow_root: bool = False, entries: int = 0, identities: int = 0) -> Ring: ...
+    def fileno(self) -> int: ...
+    def run(
+        self,
+        kind: int,
+        uid: int,
+        gid: int,
+        groups: bytes,
+        dir_fd: int,
+        path: str | bytes,
+        flags: int,
+        mode: int,
+        resolve: int,
+        new_dir_fd: int,
+        new_path: str | bytes | None,
+        /,
+    ) -> int | tuple[int, Any]: ...
+    def results(self) -> list[tuple[int, tuple[int, Any]]]: ...
+    def cancel(self, number: int, /) -> None: ...
+    def close(self) -> bool: ...
+
 # ---- The credentials at the other end of a Unix socket (native/peer_linux.c)
 def peer(socket: HasFileno, /) -> tuple[int, int, bytes | None]: ...
 

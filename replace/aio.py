@@ -56,9 +56,10 @@ class Files:
     process cannot have a ring, the threads of a pool make the calls, with the same results and errors. A descriptor has
     its rights from :meth:`open`, so you can read, write and close it as usual.
 
-    A Files belongs to the event loop of asyncio or trio whose task enters it, and it can be entered once. Requests that
-    tasks start in one turn of the loop go to the kernel together. Await one request before you start another one that
-    needs its effect. A new file or folder has the umask of the process.
+    A Files belongs to the event loop of asyncio or trio whose task enters it, and it can be entered once. Await one
+    call before you start another one that needs its effect. The kernel opens most existing files at once. Under
+    asyncio, no other task runs during such a call; under trio, each call is a checkpoint. A new file or folder gets the
+    umask of the process.
 
     If a task is cancelled, its request is stopped, and a file that it has opened is closed. Another effect, such as a
     new folder, may have happened or may still happen.

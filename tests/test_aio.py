@@ -654,8 +654,9 @@ def test_result_that_comes_in_the_turn_of_a_cancellation_is_closed(backend, plac
 
     async def waiting(files):
         """Return a task that waits for a descriptor. A worker may be so fast that the task does not wait."""
-        for number in itertools.count():
-            task = asyncio.create_task(files.open(ALICE, f"new {number}", CREATE, dir_fd=place))
+        numbers = itertools.count()
+        while True:
+            task = asyncio.create_task(files.open(ALICE, f"new {next(numbers)}", CREATE, dir_fd=place))
             await asyncio.sleep(0)
             if not task.done():
                 return task

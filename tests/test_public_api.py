@@ -18,6 +18,7 @@ import pytest
 from support.builds import run
 
 import replace
+import replace.aio
 import replace.wsgi
 
 LIST = Path(__file__).with_name("public_api.txt")
@@ -54,7 +55,9 @@ def public_api() -> str:
     """Return the public API as text."""
     lines = []
     things = {name: getattr(replace, name) for name in sorted([*replace.__all__, "__version__"])}
-    things |= {f"wsgi.{name}": getattr(replace.wsgi, name) for name in replace.wsgi.__all__}
+    for module in (replace.wsgi, replace.aio):
+        prefix = module.__name__.removeprefix("replace.")
+        things |= {f"{prefix}.{name}": getattr(module, name) for name in module.__all__}
     for name, thing in things.items():
         if isinstance(thing, type):
             bases = ", ".join(base.__qualname__ for base in thing.__bases__)

@@ -19,8 +19,8 @@ from support.children import obstacle
 from replace._starts import STARTERS
 
 FILES = sorted((ROOT / "replace").rglob("*.py"))
-#: Modules that no other module imports: those of the command `libreplace`, and public modules for frameworks.
-ON_REQUEST = ("replace.__main__", "replace._cli", "replace.wsgi", "replace.aio")
+#: Modules that nothing else imports: those of the command `libreplace`, and public modules with their parts.
+ON_REQUEST = ("replace.__main__", "replace._cli", "replace.wsgi", "replace.aio", "replace._file_")
 
 USE_EVERYTHING = """
 import os, sys

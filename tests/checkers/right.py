@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 from typing_extensions import assert_type
 
 import replace
+import replace.aio
 import replace.wsgi
 from replace import Guard, Identity, IdentityExecutor, Level, OnFailure, acting_as, impersonate, impersonated, run_as
 
@@ -354,6 +355,24 @@ def frameworks() -> None:
     wrapped = replace.wsgi.AsClient(application, identify, anonymous_as_server=True, challenge="Basic", level=level)
     assert_type(wrapped({}, start_response), Iterable[bytes])
     wsgiref.simple_server.make_server("", 0, replace.wsgi.AsClient(wrapped, identify))
+
+
+# ---- Files from an event loop
+
+
+async def in_a_loop() -> None:
+    async with replace.aio.Files(backend="threads", max_workers=4, allow_root=True) as found:
+        assert_type(found, replace.aio.Files)
+        assert_type(await found.open(alice, "name", os.O_RDONLY), int)
+        assert_type(await found.open(alice, pathlib.Path("name"), os.O_RDONLY, 0o640, dir_fd=3, resolve=0), int)
+        assert_type(await found.stat(alice, b"name", follow_symlinks=False), os.stat_result)
+        assert_type(found.backends, dict[str, str])
+        await found.mkdir(alice, "name", 0o750)
+        await found.unlink(alice, "name", dir_fd=None)
+        await found.rename(alice, "name", b"other", dir_fd=3, dst_dir_fd=4)
+        await found.link(alice, "name", "other", resolve=replace.Resolve.BENEATH)
+        await found.symlink(alice, "text", "name")
+        await found.close()
 
 
 # ---- The calls underneath

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 import replace
+import replace.aio
 import replace.wsgi
 from replace import Identity, IdentityExecutor, Level, acting_as, impersonate, impersonated, run_as
 
@@ -164,6 +165,20 @@ def failures() -> None:
 
 replace.wsgi.AsClient(read, lambda environ: alice)  # E: arg-type, reportArgumentType
 replace.wsgi.AsClient(lambda environ, start_response: [], later)  # E: arg-type, reportArgumentType
+
+# ---- Files from an event loop
+
+replace.aio.Files(backend="fast")  # E: arg-type, reportArgumentType
+replace.aio.Files(4)  # E: call-arg, reportCallIssue
+
+
+async def in_a_loop(found: replace.aio.Files) -> None:
+    await found.open("alice", "name", 0)  # E: arg-type, reportArgumentType
+    await found.open(alice, 5, 0)  # E: arg-type, reportArgumentType
+    await found.open(alice, "name")  # E: call-arg, reportCallIssue
+    await found.rename(alice, "name")  # E: call-arg, reportCallIssue
+    found.backends = {}  # E: misc, reportAttributeAccessIssue
+
 
 # ---- The calls underneath
 
