@@ -19,6 +19,7 @@ from ._native import RING_OPEN, RING_SYMLINK, is_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeAlias
 
     from ._file_threads import FileThreads
@@ -50,13 +51,16 @@ class Requests:
     is an int only if that is a descriptor.
     """
 
-    def __init__(self, backend: Backend, allow_root: bool) -> None:
+    def __init__(
+        self, backend: Backend, allow_root: bool, place: Callable[[], object], new_waiter: Callable[[], Any]
+    ) -> None:
         self._backend, self._allow_root = backend, allow_root
         self._run_request, self._fd = backend.run, backend.fileno()
+        self._place, self._home, self._new_waiter = place, place(), new_waiter
         self._waiters: dict[int, tuple[Any, int, Path, Path | None]] = {}
         self._accepts, self._ended = True, False
 
-    def _start(
+    def run(
         self,
         kind: int,
         identity: Identity,
@@ -65,10 +69,12 @@ class Requests:
         mode: int,
         dir_fd: int | None,
         resolve: int,
-        new_dir_fd: int | None,
-        new_path: Path | None,
+        new_dir_fd: int | None = None,
+        new_path: Path | None = None,
     ) -> Any:
-        """Make a request. Return its number if it waits, otherwise a tuple: its result."""
+        """Make a request. Return its result, or a tuple: the arguments of wait()."""
+        if self._place() is not self._home:
+            raise _elsewhere()
         if not self._accepts:
             raise _closed()
         if type(identity) is not Identity or identity.has_root:
@@ -81,10 +87,20 @@ class Requests:
         new_dir_fd = dir_fd if new_dir_fd is None else whole_number(new_dir_fd, "dst_dir_fd")
         uid, gid, groups = identity.uid, identity.gid, identity._groups
         try:
-            return self._run_request(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path)
+            found = self._run_request(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path)
         except OSError as error:
-            problem = _not_started(error, identity)
-        raise problem
+            raise _not_started(error, identity) from None
+        if isinstance(found, tuple):
+            if kind == RING_OPEN and found[0] >= 0:  # the most frequent case
+                return found[0]
+            return finished(found, kind, path, new_path)
+        waiter = self._new_waiter()
+        self._waiters[found] = (waiter, kind, path, new_path)
+        return found, waiter
+
+    def _check_place(self) -> None:
+        if self._place() is not self._home:
+            raise _elsewhere()
 
     def _turn(self) -> None:
         """Give the results that have come to the tasks that wait for them."""
@@ -165,35 +181,10 @@ class AsyncioRequests(Requests):
     """Requests of asyncio's tasks. A waiter is a future of the loop."""
 
     def __init__(self, backend: Backend, allow_root: bool) -> None:
-        super().__init__(backend, allow_root)
         asyncio: Any = sys.modules["asyncio"]
-        self._running_loop, self._sleep = asyncio._get_running_loop, asyncio.sleep
-        self._loop = asyncio.get_running_loop()
+        self._sleep, self._loop = asyncio.sleep, asyncio.get_running_loop()
+        super().__init__(backend, allow_root, asyncio._get_running_loop, self._loop.create_future)
         self._loop.add_reader(self._fd, self._turn)
-
-    def run(
-        self,
-        kind: int,
-        identity: Identity,
-        path: Path,
-        flags: int,
-        mode: int,
-        dir_fd: int | None,
-        resolve: int,
-        new_dir_fd: int | None = None,
-        new_path: Path | None = None,
-    ) -> Any:
-        """Make a request. Return its result, or a tuple: the arguments of wait()."""
-        if self._running_loop() is not self._loop:
-            raise _elsewhere()
-        found = self._start(kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path)
-        if type(found) is tuple:
-            if kind == RING_OPEN and found[0] >= 0:  # the most frequent case
-                return found[0]
-            return finished(found, kind, path, new_path)
-        waiter = self._loop.create_future()
-        self._waiters[found] = (waiter, kind, path, new_path)
-        return found, waiter
 
     async def wait(self, number: int, waiter: Any) -> Any:
         """Wait for the result of a request. If the task is cancelled, the request is, too."""
@@ -210,8 +201,7 @@ class AsyncioRequests(Requests):
             raise
 
     async def close(self) -> None:
-        if self._running_loop() is not self._loop:
-            raise _elsewhere()
+        self._check_place()
         if self._accepts:
             self._loop.remove_reader(self._fd)
             self._stop()
@@ -250,58 +240,40 @@ class TrioRequests(Requests):
     """Requests of trio's tasks. A system task waits for results."""
 
     def __init__(self, backend: Backend, allow_root: bool) -> None:
-        super().__init__(backend, allow_root)
         trio: Any = sys.modules["trio"]
         self._trio, self._lowlevel = trio, trio.lowlevel
-        self._token = trio.lowlevel.current_trio_token()
+        super().__init__(backend, allow_root, self._token, lambda: _TrioWaiter(trio.lowlevel))
         # An interrupt between the start of a request and the wait would lose its result.
         self.wait = trio.lowlevel.enable_ki_protection(self._wait)
         self._scope = trio.CancelScope()
         trio.lowlevel.spawn_system_task(self._wait_for_results)
 
-    def run(
-        self,
-        kind: int,
-        identity: Identity,
-        path: Path,
-        flags: int,
-        mode: int,
-        dir_fd: int | None,
-        resolve: int,
-        new_dir_fd: int | None = None,
-        new_path: Path | None = None,
-    ) -> Any:
-        """As AsyncioRequests.run(), but the request starts in wait()."""
-        return kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path
+    def _token(self) -> object:
+        """The token of this run of trio, or None if trio does not run."""
+        try:
+            return self._lowlevel.current_trio_token()
+        except RuntimeError:
+            return None
 
-    async def _wait(
-        self,
-        kind: int,
-        identity: Identity,
-        path: Path,
-        flags: int,
-        mode: int,
-        dir_fd: int | None,
-        resolve: int,
-        new_dir_fd: int | None,
-        new_path: Path | None,
-    ) -> Any:
+    def run(self, *arguments: Any) -> Any:
+        """As Requests.run(), but the request starts in wait()."""
+        return arguments
+
+    async def _wait(self, *arguments: Any) -> Any:
         """Make a request, and wait for its result. This is a checkpoint, unless it raises an exception."""
         self._check_place()
         lowlevel = self._lowlevel
         await lowlevel.checkpoint_if_cancelled()
-        found = self._start(kind, identity, path, flags, mode, dir_fd, resolve, new_dir_fd, new_path)
-        if type(found) is tuple:
-            value = finished(found, kind, path, new_path)
+        found = super().run(*arguments)
+        if type(found) is not tuple:
             await lowlevel.cancel_shielded_checkpoint()
-            return value
-        waiter = _TrioWaiter(lowlevel)
-        self._waiters[found] = (waiter, kind, path, new_path)
+            return found
+        number, waiter = found
 
         def abort(raise_cancel: object) -> Any:
             waiter.task = None
-            if self._waiters.pop(found, None) is not None:
-                self._cancel(found)
+            if self._waiters.pop(number, None) is not None:
+                self._cancel(number)
             return lowlevel.Abort.SUCCEEDED
 
         await lowlevel.wait_task_rescheduled(abort)
@@ -309,17 +281,8 @@ class TrioRequests(Requests):
             try:
                 raise waiter.error
             finally:
-                del waiter  # its exception refers to this frame
+                del waiter, found  # the exception refers to this frame
         return waiter.result
-
-    def _check_place(self) -> None:
-        """Raise RuntimeError if the calling task belongs to another run of trio, or to none."""
-        try:
-            token = self._lowlevel.current_trio_token()
-        except RuntimeError:
-            token = None
-        if token is not self._token:
-            raise _elsewhere()
 
     async def _wait_for_results(self) -> None:
         with self._scope:
