@@ -144,6 +144,7 @@ def build(answers: Answers, installed: bool) -> Dict[str, Any]:
             "libc_version": glibc_version(answers) if verdict.libc == "glibc" else "",
             "linux_32bit_syscalls": verdict.wide,
             "samba_macro": verdict.family,
+            "no_ring": verdict.no_ring,
             "calls": [
                 {
                     "name": c.call.name,

@@ -79,6 +79,7 @@ class Verdict(NamedTuple):
     family: str  # Samba's macro for effective ids
     calls: Tuple[Chosen, ...]
     process_wide: Tuple[Chosen, ...]  # libc's forms of the calls with which the whole process drops its privileges
+    no_ring: str  # why there is no ring (io_uring); "" if there is one
     warnings: Tuple[str, ...]
     steps: Tuple[Step, ...]  # all steps, including those after the one that decided
     moot: Dict[str, str]  # each run question -> why its answer does not matter here, or ""
@@ -298,6 +299,19 @@ def _warnings(answers: Answers, backend: str, libc: str) -> List[str]:
     return found
 
 
+def _lacking(answers: Answers, files: str) -> List[str]:
+    """The numbers of system calls that files of replace/core/ need, and the headers do not have."""
+    return [f"SYS_{call}" for call in NEWER[files] if not yes(answers, f"sys_{call}")]
+
+
+def _no_ring(answers: Answers, backend: str) -> str:
+    """The threads that store the credentials of users in a ring need calls that change one thread."""
+    lacking = _lacking(answers, "ring")
+    if backend != "syscall":
+        return "the build changes ids with libc's calls"
+    return f"the headers have no {', '.join(lacking)}" if lacking else ""
+
+
 def decide(answers: Answers) -> Verdict:
     """The verdict for these answers. Raises Refused."""
     for kind in ("uid_t", "gid_t"):
@@ -327,6 +341,7 @@ def decide(answers: Answers) -> Verdict:
         family="USE_LINUX_THREAD_CREDENTIALS" if backend == "syscall" else "USE_" + family.upper() if family else "",
         calls=chosen,
         process_wide=tuple(_choose(answers, call, "libc", system, libc, wide) for call in CALLS if call.drops),
+        no_ring=_no_ring(answers, backend),
         warnings=tuple(_warnings(answers, backend, libc)),
         steps=tuple(steps),
         moot=moot,
@@ -337,13 +352,12 @@ def decide(answers: Answers) -> Verdict:
 
 def variants(answers: Answers) -> Dict[str, str]:
     """The variants of the files of replace/core/ that are compiled: which ids_*.c and the like, users_*.c,
-    open_beneath_*.c and ring_*.c. The threads that store credentials in a ring need calls that change one thread."""
-    newer = {name for name, calls in NEWER.items() if all(yes(answers, f"sys_{call}") for call in calls)}
+    open_beneath_*.c and ring_*.c."""
     return {
         "kernel": "linux" if _system(answers) == "linux" else "none",
         "users": "libc" if yes(answers, "have_getgrouplist") else "none",
-        "open_beneath": "linux" if "open_beneath" in newer else "none",
-        "ring": "linux" if "ring" in newer and decide(answers).backend == "syscall" else "none",
+        "open_beneath": "none" if _lacking(answers, "open_beneath") else "linux",
+        "ring": "none" if decide(answers).no_ring else "linux",
     }
 
 
@@ -361,6 +375,7 @@ def main() -> int:
     print(f"call\trule\t{verdict.rule}")
     for name in FACTS:
         print(f"fact\t{name}\t{getattr(verdict, name)}")
+    print(f"file\tring\t{f'ENOSYS: {verdict.no_ring}' if verdict.no_ring else 'SYS_io_uring_setup'}")
     for name, variant in variants(answers).items():
         print(f"variant\t{name}\t{variant}")
     for warning in verdict.warnings:

@@ -46,10 +46,10 @@ def test_every_report_field_has_a_type_and_a_description():
         assert f"\n## {name}\n" in page
 
 
-def test_only_cross_answer_is_optional():
-    """Only run questions have `cross_answer`; all other fields are in every report."""
+def test_only_two_fields_are_optional():
+    """Only run questions have `cross_answer`, and older reports lack `no_ring`; all other fields are in every report."""
     optional = [set(place["properties"]) - set(place["required"]) for place in objects(SCHEMA)]
-    assert set.union(*optional) == {"cross_answer"}
+    assert set.union(*optional) == {"cross_answer", "no_ring"}
     for question in replace.report()["questions"]:
         assert ("cross_answer" in question) == (question["kind"] == "run")
 

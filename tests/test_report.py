@@ -130,10 +130,22 @@ def test_report_of_an_older_version_is_shown(tmp_path):
     """Reports of 0.1.0 without the newer facts are valid and readable."""
     document = replace.report()
     document["toolchain"] = {"compiler": "gcc 12.2.0", "meson": "1.3.2"}
+    del document["verdict"]["no_ring"]
     path = tmp_path / "report.json"
     path.write_text(json.dumps(valid(document)))
     for option in ([], *([f"--{name}"] for name in FORMS)):
         assert command("report", path, *option).returncode == 0
+
+
+@pytest.mark.parametrize(("reason", "words"), [("", "built"), ("no headers", "not built: no headers")])
+def test_each_form_for_people_says_whether_there_is_a_ring(tmp_path, reason, words):
+    document = replace.report()
+    document["verdict"]["no_ring"] = reason
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(valid(document)))
+    for option in ([], ["--markdown"], ["--html"]):
+        text = re.sub(r"<[^>]*>|`", " ", command("report", path, *option).stdout)
+        assert re.search(rf"\bring( \(io_uring\))?:? +{words}\s", text), option
 
 
 def test_commands_and_messages_of_the_compiler_are_only_in_the_build_folder():

@@ -9,7 +9,7 @@ import pytest
 import report
 from calls import WIDE
 from questions import THREAD, questions
-from verdict import Refused, decide
+from verdict import Refused, decide, variants
 
 SYSCALL = "libreplace_have_syscall"
 
@@ -190,3 +190,25 @@ def test_16_bit_ids_are_refused():
 def test_initgroups_without_getgrouplist_has_no_back_end():
     calls = {c.call.name: c for c in decide(answers(libreplace_have_getgrouplist="no")).calls}
     assert calls["initgroups"].backend == "none"
+
+
+@pytest.mark.parametrize(
+    ("platform", "changes", "reason"),
+    [
+        ("linux-glibc-x86_64", {}, ""),
+        ("linux-glibc-i386", {}, ""),
+        ("linux-musl-x86_64", {"option:credentials": "syscall"}, ""),
+        ("linux-musl-x86_64", {}, "the build changes ids with libc's calls"),
+        ("linux-glibc-x86_64", {"option:credentials": "libc"}, "the build changes ids with libc's calls"),
+        ("freebsd-x86_64", {}, "the build changes ids with libc's calls"),
+        (
+            "linux-glibc-x86_64",
+            {"libreplace_sys_openat2": "no", "libreplace_sys_io_uring_register": "no"},
+            "the headers have no SYS_openat2, SYS_io_uring_register",
+        ),
+    ],
+)
+def test_build_without_a_ring_says_why(platform, changes, reason):
+    found = {**answers(platform), **changes}
+    assert decide(found).no_ring == reason
+    assert variants(found)["ring"] == ("none" if reason else "linux")

@@ -184,6 +184,12 @@ def machine(document: dict[str, Any]) -> str:
     return ", ".join(word for word in (f"{verdict['system']} {found.get('cpu_family', '')}".strip(), libc) if word)
 
 
+def ring(document: dict[str, Any]) -> str:
+    """Whether the build has a ring, in a few words. Empty if the report of an older version does not say it."""
+    no_ring = document["verdict"].get("no_ring")
+    return "" if no_ring is None else f"not built: {no_ring}" if no_ring else "built"
+
+
 def facts(document: dict[str, Any], section: str) -> dict[str, str]:
     """The facts of one of SECTIONS, in words: an empty value is `none`."""
     return {key: value or "none" for key, value in document[section].items()}

@@ -13,7 +13,7 @@ from itertools import groupby
 from string import Template
 
 from .._build import package_file
-from .documents import REACH, SECTIONS, facts, machine, used_questions
+from .documents import REACH, SECTIONS, facts, machine, ring, used_questions
 from .text import harmless
 
 TYPE_CHECKING = False
@@ -183,7 +183,8 @@ def as_html(document: dict[str, Any]) -> list[str]:
     """The lines of the page."""
     verdict, overrides = document["verdict"], document["overrides"]
     shown = ("system", "libc", "libc_version", "backend", "scope", "samba_macro")
-    build = [_facts("Verdict", {name.replace("_", " "): verdict[name] for name in shown if verdict[name]})]
+    known = {**{name.replace("_", " "): verdict[name] for name in shown}, "ring": ring(document)}
+    build = [_facts("Verdict", {name: value for name, value in known.items() if value})]
     build += [_facts(title.capitalize(), facts(document, title)) for title in SECTIONS]
     used = {name: ", ".join(overrides[name]) or "none" for name in ("used", "unused")}
     build.append(_facts("Answers given by hand", used))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .documents import REACH, SECTIONS, facts, machine, steps
+from .documents import REACH, SECTIONS, facts, machine, ring, steps
 from .text import harmless
 
 TYPE_CHECKING = False
@@ -47,6 +47,7 @@ def as_markdown(document: dict[str, Any]) -> list[str]:
         "",
         f"- rule: {code(verdict['rule'])}",
         f"- built for: {code(machine(document))}",
+        *([f"- ring (io_uring): {code(ring(document))}"] if ring(document) else []),
     ]
     for title in SECTIONS:
         known = facts(document, title).items()

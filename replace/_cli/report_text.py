@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from .documents import REACH, SECTIONS, answered, facts, machine, steps
+from .documents import REACH, SECTIONS, answered, facts, machine, ring, steps
 from .text import fold, table
 
 TYPE_CHECKING = False
@@ -59,6 +59,7 @@ def _verdict(document: dict[str, Any]) -> list[str]:
         f"libreplace {document['version']}: {verdict['backend']} back end, a call changes {REACH[verdict['scope']]}",
         *fold(f"rule: {verdict['rule']}"),
         *fold(f"built for: {machine(document)}" + (f"; with {compiler}" if compiler else "")),
+        *(fold(f"ring (io_uring): {ring(document)}") if ring(document) else []),
     ]
     for title, texts in (
         ("warning", verdict["warnings"]),
