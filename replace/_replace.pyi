@@ -491,7 +491,8 @@ class _Lib:
           the state is LIBREPLACE_STATE_ROLLED_BACK, the thread has SECBIT_NO_SETUID_FIXUP
         - LIBREPLACE_STEP_IO_URING: @result->thread has an open io_uring, or is a thread that the kernel
           runs for one. A ring can keep the old credentials and use them after the drop. Close all rings,
-          or drop privileges before you create one, or set LIBREPLACE_ALLOW_IO_URING
+          or drop privileges before you create one, or set LIBREPLACE_ALLOW_IO_URING. If the process has
+          a ring of libreplace_ring_open(), @result->thread is 0, and the flag does not help
 
         With LIBREPLACE_STEP_VERIFY, @result->thread has not become the user. If the state is
         LIBREPLACE_STATE_TAINTED, the thread is another one than the calling thread, and the ids are
@@ -584,7 +585,8 @@ class _Lib:
         Return: 0, or -1 with errno set:
 
         - ENOSYS: the kernel has no io_uring, or a seccomp filter hides it; or this build has no support
-        - EPERM: the sysctl kernel.io_uring_disabled or a seccomp filter forbids io_uring
+        - EPERM: the sysctl kernel.io_uring_disabled, a seccomp filter or a security module forbids
+          io_uring; or the calling thread has no capabilities, so it could not become another user
         - EOPNOTSUPP: the kernel is older than Linux 5.15, or lacks one of the operations
         - EBUSY: the calling thread is switched or tainted, or the process drops its privileges
         - EINVAL: an option is out of range or unknown
@@ -650,6 +652,19 @@ class _Lib:
 
         Return: the number of results stored. If it is @room, call the function again. -1 with errno
         EPERM or EOWNERDEAD as for libreplace_ring_start().
+        """
+
+    def libreplace_ring_result(self, ring: _Data, request: _Data, result: _Data, /) -> int:
+        """Get the result of one request, if it is there
+        @ring:  the ring
+        @request:   the handle
+        @result:    where to store the result
+
+        Gives the kernel all requests that were added, as libreplace_ring_flush() does. Most requests to
+        open an existing file are then done, and need no turn of the event loop. If results of other
+        requests are there, libreplace_ring_fd() becomes readable.
+
+        Return: 1, or 0 if the request is not done yet. -1 with errno as for libreplace_ring_flush().
         """
 
     def libreplace_ring_cancel(self, ring: _Data, request: _Data, /) -> None:

@@ -117,15 +117,15 @@ def test_version_is_that_of_the_source():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_variant_of_a_source_is_used_or_another_one(family):
-    """One file of each group, such as ids_*.c, and every file without variants."""
+    """One file of each group, such as ids_*.c, all files of the ring or none, and every file without variants."""
     used = amalgamate.core_files(amalgamate.answers_of(family))
     linux = family.startswith("linux")
     for path in CORE.glob("*.c"):
-        group = re.sub(r"_(linux|none|libc)\.c$", "_*.c", path.name)
-        others = [other.name for other in CORE.glob(group)]
-        is_only_for_linux = group != path.name and len(others) == 1  # elsewhere, nobody calls its functions
-        beside = "ring_linux.c" if group.startswith("ring_") else "ids_linux.c"
-        assert len(set(others) & set(used)) == (not is_only_for_linux or beside in used), group
+        variant = re.fullmatch(r"(\w+)_(linux|none|libc)\.c", path.name)
+        others = {f"{variant[1]}_{name}.c" for name in ("linux", "none", "libc")} if variant else {path.name}
+        is_only_for_linux = variant and len([name for name in others if (CORE / name).exists()]) == 1
+        beside = "ring_linux.c" if path.name.startswith("ring_") else "ids_linux.c"
+        assert len(others & set(used)) == (not is_only_for_linux or beside in used), path.name
     assert ("ids_linux.c" in used) == linux
     assert ("ring_linux.c" in used) == family.startswith("linux-glibc")
     assert ("users_libc.c" in used) == (family != "nothing")

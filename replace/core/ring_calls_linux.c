@@ -370,11 +370,11 @@ static void copy_status(const struct libreplace_ring_statx *from, struct stat *t
 	to->st_size = (off_t)from->size;
 	to->st_blksize = (blksize_t)from->blksize;
 	to->st_blocks = (blkcnt_t)from->blocks;
-	to->st_atim.tv_sec = from->atime.sec;
+	to->st_atim.tv_sec = (time_t)from->atime.sec;
 	to->st_atim.tv_nsec = (long)from->atime.nsec;
-	to->st_mtim.tv_sec = from->mtime.sec;
+	to->st_mtim.tv_sec = (time_t)from->mtime.sec;
 	to->st_mtim.tv_nsec = (long)from->mtime.nsec;
-	to->st_ctim.tv_sec = from->ctime.sec;
+	to->st_ctim.tv_sec = (time_t)from->ctime.sec;
 	to->st_ctim.tv_nsec = (long)from->ctime.nsec;
 }
 

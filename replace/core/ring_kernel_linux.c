@@ -85,7 +85,7 @@ static int setup(unsigned entries, struct params *params)
 	return (int)syscall(SYS_io_uring_setup, entries, params);
 }
 
-static int enter(int fd, unsigned count)
+static int enter_ring(int fd, unsigned count)
 {
 	return (int)syscall(SYS_io_uring_enter, fd, count, 0, 0, NULL, 0);
 }
@@ -290,7 +290,7 @@ int libreplace_ring_submit(struct libreplace_ring_kernel *kernel)
 
 	/* the kernel stops after a request that it refuses, which gets a result */
 	while (kernel->unsubmitted > 0) {
-		taken = enter(kernel->fd, kernel->unsubmitted);
+		taken = enter_ring(kernel->fd, kernel->unsubmitted);
 		if (taken < 0 && errno == EINTR)
 			continue;
 		if (taken < 0)

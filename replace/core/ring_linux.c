@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -516,7 +517,7 @@ static int has_workers(void)
 	return found;
 }
 
-static long long milliseconds(void)
+static long long monotonic_time(void)
 {
 	struct timespec now;
 
@@ -579,9 +580,9 @@ int libreplace_ring_close(struct libreplace_ring *ring)
 		if (ring->kernel.fd >= 0 && is_at_work(ring))
 			return failed(EAGAIN);
 		if (ring->kernel.fd >= 0)
-			ring->end = milliseconds() + LONGEST_END;
+			ring->end = monotonic_time() + LONGEST_END;
 		libreplace_ring_release(&ring->kernel);
-		if (ring->used_workers && milliseconds() < ring->end && has_workers())
+		if (ring->used_workers && monotonic_time() < ring->end && has_workers())
 			return failed(EAGAIN);
 		libreplace_count_ring_out();
 	}

@@ -33,7 +33,7 @@ enum { PLACES = LIBREPLACE_PLACES, OF_MAIN = PLACES, NO_PLACE };
 
 static atomic_int places[NO_PLACE]; /* the ids of switched threads; 0: free */
 static atomic_uint without_place;   /* further switched threads, if the table is full */
-static atomic_uint rings;           /* see libreplace/ring.h */
+static atomic_uint open_rings;      /* see libreplace/ring.h */
 static atomic_int dropping;
 static pid_t process;
 
@@ -108,21 +108,21 @@ void libreplace_count_out_joined(unsigned counted, int id)
 /* As libreplace_count_in(): at least one of a new ring and a drop sees the other. */
 int libreplace_count_ring_in(void)
 {
-	atomic_fetch_add(&rings, 1);
+	atomic_fetch_add(&open_rings, 1);
 	if (!atomic_load(&dropping))
 		return 0;
-	atomic_fetch_sub(&rings, 1);
+	atomic_fetch_sub(&open_rings, 1);
 	return EBUSY;
 }
 
 void libreplace_count_ring_out(void)
 {
-	atomic_fetch_sub(&rings, 1);
+	atomic_fetch_sub(&open_rings, 1);
 }
 
 int libreplace_has_rings(void)
 {
-	return atomic_load(&rings) != 0;
+	return atomic_load(&open_rings) != 0;
 }
 
 void libreplace_count_anew(void)
@@ -132,7 +132,7 @@ void libreplace_count_anew(void)
 		    0) /* do not copy a page of the parent's for nothing */
 			atomic_store(&places[i], 0);
 	atomic_store(&without_place, 0);
-	atomic_store(&rings, 0);
+	atomic_store(&open_rings, 0);
 	atomic_store(&dropping, 0);
 	process = getpid();
 	libreplace_mine.counted = 0;
