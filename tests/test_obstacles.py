@@ -19,12 +19,13 @@ from support.odd_machine import NUMBERS
 
 import replace
 from replace import _native
-from replace._cli import chosen_ids, level_checks, obstacles
+from replace._cli import chosen_ids, file_checks, io_uring, level_checks, obstacles
 
 SERVER = 80051  # a user who runs no other process: one test limits their number
 ODD = [sys.executable, str(ROOT / "tests" / "support" / "odd_machine.py")]
 X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 LEVELS = [f"level {name}" for name in level_checks.LEVELS] if replace.SCOPE == "thread" else []
+FILES = [f"files by {backend}" for backend in file_checks.BACK_ENDS] if replace.SCOPE == "thread" else []
 
 
 def verify(*prefix, env=None):
@@ -75,7 +76,7 @@ def test_server_with_ambient_capabilities_is_proved():
 def test_missing_capability_is_named(has, lacks):
     found = not_run(*server([has]))
     assert set(found.values()) == {f"needs {lacks}"}
-    assert {"setuid", "setgroups", "libc", *LEVELS} <= set(found)
+    assert {"setuid", "setgroups", "libc", *LEVELS, *FILES} <= set(found)
     assert not {"getters", "no privilege"} & set(found)
 
 
@@ -92,7 +93,7 @@ def test_permitted_but_not_effective_capability_is_named():
 
     def body():
         change_capabilities(lambda sets: sets.__setitem__(0, sets[0] & ~(1 << 7)))
-        return obstacles.find(-1, "no folder", []).prevents((obstacles.PRIVILEGE,)).reason
+        return obstacles.find(-1, "no folder", replace.report()["verdict"]).prevents((obstacles.PRIVILEGE,)).reason
 
     reason = "needs CAP_SETUID, which this process has as permitted, but not as effective capability"
     assert in_child(body) == reason
@@ -107,13 +108,15 @@ def test_securebit_that_keeps_capabilities_is_an_obstacle():
     needs_root()
     found = not_run(tool("setpriv", "sets securebits"), "--securebits=+no_setuid_fixup")
     reason = "a user keeps root's capabilities here: the securebit no_setuid_fixup is set"
-    assert found == dict.fromkeys([*(f"round trip {kind}" for kind in ("uid", "gid", "groups")), *LEVELS], reason)
+    assert found == dict.fromkeys(
+        [*(f"round trip {kind}" for kind in ("uid", "gid", "groups")), *LEVELS, *FILES], reason
+    )
 
 
 def test_thread_that_cannot_return_to_its_ids_is_an_obstacle():
     needs_root()
     found = not_run(tool("setpriv", "sets ids"), "--ruid=1000")
-    assert set(found) == set(LEVELS) & {"level shielded", "level real"}
+    assert set(found) == {*FILES, *(set(LEVELS) & {"level shielded", "level real"})}
     assert all("a thread with the user IDs (1000, 0, 0) cannot return to them" in reason for reason in found.values())
 
 
@@ -143,7 +146,7 @@ def test_denied_setgroups_prevents_only_checks_that_set_groups():
     needs_user_namespace()
     found = not_run(*ODD, "maps", "0 0 4294967295", "0 0 4294967295", "deny")
     reason = "setgroups is denied in this user namespace"
-    assert found == dict.fromkeys(["round trip groups", "setgroups", "initgroups", *LEVELS], reason)
+    assert found == dict.fromkeys(["round trip groups", "setgroups", "initgroups", *LEVELS, *FILES], reason)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +180,7 @@ def test_wide_ids_and_long_lists_come_from_the_map(monkeypatch):
 def test_limit_of_open_files_is_an_obstacle():
     needs_root()
     found = not_run(tool("prlimit", "limits open files"), "--nofile=8")
-    assert set(found.values()) == {"needs 8 more open files"}
+    assert set(found.values()) == {"needs 16 more open files"}
 
 
 # ---- Filters, tracers and libraries that fake ids
@@ -224,6 +227,82 @@ def test_uid_wrapper_is_an_obstacle():
     found = not_run(env={"LD_PRELOAD": uid_wrapper(), "UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"})
     assert all(reason.startswith("needs real ids: uid_wrapper simulates ids") for reason in found.values())
     assert set(found) >= {"getters", "setuid"}
+
+
+# ---- io_uring. Without it, files are opened by threads, so a refusal is no obstacle.
+
+SYSCTL = "/proc/sys/kernel/io_uring_disabled"
+BY_FILTER = "a seccomp filter refuses io_uring: io_uring_setup fails with "
+BY_SYSCTL = "the sysctl kernel.io_uring_disabled is "
+NO_GROUP = f"{BY_SYSCTL}1, and this process has neither CAP_SYS_ADMIN nor the group kernel.io_uring_group "
+FILTERED = ["filter", "io_uring_setup", "EPERM"]
+NO_ADMIN = ["setpriv", "--bounding-set=-sys_admin"]
+
+
+@X86_64
+@pytest.mark.per_thread
+@pytest.mark.parametrize(
+    ("sysctls", "prefix", "filtered", "reason", "advice"),
+    [
+        ((), [], FILTERED, BY_FILTER + "EPERM", "allow io_uring_setup, "),
+        ((), [], ["filter", "io_uring_setup", "ENOSYS"], BY_FILTER + "ENOSYS", "allow io_uring_setup, "),
+        ((), [], ["filter", "io_uring_enter", "false 0"], "io_uring_enter does nothing here", "allow io_uring_setup, "),
+        ((), [], ["filter", "io_uring_register", "EINVAL"], "the kernel is too old (Linux ", "use Linux 5.15 or newer"),
+        (("2", "-1"), [], FILTERED, BY_SYSCTL + "2, so no process can make a ring", "set it to 0: sysctl "),
+        (("1", "-1"), NO_ADMIN, FILTERED, NO_GROUP + "(-1)", "set it to 0: sysctl kernel.io_uring_disabled=0; or set "),
+        (
+            ("1", "4711"),
+            NO_ADMIN,
+            FILTERED,
+            NO_GROUP + "(4711)",
+            "set it to 0: sysctl kernel.io_uring_disabled=0; or run ",
+        ),
+        (("1", "4711"), [*NO_ADMIN, "--groups=4711"], FILTERED, BY_FILTER + "EPERM", "allow io_uring_setup, "),
+        (("1", "-1"), [], FILTERED, BY_FILTER + "EPERM", "allow io_uring_setup, "),
+    ],
+    ids=["EPERM", "ENOSYS", "false success", "old kernel", "sysctl 2", "sysctl 1", "group", "member", "capability"],
+)
+def test_missing_ring_is_explained_and_no_obstacle(tmp_path, sysctls, prefix, filtered, reason, advice):
+    """The sysctls belong to the whole machine, so other files stand in for them, and a filter for the kernel."""
+    needs_root()
+    if sysctls and not os.path.exists(SYSCTL):
+        pytest.skip(f"needs {SYSCTL} (Linux 6.6)")
+    for name, value in zip(("disabled", "group"), sysctls, strict=False):
+        (tmp_path / name).write_text(f"{value}\n")
+    mounts = [f"mount --bind {tmp_path}/{name} /proc/sys/kernel/io_uring_{name} && " for name in ("disabled", "group")]
+    script = "".join(mounts[: len(sysctls)]) + 'exec "$@"'
+    words = [*in_namespaces("-m"), "sh", "-c", script, "sh", *prefix, *ODD, *filtered]
+    _, checks = verify(*words)
+    assert {status for status, _ in checks.values()} == {"proved"}
+    assert checks["files by io_uring"][1].startswith(f"there is no ring here: {reason}")
+    assert checks["files by threads"][1] == ""
+    text = run(*words, sys.executable, "-m", "replace", "verify", "--explain", cwd="/").stdout
+    line, change = text.split("\nno io_uring: ")[1].split("\n")[:2]
+    assert line.startswith(reason)
+    assert change.startswith(f"  to change this: {advice}")
+
+
+@X86_64
+@pytest.mark.per_thread
+def test_filter_that_kills_is_an_obstacle_only_to_the_ring():
+    needs_root()
+    found = not_run(*ODD, "filter", "io_uring_setup", "KILL_PROCESS")
+    assert found == {"files by io_uring": "io_uring ends the process here: libc's own call, too, gets SIGSYS"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "found"),
+    [
+        ({"no_ring": "", "backend": "syscall"}, None),
+        ({"no_ring": "x", "backend": "libc"}, ("this build has no ring: x", "build with -Dcredentials=syscall")),
+        (
+            {"no_ring": "x", "backend": "syscall"},
+            ("this build has no ring: x", "build with kernel headers of Linux 5.6 or newer"),
+        ),
+    ],
+)
+def test_build_without_a_ring_is_explained(verdict, found):
+    assert io_uring.why_not_built(verdict) == found
 
 
 # ---- The temporary folder, and /proc

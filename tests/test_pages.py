@@ -47,7 +47,7 @@ def test_every_report_field_has_a_type_and_a_description():
 
 
 def test_only_two_fields_are_optional():
-    """Only run questions have `cross_answer`, and older reports lack `no_ring`; all other fields are in every report."""
+    """Only run questions have `cross_answer`, and older reports lack `no_ring`. Every report has all other fields."""
     optional = [set(place["properties"]) - set(place["required"]) for place in objects(SCHEMA)]
     assert set.union(*optional) == {"cross_answer", "no_ring"}
     for question in replace.report()["questions"]:

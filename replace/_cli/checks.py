@@ -4,8 +4,8 @@
 
 verify.py runs each in a child process, so a check may change its ids freely, unless obstacles.py found an obstacle to
 one of its requirements. A check that proves its claim returns a detail or None. It raises NotHere if it cannot run
-here. Any other exception contradicts the claim. switch_checks.py has the checks of single calls, and
-level_checks.py those of whole entries.
+here. Any other exception contradicts the claim. switch_checks.py has the checks of single calls,
+level_checks.py those of whole entries, and file_checks.py those that open files.
 """
 
 from __future__ import annotations
@@ -17,10 +17,22 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .. import _native
-from . import controls, level_checks, switch_checks
+from . import controls, file_checks, level_checks, switch_checks
 from .controls import become_root
-from .observe import NotHere, must, new_name, observe
-from .obstacles import FILES, IDS, LOSS, OPENAT2, OWNERS, PRIVILEGE, REAL_IDS, ROOT, UNPRIVILEGED, WIDE, Machine
+from .observe import must, observe
+from .obstacles import (
+    FILES,
+    IDS,
+    LOSS,
+    OPENAT2,
+    OWNERS,
+    PRIVILEGE,
+    REAL_IDS,
+    ROOT,
+    UNPRIVILEGED,
+    WIDE,
+    Machine,
+)
 
 #: What a check needs that switches ids as root.
 _SWITCH = (REAL_IDS, PRIVILEGE, IDS, ROOT, FILES)
@@ -96,40 +108,6 @@ def _getters(machine: Machine) -> str | None:
     return None
 
 
-def _open_beneath(machine: Machine) -> str | None:
-    """A path from a client opens nothing outside the folder, follows no magic link and opens no FIFO."""
-    folder = machine.folder
-    out, fifo, name = (f"{kind}-{new_name()}" for kind in ("out", "fifo", "file"))
-    try:
-        os.symlink("..", out, dir_fd=folder)
-        os.mkfifo(fifo, dir_fd=folder)
-    except OSError as error:
-        raise NotHere(f"the temporary folder cannot hold links and FIFOs: {error.strerror}") from None
-    os.close(os.open(name, os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder))
-    magic = f"self/fd/{os.open(name, os.O_RDONLY, dir_fd=folder)}"
-    try:
-        os.close(_native.open_beneath(folder, name, os.O_RDONLY))
-    except OSError as error:
-        must(error.errno == errno.ENOSYS, str(error))
-        return "ENOSYS: the kernel, a seccomp filter or the build's headers lack openat2"
-    cases = [(folder, out, errno.EXDEV), (folder, fifo, errno.ENXIO)]
-    try:
-        os.close(os.open(out, os.O_RDONLY, dir_fd=folder))
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a mount with the option nosymfollow follows no link at all
-            cases[0] = (folder, out, errno.ELOOP)
-    if os.path.isdir("/proc/self/fd"):
-        cases.append((os.open("/proc", os.O_RDONLY), magic, errno.ELOOP))
-    for place, path, number in cases:
-        try:
-            _native.open_beneath(place, path, os.O_RDONLY)
-        except OSError as error:
-            must(error.errno == number, f"opening {path} failed with {error}, not with {errno.errorcode[number]}")
-        else:
-            raise AssertionError(f"{path} was opened; it must be refused with {errno.errorcode[number]}")
-    return None
-
-
 def _verdict_agrees(document: dict[str, Any], machine: Machine) -> str | None:
     verdict = document["verdict"]
     scope = verdict["scope"]
@@ -156,7 +134,7 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
         Check(
             "open_beneath",
             "stays below the folder, refuses magic links and FIFOs; or fails with ENOSYS",
-            _open_beneath,
+            file_checks.open_beneath,
             (FILES, OPENAT2),
         ),
     ]
@@ -203,6 +181,15 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
     for level in level_checks.LEVELS if thread else ():
         run = partial(level_checks.enter_and_leave, level)
         checks.append(Check(f"level {level}", level_checks.CLAIM, run, level_checks.requires(level)))
+    for backend, requirement in file_checks.BACK_ENDS.items() if thread else ():
+        checks.append(
+            Check(
+                f"files by {backend}",
+                file_checks.CLAIM + ("; or there is no ring" if backend == "io_uring" else ""),
+                partial(file_checks.open_as_users, backend),
+                (*level_checks.requires("shielded"), ROOT, requirement),
+            )
+        )
     reaches = verdict["libc"] != "bionic"
     claim = f"libc's own call changes {'every thread' if reaches else 'only one thread'}"
     claim += ", which is the reason for this library" if thread and reaches else ""

@@ -21,7 +21,7 @@ from . import chosen_ids
 from .chosen_ids import Ids
 from .observe import kernel_fields, kernel_ids, new_name, owner_of_new_file, present_ids
 
-_MOST_FILES = 8  # that a check opens
+_MOST_FILES = 16  # that a check opens
 
 
 def forbidden(ids: Ids) -> list[tuple[str, tuple[Any, ...]]]:

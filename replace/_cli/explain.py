@@ -25,6 +25,7 @@ def facts() -> dict[str, str]:
         "uid_map": " ".join(text_of("/proc/self/uid_map").split()),
         "gid_map": " ".join(text_of("/proc/self/gid_map").split()),
         "setgroups": text_of("/proc/self/setgroups") or "unknown",
+        "uring_disabled": text_of("/proc/sys/kernel/io_uring_disabled") or "unknown",
         "preload": os.environ.get("LD_PRELOAD", ""),
     }
 
@@ -33,6 +34,8 @@ def explain(machine: Machine) -> list[str]:
     """Lines for people: the facts, each obstacle with what to change, and what may look like an obstacle."""
     machine_facts = facts()
     lines = [f"{key:14} {value or '(none)'}" for key, value in machine_facts.items()] + [""]
+    if machine.no_ring:
+        lines += [f"no io_uring: {machine.no_ring.reason}", f"  to change this: {machine.no_ring.advice}"]
     reasons: dict[str, list[str]] = {}  # by what to change
     for obstacle in dict.fromkeys(machine.obstacles.values()):
         reasons.setdefault(obstacle.advice, []).append(obstacle.reason)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .._native import LEVELS, SCOPE, fakeroot_is_loaded
-from . import chosen_ids, controls
+from . import chosen_ids, controls, io_uring
 from .children import Died, in_child
 from .chosen_ids import Ids, is_mapped, text_of
 from .observe import kernel_fields
@@ -34,6 +34,7 @@ LOSS = "loss of capabilities"  # by a process that becomes a user
 CAPABILITIES = "capget and capset"
 UNPRIVILEGED = "a call without privilege"  # other users' ids are refused
 OPENAT2 = "openat2"
+IO_URING = "io_uring"  # a refusal is no obstacle: the claim is then that there is no ring
 #: Level -> what entering and leaving it needs.
 ENTRIES = {level: (f"entry at level {level}", f"way back from level {level}") for level in LEVELS}
 _FILTER = (
@@ -55,6 +56,7 @@ class Machine(NamedTuple):
     folder: int  # descriptor of the inner folder of check_folder.py, in which everybody may make files
     obstacles: dict[str, Obstacle]  # by requirement
     missing: frozenset[str] = frozenset()  # calls that the platform lacks: they fail with ENOSYS
+    no_ring: Obstacle | None = None  # why the kernel or the build refuses a ring of io_uring
 
     def prevents(self, requirements: tuple[str, ...]) -> Obstacle | None:
         """The first obstacle to a check with these requirements."""
@@ -114,9 +116,22 @@ def _ask(name: str, control: Callable[[], str], advice: str = _FILTER) -> Obstac
     return Obstacle(reason, advice) if reason else None
 
 
-def find(folder: int, no_folder: str, calls: list[dict[str, Any]]) -> Machine:
-    """Ask for every obstacle to the checks of the report's calls. `no_folder` says why there is no folder."""
+def _find_ring(verdict: dict[str, Any]) -> tuple[Obstacle | None, Obstacle | None]:
+    """Why a ring cannot be tried, and why a process gets an error instead of a ring."""
+    if sys.platform != "linux":
+        return None, None
+    not_built = io_uring.why_not_built(verdict)
+    if not_built:
+        return None, Obstacle(*not_built)
+    cannot_try = _ask("io_uring", io_uring.attempt, io_uring.ALLOW)
+    refusal = None if cannot_try else in_child(io_uring.refusal)
+    return cannot_try, Obstacle(*refusal) if refusal else None
+
+
+def find(folder: int, no_folder: str, verdict: dict[str, Any]) -> Machine:
+    """Ask for every obstacle to the checks of the report's verdict. `no_folder` says why there is no folder."""
     ids, missing = chosen_ids.choose()
+    calls = verdict["calls"]
     setters = [call["name"] for call in calls if call["kind"] == "setter"]
     found: dict[str, Obstacle | None] = {
         FILES: Obstacle(no_folder, "set TMPDIR to a folder where this user can make files") if no_folder else None,
@@ -137,10 +152,11 @@ def find(folder: int, no_folder: str, calls: list[dict[str, Any]]) -> Machine:
         found |= _of_switches(folder, ids, setters, found)
         for name in ("fsuid", "fsgid"):
             found["get" + name] = found["get" + name] or found.get("set" + name)
+    found[IO_URING], no_ring = _find_ring(verdict)
     become = not any(found.get(name) for name in (REAL_IDS, PRIVILEGE, IDS, ROOT, "setresuid", "setresgid"))
     found[UNPRIVILEGED] = found[REAL_IDS] or _ask(UNPRIVILEGED, partial(controls.unprivileged, ids, become))
     lacks = frozenset(call["name"] for call in calls if call["backend"] == "none")
-    return Machine(ids, folder, {name: obstacle for name, obstacle in found.items() if obstacle}, lacks)
+    return Machine(ids, folder, {name: obstacle for name, obstacle in found.items() if obstacle}, lacks, no_ring)
 
 
 def _of_switches(

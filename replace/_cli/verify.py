@@ -178,7 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
     results = []
     with _folder() if user is None else nullcontext((-1, "")) as (folder, no_folder):
         if user is None:
-            machine = obstacles.find(folder, no_folder, verdict["calls"])
+            machine = obstacles.find(folder, no_folder, verdict)
         if form == "explain":
             say(*explain.explain(machine), "")
         if people and user is not None:

@@ -37,6 +37,9 @@ NUMBERS = {
     "capget": 125,
     "capset": 126,
     "openat2": 437,
+    "io_uring_setup": 425,
+    "io_uring_enter": 426,
+    "io_uring_register": 427,
 }
 #: include/uapi/linux/seccomp.h; "false 0" only reports success
 ACTIONS = {"false 0": 0x00050000, "KILL_THREAD": 0, "KILL_PROCESS": 0x80000000, "TRAP": 0x00030000}
