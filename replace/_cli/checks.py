@@ -187,7 +187,7 @@ def all_checks(document: dict[str, Any]) -> list[Check]:
                 f"files by {backend}",
                 file_checks.CLAIM + ("; or there is no ring" if backend == "io_uring" else ""),
                 partial(file_checks.open_as_users, backend),
-                (*level_checks.requires("shielded"), ROOT, requirement),
+                (*level_checks.requires("shielded"), ROOT, LOSS, requirement),
             )
         )
     reaches = verdict["libc"] != "bionic"

@@ -48,9 +48,11 @@ def _first_failure() -> tuple[str, int]:
             return "io_uring_register", ctypes.get_errno()
     if not limits[0]:
         return "io_uring_register", 0
+    if call("io_uring_enter", ring, 0, 0, 0, None, 0) < 0:
+        return "io_uring_enter", ctypes.get_errno()
     if call("io_uring_enter", ring, 0, 0, 1 << 31, None, 0) >= 0:  # no kernel knows this flag
         return "io_uring_enter", 0
-    return ("", 0) if ctypes.get_errno() == errno.EINVAL else ("io_uring_enter", ctypes.get_errno())
+    return "", 0
 
 
 def _forbidden_by_sysctl() -> tuple[str, str] | None:

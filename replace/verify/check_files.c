@@ -20,35 +20,44 @@ static int open_safely(int place, const char *path)
 	    1);
 }
 
-static void must_refuse(int place, const char *path, int wanted)
+size_t make_bad_paths(int file, struct bad_path bad[MOST_BAD_PATHS])
 {
-	int file = open_safely(place, path), error = errno;
+	static char magic[64];
+	int proc = open("/proc", O_RDONLY | O_CLOEXEC), follows;
+	size_t size = 0;
 
-	MUST(file == -1, "%s was opened; it must be refused with %s", path, strerror(wanted));
-	MUST(error == wanted, "opening %s failed with %s, not with %s", path, strerror(error),
-	     strerror(wanted));
+	if (symlinkat("..", folder(), "out") != 0 || mkfifoat(folder(), "fifo", 0666) != 0)
+		not_here("the temporary folder cannot hold links and FIFOs: %s", strerror(errno));
+	/* a mount with the option nosymfollow follows no link at all */
+	follows = openat(folder(), "out", O_RDONLY | O_CLOEXEC) != -1 || errno != ELOOP;
+	bad[size++] = (struct bad_path){folder(), "out", follows ? EXDEV : ELOOP};
+	bad[size++] = (struct bad_path){folder(), "fifo", ENXIO};
+	snprintf(magic, sizeof magic, "self/fd/%d", file);
+	if (proc != -1 && faccessat(proc, magic, F_OK, 0) == 0)
+		bad[size++] = (struct bad_path){proc, magic, ELOOP};
+	return size;
+}
+
+void must_refuse(const struct bad_path *bad, int file, int error)
+{
+	MUST(file == -1, "%s was opened; it must be refused with %s", bad->path,
+	     strerror(bad->error));
+	MUST(error == bad->error, "opening %s failed with %s, not with %s", bad->path,
+	     strerror(error), strerror(bad->error));
 }
 
 void check_open_beneath(const void *unused)
 {
-	char magic[64];
-	int file, proc, follows;
+	struct bad_path bad[MOST_BAD_PATHS];
+	size_t size = make_bad_paths(make_file("file"), bad);
+	int file = open_safely(folder(), "file");
 
 	(void)unused;
-	if (symlinkat("..", folder(), "out") != 0 || mkfifoat(folder(), "fifo", 0600) != 0)
-		not_here("the temporary folder cannot hold links and FIFOs: %s", strerror(errno));
-	file = make_file("file");
-	snprintf(magic, sizeof magic, "self/fd/%d", file);
-
-	file = open_safely(folder(), "file");
 	if (file == -1 && errno == ENOSYS)
-		return; /* the kernel, a seccomp filter or the build's headers lack openat2 */
+		end_check(PROVED, NO_OPENAT2);
 	MUST(file != -1, "opening a file failed: %s", strerror(errno));
-	/* a mount with the option nosymfollow follows no link at all */
-	follows = openat(folder(), "out", O_RDONLY | O_CLOEXEC) != -1 || errno != ELOOP;
-	must_refuse(folder(), "out", follows ? EXDEV : ELOOP);
-	must_refuse(folder(), "fifo", ENXIO);
-	proc = open("/proc", O_RDONLY | O_CLOEXEC);
-	if (proc != -1 && faccessat(proc, magic, F_OK, 0) == 0)
-		must_refuse(proc, magic, ELOOP);
+	for (size_t i = 0; i < size; i++) {
+		file = open_safely(bad[i].place, bad[i].path);
+		must_refuse(&bad[i], file, errno);
+	}
 }

@@ -106,7 +106,8 @@ void open_folder(void)
 
 void empty_folder(void)
 {
-	static const char *const names[] = {NEW_FILE, "file", "fifo", "out"};
+	static const char *const names[] = {NEW_FILE, "file",  "fifo", "out",
+	                                    "own",    "group", "team"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		unlinkat(folders[INNER], names[i], 0);

@@ -59,6 +59,8 @@ static void print_result(int number, const struct check *check, enum outcome out
 {
 	printf("%s %d - %s: %s", outcome == CONTRADICTED ? "not ok" : "ok", number, check->name,
 	       check->claim);
+	if (outcome == PROVED && detail[0] != '\0')
+		printf(" (%s)", detail);
 	if (outcome == NOT_RUN) {
 		fputs(" # SKIP ", stdout);
 		print_harmless(stdout, detail);

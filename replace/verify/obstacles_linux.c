@@ -327,11 +327,15 @@ static void control_unprivileged(const void *unused)
 		}                                                                                  \
 	}
 
-const struct control controls_of_users[] = {
-    {"real ids", control_real_ids, NULL},       {"privilege", control_privilege, NULL},
-    {"getresuid", control_getres, &units[UID]}, {"getresgid", control_getres, &units[GID]},
-    {"getfsuid", control_getfs, &units[UID]},   {"getfsgid", control_getfs, &units[GID]},
-    {"openat2", control_openat2, NULL},         {NULL, NULL, NULL}};
+const struct control controls_of_users[] = {{"real ids", control_real_ids, NULL},
+                                            {"privilege", control_privilege, NULL},
+                                            {"getresuid", control_getres, &units[UID]},
+                                            {"getresgid", control_getres, &units[GID]},
+                                            {"getfsuid", control_getfs, &units[UID]},
+                                            {"getfsgid", control_getfs, &units[GID]},
+                                            {"openat2", control_openat2, NULL},
+                                            {"io_uring", control_ring, NULL},
+                                            {NULL, NULL, NULL}};
 const struct control controls_of_servers[] = {
     {"capabilities", control_capabilities, NULL},
     SETTER(setresuid, UID, 3, EFFECTIVE),

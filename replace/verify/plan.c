@@ -37,6 +37,8 @@ static list entry = {ENTRY, "setresuid", "setresgid", NULL};
 static list entry_of_root = {ENTRY, "setresuid", "setresgid", "loss", NULL};
 static list fs_entry = {ENTRY, NULL}; /* level filesystem */
 static list fs_entry_of_root = {ENTRY, "loss", NULL};
+static list by_ring = {ENTRY, "root", "setresuid", "setresgid", "loss", "io_uring", NULL};
+static list by_threads = {ENTRY, "root", "setresuid", "setresgid", "loss", "openat2", NULL};
 static list of_libc = {SWITCH, "seteuid", NULL};
 
 static struct check *add(const char *prefix, const char *name, const char *claim,
@@ -69,11 +71,11 @@ static int has_real(const char *name)
 	return 0;
 }
 
+static const char *const ways_back[] = {"way back from shielded", "way back from effective",
+                                        "way back from real", NULL};
+
 static void add_levels(void)
 {
-	static const char *const ways_back[] = {"way back from shielded", "way back from effective",
-	                                        "way back from real", NULL};
-
 	for (int i = 0; i < 4; i++) {
 		int is_fs = levels[i] == LIBREPLACE_LEVEL_FILESYSTEM, is_root = geteuid() == 0;
 		const char *const *needs = is_root ? (is_fs ? fs_entry_of_root : entry_of_root)
@@ -89,7 +91,7 @@ static void add_levels(void)
 void make_plan(void)
 {
 	static const enum unit units[] = {UID, GID};
-	static const int reaches = 1, reaches_not = 0;
+	static const int reaches = 1, reaches_not = 0, ring = 1, threads = 0;
 	static const char round_trip[] =
 	    "set, save, restore, become a user for good, fail to regain root";
 
@@ -123,8 +125,18 @@ void make_plan(void)
 			    check_setter, &calls[i], change)
 			    ->call = calls[i].name;
 	}
-	if (LIBREPLACE_THREAD_SCOPE)
+	if (LIBREPLACE_THREAD_SCOPE) {
 		add_levels();
+		add("files by ", "io_uring",
+		    "new files belong to their users, and files of others are refused; or there is "
+		    "no ring",
+		    check_users, &ring, by_ring)
+		    ->call = ways_back[0];
+		add("files by ", "threads",
+		    "new files belong to their users, and files of others are refused", check_users,
+		    &threads, by_threads)
+		    ->call = ways_back[0];
+	}
 	if (strcmp(VERIFY_LIBC, "bionic") == 0)
 		add("", "libc", "libc's own call changes only one thread", check_libc, &reaches_not,
 		    of_libc);

@@ -36,7 +36,7 @@ struct check {
 /**
  * run_check() - run a check in a forked child
  * @check:	the check
- * @detail:	result: why the claim is not proved
+ * @detail:	result: why the claim is not proved; or in which form it is
  * @room:	size of @detail
  *
  * Return: the outcome. A child that a seccomp filter kills with SIGSYS is not run.
@@ -173,6 +173,28 @@ int may_become_user(void);
 /* Become root with libc's calls. Ends the check if this is impossible. */
 void become_root(void);
 
+/* ---- check_files.c: paths that must be refused */
+
+struct bad_path {
+	int place; /* descriptor of the folder where it begins */
+	const char *path;
+	int error;
+};
+enum { MOST_BAD_PATHS = 3 };
+#define NO_OPENAT2 "ENOSYS: the kernel, a seccomp filter or the build's headers lack openat2"
+
+/* Make a link out of the folder and a FIFO, and find a magic link to the open file. Return: the
+ * number of paths. */
+size_t make_bad_paths(int file, struct bad_path bad[MOST_BAD_PATHS]);
+
+/* @file: the result of the attempt to open it; @error: its errno */
+void must_refuse(const struct bad_path *bad, int file, int error);
+
+/* ---- check_users.c */
+
+/* A control: the calls of io_uring do not end the process. */
+void control_ring(const void *unused);
+
 /* ---- worker.c: a second thread */
 
 struct worker *start_worker(void);
@@ -209,6 +231,7 @@ void check_wide_ids(const void *unused);
 void check_setter(const void *call);
 void check_missing(const void *call);
 void check_level(const void *level);
+void check_users(const void *by_ring);
 void check_libc(const void *reaches);
 
 #endif

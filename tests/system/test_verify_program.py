@@ -63,12 +63,13 @@ ODD = [sys.executable, ROOT / "tests" / "support" / "odd_machine.py"]
 READ = "--inh-caps=+dac_read_search{0}", "--ambient-caps=+dac_read_search{0}"
 USER = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
 NEED_PRIVILEGE = {*SETTERS, "round trip uid", "round trip gid", "round trip groups", "wide ids", "libc"}
-NEED_PRIVILEGE |= {f"level {name}" for name in LEVELS}
+FILES = {"files by io_uring", "files by threads"}
+NEED_PRIVILEGE |= {f"level {name}" for name in LEVELS} | FILES
 NEED_SETRESUID = {"no privilege", "round trip uid", "round trip gid", "round trip groups", "wide ids", "seteuid"}
-NEED_SETRESUID |= {"setresuid", "libc", *(f"level {name}" for name in LEVELS if name != "filesystem")}
+NEED_SETRESUID |= {"setresuid", "libc", *(f"level {name}" for name in LEVELS if name != "filesystem"), *FILES}
 KILLED = NEED_SETRESUID | {"level filesystem"}  # nothing shows whether a user loses the capabilities
-NEED_SETGROUPS = {"round trip groups", "setgroups", "initgroups", *(f"level {name}" for name in LEVELS)}
-NEED_SETFSUID = {"getters", "setfsuid", *(f"level {name}" for name in LEVELS)}
+NEED_SETGROUPS = {"round trip groups", "setgroups", "initgroups", *(f"level {name}" for name in LEVELS), *FILES}
+NEED_SETFSUID = {"getters", "setfsuid", *(f"level {name}" for name in LEVELS), *FILES}
 ROWS = "0 0 1,1000 1000 1000"
 IN_MOUNT = ["unshare", "-m", "sh", "-c"]
 
@@ -81,7 +82,7 @@ PLACES = {
     "root without CAP_SETGID": (["setpriv", "--bounding-set=-setgid"], NEED_PRIVILEGE),
     "a namespace that maps only root": (["unshare", "--user", "--map-root-user"], NEED_PRIVILEGE),
     "a namespace of 65536 ids": ([*ODD, "maps", "0 0 65536", "0 0 65536"], {"wide ids"}),
-    "a namespace of two ranges": ([*ODD, "maps", ROWS, ROWS], {"wide ids", "level shielded"}),
+    "a namespace of two ranges": ([*ODD, "maps", ROWS, ROWS], {"wide ids", "level shielded", *FILES}),
     "a namespace without setgroups": (
         [*ODD, "maps", "0 0 65536", "0 0 65536", "deny"],
         {"wide ids", *NEED_SETGROUPS},
@@ -105,7 +106,7 @@ PLACES = {
     ),
     "a server whose capset does nothing": (
         [*USER, *(word.format(",+setuid,+setgid") for word in READ), *ODD, "filter", "capset", "false 0"],
-        {f"level {name}" for name in LEVELS},
+        {f"level {name}" for name in LEVELS} | FILES,
     ),
     "a user whose setgroups does nothing": (
         [*ODD, "filter", "setgroups", "false 0", *USER, *(word.format("") for word in READ)],
@@ -129,13 +130,14 @@ PLACES = {
             "wide ids",
             *SETTERS,
             *(f"level {name}" for name in LEVELS),
+            *FILES,
         },
     ),
     "ignored signals": (["env", "--ignore-signal"], set()),
     "blocked signals": (["env", "--block-signal"], set()),
     "kept capabilities": (
         ["setpriv", "--securebits=+no_setuid_fixup"],
-        {"round trip uid", "round trip gid", "round trip groups", *(f"level {name}" for name in LEVELS)},
+        {"round trip uid", "round trip gid", "round trip groups", *(f"level {name}" for name in LEVELS), *FILES},
     ),
     "a traced process": (["strace", "-f", "-o", "/dev/null"], set()),
     "setresuid fails with EPERM": ([*ODD, "filter", "setresuid", "EPERM"], NEED_SETRESUID),
@@ -143,6 +145,8 @@ PLACES = {
     "setresuid ends the process": ([*ODD, "filter", "setresuid", "KILL_PROCESS"], KILLED),
     "setresuid ends the thread": ([*ODD, "filter", "setresuid", "KILL_THREAD"], KILLED),
     "setgroups fails with EPERM": ([*ODD, "filter", "setgroups", "EPERM"], NEED_SETGROUPS),
+    "no io_uring": ([*ODD, "filter", "io_uring_setup", "EPERM"], set()),
+    "io_uring ends the process": ([*ODD, "filter", "io_uring_setup", "KILL_PROCESS"], {"files by io_uring"}),
     "setfsuid fails with EPERM": ([*ODD, "filter", "setfsuid", "EPERM"], NEED_SETFSUID),
 }
 
@@ -224,7 +228,7 @@ def test_output_is_tap_with_every_check_in_order(program):
     lines = out.stdout.splitlines()
     assert lines[0] == "TAP version 14"
     assert [line.split(" - ")[0] for line in lines[2:]] == [f"ok {n}" for n in range(1, int(lines[1][3:]) + 1)]
-    levels = [f"level {name}" for name in LEVELS] if replace.SCOPE == "thread" else []
+    levels = [*(f"level {name}" for name in LEVELS), *sorted(FILES)] if replace.SCOPE == "thread" else []
     first = ["verdict", "getters", "refusals", "no privilege", "open_beneath"]
     trips = ["round trip uid", "round trip gid", "round trip groups", "wide ids"]
     assert list(statuses(out.stdout)) == [*first, *trips, *SETTERS, *levels, "libc"]
@@ -383,6 +387,9 @@ ENTER = "int WRONG(struct libreplace_guard *g, const struct libreplace_identity 
 LEAVE = "int WRONG(struct libreplace_guard *g)"
 ONE, TWO, THREE = "int WRONG(uid_t id)", "int WRONG(uid_t r, uid_t e)", "int WRONG(uid_t r, uid_t e, uid_t s)"
 LIST = "int WRONG(size_t n, const gid_t *l)"
+START = "int WRONG(struct libreplace_ring *r, const struct libreplace_identity *i, "
+START += "const struct libreplace_ring_call *c, void *d, struct libreplace_ring_request **q)"
+RING = "int WRONG(struct libreplace_ring **r, const struct libreplace_ring_options *o)"
 OPEN = "int WRONG(int d, const char *p, int f, mode_t m, uint64_t resolve, int regular)"
 
 #: check -> wrong functions that it must notice: (function, C code, in which RIGHT is the function of the library)
@@ -440,6 +447,16 @@ WRONG = {
             ENTER
             + "{ int n = RIGHT(g, i, l); if (l == LIBREPLACE_LEVEL_FILESYSTEM) raise_effective(1 << 27); return n; }",
         ),
+    ],
+    "files by io_uring": [
+        ("ring_start", START + "{ struct libreplace_identity o = *i; o.gid += 1; return RIGHT(r, &o, c, d, q); }"),
+        ("ring_start", START + "{ struct libreplace_ring_call o = *c; o.resolve = 0; return RIGHT(r, i, &o, d, q); }"),
+        ("ring_open", RING + "{ errno = EPERM; return -1; }"),
+        ("ring_open", RING + "{ int n = RIGHT(r, o); seteuid(80001); return n; }"),
+    ],
+    "files by threads": [
+        ("open_beneath", OPEN + "{ return RIGHT(d, p, f, m, 0, 0); }"),
+        ("enter", ENTER + "{ struct libreplace_identity o = *i; o.uid = 80001; return RIGHT(g, &o, l); }"),
     ],
     "libc": [("libc's seteuid", ONE + "{ return libreplace_seteuid(id); }")],
 }
