@@ -8,10 +8,12 @@
  * signal handlers; imitation.c recognizes uid_wrapper; threads.c counts the switched threads;
  * fork.c changes forked children. drop.c changes the whole process, and drop_*.c looks at all of
  * its threads, which proc_linux.c reads. identity.c, users_*.c, names.c, private_fs_*.c and
- * open_beneath_*.c define public functions only. Meson compiles one file each of capabilities_*.c,
- * drop_*.c, ids_*.c, threads_*.c, private_fs_*.c and open_beneath_*.c: on Linux *_linux.c,
- * elsewhere *_none.c. open_beneath_linux.c also needs headers with SYS_openat2. Meson compiles
- * users_libc.c if libc has getgrouplist(3), else users_none.c.
+ * open_beneath_*.c define public functions only. The files ring_*linux.c share ring_internal.h.
+ * Meson compiles one file each of capabilities_*.c, drop_*.c, ids_*.c, threads_*.c, private_fs_*.c
+ * and open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c also needs
+ * headers with SYS_openat2. Meson compiles all of ring_*linux.c if the headers have the numbers of
+ * io_uring's calls, too, and a call changes one thread, else ring_none.c. It compiles users_libc.c
+ * if libc has getgrouplist(3), else users_none.c.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H
