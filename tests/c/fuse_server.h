@@ -243,15 +243,6 @@ static inline void hold_operations(const int *operations)
 	__atomic_store_n(&orders->held, bits, __ATOMIC_SEQ_CST);
 }
 
-/* Wait until the server holds @count requests more. It must not end meanwhile. */
-static inline void await_held(int count)
-{
-	char byte;
-
-	for (; count > 0; count--)
-		MUST(read(fuse_events, &byte, 1) == 1);
-}
-
 /* Let the server answer everything, also what it holds. */
 static inline void answer_all(void)
 {

@@ -22,6 +22,8 @@ static void start_case(void)
 	make("shared/of_bob", BOB, 80012, 0600);
 	snprintf(where, sizeof where, "%s/hanging", place);
 	mount_fuse(where);
+	MUST(close(folder) == 0); /* it shows what was mounted before */
+	MUST((folder = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0);
 	descriptors = count_descriptors();
 	open_ring(0, WORKERS, 0, 0);
 }
@@ -58,6 +60,32 @@ static void warm_up(int count)
 	for (int i = 0; i < count; i++)
 		GIVES(ask_stat(&alice, name_of(i), 0, &found), 0);
 	MUST(found.st_uid == ALICE && S_ISREG(found.st_mode));
+}
+
+/* Give all requests to the kernel, and to its workers what the kernel cannot do at once. There must
+ * be no results yet. */
+static void begin_all(void)
+{
+	MUST(libreplace_ring_flush(ring) == 0);
+	MUST(libreplace_ring_results(ring, NULL, 0) == 0);
+}
+
+/* Wait until the server holds @count requests more, as an event loop does. The server must not end
+ * meanwhile, and no request. */
+static void await_held(int count)
+{
+	struct pollfd ready[] = {{libreplace_ring_fd(ring), POLLIN, 0}, {fuse_events, POLLIN, 0}};
+	char byte;
+
+	while (count > 0) {
+		MUST(poll(ready, 2, -1) > 0);
+		if (ready[0].revents != 0)
+			MUST(libreplace_ring_results(ring, NULL, 0) == 0);
+		if (ready[1].revents != 0) {
+			MUST(read(fuse_events, &byte, 1) == 1);
+			count--;
+		}
+	}
 }
 
 /* All that bob does must be done, although alice's requests hang. */
@@ -135,26 +163,20 @@ static void start_hanging(void)
 	hold_operations(this->held);
 	for (int i = 0; i < HANGING; i++)
 		start(this->kind, name_of(i), this->flags);
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	await_held(1);
-}
-
-static void others_go_on(int number)
-{
-	way = number;
-	start_hanging();
-	bob_goes_on();
-	MUST(libreplace_ring_flush(ring) == 0);
-	must_be_served();
-	answer_all();
-	MUST(get_results(HANGING, ways[way].kind == LIBREPLACE_RING_OPEN) >= 0);
-	must_be_closed();
 }
 
 static void others_go_on_while_requests_hang(void)
 {
-	for (int i = 0; i < (int)(sizeof ways / sizeof *ways); i++)
-		in_child(others_go_on, i);
+	printf("# %d of %zu: ", way + 1, sizeof ways / sizeof *ways);
+	start_hanging();
+	bob_goes_on();
+	begin_all();
+	must_be_served();
+	answer_all();
+	MUST(get_results(HANGING, ways[way].kind == LIBREPLACE_RING_OPEN) >= 0);
+	must_be_closed();
 }
 
 /* What needs no answer must not be asked for, and so does not hang. */
@@ -183,11 +205,11 @@ static void cancelled_open_is_not_closed_by_the_calling_thread(void)
 	hold_operations(opening);
 	for (int i = 0; i < 20; i++)
 		requests[i] = start(LIBREPLACE_RING_OPEN, name_of(i), O_RDWR);
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	await_held(SHARE);
 	for (int i = 0; i < 20; i++) /* those that have no worker yet are gone at once */
 		libreplace_ring_cancel(ring, requests[i]);
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	hold_operations(closing);
 	MUST(write(fuse_news, "", 1) == 1); /* the files are open now */
 	bob_goes_on();
@@ -209,12 +231,12 @@ static void cancelled_result_is_not_closed_by_the_calling_thread(void)
 	warm_up(1);
 	hold_operations(closing);
 	request = start(LIBREPLACE_RING_OPEN, "hanging/f0", O_RDWR);
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	readable = (struct pollfd){libreplace_ring_fd(ring), POLLIN, 0};
 	MUST(poll(&readable, 1, -1) == 1);
 	MUST(libreplace_ring_results(ring, &result, 0) == 0); /* it is finished, and nobody has it */
 	libreplace_ring_cancel(ring, request);
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	await_held(1);
 	bob_goes_on();
 	MUST(libreplace_ring_close(ring) == -1 && errno == EAGAIN);
@@ -264,11 +286,11 @@ static void cancelled_request_is_interrupted(void)
 	hold_operations(opening);
 	for (int i = 0; i < HANGING; i++)
 		requests[i] = start(LIBREPLACE_RING_OPEN, name_of(i), O_RDONLY);
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	await_held(SHARE);
 	for (int i = 0; i < HANGING; i++)
 		libreplace_ring_cancel(ring, requests[i]);
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	must_be_closed();
 	must_be_served();
 	MUST(orders->count[FUSE_INTERRUPT] > 0);
@@ -312,7 +334,7 @@ static void share_belongs_to_the_user_and_not_to_the_groups(void)
 		lists[i % 8][0] = 80100 + (gid_t)(i % 8);
 		MUST(libreplace_ring_start(ring, &user, &call, NULL, NULL) == 0);
 	}
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	await_held(SHARE);
 	bob_goes_on();
 	MUST(orders->count[FUSE_OPEN] == SHARE);
@@ -337,7 +359,7 @@ static void files_can_be_opened_without_a_worker(void)
 
 		MUST(libreplace_ring_start(ring, &user, &call, NULL, NULL) == 0);
 	}
-	MUST(libreplace_ring_flush(ring) == 0);
+	begin_all();
 	await_held(WORKERS);
 	for (int i = 0; i < 100; i++) {
 		OPENS(ask_open(&bob, "shared/of_bob", O_RDWR));
@@ -350,6 +372,35 @@ static void files_can_be_opened_without_a_worker(void)
 	must_be_closed();
 }
 
+/* The kernel's limit of workers belongs to the thread and not to the ring. A further ring must not
+ * make it smaller than the shares of the first. */
+static void another_ring_leaves_the_workers(void)
+{
+	struct libreplace_ring *first, *second;
+
+	start_case();
+	warm_up(HANGING);
+	first = ring;
+	open_ring(0, 1, 0, 0);
+	second = ring;
+	hold_operations(ways[2].held);
+	for (int i = 0; i < 4; i++)
+		start(LIBREPLACE_RING_OPEN, name_of(i), O_RDONLY);
+	begin_all();
+	await_held(1); /* the only worker of this user */
+	ring = first;
+	for (int i = 4; i < HANGING; i++)
+		start(LIBREPLACE_RING_OPEN, name_of(i), O_RDONLY);
+	begin_all();
+	await_held(SHARE);
+	bob_goes_on();
+	end_server();
+	MUST(get_results(HANGING - 4, 1) == 0);
+	close_ring(first);
+	ring = second;
+	must_be_closed();
+}
+
 int main(void)
 {
 	int failed = 0;
@@ -358,7 +409,8 @@ int main(void)
 	needs_tmp();
 	needs_proc();
 	needs_ring();
-	RUN_IN_PLACE(others_go_on_while_requests_hang);
+	for (way = 0; way < (int)(sizeof ways / sizeof *ways); way++)
+		RUN_IN_PLACE(others_go_on_while_requests_hang);
 	RUN_IN_PLACE(held_status_of_the_file_system_does_not_matter);
 	RUN_IN_PLACE(cancelled_open_is_not_closed_by_the_calling_thread);
 	RUN_IN_PLACE(cancelled_result_is_not_closed_by_the_calling_thread);
@@ -369,5 +421,6 @@ int main(void)
 	RUN_IN_PLACE(dead_server_is_an_error);
 	RUN_IN_PLACE(share_belongs_to_the_user_and_not_to_the_groups);
 	RUN_IN_PLACE(files_can_be_opened_without_a_worker);
+	RUN_IN_PLACE(another_ring_leaves_the_workers);
 	return failed != 0;
 }

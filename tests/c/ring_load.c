@@ -99,6 +99,7 @@ static void full_queue_loses_nothing(void)
 		snprintf(all[i].path, sizeof all[i].path, "shared/%d", i);
 		start_one(&all[i], i % 7, CREATE, all[i].path);
 	}
+	MUST(libreplace_ring_flush(ring) == 0);
 	while (done < MANY_FILES)
 		done += get_results(1);
 	MUST(get_results(0) == 0);
@@ -118,6 +119,7 @@ static void full_queue_of_results_loses_nothing(void)
 		if (i % 3 == 0)
 			MUST(libreplace_ring_flush(ring) == 0);
 	}
+	MUST(libreplace_ring_flush(ring) == 0);
 	while (done < MANY_FILES)
 		done += get_results(1);
 	MUST(get_results(0) == 0);
@@ -151,6 +153,7 @@ static void users_change_under_load(void)
 			if (i % 50 == 0) /* the files of the first round must be there in the second */
 				done += get_results(0);
 		}
+		MUST(libreplace_ring_flush(ring) == 0);
 		while (done < number)
 			done += get_results(1);
 	}
@@ -180,6 +183,7 @@ static void users_differ_in_one_group(void)
 		all[i].value = i % 40 == i / 40 ? 1 : -EACCES;
 		MUST(libreplace_ring_start(ring, &users[i % 40], &call, &all[i], NULL) == 0);
 	}
+	MUST(libreplace_ring_flush(ring) == 0);
 	while (done < 1600) {
 		struct libreplace_ring_result results[BATCH];
 		int count = await_results(ring, results, BATCH);
@@ -235,6 +239,7 @@ static void random_cancellation(void)
 			}
 		}
 	}
+	MUST(libreplace_ring_flush(ring) == 0);
 	while (done < MANY_FILES - cancelled)
 		done += get_results(1);
 	MUST(cancelled > MANY_FILES / 10 && get_results(0) == 0);

@@ -192,7 +192,7 @@ static int rely_on_place(void)
 	unsigned place = take_place();
 
 	if (atomic_load(&dropping)) {
-		free_place(place);
+		free_place(place, libreplace_mine.id);
 		return EBUSY;
 	}
 	libreplace_mine.counted = place + 1;
