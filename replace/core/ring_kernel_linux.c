@@ -189,8 +189,10 @@ static int try_request(struct libreplace_ring_kernel *kernel)
 	libreplace_ring_unregister(kernel->fd, personality);
 	if (!done)
 		return -1;
-	if (!libreplace_ring_next(kernel, &cqe) || cqe.res < 0) {
-		errno = EACCES;
+	if (!libreplace_ring_next(kernel, &cqe))
+		cqe.res = -EACCES;
+	if (cqe.res < 0) {
+		errno = -cqe.res; /* EMFILE does not mean that rings are forbidden */
 		return -1;
 	}
 	close(cqe.res);
