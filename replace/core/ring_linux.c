@@ -411,6 +411,8 @@ int libreplace_ring_flush(struct libreplace_ring *ring)
  * -1 with errno set if the ring cannot be used any more. */
 static int work(struct libreplace_ring *ring)
 {
+	if (ring->kernel.fd < 0) /* libreplace_ring_close() waits for the workers to end */
+		return 0;
 	do {
 		if (give(ring) != 0)
 			return -1;
