@@ -106,23 +106,33 @@ LIBREPLACE_HIDDEN void libreplace_list_remove(struct libreplace_link *link);
 LIBREPLACE_HIDDEN int libreplace_list_is_empty(const struct libreplace_link *list);
 
 /**
+ * struct libreplace_ring_share - a user's share of the workers, whatever his groups are
+ * @users:	entries of the table with this user ID
+ * @working:	requests that have, or are about to get, a worker of the kernel
+ * @waiting:	requests that wait because the user has his share
+ */
+struct libreplace_ring_share {
+	unsigned users, working;
+	struct libreplace_link waiting;
+};
+
+/**
  * struct libreplace_ring_user - a user whose credentials the ring has
  * @link:	place in the list of users without requests; the first one was used longest ago
  * @next:	next user in the same slot of the table
- * @waiting:	requests that wait because the user has his share of the workers
  * @hash:	of the identity
  * @personality: number of the credentials in the ring, 1 to 65535
  * @requests:	requests of the user that exist
- * @working:	those of them that have, or are about to get, a worker of the kernel
+ * @share:	that of his user ID
  * @identity:	the user; the groups are @groups
  */
 struct libreplace_ring_user {
 	struct libreplace_link link;
 	struct libreplace_ring_user *next;
-	struct libreplace_link waiting;
+	struct libreplace_ring_share *share;
 	uint64_t hash;
 	int personality;
-	unsigned requests, working;
+	unsigned requests;
 	struct libreplace_identity identity;
 	gid_t groups[];
 };

@@ -116,18 +116,18 @@ static void put(struct libreplace_link *list, struct libreplace_ring_request *re
 
 static void make_ready(struct libreplace_ring *ring, struct libreplace_ring_request *request)
 {
-	request->user->working += (unsigned)request->needs_worker;
+	request->user->share->working += (unsigned)request->needs_worker;
 	put(&ring->ready, request, LIBREPLACE_RING_IS_READY);
 }
 
 /* A step that needed a worker is over, or is not given to the kernel. The next one of the user may
  * begin. */
-static void free_worker(struct libreplace_ring *ring, struct libreplace_ring_user *user)
+static void free_worker(struct libreplace_ring *ring, struct libreplace_ring_share *share)
 {
-	struct libreplace_ring_request *next = first_of(&user->waiting);
+	struct libreplace_ring_request *next = first_of(&share->waiting);
 
-	user->working--;
-	if (next != NULL && user->working < ring->share)
+	share->working--;
+	if (next != NULL && share->working < ring->share)
 		make_ready(ring, next);
 }
 
@@ -147,8 +147,8 @@ static void queue(struct libreplace_ring *ring, struct libreplace_ring_request *
 		release(ring, request);
 	else if (request->step == LIBREPLACE_RING_IS_DONE)
 		put(&ring->finished, request, LIBREPLACE_RING_IS_FINISHED);
-	else if (request->needs_worker && request->user->working >= ring->share)
-		put(&request->user->waiting, request, LIBREPLACE_RING_IS_WAITING);
+	else if (request->needs_worker && request->user->share->working >= ring->share)
+		put(&request->user->share->waiting, request, LIBREPLACE_RING_IS_WAITING);
 	else
 		make_ready(ring, request);
 }
@@ -236,7 +236,7 @@ static int take(struct libreplace_ring *ring)
 		ring->in_kernel--;
 		libreplace_list_remove(&request->cancel);
 		if (request->needs_worker)
-			free_worker(ring, request->user);
+			free_worker(ring, request->user->share);
 		libreplace_ring_advance(&ring->mounts, request, cqe.res);
 		queue(ring, request);
 	}
@@ -488,7 +488,7 @@ void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring
 		request->file = request->value;
 	if (place == LIBREPLACE_RING_IS_READY && request->needs_worker) {
 		libreplace_list_remove(&request->link);
-		free_worker(ring, request->user);
+		free_worker(ring, request->user->share);
 	}
 	libreplace_ring_give_up(request, ECANCELED);
 	queue(ring, request);

@@ -155,10 +155,41 @@ static int is_same(const struct libreplace_identity *a, const struct libreplace_
 	       (a->size == 0 || memcmp(a->groups, b->groups, a->size * sizeof *a->groups) == 0);
 }
 
+/* The slot of a user. It depends only on the user ID: those who have a share in common are in one
+ * slot. */
+static struct libreplace_ring_user **slot_of(struct libreplace_ring_users *users, uid_t uid)
+{
+	return &users->slots[uid % LIBREPLACE_RING_SLOTS];
+}
+
+/* Find the share of a user ID, or make it. Return: the share, or NULL with errno ENOMEM. */
+static struct libreplace_ring_share *find_share(struct libreplace_ring_users *users, uid_t uid)
+{
+	struct libreplace_ring_user *user = *slot_of(users, uid);
+	struct libreplace_ring_share *share;
+
+	while (user != NULL && user->identity.uid != uid)
+		user = user->next;
+	if (user != NULL)
+		return user->share;
+	share = malloc(sizeof *share);
+	if (share == NULL)
+		return NULL;
+	share->users = share->working = 0;
+	libreplace_list_init(&share->waiting);
+	return share;
+}
+
+static void leave_share(struct libreplace_ring_share *share)
+{
+	if (--share->users == 0)
+		free(share);
+}
+
 /* Remove a user without requests. */
 static void forget(struct libreplace_ring_users *users, struct libreplace_ring_user *user)
 {
-	struct libreplace_ring_user **slot = &users->slots[user->hash % LIBREPLACE_RING_SLOTS];
+	struct libreplace_ring_user **slot = slot_of(users, user->identity.uid);
 
 	while (*slot != user)
 		slot = &(*slot)->next;
@@ -167,6 +198,7 @@ static void forget(struct libreplace_ring_users *users, struct libreplace_ring_u
 	users->idle_size--;
 	if (users->fd >= 0)
 		libreplace_ring_unregister(users->fd, user->personality);
+	leave_share(user->share);
 	free(user);
 }
 
@@ -183,14 +215,22 @@ static struct libreplace_ring_user *add_user(struct libreplace_ring_users *users
 {
 	size_t bytes = identity->size * sizeof(gid_t);
 	struct libreplace_ring_user *user = malloc(sizeof *user + bytes);
+	struct libreplace_ring_user **slot = slot_of(users, identity->uid);
 	int error;
 
 	if (user == NULL)
 		return NULL;
 	memset(user, 0, sizeof *user);
+	user->share = find_share(users, identity->uid);
+	if (user->share == NULL) {
+		free(user);
+		return NULL;
+	}
+	user->share->users++;
 	user->personality = new_personality(users, identity);
 	if (user->personality <= 0) {
 		error = errno;
+		leave_share(user->share);
 		free(user);
 		errno = error;
 		return NULL;
@@ -201,9 +241,8 @@ static struct libreplace_ring_user *add_user(struct libreplace_ring_users *users
 	if (bytes > 0)
 		memcpy(user->groups, identity->groups, bytes);
 	libreplace_list_init(&user->link);
-	libreplace_list_init(&user->waiting);
-	user->next = users->slots[hash % LIBREPLACE_RING_SLOTS];
-	users->slots[hash % LIBREPLACE_RING_SLOTS] = user;
+	user->next = *slot;
+	*slot = user;
 	return user;
 }
 
@@ -211,7 +250,7 @@ struct libreplace_ring_user *libreplace_ring_find_user(struct libreplace_ring_us
                                                        const struct libreplace_identity *identity)
 {
 	uint64_t hash = hash_of(identity);
-	struct libreplace_ring_user *user = users->slots[hash % LIBREPLACE_RING_SLOTS];
+	struct libreplace_ring_user *user = *slot_of(users, identity->uid);
 
 	while (user != NULL && (user->hash != hash || !is_same(&user->identity, identity)))
 		user = user->next;
