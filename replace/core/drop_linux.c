@@ -18,9 +18,8 @@
 #include <unistd.h>
 #include "internal.h"
 
-/* Flags of a thread, of linux/sched.h: it is ending and runs no more code of the program; the
- * kernel runs it for an io_uring. */
-enum { PF_EXITING = 0x4, PF_IO_WORKER = 0x10 };
+/* A flag of a thread, of linux/sched.h: it is ending and runs no more code of the program. */
+enum { PF_EXITING = 0x4 };
 /* linux/capability.h */
 #define SETGID_AND_SETUID (1ULL << 6 | 1ULL << 7)
 
@@ -224,7 +223,7 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 			error = 0;
 		else if (error != 0 || (flags & PF_EXITING) != 0)
 			continue;
-		else if ((flags & PF_IO_WORKER) != 0)
+		else if ((flags & LIBREPLACE_PF_IO_WORKER) != 0)
 			failed = (look->flags & LIBREPLACE_ALLOW_IO_URING) == 0 &&
 			         libreplace_drop_failed(result, LIBREPLACE_STEP_IO_URING, EBUSY,
 			                                thread.number) != 0;

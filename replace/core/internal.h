@@ -379,8 +379,16 @@ LIBREPLACE_HIDDEN int libreplace_proc_open_task(void);
 /* List all threads. Return: 0, or errno: EAGAIN if a thread may be missing. */
 LIBREPLACE_HIDDEN int libreplace_proc_list_threads(int task, struct libreplace_proc_list *list);
 
-/* Read the flags (PF_* of linux/sched.h) and the status of a thread. Return: 0, or errno: ENOENT or
- * ESRCH if it has ended. */
+/* A flag of a thread, PF_IO_WORKER of linux/sched.h: the kernel runs it for an io_uring. */
+enum { LIBREPLACE_PF_IO_WORKER = 0x10 };
+
+/* Read the flags (PF_* of linux/sched.h) of a thread. @text: storage; the caller frees its bytes.
+ * Return: 0, or errno: ENOENT or ESRCH if it has ended. */
+LIBREPLACE_HIDDEN int libreplace_proc_read_flags(int task, const char *number,
+                                                 struct libreplace_proc_text *text,
+                                                 unsigned long *flags);
+
+/* Read the flags and the status of a thread. Return: as libreplace_proc_read_flags(). */
 LIBREPLACE_HIDDEN int libreplace_proc_read_thread(int task, const char *number,
                                                   struct libreplace_proc_thread *thread,
                                                   unsigned long *flags);

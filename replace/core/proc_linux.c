@@ -98,6 +98,21 @@ static int has_numbers(const char *value, int base, int count)
 	}
 }
 
+int libreplace_proc_read_flags(int task, const char *number, struct libreplace_proc_text *text,
+                               unsigned long *flags)
+{
+	char name[NAME_MAX + 16];
+	const char *end;
+	int error;
+
+	snprintf(name, sizeof name, "%s/stat", number);
+	error = read_whole(task, name, text);
+	if (error != 0)
+		return error;
+	end = strrchr(text->bytes, ')'); /* the name before may contain anything */
+	return end != NULL && sscanf(end, ") %*c %*d %*d %*d %*d %*d %lu", flags) == 1 ? 0 : ENODATA;
+}
+
 int libreplace_proc_read_thread(int task, const char *number, struct libreplace_proc_thread *thread,
                                 unsigned long *flags)
 {
@@ -108,16 +123,10 @@ int libreplace_proc_read_thread(int task, const char *number, struct libreplace_
 	             {"\nCapInh:", 16, 1}, {"\nCapPrm:", 16, 1}, {"\nCapEff:", 16, 1}};
 	struct libreplace_proc_text *text = &thread->status;
 	char name[NAME_MAX + 16];
-	const char *end;
-	int error;
+	int error = libreplace_proc_read_flags(task, number, text, flags);
 
-	snprintf(name, sizeof name, "%s/stat", number);
-	error = read_whole(task, name, text);
 	if (error != 0)
 		return error;
-	end = strrchr(text->bytes, ')'); /* the name before may contain anything */
-	if (end == NULL || sscanf(end, ") %*c %*d %*d %*d %*d %*d %lu", flags) != 1)
-		return ENODATA;
 	snprintf(name, sizeof name, "%s/status", number);
 	error = read_whole(task, name, text);
 	for (size_t i = 0; error == 0 && i < sizeof lines / sizeof *lines; i++)

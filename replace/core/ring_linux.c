@@ -494,28 +494,23 @@ void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring
 	queue(ring, request);
 }
 
-/* Whether the kernel has workers in this process. Their names have a number that this PID namespace
- * may not know, so those of other threads count, too. Source: io_wq_worker() in io_uring/io-wq.c.
- */
+/* Whether the kernel has workers in this process, for this ring or another one. A new worker has no
+ * name of its own yet. */
 static int has_workers(void)
 {
-	static const char start[] = "iou-wrk-";
-	int found = 0, folder;
+	struct libreplace_proc_text text = {NULL, 0, 0};
+	unsigned long flags = 0;
 	DIR *task = opendir("/proc/self/task");
 	struct dirent *entry;
-	char path[NAME_MAX + 8], name[sizeof start - 1];
+	int found = 0;
 
-	while (task != NULL && !found && (entry = readdir(task)) != NULL) {
-		snprintf(path, sizeof path, "%s/comm", entry->d_name);
-		folder = openat(dirfd(task), path, O_RDONLY | O_CLOEXEC);
-		if (folder < 0)
-			continue;
-		found = read(folder, name, sizeof name) == (ssize_t)sizeof name &&
-		        memcmp(name, start, sizeof name) == 0;
-		close(folder);
-	}
+	while (task != NULL && !found && (entry = readdir(task)) != NULL)
+		found = entry->d_name[0] != '.' &&
+		        libreplace_proc_read_flags(dirfd(task), entry->d_name, &text, &flags) == 0 &&
+		        (flags & LIBREPLACE_PF_IO_WORKER) != 0;
 	if (task != NULL)
 		closedir(task);
+	free(text.bytes);
 	return found;
 }
 
