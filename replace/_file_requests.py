@@ -15,7 +15,8 @@ import sys
 from ._errors import UNCHANGED, IdentityError, IdentityRefused, refused
 from ._identity import Identity, check_identity
 from ._ids import whole_number
-from ._native import RING_OPEN, RING_SYMLINK, is_itself
+from ._impersonate import DEFAULT_LEVEL
+from ._native import LEVELS, RING_OPEN, RING_SYMLINK, Ring, is_itself
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from ._file_threads import FileThreads
-    from ._native import Ring
 
     Backend: TypeAlias = Ring | FileThreads
     Path: TypeAlias = str | bytes
 
 #: Seconds between two questions whether a back end has ended.
 _PAUSE = 0.002
+_LEVEL = LEVELS[DEFAULT_LEVEL]
 _AT_FDCWD = -100  # on every architecture of Linux
 
 
@@ -56,6 +57,7 @@ class Requests:
     ) -> None:
         self._backend, self._allow_root = backend, allow_root
         self._run_request, self._fd = backend.run, backend.fileno()
+        self._is_ring = isinstance(backend, Ring)
         self._place, self._home, self._new_waiter = place, place(), new_waiter
         self._waiters: dict[int, tuple[Any, int, Path, Path | None]] = {}
         self._accepts, self._ended = True, False
@@ -85,6 +87,8 @@ class Requests:
             flags, mode = whole_number(flags, "flags"), whole_number(mode, "mode")
             dir_fd, resolve = whole_number(dir_fd, "dir_fd"), whole_number(resolve, "resolve")
         new_dir_fd = dir_fd if new_dir_fd is None else whole_number(new_dir_fd, "dst_dir_fd")
+        if self._is_ring:  # with threads, the worker that enters the identity raises the event
+            sys.audit("replace.enter", identity, _LEVEL)
         uid, gid, groups = identity.uid, identity.gid, identity._groups
         try:
             found = self._run_request(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path)

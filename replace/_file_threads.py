@@ -43,6 +43,8 @@ _INT, _UINT64 = range(-(2**31), 2**31), range(2**64)
 class FileThreads:
     """A pool whose tasks are calls with files, and an eventfd that is readable if there are results."""
 
+    _event = -1
+
     def __init__(self, workers: int, allow_root: bool) -> None:
         self._executor = IdentityExecutor(
             workers, "replace.aio", allow_root=allow_root, max_per_identity=max(1, workers // 4)
@@ -55,6 +57,11 @@ class FileThreads:
         self._numbers = count()
         self._tasks: dict[int, Future[None]] = {}
         self._done: deque[tuple[int, _Call, Future[None]]] = deque()
+
+    def __del__(self) -> None:
+        """Close the eventfd if nobody called close(). All tasks have ended, because they refer to this object."""
+        if self._event >= 0:
+            os.close(self._event)
 
     def fileno(self) -> int:
         return self._event

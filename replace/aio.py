@@ -65,7 +65,8 @@ class Files:
     new folder, may have happened or may still happen.
 
     While a Files is open, :func:`replace.drop_privileges` is refused. With threads, it is refused after the first
-    request.
+    request. Each call raises the audit event of the function of os, in the task. With io_uring, it also raises
+    ``replace.enter``, which can veto it, and ``replace.leave`` does not follow.
 
     Args:
         backend: ``"io_uring"``, ``"threads"``, or the first of these that this process can have (``"auto"``).

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import gc
 import itertools
 import os
 import re
@@ -19,11 +20,22 @@ import threading
 from pathlib import Path
 
 import pytest
+from support import odd_machine
 from support.builds import imported, run
-from support.children import ALICE, BOB, HANG, as_root, in_child, install_filter, needs_root
+from support.children import (
+    ALICE,
+    BOB,
+    HANG,
+    as_root,
+    in_child,
+    install_filter,
+    needs_root,
+    needs_user_namespace,
+    wait_until,
+)
 
 import replace
-from replace import Identity, IdentityRefused, Resolve
+from replace import Identity, IdentityError, IdentityRefused, Resolve
 from replace.aio import Files
 
 #: Each runs an async function to its end.
@@ -465,6 +477,24 @@ def test_audit_events_are_those_of_os(loop, backend, place):
     serve(backend, loop, body)
 
 
+@each_backend
+@each_loop
+def test_audit_hook_can_veto_an_identity(loop, backend, place):
+    async def body(files):
+        def hook(event, arguments):
+            if event == "replace.enter" and arguments[0] == BOB:
+                raise LookupError("of the hook")
+
+        sys.addaudithook(hook)
+        for _ in range(2):
+            os.close(await files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+            for call in (files.open(BOB, "bob's", CREATE, dir_fd=place), files.mkdir(BOB, "bob's", dir_fd=place)):
+                assert isinstance(await outcome(call), LookupError)
+        assert "bob's" not in os.listdir(place)
+
+    serve(backend, loop, body)
+
+
 # ---- Attacks
 
 
@@ -739,6 +769,25 @@ def test_event_loop_goes_on_while_close_waits(loop, backend, place):
     assert (serve(backend, loop, body) or 9) > 1
 
 
+@each_backend
+@each_loop
+def test_files_that_nobody_closes_leave_no_descriptor(loop, backend, place):
+    needs_backend(backend)
+
+    def body():
+        before = descriptors()
+
+        async def main():
+            files = await Files(backend=backend).__aenter__()
+            await files.mkdir(ALICE, "new", dir_fd=place)
+
+        LOOPS[loop](main)
+        gc.collect()
+        wait_until(lambda: descriptors() == before)
+
+    as_root(body)
+
+
 # ---- Places where a Files does not work
 
 
@@ -880,6 +929,50 @@ def test_threads_of_the_pool_are_not_clean_until_it_is_closed(loop, place):
             replace.assert_clean()
 
     serve("threads", loop, body)
+
+
+def test_server_without_privileges_can_become_nobody(place):
+    def body():
+        os.setresuid(BOB.uid, BOB.uid, BOB.uid)
+
+        async def main():
+            async with Files() as files:
+                for _ in range(2):
+                    error = await outcome(files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+                    assert (type(error), error.errno, error.state) == (IdentityError, errno.EPERM, "unchanged")
+
+        asyncio.run(main())
+
+    as_root(body)
+
+
+@each_backend
+def test_identity_that_the_user_namespace_does_not_map_raises(backend):
+    """The first call needs another thread, which cannot become the user. Later calls of other users succeed."""
+    needs_backend(backend)
+    needs_user_namespace()
+
+    async def main():
+        async with Files(backend=backend) as files:
+            for user in (Identity(70001, 1), Identity(1, 70001), Identity(1, 1, [70001])):
+                error = await outcome(files.stat(user, "/", resolve=0))
+                assert (type(error), error.errno) == (IdentityError, errno.EINVAL), repr(error)
+            assert (await files.stat(Identity(1, 1), "/", resolve=0)).st_ino == os.stat("/").st_ino
+
+    def container():
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        asyncio.run(main())
+        os.write(1, b"it ran")
+
+    def body():
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        ids = "0 100000 65536"
+        odd_machine._in_new_user_namespace(container, lambda pid: odd_machine._write_maps(pid, ids, ids))
+        return os.read(reader, 100)
+
+    assert as_root(body) in (b"it ran", None)
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS])

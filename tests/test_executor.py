@@ -39,6 +39,7 @@ from support.children import (
 )
 
 import replace
+import replace.aio
 from replace import Identity, IdentityExecutor, _native, impersonate
 
 entered = []
@@ -461,8 +462,9 @@ def test_executor_refuses_bad_arguments_at_once():
 
 def test_process_wide_build_cannot_create_a_pool():
     if replace.SCOPE != "thread":
-        with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
-            IdentityExecutor(1)
+        for make in (IdentityExecutor, replace.aio.Files):
+            with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
+                make()
 
 
 def test_failed_switch_is_the_exception_of_the_task():
