@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from sys import audit
 
 from ._errors import UNCHANGED, IdentityError, IdentityRefused, refused
 from ._identity import Identity, check_identity
-from ._ids import whole_number
 from ._impersonate import DEFAULT_LEVEL
 from ._native import LEVELS, RING_OPEN, RING_SYMLINK, Ring, is_itself
 
@@ -83,12 +83,10 @@ class Requests:
             check_identity(identity, self._allow_root)
         if dir_fd is None:
             dir_fd = _AT_FDCWD
-        if not (type(flags) is type(mode) is type(dir_fd) is type(resolve) is int):
-            flags, mode = whole_number(flags, "flags"), whole_number(mode, "mode")
-            dir_fd, resolve = whole_number(dir_fd, "dir_fd"), whole_number(resolve, "resolve")
-        new_dir_fd = dir_fd if new_dir_fd is None else whole_number(new_dir_fd, "dst_dir_fd")
+        if new_dir_fd is None:
+            new_dir_fd = dir_fd
         if self._is_ring:  # with threads, the worker that enters the identity raises the event
-            sys.audit("replace.enter", identity, _LEVEL)
+            audit("replace.enter", identity, _LEVEL)
         uid, gid, groups = identity.uid, identity.gid, identity._groups
         try:
             found = self._run_request(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ._executor import IdentityExecutor
 from ._identity import Identity
+from ._ids import whole_number
 from ._native import (
     RING_LINK,
     RING_MKDIR,
@@ -88,7 +89,7 @@ class FileThreads:
         if not is_itself():
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         for number, limits in ((dir_fd, _INT), (flags, _INT), (mode, _INT), (new_dir_fd, _INT), (resolve, _UINT64)):
-            if number not in limits:
+            if whole_number(number, "an argument") not in limits:
                 raise OverflowError(f"{number} is out of range")
         names = [None if one is None else os.fsencode(one) for one in (path, new_path)]
         if any(b"\0" in name for name in names if name is not None):

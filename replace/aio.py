@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
+from sys import audit
 
 from ._event_loops import task_loops
 from ._file_requests import AsyncioRequests, TrioRequests, switched_or_busy
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _DEFAULT_RESOLVE = Resolve.BENEATH | Resolve.NO_MAGICLINKS
+_CLOEXEC = os.O_CLOEXEC  # open() is the most frequent call, so it looks up nothing in modules
 _CALLS = ("open", "stat", "mkdir", "unlink", "rename", "link", "symlink")
 _BACKENDS = ("auto", "io_uring", "threads")
 #: What Ring() raises if a process cannot have one.
@@ -135,6 +136,8 @@ class Files:
                 self._backend = "io_uring"
                 return ring
             except OSError as error:
+                if error.errno == errno.EINVAL:
+                    raise ValueError(f"max_workers is too large: {max_workers}") from None
                 if error.errno == errno.EBUSY:
                     raise switched_or_busy() from None
                 if backend == "io_uring" or error.errno not in _NO_RING:
@@ -203,7 +206,7 @@ class Files:
         """
         if type(path) is not str:
             path = os.fspath(path)
-        sys.audit("open", path, None, flags | os.O_CLOEXEC)
+        audit("open", path, None, flags | _CLOEXEC)
         result = self._run(RING_OPEN, identity, path, flags, mode, dir_fd, resolve)
         return await self._wait(*result) if type(result) is tuple else result  # type: ignore[no-any-return]
 
@@ -260,7 +263,7 @@ class Files:
             IdentityRefused: As for :meth:`open`, which lists the other exceptions, too.
         """
         path = os.fspath(path)
-        sys.audit("os.mkdir", path, mode, _shown(dir_fd))
+        audit("os.mkdir", path, mode, _shown(dir_fd))
         result = self._run(RING_MKDIR, identity, path, 0, mode, dir_fd, resolve)
         if type(result) is tuple:
             await self._wait(*result)
@@ -281,7 +284,7 @@ class Files:
             IdentityRefused: As for :meth:`open`, which lists the other exceptions, too.
         """
         path = os.fspath(path)
-        sys.audit("os.remove", path, _shown(dir_fd))
+        audit("os.remove", path, _shown(dir_fd))
         result = self._run(RING_UNLINK, identity, path, 0, 0, dir_fd, resolve)
         if type(result) is tuple:
             await self._wait(*result)
@@ -311,7 +314,7 @@ class Files:
             IdentityRefused: As for :meth:`open`, which lists the other exceptions, too.
         """
         src, dst = os.fspath(src), os.fspath(dst)
-        sys.audit("os.rename", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
+        audit("os.rename", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
         result = self._run(RING_RENAME, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
         if type(result) is tuple:
             await self._wait(*result)
@@ -341,7 +344,7 @@ class Files:
             IdentityRefused: As for :meth:`open`, which lists the other exceptions, too.
         """
         src, dst = os.fspath(src), os.fspath(dst)
-        sys.audit("os.link", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
+        audit("os.link", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
         result = self._run(RING_LINK, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
         if type(result) is tuple:
             await self._wait(*result)
@@ -369,7 +372,7 @@ class Files:
             IdentityRefused: As for :meth:`open`, which lists the other exceptions, too.
         """
         src, dst = os.fspath(src), os.fspath(dst)
-        sys.audit("os.symlink", src, dst, _shown(dir_fd))
+        audit("os.symlink", src, dst, _shown(dir_fd))
         result = self._run(RING_SYMLINK, identity, dst, 0, 0, dir_fd, resolve, None, src)
         if type(result) is tuple:
             await self._wait(*result)

@@ -119,10 +119,19 @@ static PyObject *to_result(const struct libreplace_ring_result *result)
 	return NULL;
 }
 
+/* Refuse a bool, which is probably a mistake. Return: 1, or 0 with an exception set. */
+static int is_number(PyObject *object)
+{
+	if (!PyBool_Check(object))
+		return 1;
+	PyErr_SetString(PyExc_TypeError, "an argument should be integer, not bool");
+	return 0;
+}
+
 /* Convert an object to an int. Return: 1, or 0 with an exception set. */
 static int to_int(PyObject *object, int *value)
 {
-	long number = PyLong_AsLong(object);
+	long number = is_number(object) ? PyLong_AsLong(object) : -1;
 
 	*value = (int)number;
 	if (number == *value)
@@ -146,7 +155,8 @@ static int to_call(PyObject *const *args, struct libreplace_identity *identity,
 	    !to_int(args[4], &call->dir_fd) || !PyUnicode_FSConverter(args[5], &paths[0]) ||
 	    !to_int(args[6], &call->flags) || !to_int(args[7], &mode) ||
 	    !to_int(args[9], &call->new_dir_fd) ||
-	    (args[10] != Py_None && !PyUnicode_FSConverter(args[10], &paths[1])))
+	    (args[10] != Py_None && !PyUnicode_FSConverter(args[10], &paths[1])) ||
+	    !is_number(args[8]))
 		return 0;
 	identity->size = (size_t)size / sizeof(gid_t);
 	identity->groups = (const gid_t *)(const void *)groups;
