@@ -614,7 +614,8 @@ class _Lib:
             the result is returned or the request is cancelled
 
         The first request of a user takes about 0.1 ms longer: a new thread becomes the user for good,
-        without capabilities, verifies it, stores its credentials in the ring, and ends.
+        without capabilities, verifies it, stores its credentials in the ring, and ends. Its real and
+        saved user ID are those of LIBREPLACE_LEVEL_SHIELDED, so the user cannot signal it.
 
         The kernel gets the request with the next libreplace_ring_flush(). If it has no room, the request
         waits.
@@ -628,6 +629,8 @@ class _Lib:
         - ESHUTDOWN: libreplace_ring_close() was called
         - EOWNERDEAD: this is a forked child
         - ENOMEM, EAGAIN: there is no memory, or no new thread
+        - EDQUOT: each user in the ring has a session keyring of the server's, and the server may not
+        have more keys; see keyrings(7)
         - another errno, if the new thread could not become the user; see libreplace_enter()
         """
 

@@ -71,8 +71,9 @@ struct libreplace_ring_kernel {
 	unsigned sq_mask, sq_entries, cq_mask, unsubmitted;
 };
 
-/* Make a ring, and ask the kernel whether it has each thing that a ring needs. The descriptor @event
- * announces the results of workers; the others are there when libreplace_ring_submit() returns. Return: 0, or -1 with errno set; see libreplace_ring_open(). */
+/* Make a ring, and ask the kernel whether it has each thing that a ring needs. The descriptor
+ * @event announces the results of workers; the others are there when libreplace_ring_submit()
+ * returns. Return: 0, or -1 with errno set; see libreplace_ring_open(). */
 LIBREPLACE_HIDDEN int libreplace_ring_setup(struct libreplace_ring_kernel *kernel, unsigned entries,
                                             unsigned workers, int event);
 /* Free it. Other functions of this file must not be called afterwards. */

@@ -13,8 +13,8 @@ from support.builds import ROOT, copy_source, run, tool
 PROJECTS = ROOT / "tests" / "projects"
 SHARED = ("main.c", "_whoami.c", "subprojects/libreplace.wrap")  # files that several projects use
 #: The public headers, copied or written by the build.
-PUBLIC_HEADERS = ["build_info.h", "calls.h", "drop.h", "guard.h", "identity.h", "open_beneath.h", "replace.h", "ring.h"]
-PUBLIC_HEADERS += ["replace_override.h", "samba_config.h", "version.h"]
+PUBLIC_HEADERS = ["build_info.h", "calls.h", "drop.h", "guard.h", "identity.h", "open_beneath.h", "replace.h"]
+PUBLIC_HEADERS += ["replace_override.h", "ring.h", "samba_config.h", "version.h"]
 #: What tests/projects/main.c prints.
 PROGRAM = "the thread is 80001, main is 0, then 0"
 
