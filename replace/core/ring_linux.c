@@ -40,6 +40,7 @@ enum {
  * @used_workers: the kernel may have started workers
  * @event:	the eventfd, or -1
  * @entries:	requests that the kernel may have
+ * @workers:	of the options
  * @share:	workers that one user may have
  * @in_kernel:	requests that the kernel has
  * @cancelling:	requests to cancel one of them that the kernel has
@@ -52,7 +53,7 @@ struct libreplace_ring {
 	struct libreplace_link link;
 	const void *owner;
 	int is_lost, is_closing, used_workers, event;
-	unsigned entries, share, in_kernel, cancelling;
+	unsigned entries, workers, share, in_kernel, cancelling;
 	long long end;
 	struct libreplace_link all, ready, finished, cancels;
 	struct libreplace_ring_kernel kernel;
@@ -280,11 +281,27 @@ static int check_options(struct libreplace_ring_options *options)
 		   : 0;
 }
 
+/* The workers of all rings of the calling thread. The kernel's limit belongs to the thread, and the
+ * last ring that sets it decides for all. */
+static unsigned all_workers(const struct libreplace_ring *ring)
+{
+	unsigned workers = ring->workers;
+
+	for (struct libreplace_link *link = rings.next; link != &rings; link = link->next) {
+		const struct libreplace_ring *other = (struct libreplace_ring *)(void *)link;
+
+		if (other->owner == ring->owner)
+			workers += other->workers;
+	}
+	return workers;
+}
+
 /* Prepare a ring whose memory is 0. Return: 0, or the errno. */
 static int make(struct libreplace_ring *ring, const struct libreplace_ring_options *options)
 {
 	ring->owner = &libreplace_mine;
 	ring->entries = options->entries;
+	ring->workers = options->workers;
 	ring->share = options->workers / 4 > 0 ? options->workers / 4 : 1;
 	libreplace_list_init(&ring->all);
 	libreplace_list_init(&ring->ready);
@@ -296,7 +313,7 @@ static int make(struct libreplace_ring *ring, const struct libreplace_ring_optio
 	ring->kernel.fd = -1;
 	ring->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ring->event < 0 || libreplace_ring_setup(&ring->kernel, options->entries,
-	                                             options->workers, ring->event) != 0)
+	                                             all_workers(ring), ring->event) != 0)
 		return errno;
 	ring->users.fd = ring->kernel.fd;
 	return 0;
