@@ -72,10 +72,11 @@ class Adapter:
         if user == ATTACKER:
             self.refusals.append(reason.encode("latin-1") if isinstance(reason, str) else reason)
 
-    def connect(self, user: str) -> socket.socket:
+    def connect(self, user: str | replace.Identity) -> socket.socket:
         """Connect as this user."""
         connection = self._open.enter_context(socket.socket(socket.AF_UNIX))
-        with replace.impersonate(replace.Identity(*IDS[user])):  # SO_PEERCRED is read at connect
+        identity = replace.Identity(*IDS[user]) if isinstance(user, str) else user
+        with replace.impersonate(identity):  # SO_PEERCRED is read at connect
             connection.connect(self.address)  # waits if many clients connect
         connection.settimeout(HANG)
         return connection
@@ -132,7 +133,9 @@ class Tutorial(Adapter):
 class FileService(Adapter):
     """docs/examples/file_service.py."""
 
-    def begin(self, user: str, path: bytes, verb: bytes = b"GET ") -> socket.socket:
+    has_pool = True
+
+    def begin(self, user: str | replace.Identity, path: bytes, verb: bytes = b"GET ") -> socket.socket:
         connection = self.connect(user)
         with contextlib.suppress(ConnectionError):
             connection.sendall(verb + self.full_path(path) + b"\n")

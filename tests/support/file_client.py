@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""A client of docs/examples/file_service.py that becomes its user before it connects. test_servers.py runs sixteen.
+"""A client of docs/examples/file_service.py that becomes its user first. test_file_service.py runs sixteen of them.
 
 Usage, as root: python file_client.py SOCKET FOLDER USER. It exits with 0 if all answers and file owners are correct.
 """

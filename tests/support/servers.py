@@ -173,6 +173,12 @@ def users_file(world: Path, homes: str | None = None) -> Path:
     return path
 
 
+def file_service_command(world: Path, folder: Path, backend: str = "auto") -> list[str]:
+    """Return the command that starts docs/examples/file_service.py."""
+    words: dict[str, object] = {"/run/files.socket": world / "socket", "/srv/files": folder}
+    return [*command("file_service.py", words), "--backend", backend]
+
+
 def _host_key(world: Path) -> Path:
     key = world / "host-key"
     key.touch(0o600)
@@ -240,20 +246,24 @@ def wait_until_clean(pid: int, has_pool: bool = False) -> int:
     """Wait until every thread is root with the main thread's capabilities; return the number of other threads.
 
     A thread may need a moment: a client can receive the last byte before the server's thread leaves the identity.
-    The workers of an IdentityExecutor keep an identity, so with `has_pool` a thread may also be exactly one user.
+    The workers of an IdentityExecutor keep an identity, so with `has_pool` a thread may also be exactly one user, with
+    all or some of this user's groups.
     """
-    users = [
-        ((SHIELD, uid, 0, uid), (gid, gid, 0, gid), {gid, TEAM} if name in MEMBERS else {gid}, 0)
+    users = {
+        ((SHIELD, uid, 0, uid), (gid, gid, 0, gid)): {gid, TEAM} if name in MEMBERS else {gid}
         for name, (uid, gid) in (IDS.items() if has_pool else ())
-    ]
+    }
+
+    def is_user(thread: replace.ThreadCredentials) -> bool:
+        ids = thread.uids, thread.gids
+        return ids in users and {*thread.groups} <= users[ids] and not thread.effective
+
     deadline = time.monotonic() + HANG
     while True:
         main, *others = replace.thread_credentials(pid)
         assert main.uids == main.gids == (0, 0, 0, 0)
         differ = [thread for thread in others if (thread.ids, thread.effective) != (main.ids, main.effective)]
-        differ = [
-            thread for thread in differ if (thread.uids, thread.gids, {*thread.groups}, thread.effective) not in users
-        ]
+        differ = [thread for thread in differ if not is_user(thread)]
         if not differ:
             return len(others)
         assert time.monotonic() < deadline, differ

@@ -60,8 +60,11 @@ def start_fastapi(world):
 
 
 def start_file_service(world):
-    words = {"/run/files.socket": world / "socket", "/srv/files": world / "served"}
-    return servers.server(world, command("file_service.py", words))
+    return servers.server(world, servers.file_service_command(world, world / "served"))
+
+
+def start_file_service_with_threads(world):
+    return servers.server(world, servers.file_service_command(world, world / "served", "threads"))
 
 
 def start_fuse_mount(world):
@@ -100,6 +103,7 @@ SERVERS = {
     "sftp": (start_sftp, Sftp),
     "fastapi": (start_fastapi, FastApi),
     "file_service": (start_file_service, FileService),
+    "file_service_threads": (start_file_service_with_threads, FileService),
     "fuse_mount": (start_fuse_mount, Mounted),
     "threaded_server": (start_threaded_server, Tutorial),
     "async_server": (start_async_server, AsyncTutorial),

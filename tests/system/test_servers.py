@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""The servers of docs/servers.md. The page's command starts each server, and sixteen real clients use it at once."""
+"""FTP and WebDAV of docs/servers.md. The page's command starts each server, and sixteen real clients use it at once."""
 
 import base64
 import contextlib
@@ -12,11 +12,8 @@ import io
 import os
 import re
 import signal
-import socket
 import stat
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -25,7 +22,6 @@ from support.builds import ROOT, needs_package
 from support.children import HANG, in_child
 from support.servers import (
     IDS,
-    MEMBERS,
     NAMES,
     ROUNDS,
     STRANGER,
@@ -45,13 +41,9 @@ PAGE = (ROOT / "docs" / "servers.md").read_text()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-@pytest.mark.parametrize("name", ["ftp_server.py", "webdav_server.py", "file_service.py"])
+@pytest.mark.parametrize("name", ["ftp_server.py", "webdav_server.py"])
 def test_every_server_stops_cleanly(world, name, stop):
-    words = {
-        "ftp_server.py": ftp_command,
-        "webdav_server.py": dav_command,
-        "file_service.py": service_command,
-    }[name](world)
+    words = {"ftp_server.py": ftp_command, "webdav_server.py": dav_command}[name](world)
     with server(world, words, stop) as (pid, _):
         assert wait_until_clean(pid) >= 0
 
@@ -414,54 +406,3 @@ def test_webdav_streams_a_body_while_other_users_are_served(world):
             assert time.monotonic() < deadline, "the server must close the file"
             time.sleep(0.05)
         assert wait_until_clean(pid) >= 10
-
-
-# ---- The file service
-
-
-def service_command(world):
-    return command("file_service.py", {"/run/files.socket": world / "socket", "/srv/files": world})
-
-
-def test_file_service_serves_sixteen_users_at_once(world):
-    words = service_command(world)
-    seen, done = set(), threading.Event()
-
-    def watch(pid):
-        """Read the ids of all threads repeatedly. Only workers may switch, never the thread of the event loop."""
-        while not done.is_set():
-            for thread in replace.thread_credentials(pid):
-                seen.add((thread.tid == pid, thread.ids))
-
-    with server(world, words) as (pid, address):
-        (loop,) = replace.thread_credentials(pid)
-        watcher = threading.Thread(target=watch, args=(pid,))
-        clients = [
-            subprocess.Popen(
-                [sys.executable, ROOT / "tests" / "support" / "file_client.py", address, world, name],
-                stdin=subprocess.DEVNULL,
-            )
-            for name in NAMES
-        ]
-        watcher.start()
-        try:
-            assert [client.wait(HANG) for client in clients] == [0] * len(NAMES)
-        finally:
-            done.set()
-            watcher.join()
-            for client in clients:
-                client.kill()
-        assert {ids for main, ids in seen if main} == {loop.ids}
-        assert {ids for main, ids in seen if not main} > {loop.ids}, "workers must be seen with users' ids"
-        assert wait_until_clean(pid) > 0
-
-        def as_root():
-            with socket.socket(socket.AF_UNIX) as client:
-                client.connect(address)
-                client.sendall(b"GET alice/secret\n")
-                return client.recv(100)
-
-        assert in_child(as_root) == b"ERR EPERM\n"
-    for name in MEMBERS:
-        assert owner(world / "shared" / f"{name}0") == (IDS[name][0], TEAM)
-    assert not list(world.glob("*/planted"))
