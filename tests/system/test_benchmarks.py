@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""tests/benchmarks/compare.py: the results that do not depend on speed, and the tables in docs/speed.md."""
+"""tests/benchmarks/: the results that do not depend on speed, and the tables in docs/."""
 
 import json
 import re
@@ -115,3 +115,18 @@ def test_load_test_measures_each_framework_bare_and_as_the_user():
 
     assert len(rows(out.stdout)) == 5, out.stdout
     assert rows(out.stdout) == rows((ROOT / "docs" / "speed.md").read_text())
+
+
+def test_load_test_of_the_file_service_checks_every_answer():
+    """64 users, 1000 connections, both back ends. docs/files.md has the table of a full run."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build whose calls change one thread")
+    out = run(sys.executable, COMPARE.parent / "file_service.py", "--quick", cwd="/")
+    assert out.returncode == 0, out.stderr
+
+    def rows(text):
+        return re.findall(r"^\| ((?:GET|PUT), [^|]+) \| (\w+) \| \d+ \| [\d.]+ \w+ \| \d+ \|$", text, re.M)
+
+    assert len(rows(out.stdout)) == 6, out.stdout
+    assert rows(out.stdout) == rows((ROOT / "docs" / "files.md").read_text())
