@@ -45,6 +45,19 @@ def resident():
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
 
+def lay_out(folder, people):
+    """Make a home for each user, with a file for the user alone, and one for the group PUBLIC."""
+    for number, one in enumerate(people):
+        home = f"{folder}/{number}"
+        os.mkdir(home, 0o711)
+        for name, mode, group in (("secret", 0o600, one.gid), ("shared", 0o640, PUBLIC)):
+            with open(f"{home}/{name}", "w") as file:
+                file.write(str(number))
+            os.chown(f"{home}/{name}", one.uid, group)
+            os.chmod(f"{home}/{name}", mode)
+        os.chown(home, one.uid, one.gid)
+
+
 class Soak:
     def __init__(self, folder, switches, threads, users, control=None):
         """control: a wrong impersonate that a test tries.  The other ways to switch are then not used."""
@@ -55,15 +68,7 @@ class Soak:
         self.lock = threading.Lock()
         self.total = dict.fromkeys(("switches", "files", "opens", "refusals", "exceptions", "nested", "elsewhere"), 0)
         self.wrong: dict[str, int] = {}
-        for number, one in enumerate(self.people):
-            home = f"{folder}/{number}"
-            os.mkdir(home, 0o711)
-            for name, mode, group in (("secret", 0o600, one.gid), ("shared", 0o640, PUBLIC)):
-                with open(f"{home}/{name}", "w") as file:
-                    file.write(str(number))
-                os.chown(f"{home}/{name}", one.uid, group)
-                os.chmod(f"{home}/{name}", mode)
-            os.chown(home, one.uid, one.gid)
+        lay_out(folder, self.people)
 
     def note(self, error, right):
         """Count the error, unless it is right."""

@@ -45,17 +45,29 @@ NUMBERS = {
 ACTIONS = {"false 0": 0x00050000, "KILL_THREAD": 0, "KILL_PROCESS": 0x80000000, "TRAP": 0x00030000}
 
 
-def set_filter(number: int, action: int) -> None:
-    """Install a seccomp filter (seccomp(2)) that answers one system call with this action."""
-    load, equal, leave, ret = 0x20, 0x15, 0x7FFF0000, 0x06
-    program = b"".join(
-        struct.pack("HBBI", *line)
-        for line in ((load, 0, 0, 0), (equal, 0, 1, number), (ret, 0, 0, action), (ret, 0, 0, leave))
-    )
+def set_filter(
+    number: int, action: int, argument: tuple[int, int, int] | None = None, *, every_thread: bool = False
+) -> None:
+    """Install a seccomp filter (seccomp(2)) that answers one system call with this action.
+
+    With `argument` (its index, a mask, a value), it answers only calls whose argument has this value under the mask.
+    With `every_thread`, it is also for the other threads of the process. Both are for x86_64.
+    """
+    load, equal, both, leave, ret = 0x20, 0x15, 0x54, 0x7FFF0000, 0x06
+    lines = [(load, 0, 0, 0), (equal, 0, 1, number), (ret, 0, 0, action), (ret, 0, 0, leave)]
+    if argument:
+        index, mask, value = argument
+        lines[1:2] = [(equal, 0, 4, number), (load, 0, 0, 16 + 8 * index), (both, 0, 0, mask), (equal, 0, 1, value)]
+    program = b"".join(struct.pack("HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(program)
-    pointer = struct.pack("HxxxxxxQ", 4, ctypes.addressof(buffer))
+    pointer = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(buffer)))
     _must(LIBC.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
-    _must(LIBC.prctl(22, 2, ctypes.create_string_buffer(pointer), 0, 0))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    if every_thread:
+        thread = _must(LIBC.syscall(317, 1, 1, pointer))  # seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC)
+        if thread:
+            raise OSError(f"thread {thread} has another filter")
+    else:
+        _must(LIBC.prctl(22, 2, pointer, 0, 0))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
 def _must(result: int) -> int:
