@@ -166,6 +166,8 @@ def fill(folder):
     links |= {"to home": "home", "to root's": "root's"}
     for name, text in links.items():
         os.symlink(text, name, dir_fd=folder)
+    os.symlink("alice's", "her link", dir_fd=folder)
+    os.chown("her link", ALICE.uid, ALICE.gid, dir_fd=folder, follow_symlinks=False)
     os.mkfifo("fifo", dir_fd=folder)
     os.chmod("fifo", 0o666, dir_fd=folder)
     with socket.socket(socket.AF_UNIX) as server:
@@ -309,6 +311,7 @@ CALLS = [
     (lambda f, d: f.rename(ALICE, "public", "new", dir_fd=d, dst_dir_fd=-7), errno.EBADF),
     (lambda f, d: f.link(ALICE, "alice's", "new", dir_fd=d), 0),
     (lambda f, d: f.link(ALICE, "alice's", "home/new", dir_fd=d, dst_dir_fd=d), 0),
+    (lambda f, d: f.link(ALICE, "her link", "new", dir_fd=d), 0),
     (lambda f, d: f.link(ALICE, "link", "new", dir_fd=d), None),  # depends on the sysctl fs.protected_hardlinks
     (lambda f, d: f.link(ALICE, "root's", "new", dir_fd=d), None),
     (lambda f, d: f.link(ALICE, "dir", "new", dir_fd=d), errno.EPERM),
@@ -726,6 +729,30 @@ def test_thousands_of_requests_at_once(loop, backend, place):
         assert await together(loop, [opens(number) for number in range(3000)]) == [4] * 3000
 
     serve(backend, loop, body)
+
+
+@each_backend
+def test_each_call_is_a_checkpoint_of_trio(backend, place):
+    async def body(files):
+        trio = imported("trio")
+        ticks = []
+
+        async def tick():
+            while True:
+                ticks.append(None)
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tick)
+            for count in range(20):
+                assert len(ticks) >= count - 2  # both run once in each turn, in any order
+                os.close(await files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
+            nursery.cancel_scope.cancel()
+            with pytest.raises(trio.Cancelled):
+                await files.open(ALICE, "new", CREATE, dir_fd=place)
+        assert "new" not in os.listdir(place)
+
+    serve(backend, "trio", body)
 
 
 @each_backend
