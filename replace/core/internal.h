@@ -411,8 +411,8 @@ struct libreplace_how {
 };
 
 /* What openat2(2) gets for the arguments of libreplace_open_beneath(). */
-LIBREPLACE_HIDDEN struct libreplace_how
-libreplace_how_to_open(int flags, mode_t mode, uint64_t resolve, int regular);
+LIBREPLACE_HIDDEN struct libreplace_how libreplace_how_to_open(int flags, mode_t mode,
+                                                               uint64_t resolve, int regular);
 /* Why @regular 1 forbids a file of this kind. @mode: the kind, as in st_mode. Return: 0, or the
  * errno. */
 LIBREPLACE_HIDDEN int libreplace_file_refusal(mode_t mode, int flags);

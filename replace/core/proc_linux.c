@@ -110,7 +110,8 @@ int libreplace_proc_read_flags(int task, const char *number, struct libreplace_p
 	if (error != 0)
 		return error;
 	end = strrchr(text->bytes, ')'); /* the name before may contain anything */
-	return end != NULL && sscanf(end, ") %*c %*d %*d %*d %*d %*d %lu", flags) == 1 ? 0 : ENODATA;
+	return end != NULL && sscanf(end, ") %*c %*d %*d %*d %*d %*d %lu", flags) == 1 ? 0
+	                                                                               : ENODATA;
 }
 
 int libreplace_proc_read_thread(int task, const char *number, struct libreplace_proc_thread *thread,

@@ -522,9 +522,10 @@ static int has_workers(void)
 	int found = 0;
 
 	while (task != NULL && !found && (entry = readdir(task)) != NULL)
-		found = entry->d_name[0] != '.' &&
-		        libreplace_proc_read_flags(dirfd(task), entry->d_name, &text, &flags) == 0 &&
-		        (flags & LIBREPLACE_PF_IO_WORKER) != 0;
+		found =
+		    entry->d_name[0] != '.' &&
+		    libreplace_proc_read_flags(dirfd(task), entry->d_name, &text, &flags) == 0 &&
+		    (flags & LIBREPLACE_PF_IO_WORKER) != 0;
 	if (task != NULL)
 		closedir(task);
 	free(text.bytes);
