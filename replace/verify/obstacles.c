@@ -15,17 +15,17 @@
 #include <unistd.h>
 #include "verify.h"
 
-enum { MOST = 40, MOST_FILES = 16 }; /* obstacles; files that a check opens */
+enum { MOST_OBSTACLES = 40, MOST_FILES = 16 }; /* obstacles; files that a check opens */
 
 static struct {
 	const char *name;
 	char reason[300];
-} found[MOST];
+} found[MOST_OBSTACLES];
 static size_t count;
 
 static void note(const char *name, const char *reason)
 {
-	if (count == MOST)
+	if (count == MOST_OBSTACLES)
 		return;
 	found[count].name = name;
 	snprintf(found[count++].reason, sizeof found->reason, "%s", reason);
