@@ -8,6 +8,7 @@
  */
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include "ring_cases.h"
 
@@ -143,6 +144,32 @@ static void groups_count(void)
 	}
 	OPENS(ask_open(&bare, "shared/by_bare", CREATE));
 	must_belong("shared/by_bare", ALICE, 80099, S_IFREG | 0640);
+}
+
+/* Requests must not have the keys of the server. The kernel shows a file of keys to whoever opened
+ * it. Source: keyctl(2), proc_keys_show() in security/keys/proc.c. */
+static void session_keyring_is_not_that_of_the_server(void)
+{
+	enum { JOIN_SESSION_KEYRING = 1, SESSION_KEYRING = -3 };
+	static const char name[] = "libreplace-ring-test";
+	const call_of_ring call = {LIBREPLACE_RING_OPEN, AT_FDCWD, "/proc/keys", O_RDONLY, 0, 0, 0,
+	                           NULL};
+	char text[8192];
+	ssize_t size;
+	int file;
+
+	make_files();
+	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0)
+		return; /* not supported here */
+	MUST(syscall(SYS_add_key, "user", name, "x", 1, SESSION_KEYRING) > 0);
+	for (int of_alice = 0; of_alice < 2; of_alice++) {
+		file = of_alice ? ask(&alice, &call, NULL) : open("/proc/keys", O_RDONLY);
+		if (file == -ENOENT || (file < 0 && errno == ENOENT))
+			return; /* a kernel without this file */
+		MUST(file >= 0 && (size = read(file, text, sizeof text - 1)) >= 0);
+		text[size] = '\0';
+		MUST((strstr(text, name) == NULL) == of_alice && close(file) == 0);
+	}
 }
 
 static void root_needs_the_flag(void)
@@ -608,6 +635,7 @@ int main(void)
 	RUN_IN_PLACE(other_users_files_are_closed);
 	RUN_IN_PLACE(another_users_file_cannot_be_linked);
 	RUN_IN_PLACE(groups_count);
+	RUN_IN_PLACE(session_keyring_is_not_that_of_the_server);
 	RUN_IN_PLACE(root_needs_the_flag);
 	RUN_IN_PLACE(path_that_leads_out_is_refused);
 	RUN_IN_PLACE(path_may_lead_anywhere_without_a_restriction);

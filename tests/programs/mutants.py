@@ -44,6 +44,7 @@ SOURCES = (
     *("fork.c", "names.c", "identity.c", "users_libc.c"),
     *("capabilities_linux.c", "ids_linux.c", "threads_linux.c", "private_fs_linux.c", "open_beneath_linux.c"),
     *("drop.c", "drop_linux.c", "proc_linux.c"),
+    *("ring_linux.c", "ring_calls_linux.c", "ring_kernel_linux.c", "ring_users_linux.c"),
 )
 #: File -> the tests that its mutants must not survive. _OF_CORE lists the tests for all other files.
 _OF_FILE = {
@@ -60,6 +61,10 @@ _OF_FILE = {
     "ids_linux.c": ("namespaces", "edges", "filter", "imitated", "exploring"),
     "imitation.c": ("guard", "edges", "imitated", "exploring"),
     "signals.c": ("guard", "edges", "reports", "forks", "some_steps", "steps"),
+    "ring_linux.c": ("ring", "ring_use", "ring_load", "ring_fuse"),
+    "ring_calls_linux.c": ("ring", "ring_fuse", "ring_load", "ring_use"),
+    "ring_kernel_linux.c": ("ring_kernel", "ring", "ring_use", "ring_load"),
+    "ring_users_linux.c": ("ring", "ring_load", "ring_fuse", "ring_use"),
 }
 _OF_CORE = (
     *("guard", "edges", "reports", "securebits", "found", "filter", "namespaces", "some_exploring", "forks", "faults"),
@@ -82,7 +87,12 @@ PROGRAMS = tuple(dict.fromkeys(_FORMS.get(test, (test,))[0] for test in _ALL))
 APART = ("build_info.c", "names.c", "private_fs_linux.c", "users_libc.c", "drop.c", "drop_linux.c", "proc_linux.c")
 #: Seconds until a test counts as hanging, which counts as detected: at least ten times an idle run.
 HANG, LONG_HANG = 10, 120
-_LONG = ("returns", "steps", "drop_privileges", "threads", "explore", "kernel_rules", "counter")
+_LONG = (
+    *("returns", "steps", "drop_privileges", "threads", "explore", "kernel_rules", "counter"),
+    *("ring_use", "ring_load", "ring_fuse"),
+)
+#: Programs that have a file of replace/core/ in them, and so are built for each mutant.
+_WITH_CORE = ("counter", "ring_kernel")
 
 
 def equivalent() -> dict[str, str]:
@@ -138,7 +148,7 @@ class Build:
             assert self.compile(name, text), name
         self.link()
         for test in PROGRAMS:
-            if not (self.wide and test in ("imitated", "steps", "kernel_rules")):
+            if not (self.wide and (test in ("imitated", "steps", "kernel_rules") or test.startswith("ring"))):
                 self._build_program(test)
 
     def _build_program(self, name: str) -> None:
@@ -147,7 +157,7 @@ class Build:
             command += ["-DLIBREPLACE_PLACES=1"]
         else:
             command += ["-L", self.folder, "-lmutant", "-Wl,-rpath,$ORIGIN", "-pthread", "-ldl"]
-        quiet = subprocess.DEVNULL if name == "counter" else None  # the compiler may warn of the mutant
+        quiet = subprocess.DEVNULL if name in _WITH_CORE else None  # the compiler may warn of the mutant
         subprocess.run([*command, "-o", self.folder / name], check=True, stderr=quiet)
 
     def compile(self, name: str, text: str) -> bool:
@@ -184,8 +194,8 @@ class Build:
         program, *arguments = _FORMS.get(name, (name,))
         if not (self.folder / program).exists():
             return False
-        if program == "counter":
-            self._build_program(program)  # it has core/threads.c in it
+        if program in _WITH_CORE:
+            self._build_program(program)
         try:
             return bool(others.get(name, lambda: self._fails(program, *arguments))())
         except (subprocess.TimeoutExpired, ValueError, KeyError):  # the test hangs, or prints something else
