@@ -80,7 +80,8 @@ static void reply_entry(uint64_t unique, const char *name, unsigned lifetime)
 
 static void answer(uint64_t unique, uint32_t operation, uint64_t node, const char *data)
 {
-	struct fuse_init_out init = {.major = 7, .minor = 31, .max_write = 4096, .max_readahead = 0};
+	struct fuse_init_out init = {
+	    .major = 7, .minor = 31, .max_write = 4096, .max_readahead = 0};
 	struct fuse_attr_out attributes = {.attr_valid = orders->lifetime};
 	struct fuse_open_out opened = {.fh = 1};
 	struct fuse_statfs_out status;
@@ -167,8 +168,8 @@ static int serve_one(void)
 
 		memcpy(&which, buffer + sizeof header, sizeof which);
 		interrupt(which.unique);
-	} else if (header.opcode < 64 && __atomic_load_n(&orders->held, __ATOMIC_SEQ_CST) >>
-	                                     header.opcode & 1) {
+	} else if (header.opcode < 64 &&
+	           __atomic_load_n(&orders->held, __ATOMIC_SEQ_CST) >> header.opcode & 1) {
 		hold(&header, buffer + sizeof header);
 	} else if (header.opcode != FUSE_FORGET && header.opcode != FUSE_BATCH_FORGET) {
 		answer(header.unique, header.opcode, header.nodeid, buffer + sizeof header);
@@ -214,8 +215,8 @@ static inline void mount_fuse(const char *where)
 	         device);
 	if (mount("fuse", where, "fuse", MS_NOSUID | MS_NODEV, options) != 0)
 		skip("needs ", "FUSE");
-	orders = mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-	              0);
+	orders =
+	    mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	MUST(orders != MAP_FAILED);
 	orders->lifetime = 1000;
 	MUST(pipe(events) == 0 && pipe(news) == 0 && (fuse_server = fork()) >= 0);

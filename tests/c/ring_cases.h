@@ -199,6 +199,30 @@ static inline void make_place(void)
 	MUST(folder >= 0);
 }
 
+enum { EXTRA = 80021 }; /* a supplementary group of alice */
+
+/* Two folders that only one user can enter, one of a group, one for everybody, one of root; and
+ * files with one reader or one group. */
+static inline void make_files(void)
+{
+	make_folder("alice", ALICE, STAFF, 0700);
+	make_folder("bob", BOB, 80012, 0700);
+	make_folder("staff", 0, STAFF, 0770);
+	make_folder("extra", 0, EXTRA, 0770);
+	make_folder("shared", 0, 0, 01777);
+	make_folder("closed", 0, 0, 0700);
+	make("alice/file", ALICE, STAFF, 0600);
+	make("shared/of_alice", ALICE, STAFF, 0600);
+	make("shared/of_staff", 0, STAFF, 0640);
+	make("shared/of_extra", 0, EXTRA, 0660);
+	make("shared/of_root", 0, 0, 0600);
+	make("shared/of_root_group", 0, 0, 0660);
+	make("shared/for_all", 0, 0, 0644);
+	make("closed/for_all", 0, 0, 0666);
+	make("outside", 0, 0, 0666);
+	open_ring(0, 0, 0, 0);
+}
+
 /* Remove all that is in a folder below @place, and close its descriptor. */
 static inline void empty(int fd)
 {

@@ -234,7 +234,8 @@ static void cancelled_result_is_not_closed_by_the_calling_thread(void)
 	begin_all();
 	readable = (struct pollfd){libreplace_ring_fd(ring), POLLIN, 0};
 	MUST(poll(&readable, 1, -1) == 1);
-	MUST(libreplace_ring_results(ring, &result, 0) == 0); /* it is finished, and nobody has it */
+	MUST(libreplace_ring_results(ring, &result, 0) ==
+	     0); /* it is finished, and nobody has it */
 	libreplace_ring_cancel(ring, request);
 	begin_all();
 	await_held(1);
@@ -245,7 +246,8 @@ static void cancelled_result_is_not_closed_by_the_calling_thread(void)
 	must_be_closed();
 }
 
-/* A folder is refused after it is open. Closing it asks the server for nothing that it waits for. */
+/* A folder is refused after it is open. Closing it asks the server for nothing that it waits for.
+ */
 static void refused_folder_does_not_hang(void)
 {
 	static const int closing[] = {FUSE_FLUSH, FUSE_RELEASEDIR, 0};
@@ -328,8 +330,8 @@ static void share_belongs_to_the_user_and_not_to_the_groups(void)
 	hold_operations(opening);
 	for (int i = 0; i < HANGING; i++) {
 		struct libreplace_identity user = {ALICE, STAFF, 1, lists[i % 8]};
-		const call_of_ring call = {LIBREPLACE_RING_OPEN, folder, name_of(i), O_RDONLY, 0,
-		                           SAFE, 0, NULL};
+		const call_of_ring call = {
+		    LIBREPLACE_RING_OPEN, folder, name_of(i), O_RDONLY, 0, SAFE, 0, NULL};
 
 		lists[i % 8][0] = 80100 + (gid_t)(i % 8);
 		MUST(libreplace_ring_start(ring, &user, &call, NULL, NULL) == 0);
@@ -354,8 +356,8 @@ static void files_can_be_opened_without_a_worker(void)
 	hold_operations(opening);
 	for (int i = 0; i < HANGING; i++) {
 		struct libreplace_identity user = {ALICE + 100 + (uid_t)(i % 8), STAFF, 0, NULL};
-		const call_of_ring call = {LIBREPLACE_RING_OPEN, folder, name_of(i), O_RDONLY, 0,
-		                           SAFE, 0, NULL};
+		const call_of_ring call = {
+		    LIBREPLACE_RING_OPEN, folder, name_of(i), O_RDONLY, 0, SAFE, 0, NULL};
 
 		MUST(libreplace_ring_start(ring, &user, &call, NULL, NULL) == 0);
 	}

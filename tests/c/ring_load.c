@@ -150,7 +150,8 @@ static void users_change_under_load(void)
 				start_one(other, i, O_RDONLY, "nothing");
 				other->value = -ENOENT;
 			}
-			if (i % 50 == 0) /* the files of the first round must be there in the second */
+			if (i % 50 ==
+			    0) /* the files of the first round must be there in the second */
 				done += get_results(0);
 		}
 		MUST(libreplace_ring_flush(ring) == 0);
@@ -176,8 +177,8 @@ static void users_differ_in_one_group(void)
 		make(name, ALICE + 1000, FIRST_GROUP + i, 0040);
 	}
 	for (int i = 0; i < 1600; i++) {
-		const call_of_ring call = {LIBREPLACE_RING_OPEN, folder, all[i].path, O_RDONLY, 0,
-		                           SAFE, 0, NULL};
+		const call_of_ring call = {
+		    LIBREPLACE_RING_OPEN, folder, all[i].path, O_RDONLY, 0, SAFE, 0, NULL};
 
 		snprintf(all[i].path, sizeof all[i].path, "shared/g%d", i / 40);
 		all[i].value = i % 40 == i / 40 ? 1 : -EACCES;
@@ -276,10 +277,11 @@ static void exchanged_link_does_not_lead_out(void)
 		const int kinds[] = {LIBREPLACE_RING_OPEN, LIBREPLACE_RING_MKDIR,
 		                     LIBREPLACE_RING_SYMLINK, LIBREPLACE_RING_RENAME};
 		int kind = kinds[i % 4];
-		const call_of_ring call = {kind, inside, all[i].path, kind ? 0 : CREATE, 0700,
-		                           SAFE, inside, "way/moved"};
+		const call_of_ring call = {kind, inside, all[i].path, kind ? 0 : CREATE,
+		                           0700, SAFE,   inside,      "way/moved"};
 
-		snprintf(all[i].path, sizeof all[i].path, i % 8 < 4 ? "way/%d" : "way/../way/%d", i);
+		snprintf(all[i].path, sizeof all[i].path, i % 8 < 4 ? "way/%d" : "way/../way/%d",
+		         i);
 		MUST(libreplace_ring_start(ring, &users[i % 3], &call, &all[i], NULL) == 0);
 		if (i % 50 == 49) {
 			MUST(libreplace_ring_flush(ring) == 0);

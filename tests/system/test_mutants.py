@@ -37,7 +37,9 @@ def test_every_c_function_has_mutants():
     texts = {name: (mutants.CORE / name).read_text() for name in mutants.SOURCES if name not in mutants.APART}
     texts["replace_calls.c"] = (mutants.golden.GOLDEN / "linux-glibc-x86_64" / "replace_calls.c").read_text()
     mutated = {name.split(": ")[0] for name, _, _ in mutants.all_mutants(texts)}
-    written = {f"{file} {function}" for file, text in texts.items() for function in functions(text)}
+    written = {
+        f"{file} {function}" for file, text in texts.items() for function in mutants.PARTLY.get(file, functions(text))
+    }
     constants = {name for name in mutated - written if name.split()[1].isupper()}
     assert mutated == written | constants
     calls = [name for name in mutated if name.startswith("replace_calls.c")]
