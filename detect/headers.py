@@ -37,13 +37,6 @@ class Declarations(NamedTuple):
     structs: Tuple[Struct, ...]
     functions: Tuple[Function, ...]
 
-    @property
-    def foreign(self) -> Tuple[str, ...]:
-        """The structs of the system that are fields of ours."""
-        ours = {*self.opaque, *(struct.name for struct in self.structs)}
-        used = re.findall(r"\bstruct (\w+)", " ".join(field for struct in self.structs for field in struct.fields))
-        return tuple(sorted(set(used) - ours))
-
 
 #: The condition of the members that only C has, since 1999. cffi and Cython read the headers as C.
 C99 = "!defined __cplusplus && defined __STDC_VERSION__ && __STDC_VERSION__ >= 199901L"

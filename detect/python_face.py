@@ -147,7 +147,6 @@ def cdef(declared: Declarations) -> str:
         text += f"static char *const {name};\n" if value.startswith('"') else f"#define {name} ...\n"
     for enum in declared.enums:
         text += f"enum {enum.name} {{ {', '.join(enum.members)}, ... }};\n"
-    text += "".join(f"struct {name} {{ ...; }};\n" for name in declared.foreign)
     text += "".join(f"struct {name};\n" for name in declared.opaque)
     for struct in declared.structs:
         text += f"struct {struct.name} {{ {'; '.join(struct.fields)}; ...; }};\n"

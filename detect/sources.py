@@ -135,8 +135,6 @@ def _lib_stub() -> List[str]:
 
 def _pxd() -> List[str]:
     def plain(text: str) -> str:
-        for name in declared.foreign:
-            text = text.replace(f"struct {name} ", f"struct_{name} ")  # as Cython calls it
         return re.sub(r"\b(struct|enum) ", "", text)
 
     def constant(value: str) -> str:
@@ -161,10 +159,9 @@ def _pxd_types() -> List[str]:
     """The imports of the types in _pxd(); Cython itself has size_t."""
     types = set(re.findall(r"\b\w+_t\b", "\n".join(_pxd()))) - {"size_t"}
     exact = {name for name in types if re.fullmatch(r"u?int\d+_t", name)}
-    structs = {f"struct_{name}" for name in _declared().foreign}
     return [
         f"from {module} cimport {', '.join(sorted(names))}"
-        for module, names in (("libc.stdint", exact), ("posix.stat", structs), ("posix.types", types - exact))
+        for module, names in (("libc.stdint", exact), ("posix.types", types - exact))
     ]
 
 

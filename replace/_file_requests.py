@@ -151,7 +151,33 @@ def finished(result: tuple[int, Any], kind: int, path: Path, new_path: Path | No
         raise OSError(-value, os.strerror(-value), one, None, other)
     if kind == RING_OPEN:
         return value
-    return os.stat_result(more) if type(more) is tuple else more
+    return _status(*more) if type(more) is tuple else more
+
+
+def _status(
+    mode: int,
+    ino: int,
+    dev: int,
+    nlink: int,
+    uid: int,
+    gid: int,
+    size: int,
+    atime: int,
+    mtime: int,
+    ctime: int,
+    atime_nsec: int,
+    mtime_nsec: int,
+    ctime_nsec: int,
+    blksize: int,
+    blocks: int,
+    rdev: int,
+) -> os.stat_result:
+    """The status that a ring has read. After the first ten numbers come those with names (Modules/posixmodule.c)."""
+    numbers = (mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime)
+    times = ((atime, atime_nsec), (mtime, mtime_nsec), (ctime, ctime_nsec))
+    seconds = (whole + 1e-9 * rest for whole, rest in times)
+    nanoseconds = (whole * 10**9 + rest for whole, rest in times)
+    return os.stat_result((*numbers, *seconds, *nanoseconds, blksize, blocks, rdev))
 
 
 def switched_or_busy(identity: Identity | None = None) -> IdentityRefused:

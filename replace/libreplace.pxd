@@ -7,8 +7,7 @@
 # libreplace_guard_init(). Then you may set flags. detect/sources.py writes the declarations.
 
 # generated: begin types
-from libc.stdint cimport uint64_t
-from posix.stat cimport struct_stat
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.types cimport gid_t, mode_t, pid_t, uid_t
 # generated: end
 
@@ -134,11 +133,17 @@ cdef extern from "<libreplace/replace.h>" nogil:
         int new_dir_fd
         const char *new_path
 
+    cdef struct libreplace_ring_status:
+        uint64_t dev, ino, nlink, rdev, size, blksize, blocks
+        int64_t atime, mtime, ctime
+        uint32_t atime_nsec, mtime_nsec, ctime_nsec
+        uint32_t mode, uid, gid
+
     cdef struct libreplace_ring_result:
         void *data
         libreplace_ring_request *request
         int value
-        struct_stat status
+        libreplace_ring_status status
 
     int libreplace_version()
     const char *libreplace_build_info(const char *name)

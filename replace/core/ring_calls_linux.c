@@ -19,9 +19,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -152,7 +152,7 @@ struct libreplace_ring_request *libreplace_ring_copy(const struct libreplace_rin
 	request = malloc(sizeof *request + size);
 	if (request == NULL)
 		return NULL;
-	memset(request, 0, sizeof *request);
+	memset(request, 0, offsetof(struct libreplace_ring_request, found));
 	request->call = *call;
 	request->file = request->folder = request->new_folder = -1;
 	text = request->text;
@@ -357,45 +357,40 @@ void libreplace_ring_give_up(struct libreplace_ring_request *request, int error)
 	request->needs_worker = 1;
 }
 
-static void copy_status(const struct libreplace_ring_statx *from, struct stat *to)
+static void copy_status(const struct libreplace_ring_statx *from, struct libreplace_ring_status *to)
 {
-	memset(to, 0, sizeof *to);
-	to->st_dev = makedev(from->dev_major, from->dev_minor);
-	to->st_ino = from->ino;
-	to->st_mode = from->mode;
-	to->st_nlink = from->nlink;
-	to->st_uid = from->uid;
-	to->st_gid = from->gid;
-	to->st_rdev = makedev(from->rdev_major, from->rdev_minor);
-	to->st_size = (off_t)from->size;
-	to->st_blksize = (blksize_t)from->blksize;
-	to->st_blocks = (blkcnt_t)from->blocks;
-	to->st_atim.tv_sec = (time_t)from->atime.sec;
-	to->st_atim.tv_nsec = (long)from->atime.nsec;
-	to->st_mtim.tv_sec = (time_t)from->mtime.sec;
-	to->st_mtim.tv_nsec = (long)from->mtime.nsec;
-	to->st_ctim.tv_sec = (time_t)from->ctime.sec;
-	to->st_ctim.tv_nsec = (long)from->ctime.nsec;
+	to->dev = makedev(from->dev_major, from->dev_minor);
+	to->ino = from->ino;
+	to->nlink = from->nlink;
+	to->rdev = makedev(from->rdev_major, from->rdev_minor);
+	to->size = from->size;
+	to->blksize = from->blksize;
+	to->blocks = from->blocks;
+	to->atime = from->atime.sec;
+	to->mtime = from->mtime.sec;
+	to->ctime = from->ctime.sec;
+	to->atime_nsec = from->atime.nsec;
+	to->mtime_nsec = from->mtime.nsec;
+	to->ctime_nsec = from->ctime.nsec;
+	to->mode = from->mode;
+	to->uid = from->uid;
+	to->gid = from->gid;
 }
 
-/* Read the kind of a file that a worker has opened, without asking its server. */
-static int kind_of(struct libreplace_ring_request *request, int fd, mode_t *mode)
+/* Read the status of a file that is open, without asking a server. Return: 0, or the errno. */
+static int status_of(struct libreplace_ring_request *request, int fd, unsigned mask)
 {
-	int error = look(fd, "", TYPE, &request->found) != 0 ? errno : 0;
-
-	*mode = request->found.mode;
-	return error;
+	return look(fd, "", mask, &request->found) == 0 ? 0 : errno;
 }
 
 static void opened_by_worker(struct libreplace_ring_mounts *mounts,
                              struct libreplace_ring_request *request)
 {
 	int is_open = request->call.kind == LIBREPLACE_RING_OPEN, flags = request->call.flags;
-	mode_t mode;
-	int error = kind_of(request, request->file, &mode);
+	int error = status_of(request, request->file, TYPE);
 
 	if (error == 0 && is_open)
-		error = libreplace_file_refusal(mode, flags);
+		error = libreplace_file_refusal(request->found.mode, flags);
 	if (error == 0 && is_open)
 		error = libreplace_block_again(request->file, flags);
 	if (error != 0)
@@ -411,13 +406,12 @@ static void opened_by_worker(struct libreplace_ring_mounts *mounts,
 static void opened_at_once(struct libreplace_ring_request *request)
 {
 	int is_open = request->call.kind == LIBREPLACE_RING_OPEN;
-	struct stat found;
-	int error = fstat(request->file, &found) != 0 ? errno : 0;
+	int error = status_of(request, request->file, is_open ? TYPE : BASIC_STATS);
 
 	if (error == 0 && is_open)
-		error = libreplace_file_refusal(found.st_mode, request->call.flags);
+		error = libreplace_file_refusal(request->found.mode, request->call.flags);
 	if (error == 0 && !is_open)
-		request->status = found;
+		copy_status(&request->found, &request->status);
 	if (error == 0 && is_open)
 		finish_with_file(request);
 	else
@@ -441,8 +435,7 @@ static void opened_folder(struct libreplace_ring_mounts *mounts,
 {
 	int *folder =
 	    request->step == LIBREPLACE_RING_OPENS_FOLDER ? &request->folder : &request->new_folder;
-	mode_t mode;
-	int error = request->needs_worker ? kind_of(request, *folder, &mode) : 0;
+	int error = request->needs_worker ? status_of(request, *folder, TYPE) : 0;
 
 	if (error != 0)
 		libreplace_ring_give_up(request, error);

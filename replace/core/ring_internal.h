@@ -215,6 +215,7 @@ enum libreplace_ring_place {
  * @value:	the result, when it is done
  * @parent, @name, @new_parent, @new_name: the parts of the paths; a parent is NULL if the path is
  *	only a name
+ * @found:	where the kernel writes the status; not set to 0 at first
  */
 struct libreplace_ring_request {
 	struct libreplace_link link, all, cancel;
@@ -226,9 +227,9 @@ struct libreplace_ring_request {
 	int needs_worker, by_worker, is_cancelled, retries;
 	int file, folder, new_folder, value;
 	struct libreplace_how how;
-	struct libreplace_ring_statx found;
-	struct stat status;
+	struct libreplace_ring_status status;
 	const char *parent, *name, *new_parent, *new_name;
+	struct libreplace_ring_statx found;
 	char text[];
 };
 

@@ -73,26 +73,17 @@ static PyObject *ring_fileno(PyObject *self, PyObject *unused)
 	return ring == NULL ? NULL : PyLong_FromLong(libreplace_ring_fd(ring));
 }
 
-/* The numbers for os.stat_result(), which keeps those after the tenth as named attributes. */
-static PyObject *status_of(const struct stat *found)
+/* The numbers of a status, for _file_requests.py. */
+static PyObject *status_of(const struct libreplace_ring_status *found)
 {
-	const long long billion = 1000000000;
-	const struct timespec times[] = {found->st_atim, found->st_mtim, found->st_ctim};
-	double seconds[3];
-	long long nanoseconds[3];
-
-	for (int i = 0; i < 3; i++) {
-		nanoseconds[i] = times[i].tv_sec * billion + times[i].tv_nsec;
-		seconds[i] = (double)times[i].tv_sec + 1e-9 * (double)times[i].tv_nsec;
-	}
 	return Py_BuildValue(
-	    "IKKKIILLLLdddLLLLLK", (unsigned)found->st_mode, (unsigned long long)found->st_ino,
-	    (unsigned long long)found->st_dev, (unsigned long long)found->st_nlink,
-	    (unsigned)found->st_uid, (unsigned)found->st_gid, (long long)found->st_size,
-	    (long long)times[0].tv_sec, (long long)times[1].tv_sec, (long long)times[2].tv_sec,
-	    seconds[0], seconds[1], seconds[2], nanoseconds[0], nanoseconds[1], nanoseconds[2],
-	    (long long)found->st_blksize, (long long)found->st_blocks,
-	    (unsigned long long)found->st_rdev);
+	    "IKKKIIKLLLIIIKKK", (unsigned)found->mode, (unsigned long long)found->ino,
+	    (unsigned long long)found->dev, (unsigned long long)found->nlink, (unsigned)found->uid,
+	    (unsigned)found->gid, (unsigned long long)found->size, (long long)found->atime,
+	    (long long)found->mtime, (long long)found->ctime, (unsigned)found->atime_nsec,
+	    (unsigned)found->mtime_nsec, (unsigned)found->ctime_nsec,
+	    (unsigned long long)found->blksize, (unsigned long long)found->blocks,
+	    (unsigned long long)found->rdev);
 }
 
 /* Return (value, status or None), or NULL with an exception set. */
@@ -100,7 +91,7 @@ static PyObject *to_pair(const struct libreplace_ring_result *result)
 {
 	PyObject *status = Py_None;
 
-	if (result->status.st_mode == 0) /* no status was read */
+	if (result->status.mode == 0) /* no status was read */
 		Py_INCREF(status);
 	else
 		status = status_of(&result->status);

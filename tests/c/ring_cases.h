@@ -65,6 +65,28 @@ static inline int await_results(struct libreplace_ring *from, struct libreplace_
 	return count;
 }
 
+/* Convert the status of a result to the one of stat(2), for comparisons. */
+static inline void to_stat(const struct libreplace_ring_status *from, struct stat *to)
+{
+	memset(to, 0, sizeof *to);
+	to->st_dev = from->dev;
+	to->st_ino = from->ino;
+	to->st_mode = from->mode;
+	to->st_nlink = from->nlink;
+	to->st_uid = from->uid;
+	to->st_gid = from->gid;
+	to->st_rdev = from->rdev;
+	to->st_size = (off_t)from->size;
+	to->st_blksize = (blksize_t)from->blksize;
+	to->st_blocks = (blkcnt_t)from->blocks;
+	to->st_atim.tv_sec = from->atime;
+	to->st_atim.tv_nsec = from->atime_nsec;
+	to->st_mtim.tv_sec = from->mtime;
+	to->st_mtim.tv_nsec = from->mtime_nsec;
+	to->st_ctim.tv_sec = from->ctime;
+	to->st_ctim.tv_nsec = from->ctime_nsec;
+}
+
 /* Make one request, and wait. Return: its value; if it could not start, the negative errno. */
 static inline int ask(const struct libreplace_identity *user, const call_of_ring *call,
                       struct stat *status)
@@ -78,7 +100,7 @@ static inline int ask(const struct libreplace_identity *user, const call_of_ring
 	MUST(await_results(ring, &result, 1) == 1 && result.data == &mark);
 	MUST(libreplace_ring_results(ring, &result, 1) == 0);
 	if (status != NULL)
-		*status = result.status;
+		to_stat(&result.status, status);
 	return result.value;
 }
 

@@ -24,7 +24,6 @@
 #define LIBREPLACE_RING_H
 
 #include <stdint.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <libreplace/identity.h>
 
@@ -102,6 +101,30 @@ struct libreplace_ring_call {
 };
 
 /**
+ * struct libreplace_ring_status - the status of a file
+ * @dev:	device of the file system, as st_dev of stat(2)
+ * @ino:	number of the file in the file system
+ * @nlink:	number of its names
+ * @rdev:	device that the file is, as st_rdev
+ * @size:	size in bytes
+ * @blksize:	size of the blocks in which it is best read, in bytes
+ * @blocks:	allocated blocks of 512 bytes
+ * @atime:	time of the last access, in seconds since 1970; @mtime: of the last change of its
+ *	content; @ctime: of the last change of its status
+ * @atime_nsec:	nanoseconds of @atime; @mtime_nsec and @ctime_nsec: of the others
+ * @mode:	kind and permissions, as st_mode
+ * @uid, @gid:	owner and group
+ *
+ * Its size is the same for all programs. That of struct stat depends on macros of the program.
+ */
+struct libreplace_ring_status {
+	uint64_t dev, ino, nlink, rdev, size, blksize, blocks;
+	int64_t atime, mtime, ctime;
+	uint32_t atime_nsec, mtime_nsec, ctime_nsec;
+	uint32_t mode, uid, gid;
+};
+
+/**
  * struct libreplace_ring_result - the result of a request
  * @data:	the value that libreplace_ring_start() got
  * @request:	the handle of the request; do not use it any more
@@ -113,7 +136,7 @@ struct libreplace_ring_result {
 	void *data;
 	struct libreplace_ring_request *request;
 	int value;
-	struct stat status;
+	struct libreplace_ring_status status;
 };
 
 /**
