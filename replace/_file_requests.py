@@ -93,8 +93,6 @@ class Requests:
         except OSError as error:
             raise _not_started(error, identity) from None
         if isinstance(found, tuple):
-            if kind == RING_OPEN and found[0] >= 0:  # the most frequent case
-                return found[0]
             return finished(found, kind, path, new_path)
         waiter = self._new_waiter()
         self._waiters[found] = (waiter, kind, path, new_path)

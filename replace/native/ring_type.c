@@ -89,13 +89,17 @@ static PyObject *status_of(const struct libreplace_ring_status *found)
 /* Return (value, status or None), or NULL with an exception set. */
 static PyObject *to_pair(const struct libreplace_ring_result *result)
 {
-	PyObject *status = Py_None;
+	PyObject *value = PyLong_FromLong(result->value), *status = Py_None, *pair = NULL;
 
 	if (result->status.mode == 0) /* no status was read */
 		Py_INCREF(status);
 	else
 		status = status_of(&result->status);
-	return status == NULL ? NULL : Py_BuildValue("iN", result->value, status);
+	if (value != NULL && status != NULL)
+		pair = PyTuple_Pack(2, value, status);
+	Py_XDECREF(value);
+	Py_XDECREF(status);
+	return pair;
 }
 
 /* Return (number, (value, status or None)), or NULL with an exception set. */
@@ -131,6 +135,28 @@ static int to_int(PyObject *object, int *value)
 	return 0;
 }
 
+/* Convert a path; @keep gets a new reference, or NULL. An ASCII text needs no copy: its bytes are
+ * the same in every encoding of file names. Return: 1, or 0 with an exception set. */
+static int to_path(PyObject *object, const char **path, PyObject **keep)
+{
+	Py_ssize_t size = 0, i = 0;
+	const char *text = NULL;
+
+	*keep = NULL;
+	if (PyUnicode_Check(object) && (text = PyUnicode_AsUTF8AndSize(object, &size)) == NULL)
+		PyErr_Clear(); /* it has surrogates */
+	while (i < size && (signed char)text[i] > 0)
+		i++;
+	if (text != NULL && i == size) {
+		*path = text;
+		return 1;
+	}
+	if (!PyUnicode_FSConverter(object, keep))
+		return 0;
+	*path = PyBytes_AsString(*keep);
+	return 1;
+}
+
 /* Convert the arguments of run(); @paths get new references. Return: 1, or 0 with an exception
  * set. */
 static int to_call(PyObject *const *args, struct libreplace_identity *identity,
@@ -143,16 +169,14 @@ static int to_call(PyObject *const *args, struct libreplace_identity *identity,
 	if (!to_int(args[0], &call->kind) || !native_to_id(args[1], &identity->uid, "uid") ||
 	    !native_to_id(args[2], &identity->gid, "gid") ||
 	    PyBytes_AsStringAndSize(args[3], &groups, &size) != 0 ||
-	    !to_int(args[4], &call->dir_fd) || !PyUnicode_FSConverter(args[5], &paths[0]) ||
+	    !to_int(args[4], &call->dir_fd) || !to_path(args[5], &call->path, &paths[0]) ||
 	    !to_int(args[6], &call->flags) || !to_int(args[7], &mode) ||
 	    !to_int(args[9], &call->new_dir_fd) ||
-	    (args[10] != Py_None && !PyUnicode_FSConverter(args[10], &paths[1])) ||
+	    (args[10] != Py_None && !to_path(args[10], &call->new_path, &paths[1])) ||
 	    !is_number(args[8]))
 		return 0;
 	identity->size = (size_t)size / sizeof(gid_t);
 	identity->groups = (const gid_t *)(const void *)groups;
-	call->path = PyBytes_AsString(paths[0]);
-	call->new_path = paths[1] == NULL ? NULL : PyBytes_AsString(paths[1]);
 	call->mode = (mode_t)mode;
 	call->resolve = PyLong_AsUnsignedLongLong(args[8]);
 	return !PyErr_Occurred();
