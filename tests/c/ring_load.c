@@ -164,6 +164,7 @@ static void users_change_under_load(void)
 /* Users that differ only in one group, which decides. The ring keeps two of them. */
 static void users_differ_in_one_group(void)
 {
+	struct libreplace_identity members[40];
 	gid_t list[40][1];
 	int done = 0;
 
@@ -172,7 +173,7 @@ static void users_differ_in_one_group(void)
 		char name[32];
 
 		list[i][0] = FIRST_GROUP + i;
-		users[i] = (struct libreplace_identity){ALICE, STAFF, 1, list[i]};
+		members[i] = (struct libreplace_identity){ALICE, STAFF, 1, list[i]};
 		snprintf(name, sizeof name, "shared/g%u", i);
 		make(name, ALICE + 1000, FIRST_GROUP + i, 0040);
 	}
@@ -182,7 +183,7 @@ static void users_differ_in_one_group(void)
 
 		snprintf(all[i].path, sizeof all[i].path, "shared/g%d", i / 40);
 		all[i].value = i % 40 == i / 40 ? 1 : -EACCES;
-		MUST(libreplace_ring_start(ring, &users[i % 40], &call, &all[i], NULL) == 0);
+		MUST(libreplace_ring_start(ring, &members[i % 40], &call, &all[i], NULL) == 0);
 	}
 	MUST(libreplace_ring_flush(ring) == 0);
 	while (done < 1600) {
