@@ -35,6 +35,8 @@ MANY = [
     "guard",
     "identity",
     "open_beneath",
+    "ring",
+    "ring_paths",
     "thread_ends",
     "threads",
 ]
