@@ -67,13 +67,13 @@ struct libreplace_ring_kernel {
 	size_t map_size, sqes_size;
 	struct libreplace_sqe *sqes;
 	struct libreplace_cqe *cqes;
-	unsigned *sq_head, *sq_tail, *cq_head, *cq_tail;
+	unsigned *sq_head, *sq_tail, *cq_head, *cq_tail, *cq_flags;
 	unsigned sq_mask, sq_entries, cq_mask, unsubmitted;
 };
 
 /* Make a ring, and ask the kernel whether it has each thing that a ring needs. The descriptor
- * @event announces the results of workers; the others are there when libreplace_ring_submit()
- * returns. Return: 0, or -1 with errno set; see libreplace_ring_open(). */
+ * @event announces the results that come later than in libreplace_ring_submit(). Return: 0, or -1
+ * with errno set; see libreplace_ring_open(). */
 LIBREPLACE_HIDDEN int libreplace_ring_setup(struct libreplace_ring_kernel *kernel, unsigned entries,
                                             unsigned workers, int event);
 /* Free it. Other functions of this file must not be called afterwards. */

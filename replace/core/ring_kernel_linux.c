@@ -24,7 +24,7 @@ enum {
 	FEAT_SUBMIT_STABLE = 1 << 2,
 	FEAT_CUR_PERSONALITY = 1 << 4,
 	FEAT_NATIVE_WORKERS = 1 << 9,
-	REGISTER_EVENTFD_ASYNC = 7,
+	REGISTER_EVENTFD = 4,
 	REGISTER_PROBE = 8,
 	REGISTER_PERSONALITY = 9,
 	UNREGISTER_PERSONALITY = 10,
@@ -34,6 +34,7 @@ enum {
 	RESTRICTION_REGISTER_OP = 0,
 	RESTRICTION_SQE_OP = 1,
 	RESTRICTION_SQE_FLAGS_ALLOWED = 2,
+	CQ_EVENTFD_DISABLED = 1,
 	OP_SUPPORTED = 1,
 	OFF_SQES = 0x10000000,
 	MOST_WRITTEN = 256, /* requests for one system call */
@@ -163,6 +164,7 @@ static int map_queues(struct libreplace_ring_kernel *kernel, const struct params
 	kernel->sq_entries = params->sq_entries;
 	kernel->cq_head = (unsigned *)(void *)(map + params->cq.head);
 	kernel->cq_tail = (unsigned *)(void *)(map + params->cq.tail);
+	kernel->cq_flags = (unsigned *)(void *)(map + params->cq.flags);
 	kernel->cq_mask = *(unsigned *)(void *)(map + params->cq.ring_mask);
 	kernel->cqes = (struct libreplace_cqe *)(void *)(map + params->cq.cqes);
 	array = (unsigned *)(void *)(map + params->sq.array);
@@ -211,7 +213,7 @@ static int prepare_ring(struct libreplace_ring_kernel *kernel, const struct para
 		return -1;
 	}
 	if (!has_operations(kernel->fd) || map_queues(kernel, params) != 0 ||
-	    reg(kernel->fd, REGISTER_EVENTFD_ASYNC, &event, 1) < 0 ||
+	    reg(kernel->fd, REGISTER_EVENTFD, &event, 1) < 0 ||
 	    reg(kernel->fd, REGISTER_IOWQ_MAX_WORKERS, most, 2) < 0 ||
 	    restrict_ring(kernel->fd) < 0 || reg(kernel->fd, REGISTER_ENABLE_RINGS, NULL, 0) < 0)
 		return -1;
@@ -286,7 +288,7 @@ int libreplace_ring_write(struct libreplace_ring_kernel *kernel, const struct li
 	return 1;
 }
 
-int libreplace_ring_submit(struct libreplace_ring_kernel *kernel)
+static int submit(struct libreplace_ring_kernel *kernel)
 {
 	int taken;
 
@@ -304,6 +306,22 @@ int libreplace_ring_submit(struct libreplace_ring_kernel *kernel)
 		kernel->unsubmitted -= (unsigned)taken;
 	}
 	return 0;
+}
+
+/* Most requests are done at once, and whoever submits them looks for results.
+ * REGISTER_EVENTFD_ASYNC would announce only the results of workers, and not that the kernel could
+ * not make a worker. */
+int libreplace_ring_submit(struct libreplace_ring_kernel *kernel)
+{
+	int status;
+
+	if (kernel->unsubmitted == 0)
+		return 0;
+	__atomic_store_n(kernel->cq_flags, CQ_EVENTFD_DISABLED, __ATOMIC_RELAXED);
+	status = submit(kernel);
+	__atomic_store_n(kernel->cq_flags, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* before libreplace_ring_next() reads cq_tail */
+	return status;
 }
 
 int libreplace_ring_next(struct libreplace_ring_kernel *kernel, struct libreplace_cqe *cqe)

@@ -37,6 +37,7 @@ enum {
  * @owner:	address of the thread-local storage of the thread that made it
  * @is_lost:	this is a forked child
  * @is_closing:	libreplace_ring_close() was called
+ * @is_worker_done: a worker has done a step since the last libreplace_ring_flush()
  * @used_workers: the kernel may have started workers
  * @event:	the eventfd, or -1
  * @entries:	requests that the kernel may have
@@ -52,7 +53,7 @@ enum {
 struct libreplace_ring {
 	struct libreplace_link link;
 	const void *owner;
-	int is_lost, is_closing, used_workers, event;
+	int is_lost, is_closing, is_worker_done, used_workers, event;
 	unsigned entries, workers, share, in_kernel, cancelling;
 	long long end;
 	struct libreplace_link all, ready, finished, cancels;
@@ -236,6 +237,7 @@ static int take(struct libreplace_ring *ring)
 		}
 		ring->in_kernel--;
 		libreplace_list_remove(&request->cancel);
+		ring->is_worker_done |= request->needs_worker;
 		if (request->needs_worker)
 			free_worker(ring, request->user->share);
 		libreplace_ring_advance(&ring->mounts, request, cqe.res);
@@ -417,13 +419,6 @@ int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_
 	return 0;
 }
 
-int libreplace_ring_flush(struct libreplace_ring *ring)
-{
-	int error = refusal(ring);
-
-	return error != 0 ? failed(error) : give(ring);
-}
-
 /* Give the kernel what is ready, and take its results, as long as both lead to more. Return: 0, or
  * -1 with errno set if the ring cannot be used any more. */
 static int work(struct libreplace_ring *ring)
@@ -434,6 +429,21 @@ static int work(struct libreplace_ring *ring)
 		if (give(ring) != 0)
 			return -1;
 	} while (take(ring));
+	return 0;
+}
+
+/* A worker that is done while the kernel takes the requests is not announced. */
+int libreplace_ring_flush(struct libreplace_ring *ring)
+{
+	int error = refusal(ring);
+
+	if (error != 0)
+		return failed(error);
+	if (work(ring) != 0)
+		return -1;
+	if (ring->is_worker_done && !libreplace_list_is_empty(&ring->finished))
+		wake(ring);
+	ring->is_worker_done = 0;
 	return 0;
 }
 

@@ -10,15 +10,7 @@
 #include "ring_kernel_linux.c"
 #include "ring_cases.h"
 
-enum {
-	NOP = 0,
-	READ = 22,
-	SOCKET = 45,
-	IO_LINK = 1 << 2,
-	REGISTER_BUFFERS = 0,
-	REGISTER_FILES = 2,
-	REGISTER_EVENTFD = 4
-};
+enum { NOP = 0, READ = 22, SOCKET = 45, REGISTER_BUFFERS = 0, REGISTER_FILES = 2 };
 
 static struct libreplace_ring_kernel kernel;
 static struct libreplace_how how = {O_RDONLY | O_CLOEXEC, 0, 0};

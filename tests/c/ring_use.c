@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include "filter.h"
+#include "raw_capabilities.h"
 #include "ring_cases.h"
 
 static int descriptors; /* of this process, before the ring was made */
@@ -468,6 +469,34 @@ static void descriptors_run_out(void)
 	}
 }
 
+/* A limit of processes applies to the kernel's workers, too. The result must wake the event loop.
+ */
+static void missing_worker_is_an_error(void)
+{
+	struct rlimit limit;
+	struct libreplace_ring_result result;
+
+	make_folder("shared", 0, 0, 01777);
+	make("shared/of_alice", ALICE, STAFF, 0600);
+	MUST(become_server_without_root() == 0);
+	open_ring(0, 0, 0, 0);
+	OPENS(ask_open(&alice, "shared/of_alice", O_RDONLY));
+	MUST(getrlimit(RLIMIT_NPROC, &limit) == 0);
+	limit.rlim_cur = 1;
+	MUST(setrlimit(RLIMIT_NPROC, &limit) == 0);
+	for (int i = 0; i < 3; i++) {
+		MUST(start(&alice, "shared/new", CREATE, NULL) == 0);
+		MUST(libreplace_ring_flush(ring) == 0);
+		MUST(await_results(ring, &result, 1) == 1 && result.value < 0);
+	}
+	MUST(start(&bob, "shared/of_alice", O_RDONLY, NULL) == -1 && errno == EAGAIN);
+	OPENS(ask_open(&alice, "shared/of_alice", O_RDONLY)); /* without a worker */
+	limit.rlim_cur = limit.rlim_max;
+	MUST(setrlimit(RLIMIT_NPROC, &limit) == 0);
+	OPENS(ask_open(&alice, "shared/new", CREATE));
+	close_ring(ring);
+}
+
 static volatile int alarms;
 
 static void count_alarm(int number)
@@ -579,6 +608,7 @@ int main(void)
 	RUN_IN_PLACE(close_ends_all_requests);
 	RUN_IN_PLACE(process_can_end_with_an_open_ring);
 	RUN_IN_PLACE(descriptors_run_out);
+	RUN_IN_PLACE(missing_worker_is_an_error);
 	RUN_IN_PLACE(signals_lose_nothing);
 	RUN_IN_PLACE(filter_is_reported);
 	RUN_IN_PLACE(filter_that_comes_later_is_an_error);
