@@ -48,7 +48,8 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the figures of docs/speed.md: as root, 6 minutes on an idle machine."""
+    """Measure the figures of docs/speed.md: as root, 8 minutes on an idle machine."""
     session.install(".[test-all,plots]")
     session.run("python", "tests/benchmarks/compare.py", *session.posargs)
     session.run("python", "tests/benchmarks/frameworks.py")
+    session.run("python", "tests/benchmarks/files.py")

@@ -67,6 +67,8 @@ ELSEWHERE = {
     "python tests/benchmarks/compare.py": "test_benchmarks.py",
     "python tests/benchmarks/frameworks.py": "test_benchmarks.py",
     "python tests/benchmarks/file_service.py": "test_benchmarks.py",
+    "python tests/benchmarks/files.py": "test_benchmarks.py",
+    "python tests/programs/soak_files.py": "test_soak.py",
     # embedding: the blocks are files of projects that a test builds and runs
     "meson setup build": "test_embedding.py",
     "meson compile -C build": "test_embedding.py",

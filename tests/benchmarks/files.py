@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measures opens as 64 users in turn from one asyncio loop: replace.aio.Files beside other ways, and its other calls.
 
-usage: python tests/benchmarks/files.py [--quick]   (as root, with io_uring; MINUTES minutes, --quick some seconds)
+usage: python tests/benchmarks/files.py [--quick]   (as root, with io_uring; two minutes, --quick some seconds)
 
 All ways are measured in one process.  In each round, every way makes the same opens, in turns, so a ratio is the median
 of the ratios of the rounds.  Prints the tables of docs/speed.md to standard output, and progress to standard error.
@@ -12,6 +12,7 @@ Exit status 1 if a promise is broken, 2 if there is no io_uring.
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import statistics
 import sys
@@ -32,19 +33,23 @@ FILES = [home + "file" for home in HOMES]
 READ, NEW = os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
+folder = -1  # the descriptor of the folder with the homes: every path begins there
+
+
 class NoRing(Exception):
     """This process cannot have a ring."""
 
 
-def lay_out(folder):
+def lay_out(name):
     """Make a home for each user, with a file that only the user may open."""
-    os.chmod(folder, 0o755)
-    os.chdir(folder)
+    global folder
+    os.chmod(name, 0o755)
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
     for one, home, file in zip(PEOPLE, HOMES, FILES, strict=True):
-        os.mkdir(home)
-        os.close(os.open(file, NEW, 0o600))
+        os.mkdir(home, dir_fd=folder)
+        os.close(os.open(file, NEW, 0o600, dir_fd=folder))
         for path in (home, file):
-            os.chown(path, one.uid, one.gid)
+            os.chown(path, one.uid, one.gid, dir_fd=folder)
 
 
 # ---- Opens, the ways to open a file and close it.  Each is a loop of its own, because a further call would cost time.
@@ -53,23 +58,25 @@ def lay_out(folder):
 async def bare(numbers):
     """As root, on the event loop."""
     for number in numbers:
-        os.close(os.open(FILES[number % USERS], READ))
+        os.close(os.open(FILES[number % USERS], READ, dir_fd=folder))
 
 
 def files_of(files):
     async def opens(numbers):
         for number in numbers:
             number %= USERS
-            os.close(await files.open(PEOPLE[number], FILES[number], READ))
+            os.close(await files.open(PEOPLE[number], FILES[number], READ, dir_fd=folder))
 
     return opens
 
 
 def run_as_with(**options):
+    opener = functools.partial(os.open, dir_fd=folder)
+
     async def opens(numbers):
         for number in numbers:
             number %= USERS
-            os.close(await replace.run_as(PEOPLE[number], os.open, FILES[number], READ, **options))
+            os.close(await replace.run_as(PEOPLE[number], opener, FILES[number], READ, **options))
 
     return opens
 
@@ -140,47 +147,51 @@ def ratio(row, way, other):
 class Bare:
     """Calls of os as root, on the event loop."""
 
-    async def open(self, one, path, flags):
-        return os.open(path, flags, 0o600)
+    async def open(self, one, path, flags, dir_fd):
+        return os.open(path, flags, 0o600, dir_fd=dir_fd)
 
-    async def stat(self, one, path):
-        return os.stat(path)
+    async def stat(self, one, path, dir_fd):
+        return os.stat(path, dir_fd=dir_fd)
 
-    async def mkdir(self, one, path):
-        os.mkdir(path)
+    async def mkdir(self, one, path, dir_fd):
+        os.mkdir(path, dir_fd=dir_fd)
 
-    async def unlink(self, one, path):
-        os.unlink(path)
+    async def unlink(self, one, path, dir_fd):
+        os.unlink(path, dir_fd=dir_fd)
 
-    async def rename(self, one, path, new):
-        os.rename(path, new)
+    async def rename(self, one, path, new, dir_fd):
+        os.rename(path, new, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
-    async def link(self, one, path, new):
-        os.link(path, new)
+    async def link(self, one, path, new, dir_fd):
+        os.link(path, new, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
-    async def symlink(self, one, text, new):
-        os.symlink(text, new)
+    async def symlink(self, one, text, new, dir_fd):
+        os.symlink(text, new, dir_fd=dir_fd)
 
 
-async def opened(files, one, file, path, flags):
-    os.close(await files.open(one, path, flags))
+async def opened(files, *arguments, **options):
+    os.close(await files.open(*arguments, **options))
 
 
 def touch(number, path):
-    os.close(os.open(path, NEW))
-    os.chown(path, PEOPLE[number].uid, PEOPLE[number].gid)
+    os.close(os.open(path, NEW, dir_fd=folder))
+    os.chown(path, PEOPLE[number].uid, PEOPLE[number].gid, dir_fd=folder)
+
+
+def remove_renamed(path, dir_fd):
+    os.unlink(path + "-", dir_fd=dir_fd)
 
 
 #: The call -> what makes the file that it needs; the call for (files, user, the user's file, a name); what removes it.
 CALLS = {
-    "open, a file that exists": (None, lambda files, one, file, name: opened(files, one, file, file, READ), None),
-    "open, a new file": (None, lambda files, one, file, name: opened(files, one, file, name, NEW), os.unlink),
-    "stat": (None, lambda files, one, file, name: files.stat(one, file), None),
-    "mkdir": (None, lambda files, one, file, name: files.mkdir(one, name), os.rmdir),
-    "unlink": (touch, lambda files, one, file, name: files.unlink(one, name), None),
-    "rename": (touch, lambda files, one, file, name: files.rename(one, name, name + "-"), lambda p: os.unlink(p + "-")),
-    "link": (None, lambda files, one, file, name: files.link(one, file, name), os.unlink),
-    "symlink": (None, lambda files, one, file, name: files.symlink(one, "file", name), os.unlink),
+    "open, a file that exists": (None, lambda f, one, file, name, at: opened(f, one, file, READ, dir_fd=at), None),
+    "open, a new file": (None, lambda f, one, file, name, at: opened(f, one, name, NEW, dir_fd=at), os.unlink),
+    "stat": (None, lambda f, one, file, name, at: f.stat(one, file, dir_fd=at), None),
+    "mkdir": (None, lambda f, one, file, name, at: f.mkdir(one, name, dir_fd=at), os.rmdir),
+    "unlink": (touch, lambda f, one, file, name, at: f.unlink(one, name, dir_fd=at), None),
+    "rename": (touch, lambda f, one, file, name, at: f.rename(one, name, name + "-", dir_fd=at), remove_renamed),
+    "link": (None, lambda f, one, file, name, at: f.link(one, file, name, dir_fd=at), os.unlink),
+    "symlink": (None, lambda f, one, file, name, at: f.symlink(one, "file", name, dir_fd=at), os.unlink),
 }
 
 
@@ -192,13 +203,13 @@ async def time_call(files, call, count):
 
     async def calls(part):
         for number, name in part:
-            await function(files, PEOPLE[number], FILES[number], name)
+            await function(files, PEOPLE[number], FILES[number], name, folder)
 
     started = time.perf_counter()
     await asyncio.gather(*(calls(work[first::PROMISED]) for first in range(PROMISED)))
     used = time.perf_counter() - started
     for _, name in work if after else ():
-        after(name)
+        after(name, dir_fd=folder)
     return used / count * 1e6
 
 
@@ -292,15 +303,13 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer opens and rounds")
     options = parser.parse_args()
     needs_root()
-    with tempfile.TemporaryDirectory(prefix="libreplace-benchmark-") as folder:
-        lay_out(folder)
+    with tempfile.TemporaryDirectory(prefix="libreplace-benchmark-") as name:
+        lay_out(name)
         try:
             rows, calls = asyncio.run(measure(options.quick))
         except NoRing as error:
             print(f"there is no io_uring here ({error}); `libreplace verify --explain` says why", file=sys.stderr)
             return 2
-        finally:
-            os.chdir("/")
     found = promises(rows)
     for table in (opens_table(rows, 0), opens_table(rows, BUSY), calls_table(calls), promises_table(found)):
         print(table + "\n")

@@ -13,7 +13,7 @@ a user.
 Errors are: a file with the wrong owner, a forbidden operation that succeeds, a permitted one that fails without a
 filter, a changed file of somebody else, descriptors or threads that stay, and memory that grows.  Prints the figures.
 Exit status 1 if there was an error.  The same seed makes the same choices.  The default of 1 000 000 operations for
-each back end takes MINUTES minutes; test_soak.py runs a short form.
+each back end takes ten minutes in all; test_soak.py runs a short form.
 """
 
 import argparse

@@ -130,3 +130,24 @@ def test_load_test_of_the_file_service_checks_every_answer():
 
     assert len(rows(out.stdout)) == 6, out.stdout
     assert rows(out.stdout) == rows((ROOT / "docs" / "files.md").read_text())
+
+
+def test_benchmark_of_files_measures_every_way():
+    """docs/speed.md has the tables of a full run. The exit status says whether a promise about time is broken."""
+    needs_root()
+    if replace.SCOPE != "thread":
+        pytest.skip("needs a build whose calls change one thread")
+    out = run(sys.executable, COMPARE.parent / "files.py", "--quick", cwd="/")
+    if out.returncode == 2:
+        pytest.skip(out.stderr)
+    page = (ROOT / "docs" / "speed.md").read_text()
+    tables = [table.splitlines() for table in out.stdout.split("\n\n") if table.startswith("|")]
+    assert [len(table) for table in tables] == [6, 6, 10, 4], out.stdout + out.stderr
+    for table in tables:
+        assert table[0] in page
+        for line in table[2:]:
+            first, *cells = line.split(" | ")
+            assert f"\n{first} | " in page
+            assert all(cells), line
+    assert out.returncode == ("BROKEN" in out.stdout), out.stderr
+    assert out.stdout.count("BROKEN") + out.stdout.count("kept") == 2
