@@ -141,16 +141,16 @@ class OtherUser(replace.aio.Files):
 
     before = replace.Identity(80000, 81000)
 
-    async def __aenter__(self):
-        await super().__aenter__()
-        start = self._start
+    def __getattribute__(self, name):
+        method = super().__getattribute__(name)
+        if name not in ("open", "stat", "mkdir", "unlink", "rename", "link", "symlink"):
+            return method
 
-        def wrong(kind, identity, *arguments):
+        def wrong(identity, *arguments, **options):
             identity, self.before = self.before, identity
-            return start(kind, identity, *arguments)
+            return method(identity, *arguments, **options)
 
-        self._start = wrong
-        return self
+        return wrong
 
 
 class RootAfterError(replace.aio.Files):
