@@ -91,6 +91,7 @@ class Requests:
         try:
             found = self._run_request(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path)
         except OSError as error:
+            self._check_place()  # a ring refuses another thread with EPERM
             raise _not_started(error, identity) from None
         if isinstance(found, tuple):
             return finished(found, kind, path, new_path)
@@ -209,8 +210,16 @@ class AsyncioRequests(Requests):
     def __init__(self, backend: Backend, allow_root: bool) -> None:
         asyncio: Any = sys.modules["asyncio"]
         self._sleep, self._loop = asyncio.sleep, asyncio.get_running_loop()
-        super().__init__(backend, allow_root, asyncio._get_running_loop, self._loop.create_future)
+        self._running_loop = asyncio._get_running_loop
+        # A ring belongs to one thread, in which one loop can run. Before Python 3.12, _get_running_loop() makes a
+        # system call.
+        place = self._loop.is_running if isinstance(backend, Ring) else self._running_loop
+        super().__init__(backend, allow_root, place, self._loop.create_future)
         self._loop.add_reader(self._fd, self._turn)
+
+    def _check_place(self) -> None:
+        if self._running_loop() is not self._loop:
+            raise _elsewhere()
 
     async def wait(self, number: int, waiter: Any) -> Any:
         """Wait for the result of a request. If the task is cancelled, the request is, too."""
