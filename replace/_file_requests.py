@@ -93,8 +93,8 @@ class Requests:
         except OSError as error:
             self._check_place()  # a ring refuses another thread with EPERM
             raise _not_started(error, identity) from None
-        if isinstance(found, tuple):
-            return finished(found, kind, path, new_path)
+        if type(found) is tuple:  # isinstance() and finished() would cost 0.1 us
+            return found[0] if kind == RING_OPEN and found[0] >= 0 else finished(found, kind, path, new_path)
         waiter = self._new_waiter()
         self._waiters[found] = (waiter, kind, path, new_path)
         return found, waiter

@@ -629,8 +629,7 @@ class _Lib:
         - ESHUTDOWN: libreplace_ring_close() was called
         - EOWNERDEAD: this is a forked child
         - ENOMEM, EAGAIN: there is no memory, or no new thread
-        - EDQUOT: each user in the ring has a session keyring of the server's, and the server may not
-        have more keys; see keyrings(7)
+        - EDQUOT: the server may not have another key; each user in the ring needs one, see keyrings(7)
         - another errno, if the new thread could not become the user; see libreplace_enter()
         """
 
@@ -653,11 +652,11 @@ class _Lib:
 
         Requests that waited for others are given to the kernel, too. The function does not wait.
 
-        Return: the number of results stored. If it is @room, call the function again. -1 with errno
-        EPERM or EOWNERDEAD as for libreplace_ring_start().
+        Return: the number of results stored. If it is @room, call the function again. If it is -1, errno
+        is EPERM or EOWNERDEAD as for libreplace_ring_start().
         """
 
-    def libreplace_ring_result(self, ring: _Data, request: _Data, result: _Data, /) -> int:
+    def libreplace_ring_get_result(self, ring: _Data, request: _Data, result: _Data, /) -> int:
         """Get the result of one request, if it is there
         @ring:  the ring
         @request:   the handle

@@ -189,7 +189,7 @@ cdef extern from "<libreplace/replace.h>" nogil:
     int libreplace_ring_start(libreplace_ring *ring, const libreplace_identity *identity, const libreplace_ring_call *call, void *data, libreplace_ring_request **request)
     int libreplace_ring_flush(libreplace_ring *ring)
     int libreplace_ring_results(libreplace_ring *ring, libreplace_ring_result *results, int room)
-    int libreplace_ring_result(libreplace_ring *ring, libreplace_ring_request *request, libreplace_ring_result *result)
+    int libreplace_ring_get_result(libreplace_ring *ring, libreplace_ring_request *request, libreplace_ring_result *result)
     void libreplace_ring_cancel(libreplace_ring *ring, libreplace_ring_request *request)
     int libreplace_ring_close(libreplace_ring *ring)
     # generated: end

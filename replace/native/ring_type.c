@@ -202,7 +202,7 @@ static PyObject *ring_run(PyObject *self, PyObject *const *args, Py_ssize_t coun
 	UNLOCKED_IF(is_long,
 	            result = libreplace_ring_start(ring, &identity, &call, NULL, &request));
 	if (result == 0)
-		result = libreplace_ring_result(ring, request, &done);
+		result = libreplace_ring_get_result(ring, request, &done);
 	if (result < 0)
 		PyErr_SetFromErrno(PyExc_OSError);
 	else

@@ -109,11 +109,15 @@ struct libreplace_ring_call {
  * @size:	size in bytes
  * @blksize:	size of the blocks in which it is best read, in bytes
  * @blocks:	allocated blocks of 512 bytes
- * @atime:	time of the last access, in seconds since 1970; @mtime: of the last change of its
- *	content; @ctime: of the last change of its status
- * @atime_nsec:	nanoseconds of @atime; @mtime_nsec and @ctime_nsec: of the others
+ * @atime:	time of the last access, in seconds since 1970
+ * @mtime:	time of the last change of the content
+ * @ctime:	time of the last change of the status
+ * @atime_nsec:	nanoseconds of @atime
+ * @mtime_nsec:	nanoseconds of @mtime
+ * @ctime_nsec:	nanoseconds of @ctime
  * @mode:	kind and permissions, as st_mode
- * @uid, @gid:	owner and group
+ * @uid:	owner
+ * @gid:	group
  *
  * Its size is the same for all programs. That of struct stat depends on macros of the program.
  */
@@ -130,7 +134,7 @@ struct libreplace_ring_status {
  * @request:	the handle of the request; do not use it any more
  * @value:	the new descriptor, or 0; or the negative errno
  * @status:	of LIBREPLACE_RING_STAT, if @value is 0: the status of the file. Otherwise all
- * members are 0
+ *	members are 0
  */
 struct libreplace_ring_result {
 	void *data;
@@ -202,8 +206,7 @@ int libreplace_ring_fd(const struct libreplace_ring *ring);
  * - ESHUTDOWN: libreplace_ring_close() was called
  * - EOWNERDEAD: this is a forked child
  * - ENOMEM, EAGAIN: there is no memory, or no new thread
- * - EDQUOT: each user in the ring has a session keyring of the server's, and the server may not
- * have more keys; see keyrings(7)
+ * - EDQUOT: the server may not have another key; each user in the ring needs one, see keyrings(7)
  * - another errno, if the new thread could not become the user; see libreplace_enter()
  */
 int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_identity *identity,
@@ -230,14 +233,14 @@ int libreplace_ring_flush(struct libreplace_ring *ring);
  *
  * Requests that waited for others are given to the kernel, too. The function does not wait.
  *
- * Return: the number of results stored. If it is @room, call the function again. -1 with errno
- * EPERM or EOWNERDEAD as for libreplace_ring_start().
+ * Return: the number of results stored. If it is @room, call the function again. If it is -1, errno
+ * is EPERM or EOWNERDEAD as for libreplace_ring_start().
  */
 int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring_result *results,
                             int room);
 
 /**
- * libreplace_ring_result() - get the result of one request, if it is there
+ * libreplace_ring_get_result() - get the result of one request, if it is there
  * @ring:	the ring
  * @request:	the handle
  * @result:	where to store the result
@@ -248,8 +251,9 @@ int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring
  *
  * Return: 1, or 0 if the request is not done yet. -1 with errno as for libreplace_ring_flush().
  */
-int libreplace_ring_result(struct libreplace_ring *ring, struct libreplace_ring_request *request,
-                           struct libreplace_ring_result *result);
+int libreplace_ring_get_result(struct libreplace_ring *ring,
+                               struct libreplace_ring_request *request,
+                               struct libreplace_ring_result *result);
 
 /**
  * libreplace_ring_cancel() - stop a request and forget it
