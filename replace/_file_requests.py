@@ -88,6 +88,7 @@ class Requests:
         if self._is_ring:  # with threads, the worker that enters the identity raises the event
             audit("replace.enter", identity, _LEVEL)
         uid, gid, groups = identity.uid, identity.gid, identity._groups
+        found: Any
         try:
             found = self._run_request(kind, uid, gid, groups, dir_fd, path, flags, mode, resolve, new_dir_fd, new_path)
         except OSError as error:
