@@ -56,8 +56,9 @@ int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring
 	return no_ring();
 }
 
-int libreplace_ring_get_result(struct libreplace_ring *ring, struct libreplace_ring_request *request,
-                           struct libreplace_ring_result *result)
+int libreplace_ring_get_result(struct libreplace_ring *ring,
+                               struct libreplace_ring_request *request,
+                               struct libreplace_ring_result *result)
 {
 	(void)ring;
 	(void)request;
