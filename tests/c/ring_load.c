@@ -274,16 +274,18 @@ static void exchanged_link_does_not_lead_out(void)
 	MUST(symlinkat("../outside", folder, "inside/link") == 0);
 	MUST((inside = openat(folder, "inside", O_RDONLY | O_DIRECTORY)) >= 0);
 	MUST(pthread_create(&thread, NULL, exchange, NULL) == 0);
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 1000 || in == 0 || out == 0; i++) {
 		const int kinds[] = {LIBREPLACE_RING_OPEN, LIBREPLACE_RING_MKDIR,
 		                     LIBREPLACE_RING_SYMLINK, LIBREPLACE_RING_RENAME};
 		int kind = kinds[i % 4];
-		const call_of_ring call = {kind, inside, all[i].path, kind ? 0 : CREATE,
-		                           0700, SAFE,   inside,      "way/moved"};
+		const call_of_ring call = {
+		    kind,   inside,     all[i % MANY_FILES].path, kind ? 0 : CREATE, 0700, SAFE,
+		    inside, "way/moved"};
 
-		snprintf(all[i].path, sizeof all[i].path, i % 8 < 4 ? "way/%d" : "way/../way/%d",
-		         i);
-		MUST(libreplace_ring_start(ring, &users[i % 3], &call, &all[i], NULL) == 0);
+		snprintf(all[i % MANY_FILES].path, sizeof all[i % MANY_FILES].path,
+		         i % 8 < 4 ? "way/%d" : "way/../way/%d", i);
+		MUST(libreplace_ring_start(ring, &users[i % 3], &call, &all[i % MANY_FILES],
+		                           NULL) == 0);
 		if (i % 50 == 49) {
 			MUST(libreplace_ring_flush(ring) == 0);
 			while (done <= i) {
@@ -303,7 +305,7 @@ static void exchanged_link_does_not_lead_out(void)
 		}
 	}
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-	MUST(pthread_join(thread, NULL) == 0 && in > 0 && out > 0);
+	MUST(pthread_join(thread, NULL) == 0);
 	left = fdopendir(openat(folder, "outside", O_RDONLY | O_DIRECTORY));
 	MUST(left != NULL && readdir(left) && readdir(left) && readdir(left) == NULL);
 	MUST(closedir(left) == 0 && close(inside) == 0);

@@ -513,7 +513,7 @@ static void signals_lose_nothing(void)
 	start_case(8);
 	MUST(sigaction(SIGVTALRM, &action, NULL) == 0 && sigaction(SIGPROF, &action, NULL) == 0);
 	MUST(setitimer(ITIMER_PROF, &often, NULL) == 0);
-	while (alarms < 100) {
+	while (alarms < 20) {
 		GIVES(ask_name(&alice, LIBREPLACE_RING_MKDIR, "shared/d", NULL), 0);
 		GIVES(ask_name(&alice, LIBREPLACE_RING_RENAME, "shared/d", "shared/e"), 0);
 		MUST(unlinkat(folder, "shared/e", AT_REMOVEDIR) == 0);
