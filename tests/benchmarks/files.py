@@ -278,7 +278,7 @@ def progress(text):
 
 async def measure(quick):
     """Return the rows of the opens and of the calls."""
-    rows, seconds = [], 0.005 if quick else 0.04
+    rows, seconds = [], 0.005 if quick else 0.01
     async with contextlib.AsyncExitStack() as stack:
         try:
             ring = await stack.enter_async_context(replace.aio.Files(backend="io_uring"))
@@ -290,7 +290,7 @@ async def measure(quick):
         for name in ("ring", "run_as", "pool"):
             await check_user(ways[name])
         await check_user(files_of(threads))
-        for busy, rounds in ((0, 3 if quick else 31), (BUSY, 1 if quick else 7)):
+        for busy, rounds in ((0, 3 if quick else 101), (BUSY, 1 if quick else 7)):
             with busy_threads(busy):
                 for in_flight in IN_FLIGHT:
                     rows.append(await compare(ways, busy, in_flight, rounds, seconds))
