@@ -14,6 +14,7 @@ import sys
 from sys import audit
 
 from ._errors import UNCHANGED, IdentityError, IdentityRefused, refused
+from ._file_threads import AT_FDCWD
 from ._identity import Identity, check_identity
 from ._impersonate import DEFAULT_LEVEL
 from ._native import LEVELS, RING_OPEN, RING_SYMLINK, Ring, is_itself
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 #: Seconds between two questions whether a back end has ended.
 _PAUSE = 0.002
 _LEVEL = LEVELS[DEFAULT_LEVEL]
-_AT_FDCWD = -100  # on every architecture of Linux
 
 
 def _closed() -> RuntimeError:
@@ -82,7 +82,7 @@ class Requests:
         if type(identity) is not Identity or identity.has_root:
             check_identity(identity, self._allow_root)
         if dir_fd is None:
-            dir_fd = _AT_FDCWD
+            dir_fd = AT_FDCWD
         if new_dir_fd is None:
             new_dir_fd = dir_fd
         if self._is_ring:  # with threads, the worker that enters the identity raises the event

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 #: The numbers of a C int and of an unsigned 64-bit integer.
 _INT, _UINT64 = range(-(2**31), 2**31), range(2**64)
+AT_FDCWD = -100  # on every architecture of Linux
 
 
 class FileThreads:
@@ -81,8 +82,8 @@ class FileThreads:
         new_dir_fd: int,
         new_path: str | bytes | None,
         /,
-    ) -> int:
-        """As Ring.run(). The result always comes later."""
+    ) -> int | tuple[int, Any]:
+        """As Ring.run(). The result comes later, unless there is no descriptor for a copy of a folder."""
         pool = self._executor._pool
         if pool.pid != os.getpid():
             raise OSError(errno.EOWNERDEAD, os.strerror(errno.EOWNERDEAD))
@@ -94,7 +95,13 @@ class FileThreads:
         names = [None if one is None else os.fsencode(one) for one in (path, new_path)]
         if any(b"\0" in name for name in names if name is not None):
             raise ValueError("embedded null byte")
-        call = _Call(_KINDS[kind], (dir_fd, names[0], flags, mode, resolve, new_dir_fd, names[1]))
+        call = _Call(_KINDS[kind])
+        try:
+            folders = [call.hold(fd) for fd in ((dir_fd, new_dir_fd) if kind in _WITH_TWO_FOLDERS else (dir_fd,))]
+        except OSError as error:
+            call.release()
+            return -(error.errno or errno.EMFILE), None
+        call.arguments = (folders[0], names[0], flags, mode, resolve, folders[-1], names[1])
         number = next(self._numbers)
         task = self._tasks[number] = self._executor.submit(_identity(uid, gid, groups), call.run)
         task.add_done_callback(partial(self._note, number, call))
@@ -102,6 +109,7 @@ class FileThreads:
 
     def _note(self, number: int, call: _Call, task: Future[None]) -> None:
         """Note the end of a task. This runs in its worker, as the user; or in the loop's thread."""
+        call.release()
         self._done.append((number, call, task))
         os.eventfd_write(self._event, 1)
 
@@ -149,10 +157,12 @@ def _identity(uid: int, gid: int, groups: bytes) -> Identity:
 class _Call:
     """One call with files: its arguments until it runs, and then its result."""
 
-    __slots__ = ("arguments", "function", "status", "value")
+    __slots__ = ("arguments", "function", "held", "status", "value")
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self.function, self.arguments = function, arguments
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.arguments: tuple[Any, ...] = ()
+        self.held: list[int] = []
         self.value, self.status = -errno.ECANCELED, None  # until it has run
 
     def run(self) -> None:
@@ -166,6 +176,27 @@ class _Call:
             self.value = result
         else:
             self.value, self.status = 0, result
+
+    def hold(self, fd: int) -> int:
+        """Copy the descriptor of a folder. Until a worker is free, the caller may close it and use its number again.
+
+        A wrong descriptor is left to the kernel, which may not need it.
+        """
+        if fd == AT_FDCWD:
+            return fd
+        try:
+            copy = os.dup(fd)
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                return fd
+            raise
+        self.held.append(copy)
+        return copy
+
+    def release(self) -> None:
+        """Close the copies."""
+        while self.held:
+            os.close(self.held.pop())
 
     def undo(self) -> None:
         """Close the file of a call whose result nobody gets."""
@@ -241,6 +272,7 @@ def _symlink(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int, new_
         os.symlink(text, new.name, dir_fd=new.fd)
 
 
+_WITH_TWO_FOLDERS = (RING_RENAME, RING_LINK)
 _KINDS: dict[int, Callable[..., Any]] = {
     RING_OPEN: _open,
     RING_STAT: _stat,

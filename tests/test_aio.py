@@ -729,6 +729,36 @@ def test_result_that_comes_in_the_turn_of_a_cancellation_is_closed(backend, plac
 
 
 @each_backend
+def test_folder_whose_descriptor_is_closed_meanwhile_is_not_mixed_up(backend, place):
+    """A request that waits keeps its folder, although the number of the descriptor is that of another one by now."""
+
+    async def body(files):
+        put_folder(place, "other", ALICE.uid, 0o700)
+        flags = os.O_RDONLY | os.O_DIRECTORY
+        home, spare = (os.open("home", flags, dir_fd=place) for _ in range(2))
+        calls = [
+            lambda number: files.mkdir(ALICE, f"folder {number}", dir_fd=home),
+            lambda number: files.open(ALICE, f"file {number}", CREATE, dir_fd=home),
+            lambda number: files.link(ALICE, "own", f"link {number}", dir_fd=spare, dst_dir_fd=home),
+        ]
+        tasks = [asyncio.ensure_future(calls[number % 3](number)) for number in range(300)]
+        await asyncio.sleep(0)  # all requests have begun
+        for fd in (home, spare):
+            os.close(fd)
+        others = [os.open("other", flags, dir_fd=place) for _ in range(2)]
+        assert set(others) == {home, spare}
+        for result in await asyncio.gather(*tasks):
+            if result is not None:
+                os.close(result)
+        for fd in others:
+            os.close(fd)
+        assert os.listdir(f"/proc/self/fd/{place}/other") == []
+        assert len(os.listdir(f"/proc/self/fd/{place}/home")) == 301
+
+    serve(backend, "asyncio", body, max_workers=1)
+
+
+@each_backend
 @each_loop
 def test_thousands_of_requests_at_once(loop, backend, place):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

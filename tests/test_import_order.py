@@ -47,7 +47,7 @@ ORDER = [
         "_run_as",
     ),
     *("_drop_privileges", "_protect_os", "_login", "_program", "_popen_arguments", "_popen_as"),
-    *("_open_beneath", "_build", "_c_library", "_file_requests", "_file_threads"),
+    *("_open_beneath", "_build", "_c_library", "_file_threads", "_file_requests"),
     *("__init__", "wsgi", "aio", "_cli", "__main__"),
 ]
 #: The only import of another project.

@@ -119,10 +119,14 @@ static void split(const char *path, char **to, const char **parent, const char *
 	*to += end + 1;
 }
 
+static int needs_two_folders(int kind)
+{
+	return kind == LIBREPLACE_RING_RENAME || kind == LIBREPLACE_RING_LINK;
+}
+
 static int needs_new_path(int kind)
 {
-	return kind == LIBREPLACE_RING_RENAME || kind == LIBREPLACE_RING_LINK ||
-	       kind == LIBREPLACE_RING_SYMLINK;
+	return needs_two_folders(kind) || kind == LIBREPLACE_RING_SYMLINK;
 }
 
 static int is_valid(const struct libreplace_ring_call *call)
@@ -155,6 +159,7 @@ struct libreplace_ring_request *libreplace_ring_copy(const struct libreplace_rin
 	memset(request, 0, offsetof(struct libreplace_ring_request, found));
 	request->call = *call;
 	request->file = request->folder = request->new_folder = -1;
+	request->held = request->new_held = -1;
 	text = request->text;
 	if (call->kind == LIBREPLACE_RING_OPEN || call->kind == LIBREPLACE_RING_STAT)
 		request->name = strcpy(text, call->path);
@@ -189,6 +194,31 @@ static int creates(const struct libreplace_ring_call *call)
 	       ((call->flags & (O_CREAT | O_TRUNC)) != 0 || (call->flags & O_TMPFILE) == O_TMPFILE);
 }
 
+/* Copy a descriptor of the call. A wrong one is left to the kernel, which may not need it. Return:
+ * 0, or the errno. */
+static int hold(int *fd, int *held)
+{
+	if (*held >= 0 || *fd == AT_FDCWD)
+		return 0;
+	*held = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
+	if (*held < 0)
+		return errno == EBADF ? 0 : errno;
+	*fd = *held;
+	return 0;
+}
+
+/* A step that waits begins when the caller may have closed the folder's descriptor, and its number
+ * may be that of another folder. */
+static void hold_folders(struct libreplace_ring_request *request)
+{
+	int error = hold(&request->call.dir_fd, &request->held);
+
+	if (error == 0 && needs_two_folders(request->call.kind))
+		error = hold(&request->call.new_dir_fd, &request->new_held);
+	if (error != 0)
+		libreplace_ring_give_up(request, error);
+}
+
 static void go_to(struct libreplace_ring_mounts *mounts, struct libreplace_ring_request *request,
                   enum libreplace_ring_step step)
 {
@@ -205,6 +235,8 @@ static void go_to(struct libreplace_ring_mounts *mounts, struct libreplace_ring_
 	else if (step == LIBREPLACE_RING_OPENS_FILE)
 		request->needs_worker =
 		    creates(call) || !may_try(mounts, call, call->dir_fd, request->name);
+	if (request->needs_worker && step != LIBREPLACE_RING_READS_STATUS)
+		hold_folders(request);
 }
 
 static void go_to_call(struct libreplace_ring_mounts *mounts,
@@ -219,13 +251,15 @@ static void go_to_call(struct libreplace_ring_mounts *mounts,
 }
 
 void libreplace_ring_begin(struct libreplace_ring_mounts *mounts,
-                           struct libreplace_ring_request *request)
+                           struct libreplace_ring_request *request, int waits)
 {
 	if (request->call.kind == LIBREPLACE_RING_OPEN ||
 	    request->call.kind == LIBREPLACE_RING_STAT)
 		go_to(mounts, request, LIBREPLACE_RING_OPENS_FILE);
 	else
 		go_to_call(mounts, request);
+	if (waits && request->step != LIBREPLACE_RING_IS_DONE)
+		hold_folders(request);
 }
 
 static uint64_t address(const void *pointer)
@@ -334,6 +368,8 @@ static void finish(struct libreplace_ring_request *request, int value)
 	close_if_open(&request->file);
 	close_if_open(&request->folder);
 	close_if_open(&request->new_folder);
+	close_if_open(&request->held);
+	close_if_open(&request->new_held);
 }
 
 static void finish_with_file(struct libreplace_ring_request *request)
@@ -494,8 +530,11 @@ void libreplace_ring_advance(struct libreplace_ring_mounts *mounts,
 		libreplace_ring_give_up(request, ECANCELED);
 	else if (result >= 0)
 		succeeded(mounts, request);
-	else if (is_to_repeat(request, result))
+	else if (is_to_repeat(request, result)) {
 		request->needs_worker = 1;
+		hold_folders(request);
+	} else if (result == -ECANCELED)
+		libreplace_ring_give_up(request, EAGAIN); /* the kernel could not make a worker */
 	else
 		libreplace_ring_give_up(request, -result);
 }

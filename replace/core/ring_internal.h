@@ -212,6 +212,7 @@ enum libreplace_ring_place {
  * @by_worker:	a worker opened @file, so closing it may block, too
  * @retries:	how often this step failed with EAGAIN
  * @file, @folder, @new_folder: descriptors that the request has opened, or -1
+ * @held, @new_held: copies of the descriptors of @call, or -1
  * @value:	the result, when it is done
  * @parent, @name, @new_parent, @new_name: the parts of the paths; a parent is NULL if the path is
  *	only a name
@@ -225,7 +226,7 @@ struct libreplace_ring_request {
 	enum libreplace_ring_step step;
 	enum libreplace_ring_place place;
 	int needs_worker, by_worker, is_cancelled, retries;
-	int file, folder, new_folder, value;
+	int file, folder, new_folder, held, new_held, value;
 	struct libreplace_how how;
 	struct libreplace_ring_status status;
 	const char *parent, *name, *new_parent, *new_name;
@@ -243,9 +244,9 @@ struct libreplace_ring_mounts {
 /* Copy a call. Return: the request, or NULL with errno EINVAL or ENOMEM. */
 LIBREPLACE_HIDDEN struct libreplace_ring_request *
 libreplace_ring_copy(const struct libreplace_ring_call *call);
-/* Choose the first step of a request. */
+/* Choose the first step of a request. @waits: there may be no room for it at first. */
 LIBREPLACE_HIDDEN void libreplace_ring_begin(struct libreplace_ring_mounts *mounts,
-                                             struct libreplace_ring_request *request);
+                                             struct libreplace_ring_request *request, int waits);
 /* Write the present step of a request as a request to the kernel. */
 LIBREPLACE_HIDDEN void libreplace_ring_fill(struct libreplace_ring_request *request,
                                             struct libreplace_sqe *sqe);

@@ -34,7 +34,7 @@ enum {
 /**
  * struct libreplace_ring - a ring
  * @link:	place in the list of all rings
- * @owner:	address of the thread-local storage of the thread that made it
+ * @owner:	libreplace_thread_id() of the thread that made it
  * @is_lost:	this is a forked child
  * @is_closing:	libreplace_ring_close() was called
  * @is_worker_done: a worker has done a step since the last libreplace_ring_flush()
@@ -43,6 +43,7 @@ enum {
  * @entries:	requests that the kernel may have
  * @workers:	of the options
  * @share:	workers that one user may have
+ * @requests:	requests that exist
  * @in_kernel:	requests that the kernel has
  * @cancelling:	requests to cancel one of them that the kernel has
  * @end:	when libreplace_ring_close() waits no longer for workers, in milliseconds
@@ -52,9 +53,8 @@ enum {
  */
 struct libreplace_ring {
 	struct libreplace_link link;
-	const void *owner;
-	int is_lost, is_closing, is_worker_done, used_workers, event;
-	unsigned entries, workers, share, in_kernel, cancelling;
+	int owner, is_lost, is_closing, is_worker_done, used_workers, event;
+	unsigned entries, workers, share, requests, in_kernel, cancelling;
 	long long end;
 	struct libreplace_link all, ready, finished, cancels;
 	struct libreplace_ring_kernel kernel;
@@ -139,6 +139,7 @@ static void release(struct libreplace_ring *ring, struct libreplace_ring_request
 	libreplace_list_remove(&request->all);
 	libreplace_list_remove(&request->cancel);
 	libreplace_ring_leave_user(&ring->users, request->user);
+	ring->requests--;
 	free(request);
 }
 
@@ -253,7 +254,7 @@ static int refusal(const struct libreplace_ring *ring)
 {
 	if (ring->is_lost)
 		return EOWNERDEAD;
-	return ring->owner == &libreplace_mine ? 0 : EPERM;
+	return ring->owner == libreplace_mine.id ? 0 : EPERM;
 }
 
 static int failed(int error)
@@ -301,7 +302,9 @@ static unsigned all_workers(const struct libreplace_ring *ring)
 /* Prepare a ring whose memory is 0. Return: 0, or the errno. */
 static int make(struct libreplace_ring *ring, const struct libreplace_ring_options *options)
 {
-	ring->owner = &libreplace_mine;
+	if (libreplace_mine.id == 0)
+		libreplace_mine.id = libreplace_thread_id();
+	ring->owner = libreplace_mine.id;
 	ring->entries = options->entries;
 	ring->workers = options->workers;
 	ring->share = options->workers / 4 > 0 ? options->workers / 4 : 1;
@@ -412,7 +415,7 @@ int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_
 	}
 	made->data = data;
 	libreplace_list_append(&ring->all, &made->all);
-	libreplace_ring_begin(&ring->mounts, made);
+	libreplace_ring_begin(&ring->mounts, made, ++ring->requests > ring->entries);
 	queue(ring, made);
 	if (request != NULL)
 		*request = made;

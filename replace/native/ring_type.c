@@ -14,7 +14,7 @@ struct ring_object {
 	struct libreplace_ring *ring; /* NULL if it is closed */
 };
 
-enum { AT_ONCE = 64, TRIES = 20 };
+enum { AT_ONCE = 64, TRIES = 2000 };
 
 static struct libreplace_ring *ring_of(PyObject *self)
 {
@@ -50,8 +50,8 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	return self;
 }
 
-/* Somebody who did not call close() has to wait for the kernel here. If it does not come to an end,
- * or this is another thread, the ring stays. */
+/* Somebody who did not call close() has to wait for the kernel here, usually 20 ms. After TRIES ms,
+ * or in another thread, the ring stays. */
 static void ring_dealloc(PyObject *self)
 {
 	static const struct timespec pause = {0, 1000000};

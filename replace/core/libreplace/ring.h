@@ -77,7 +77,8 @@ enum libreplace_ring_kind {
 /**
  * struct libreplace_ring_call - the arguments of a request
  * @kind:	enum libreplace_ring_kind
- * @dir_fd:	descriptor of the folder where @path begins; AT_FDCWD is the working directory
+ * @dir_fd:	descriptor of the folder where @path begins; AT_FDCWD is the working directory. It
+ *	must stay open until libreplace_ring_flush() or libreplace_ring_get_result() returns
  * @path:	the path; of LIBREPLACE_RING_SYMLINK, the path of the new link
  * @flags:	of LIBREPLACE_RING_OPEN: flags of open(2). Of LIBREPLACE_RING_STAT:
  *	AT_SYMLINK_NOFOLLOW or 0. Otherwise 0
@@ -191,8 +192,9 @@ int libreplace_ring_fd(const struct libreplace_ring *ring);
  *	the result is returned or the request is cancelled
  *
  * The first request of a user takes about 0.1 ms longer: a new thread becomes the user for good,
- * without capabilities, verifies it, stores its credentials in the ring, and ends. Its real and
- * saved user ID are those of LIBREPLACE_LEVEL_SHIELDED, so the user cannot signal it.
+ * without capabilities unless it is root, verifies it, stores its credentials in the ring, and
+ * ends. Its real and saved user ID are those of LIBREPLACE_LEVEL_SHIELDED, so the user cannot
+ * signal it.
  *
  * The kernel gets the request with the next libreplace_ring_flush(). If it has no room, the request
  * waits.
