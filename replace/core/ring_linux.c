@@ -101,6 +101,26 @@ static void watch_forks(void)
 	pthread_atfork(before_fork, after_fork, in_child);
 }
 
+/* ---- Cancelled threads */
+
+static int forbid_cancellation(void)
+{
+	int before = PTHREAD_CANCEL_ENABLE;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	return before;
+}
+
+static void restore_cancellation(const int *before)
+{
+	(void)pthread_setcancelstate(*before, NULL);
+}
+
+/* No function of a ring is a cancellation point. A thread that ended in one would keep the lock,
+ * and leave a request in no list. A new thread would write to its stack. */
+#define NO_CANCELLATION                                                                            \
+	int before_ __attribute__((cleanup(restore_cancellation), unused)) = forbid_cancellation()
+
 /* ---- Queues */
 
 static struct libreplace_ring_request *first_of(const struct libreplace_link *list)
@@ -344,6 +364,7 @@ static int may_become_others(void)
 int libreplace_ring_open(struct libreplace_ring **ring,
                          const struct libreplace_ring_options *options)
 {
+	NO_CANCELLATION;
 	struct libreplace_ring_options chosen;
 	struct libreplace_ring *made;
 	int error;
@@ -393,6 +414,7 @@ int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_
                           const struct libreplace_ring_call *call, void *data,
                           struct libreplace_ring_request **request)
 {
+	NO_CANCELLATION;
 	int error = refusal(ring);
 	struct libreplace_ring_request *made;
 
@@ -438,6 +460,7 @@ static int work(struct libreplace_ring *ring)
 /* A worker that is done while the kernel takes the requests is not announced. */
 int libreplace_ring_flush(struct libreplace_ring *ring)
 {
+	NO_CANCELLATION;
 	int error = refusal(ring);
 
 	if (error != 0)
@@ -464,6 +487,7 @@ static void deliver(struct libreplace_ring *ring, struct libreplace_ring_request
 int libreplace_ring_results(struct libreplace_ring *ring, struct libreplace_ring_result *results,
                             int room)
 {
+	NO_CANCELLATION;
 	struct libreplace_ring_request *request;
 	int error = refusal(ring), count = 0;
 	uint64_t number;
@@ -486,6 +510,7 @@ int libreplace_ring_get_result(struct libreplace_ring *ring,
                                struct libreplace_ring_request *request,
                                struct libreplace_ring_result *result)
 {
+	NO_CANCELLATION;
 	int error = refusal(ring), is_finished;
 
 	if (error != 0)
@@ -502,6 +527,7 @@ int libreplace_ring_get_result(struct libreplace_ring *ring,
 
 void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring_request *request)
 {
+	NO_CANCELLATION;
 	enum libreplace_ring_place place = request->place;
 
 	if (refusal(ring) != 0)
@@ -596,6 +622,7 @@ static void free_ring(struct libreplace_ring *ring)
 
 int libreplace_ring_close(struct libreplace_ring *ring)
 {
+	NO_CANCELLATION;
 	int error = ring == NULL ? 0 : refusal(ring);
 
 	if (ring == NULL)

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <spawn.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include "filter.h"
 #include "raw_capabilities.h"
@@ -416,6 +417,50 @@ static void process_can_end_with_an_open_ring(void)
 	in_child(exit_with_requests, 0);
 }
 
+/* Use a ring while a cancellation is pending, also for the first time as a user. poll(2) would be a
+ * cancellation point. */
+static void *use_ring_when_cancelled(void *is_done)
+{
+	struct libreplace_ring_request *request;
+	struct libreplace_ring_result result;
+	int count;
+
+	MUST(pthread_cancel(pthread_self()) == 0);
+	open_ring(0, 0, 0, 0);
+	MUST(start(&alice, "shared/of_alice", O_RDONLY, NULL) == 0);
+	MUST(libreplace_ring_flush(ring) == 0);
+	while ((count = libreplace_ring_results(ring, &result, 1)) == 0)
+		continue;
+	MUST(count == 1 && result.value >= 0 && syscall(SYS_close, result.value) == 0);
+	MUST(start(&bob, "shared/of_alice", O_RDONLY, &request) == 0);
+	while ((count = libreplace_ring_get_result(ring, request, &result)) == 0)
+		continue;
+	MUST(count == 1 && result.value == -EACCES);
+	MUST(start(&alice, "shared/new", CREATE, &request) == 0);
+	libreplace_ring_cancel(ring, request);
+	while (libreplace_ring_close(ring) != 0)
+		MUST(errno == EAGAIN);
+	*(int *)is_done = 1;
+	pthread_testcancel();
+	return NULL;
+}
+
+static void functions_are_no_cancellation_points(void)
+{
+	pthread_t thread;
+	void *end = NULL;
+	int is_done = 0;
+
+	start_case(0);
+	end_case();
+	MUST(pthread_create(&thread, NULL, use_ring_when_cancelled, &is_done) == 0);
+	MUST(pthread_join(thread, &end) == 0 && end == PTHREAD_CANCELED);
+	MUST(is_done);
+	in_child(exit_with_requests, 0); /* the lock of the fork handlers is free */
+	MUST(libreplace_active() == 0 && count_descriptors() == descriptors);
+	MUST(libreplace_drop_privileges(&alice, 0, NULL) == 0);
+}
+
 /* ---- what is missing, and what comes between */
 
 static void descriptors_run_out(void)
@@ -608,6 +653,7 @@ int main(void)
 	RUN_IN_PLACE(cancelled_request_has_no_result);
 	RUN_IN_PLACE(close_ends_all_requests);
 	RUN_IN_PLACE(process_can_end_with_an_open_ring);
+	RUN_IN_PLACE(functions_are_no_cancellation_points);
 	RUN_IN_PLACE(descriptors_run_out);
 	RUN_IN_PLACE(missing_worker_is_an_error);
 	RUN_IN_PLACE(signals_lose_nothing);
