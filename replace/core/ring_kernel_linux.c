@@ -38,7 +38,8 @@ enum {
 	OP_SUPPORTED = 1,
 	OFF_SQES = 0x10000000,
 	MOST_WRITTEN = 256, /* requests for one system call */
-	MOST_OPS = 64
+	MOST_OPS = 64,
+	MOST_TRIALS = 1000
 };
 
 /* struct io_uring_params, with struct io_sqring_offsets and struct io_cqring_offsets */
@@ -173,12 +174,13 @@ static int map_queues(struct libreplace_ring_kernel *kernel, const struct params
 	return 0;
 }
 
-/* Make one request, as the calling thread: a security module may forbid personalities. */
+/* Make one request, as the calling thread: a security module may forbid personalities. The kernel
+ * does it at once or fails with EAGAIN, for instance if somebody mounts a file system meanwhile. */
 static int try_request(struct libreplace_ring_kernel *kernel)
 {
-	struct libreplace_how how = {O_PATH | O_CLOEXEC, 0, 0};
+	struct libreplace_how how = {O_PATH | O_CLOEXEC, 0, LIBREPLACE_RESOLVE_CACHED};
 	struct libreplace_sqe sqe = {.opcode = LIBREPLACE_OP_OPENAT2, .fd = AT_FDCWD};
-	int personality = libreplace_ring_register(kernel->fd), done;
+	int personality = libreplace_ring_register(kernel->fd), done, retries = 0;
 	struct libreplace_cqe cqe;
 
 	if (personality <= 0)
@@ -187,12 +189,14 @@ static int try_request(struct libreplace_ring_kernel *kernel)
 	sqe.off = (uint64_t)(uintptr_t)&how;
 	sqe.len = sizeof how;
 	sqe.personality = (uint16_t)personality;
-	done = libreplace_ring_write(kernel, &sqe) && libreplace_ring_submit(kernel) == 0;
+	do {
+		cqe.res = -EACCES;
+		done = libreplace_ring_write(kernel, &sqe) && libreplace_ring_submit(kernel) == 0;
+	} while (done && libreplace_ring_next(kernel, &cqe) && cqe.res == -EAGAIN &&
+	         retries++ < MOST_TRIALS);
 	libreplace_ring_unregister(kernel->fd, personality);
 	if (!done)
 		return -1;
-	if (!libreplace_ring_next(kernel, &cqe))
-		cqe.res = -EACCES;
 	if (cqe.res < 0) {
 		errno = -cqe.res; /* EMFILE does not mean that rings are forbidden */
 		return -1;

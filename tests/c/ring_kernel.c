@@ -6,7 +6,10 @@
  * without a personality would be done as root, so writing one aborts the process; and whoever finds
  * the descriptor of a ring can do nothing else with it. As root, on Linux.
  */
+#include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include "ring_kernel_linux.c"
 #include "ring_cases.h"
 
@@ -151,6 +154,40 @@ static void released_ring_leaves_nothing(void)
 	MUST(count_descriptors() == before - 1 && kernel.fd == -1);
 }
 
+/* Mount file systems until the test ends. */
+static void mount_again_and_again(int news)
+{
+	MUST(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		_exit(77);
+	for (;;) {
+		MUST(mount("none", place, "tmpfs", 0, NULL) == 0);
+		MUST(umount2(place, MNT_DETACH) == 0);
+		if (news >= 0)
+			MUST(write(news, "", 1) == 1 && close(news) == 0);
+		news = -1;
+	}
+}
+
+/* The kernel then looks up paths again, with a worker. Also users may mount in a namespace. */
+static void trial_succeeds_while_others_mount(void)
+{
+	int news[2];
+	pid_t child;
+	char byte;
+
+	start_case();
+	MUST(pipe(news) == 0 && (child = fork()) >= 0);
+	if (child == 0)
+		mount_again_and_again(news[1]);
+	MUST(close(news[1]) == 0);
+	if (read(news[0], &byte, 1) != 1)
+		exit(77);
+	for (int i = 0; i < 100000; i++)
+		MUST(try_request(&kernel) == 0);
+	MUST(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+}
+
 int main(void)
 {
 	int failed = 0;
@@ -165,5 +202,6 @@ int main(void)
 	RUN_IN_PLACE(ring_is_restricted);
 	RUN_IN_PLACE(full_queue_takes_no_request);
 	RUN_IN_PLACE(released_ring_leaves_nothing);
+	RUN_IN_PLACE(trial_succeeds_while_others_mount);
 	return failed != 0;
 }
