@@ -49,12 +49,15 @@ static int look(int fd, const char *path, unsigned mask, struct libreplace_ring_
 	                    found);
 }
 
-/* Whether a mount is local. Its id is one that no later mount gets. Source: linux/magic.h. */
-static int is_local_mount(uint64_t id, uint32_t dev_major)
+/* Find out whether a mount is local. Its id is one that no later mount gets. Opening a file of an
+ * overlay for writing copies the file from a lower layer, which takes seconds for a large one.
+ * Source: linux/magic.h, ovl_open() in fs/overlayfs/file.c. */
+static enum libreplace_ring_kind_of_mount kind_of_mount(uint64_t id, uint32_t dev_major)
 {
-	static const uint64_t without_server[] = {
-	    0x01021994 /* tmpfs */,   0x858458f6 /* ramfs */, 0x9123683e /* btrfs */,
-	    0x794c7630 /* overlay */, 0x2fc12fc1 /* zfs */,   0xca451a4e /* bcachefs */};
+	static const uint64_t without_server[] = {0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */,
+	                                          0x9123683e /* btrfs */, 0x2fc12fc1 /* zfs */,
+	                                          0xca451a4e /* bcachefs */};
+	static const uint64_t overlay = 0x794c7630;
 	static const uint64_t fuse = 0x65735546; /* with a block device: fuseblk */
 	struct {
 		uint32_t size, spare;
@@ -63,31 +66,35 @@ static int is_local_mount(uint64_t id, uint32_t dev_major)
 	uint64_t answer[64] = {0}; /* struct statmount; the fourth number is sb_magic */
 
 	if (syscall(SYS_statmount, &request, answer, sizeof answer, 0) != 0)
-		return 0;
+		return LIBREPLACE_RING_HAS_SERVER;
+	if (answer[3] == overlay)
+		return LIBREPLACE_RING_COPIES;
 	for (size_t i = 0; i < sizeof without_server / sizeof *without_server; i++)
 		if (answer[3] == without_server[i])
-			return 1;
-	return dev_major != 0 && answer[3] != fuse;
+			return LIBREPLACE_RING_IS_LOCAL;
+	return dev_major != 0 && answer[3] != fuse ? LIBREPLACE_RING_IS_LOCAL
+	                                           : LIBREPLACE_RING_HAS_SERVER;
 }
 
-/* Whether the folder where a path begins is on a file system without a server. Before Linux 6.8,
- * only a block device proves it: a mount's id may be used again. */
-static int is_local(struct libreplace_ring_mounts *mounts, int fd, const char *path)
+/* Find out whether the folder where a path begins is on a file system without a server. Before
+ * Linux 6.8, only a block device proves it: a mount's id may be used again. */
+static enum libreplace_ring_kind_of_mount kind_of(struct libreplace_ring_mounts *mounts, int fd,
+                                                  const char *path)
 {
 	struct libreplace_ring_statx found;
 	unsigned place;
 
 	if (look(fd, path, TYPE | MNT_ID_UNIQUE, &found) != 0)
-		return 0;
+		return LIBREPLACE_RING_HAS_SERVER;
 	if (!(found.mask & MNT_ID_UNIQUE))
-		return found.dev_major != 0;
+		return found.dev_major != 0 ? LIBREPLACE_RING_IS_LOCAL : LIBREPLACE_RING_HAS_SERVER;
 	for (unsigned i = 0; i < MOUNTS; i++)
 		if (mounts->id[i] == found.mnt_id)
-			return mounts->is_local[i];
+			return mounts->kind[i];
 	place = mounts->next++ % MOUNTS;
-	mounts->is_local[place] = is_local_mount(found.mnt_id, found.dev_major);
+	mounts->kind[place] = kind_of_mount(found.mnt_id, found.dev_major);
 	mounts->id[place] = found.mnt_id;
-	return mounts->is_local[place];
+	return mounts->kind[place];
 }
 
 /* ---- The parts of a path */
@@ -183,8 +190,11 @@ static int may_try(struct libreplace_ring_mounts *mounts, const struct libreplac
 {
 	const uint64_t scoped = LIBREPLACE_RESOLVE_BENEATH | LIBREPLACE_RESOLVE_IN_ROOT;
 	int from_root = path[0] == '/' && (call->resolve & scoped) == 0;
+	int writes = call->kind == LIBREPLACE_RING_OPEN && (call->flags & O_ACCMODE) != O_RDONLY;
+	enum libreplace_ring_kind_of_mount kind =
+	    kind_of(mounts, from_root ? AT_FDCWD : dir_fd, from_root ? "/" : "");
 
-	return is_local(mounts, from_root ? AT_FDCWD : dir_fd, from_root ? "/" : "");
+	return kind == LIBREPLACE_RING_IS_LOCAL || (kind == LIBREPLACE_RING_COPIES && !writes);
 }
 
 /* The flags with which the kernel's io_openat2() always needs a worker. */

@@ -234,10 +234,17 @@ struct libreplace_ring_request {
 	char text[];
 };
 
+/* Whether the file system of a mount may wait. */
+enum libreplace_ring_kind_of_mount {
+	LIBREPLACE_RING_HAS_SERVER,
+	LIBREPLACE_RING_COPIES, /* if a file is opened for writing */
+	LIBREPLACE_RING_IS_LOCAL
+};
+
 /* The file systems whose mounts the ring knows; see libreplace_ring_begin(). */
 struct libreplace_ring_mounts {
 	uint64_t id[16];
-	int is_local[16];
+	enum libreplace_ring_kind_of_mount kind[16];
 	unsigned next;
 };
 

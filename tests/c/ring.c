@@ -7,7 +7,9 @@
  * forked child with a folder of its own, as root, on Linux. ring_paths.c tests where a path may
  * lead, and ring_use.c the ring itself.
  */
+#include <sched.h>
 #include <stdint.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -289,6 +291,38 @@ static void lease_is_not_waited_for(void)
 }
 
 /* A request of another user must not be answered with the status of the earlier one. */
+/* An overlay copies a file to its upper layer then, which can take longer than an event loop may
+ * wait. */
+static void overlay_is_written_by_a_worker(void)
+{
+	char options[256];
+	int lower;
+
+	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		skip("needs ", "a mount namespace");
+	MUST(mount("none", place, "tmpfs", 0, NULL) == 0 && chmod(place, 0755) == 0);
+	MUST((lower = open(place, O_RDONLY | O_DIRECTORY)) >= 0 && dup2(lower, folder) == folder);
+	make_folder("lower", ALICE, STAFF, 0755);
+	make_folder("upper", ALICE, STAFF, 0755);
+	make_folder("work", 0, 0, 0700);
+	make_folder("merged", 0, 0, 0755);
+	make("lower/file", ALICE, STAFF, 0600);
+	snprintf(options, sizeof options, "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+	         place, place, place);
+	MUST(chdir(place) == 0);
+	if (mount("none", "merged", "overlay", 0, options) != 0)
+		skip("needs ", "overlay");
+	MUST((lower = open("merged", O_RDONLY | O_DIRECTORY)) >= 0 &&
+	     dup2(lower, folder) == folder);
+	MUST(access("merged/file", F_OK) == 0); /* the kernel needs no worker to find the name */
+	open_ring(0, 0, 0, 0);
+	OPENS(ask_open(&alice, "file", O_WRONLY));
+	MUST(access("upper/file", F_OK) == 0 && count_threads("iou-wrk") > 0);
+	OPENS(ask_open(&alice, "file", O_RDONLY));
+	GIVES(ask_open(&bob, "file", O_RDWR), -EACCES);
+	close_ring(ring);
+}
+
 static void status_is_the_kernels(void)
 {
 	static const char *const names[] = {"fifo",           "socket", "null",           "shared",
@@ -376,6 +410,7 @@ int main(void)
 	RUN_IN_PLACE(descriptor_has_the_requested_flags);
 	RUN_IN_PLACE(unnamed_file_has_no_o_nonblock);
 	RUN_IN_PLACE(lease_is_not_waited_for);
+	RUN_IN_PLACE(overlay_is_written_by_a_worker);
 	RUN_IN_PLACE(status_is_the_kernels);
 	RUN_IN_PLACE(wrong_arguments_are_refused);
 	return failed != 0;
