@@ -11,8 +11,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "ring_internal.h"
+
+enum { MOST_PAUSES = 50 };
 
 /* ---- Lists */
 
@@ -246,6 +249,31 @@ static struct libreplace_ring_user *add_user(struct libreplace_ring_users *users
 	return user;
 }
 
+/*
+ * The credentials of each user have a key of their own, which counts for the server's user ID. The
+ * quota may be smaller than the limit of users (200 keys for others than root, see keyrings(7)).
+ * Then forget a quarter of the users without requests, and never keep so many again. The kernel
+ * frees their keys some milliseconds later. Return: the new user, or NULL with errno set.
+ */
+static struct libreplace_ring_user *
+add_user_within_quota(struct libreplace_ring_users *users,
+                      const struct libreplace_identity *identity, uint64_t hash)
+{
+	static const struct timespec pause = {0, 1000000};
+	struct libreplace_ring_user *user = add_user(users, identity, hash);
+
+	if (user != NULL || errno != EDQUOT || users->idle_size == 0)
+		return user;
+	users->limit = users->idle_size - (users->idle_size + 3) / 4;
+	while (users->idle_size > users->limit)
+		forget_oldest(users);
+	for (int i = 0; user == NULL && errno == EDQUOT && i < MOST_PAUSES; i++) {
+		nanosleep(&pause, NULL);
+		user = add_user(users, identity, hash);
+	}
+	return user;
+}
+
 struct libreplace_ring_user *libreplace_ring_find_user(struct libreplace_ring_users *users,
                                                        const struct libreplace_identity *identity)
 {
@@ -255,7 +283,7 @@ struct libreplace_ring_user *libreplace_ring_find_user(struct libreplace_ring_us
 	while (user != NULL && (user->hash != hash || !is_same(&user->identity, identity)))
 		user = user->next;
 	if (user == NULL) {
-		user = add_user(users, identity, hash);
+		user = add_user_within_quota(users, identity, hash);
 		if (user == NULL)
 			return NULL;
 	} else if (user->requests == 0) {

@@ -542,6 +542,37 @@ static void missing_worker_is_an_error(void)
 	close_ring(ring);
 }
 
+/* The most keys of a user ID that is not root's. */
+static unsigned read_quota(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/keys/maxkeys", "r");
+	unsigned quota = 0;
+
+	if (file == NULL)
+		skip("needs ", "keys");
+	MUST(fscanf(file, "%u", &quota) == 1 && fclose(file) == 0);
+	return quota;
+}
+
+/* A server that is not root, and has a session keyring, needs a key for each user. */
+static void users_beyond_the_quota_of_keys_replace_others(void)
+{
+	unsigned quota = read_quota();
+	struct libreplace_identity user = {BOB, 80012, 0, NULL};
+
+	if (quota > 1000)
+		skip("needs ", "a small quota of keys");
+	make_folder("shared", 0, 0, 01777);
+	make("shared/for_all", 0, 0, 0644);
+	MUST(become_server_without_root() == 0);
+	if (syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0)
+		skip("needs ", "keyctl(2)");
+	open_ring(0, 0, 0, 0);
+	for (unsigned i = 0; i < 2 * quota; i++, user.uid++)
+		OPENS(ask_open(&user, "shared/for_all", O_RDONLY));
+	close_ring(ring);
+}
+
 static volatile int alarms;
 
 static void count_alarm(int number)
@@ -656,6 +687,7 @@ int main(void)
 	RUN_IN_PLACE(functions_are_no_cancellation_points);
 	RUN_IN_PLACE(descriptors_run_out);
 	RUN_IN_PLACE(missing_worker_is_an_error);
+	RUN_IN_PLACE(users_beyond_the_quota_of_keys_replace_others);
 	RUN_IN_PLACE(signals_lose_nothing);
 	RUN_IN_PLACE(filter_is_reported);
 	RUN_IN_PLACE(filter_that_comes_later_is_an_error);

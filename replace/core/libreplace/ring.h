@@ -208,7 +208,8 @@ int libreplace_ring_fd(const struct libreplace_ring *ring);
  * - ESHUTDOWN: libreplace_ring_close() was called
  * - EOWNERDEAD: this is a forked child
  * - ENOMEM, EAGAIN: there is no memory, or no new thread
- * - EDQUOT: the server may not have another key; each user in the ring needs one, see keyrings(7)
+ * - EDQUOT: the server may not have another key, although the ring has forgotten users without
+ *   requests; each user in the ring needs one, see keyrings(7)
  * - another errno, if the new thread could not become the user; see libreplace_enter()
  */
 int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_identity *identity,
