@@ -35,7 +35,7 @@ from support.children import (
 )
 
 import replace
-from replace import Identity, IdentityError, IdentityRefused, Resolve
+from replace import Identity, IdentityError, IdentityRefused, Resolve, _native
 from replace.aio import Files
 
 #: Each runs an async function to its end.
@@ -1080,6 +1080,22 @@ def test_auto_prefers_the_ring():
         return asyncio.run(main())
 
     assert as_root(body) in ("io_uring", None)
+
+
+def test_argument_that_closes_the_ring_leaves_no_stale_pointer():
+    needs_backend("io_uring")
+
+    def body():
+        class Closing(os.PathLike):
+            def __fspath__(self):
+                assert ring.close()
+                return "/"
+
+        ring = _native.Ring(1)
+        with pytest.raises(ValueError, match="the ring is closed"):
+            ring.run(_native.RING_OPEN, 1, 1, b"", 0, Closing(), os.O_PATH, 0, 0, 0, None)
+
+    as_root(body)
 
 
 def test_import_of_the_package_loads_no_event_loop():

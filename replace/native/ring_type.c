@@ -186,7 +186,7 @@ static int to_call(PyObject *const *args, struct libreplace_identity *identity,
  * of groups takes longer. */
 static PyObject *ring_run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-	struct libreplace_ring *ring = ring_of(self);
+	struct libreplace_ring *ring;
 	struct libreplace_identity identity = {0};
 	struct libreplace_ring_request *request;
 	struct libreplace_ring_call call = {0};
@@ -194,9 +194,10 @@ static PyObject *ring_run(PyObject *self, PyObject *const *args, Py_ssize_t coun
 	PyObject *paths[2] = {NULL, NULL}, *answer = NULL;
 	int result = -1, is_long;
 
-	if (ring == NULL || !native_arity("run", count, 11))
+	if (!native_arity("run", count, 11))
 		return NULL;
-	if (!to_call(args, &identity, &call, paths))
+	/* an argument's method may close the ring */
+	if (!to_call(args, &identity, &call, paths) || (ring = ring_of(self)) == NULL)
 		goto out;
 	is_long = identity.size > LONG_LIST;
 	UNLOCKED_IF(is_long,
