@@ -344,9 +344,18 @@ static int make(struct libreplace_ring *ring, const struct libreplace_ring_optio
 	return 0;
 }
 
+/* Close the kernel's ring. A child that was forked meanwhile would have its descriptor, or would
+ * close another file, which has the same number. */
+static void close_kernel(struct libreplace_ring *ring)
+{
+	pthread_mutex_lock(&lock);
+	libreplace_ring_release(&ring->kernel);
+	pthread_mutex_unlock(&lock);
+}
+
 static void destroy(struct libreplace_ring *ring)
 {
-	libreplace_ring_release(&ring->kernel);
+	close_kernel(ring);
 	if (ring->event >= 0)
 		close(ring->event);
 	free(ring);
@@ -637,7 +646,7 @@ int libreplace_ring_close(struct libreplace_ring *ring)
 			return failed(EAGAIN);
 		if (ring->kernel.fd >= 0)
 			ring->end = monotonic_time() + LONGEST_END;
-		libreplace_ring_release(&ring->kernel);
+		close_kernel(ring);
 		if (ring->used_workers && monotonic_time() < ring->end && has_workers())
 			return failed(EAGAIN);
 		libreplace_count_ring_out();
