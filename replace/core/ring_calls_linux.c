@@ -12,7 +12,8 @@
  * RESOLVE_CACHED and RESOLVE_NO_XDEV, and only if it begins on a file system that has no server:
  * then the kernel opens it at once or refuses. If it refuses, a worker of the kernel does the step.
  * A worker also does everything else that may block: creating, renaming, reading the status of
- * files on other file systems, and closing such files.
+ * files on other file systems, and closing such files. What remains: a FIFO whose lock a process
+ * keeps that writes from memory of a FUSE file. Source: fifo_open() in fs/pipe.c.
  *
  * ring_internal.h explains the functions. Source: io_openat2() in io_uring/openclose.c, openat2(2),
  * statx(2), statmount(2).
