@@ -39,7 +39,9 @@ enum {
 	BASIC_STATS = 0x7ff,
 	MNT_ID_UNIQUE = 0x4000,
 	SB_BASIC = 0x1,
-	MOUNTS = 16
+	MOUNTS = 16,
+	KCMP_FILE = 0, /* linux/kcmp.h */
+	MOST_COMPARED = 16
 };
 
 /* ---- Which file systems never wait for a server */
@@ -167,7 +169,6 @@ struct libreplace_ring_request *libreplace_ring_copy(const struct libreplace_rin
 	memset(request, 0, offsetof(struct libreplace_ring_request, found));
 	request->call = *call;
 	request->file = request->folder = request->new_folder = -1;
-	request->held = request->new_held = -1;
 	text = request->text;
 	if (call->kind == LIBREPLACE_RING_OPEN || call->kind == LIBREPLACE_RING_STAT)
 		request->name = strcpy(text, call->path);
@@ -205,27 +206,96 @@ static int creates(const struct libreplace_ring_call *call)
 	       ((call->flags & (O_CREAT | O_TRUNC)) != 0 || (call->flags & O_TMPFILE) == O_TMPFILE);
 }
 
+/* ---- Folders of requests that wait */
+
+/* Whether two descriptors are of the same open file. Source: kcmp(2). */
+static int is_same_file(int fd, int other)
+{
+	pid_t process = getpid();
+
+	return syscall(SYS_kcmp, process, process, KCMP_FILE, fd, other) == 0;
+}
+
+/* Find a copy that other requests hold. Without one copy for all, a user's requests that wait would
+ * need all descriptors of the server. */
+static struct libreplace_ring_folder *find_folder(struct libreplace_ring_mounts *mounts, int fd)
+{
+	struct libreplace_link *link = mounts->folders.previous; /* the newest one */
+
+	for (int i = 0; i < MOST_COMPARED && link != &mounts->folders; i++) {
+		struct libreplace_ring_folder *folder = (void *)link;
+
+		if (is_same_file(fd, folder->fd))
+			return folder;
+		link = link->previous;
+	}
+	return NULL;
+}
+
+/* Return: 0, or the errno. */
+static int copy_folder(struct libreplace_ring_mounts *mounts, int fd,
+                       struct libreplace_ring_folder **copy)
+{
+	struct libreplace_ring_folder *folder = malloc(sizeof *folder);
+	int error;
+
+	if (folder == NULL)
+		return ENOMEM;
+	folder->requests = 0;
+	folder->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (folder->fd < 0) {
+		error = errno;
+		free(folder);
+		return error;
+	}
+	libreplace_list_init(&folder->link);
+	libreplace_list_append(&mounts->folders, &folder->link);
+	*copy = folder;
+	return 0;
+}
+
 /* Copy a descriptor of the call. A wrong one is left to the kernel, which may not need it. Return:
  * 0, or the errno. */
-static int hold(int *fd, int *held)
+static int hold(struct libreplace_ring_mounts *mounts, int *fd,
+                struct libreplace_ring_folder **held)
 {
-	if (*held >= 0 || *fd == AT_FDCWD)
+	struct libreplace_ring_folder *folder;
+	int error = 0;
+
+	if (*held != NULL || *fd == AT_FDCWD)
 		return 0;
-	*held = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
-	if (*held < 0)
-		return errno == EBADF ? 0 : errno;
-	*fd = *held;
+	folder = find_folder(mounts, *fd);
+	if (folder == NULL)
+		error = copy_folder(mounts, *fd, &folder);
+	if (error != 0)
+		return error == EBADF ? 0 : error;
+	folder->requests++;
+	*held = folder;
+	*fd = folder->fd;
 	return 0;
+}
+
+static void let_go(struct libreplace_ring_folder **held)
+{
+	struct libreplace_ring_folder *folder = *held;
+
+	*held = NULL;
+	if (folder == NULL || --folder->requests > 0)
+		return;
+	libreplace_list_remove(&folder->link);
+	close(folder->fd);
+	free(folder);
 }
 
 /* A step that waits begins when the caller may have closed the folder's descriptor, and its number
  * may be that of another folder. */
-static void hold_folders(struct libreplace_ring_request *request)
+static void hold_folders(struct libreplace_ring_mounts *mounts,
+                         struct libreplace_ring_request *request)
 {
-	int error = hold(&request->call.dir_fd, &request->held);
+	int error = hold(mounts, &request->call.dir_fd, &request->held);
 
 	if (error == 0 && needs_two_folders(request->call.kind))
-		error = hold(&request->call.new_dir_fd, &request->new_held);
+		error = hold(mounts, &request->call.new_dir_fd, &request->new_held);
 	if (error != 0)
 		libreplace_ring_give_up(request, error);
 }
@@ -247,7 +317,7 @@ static void go_to(struct libreplace_ring_mounts *mounts, struct libreplace_ring_
 		request->needs_worker =
 		    creates(call) || !may_try(mounts, call, call->dir_fd, request->name);
 	if (request->needs_worker && step != LIBREPLACE_RING_READS_STATUS)
-		hold_folders(request);
+		hold_folders(mounts, request);
 }
 
 static void go_to_call(struct libreplace_ring_mounts *mounts,
@@ -270,7 +340,7 @@ void libreplace_ring_begin(struct libreplace_ring_mounts *mounts,
 	else
 		go_to_call(mounts, request);
 	if (waits && request->step != LIBREPLACE_RING_IS_DONE)
-		hold_folders(request);
+		hold_folders(mounts, request);
 }
 
 static uint64_t address(const void *pointer)
@@ -379,8 +449,8 @@ static void finish(struct libreplace_ring_request *request, int value)
 	close_if_open(&request->file);
 	close_if_open(&request->folder);
 	close_if_open(&request->new_folder);
-	close_if_open(&request->held);
-	close_if_open(&request->new_held);
+	let_go(&request->held);
+	let_go(&request->new_held);
 }
 
 static void finish_with_file(struct libreplace_ring_request *request)
@@ -543,7 +613,7 @@ void libreplace_ring_advance(struct libreplace_ring_mounts *mounts,
 		succeeded(mounts, request);
 	else if (is_to_repeat(request, result)) {
 		request->needs_worker = 1;
-		hold_folders(request);
+		hold_folders(mounts, request);
 	} else if (result == -ECANCELED)
 		libreplace_ring_give_up(request, EAGAIN); /* the kernel could not make a worker */
 	else

@@ -204,6 +204,17 @@ enum libreplace_ring_place {
 };
 
 /**
+ * struct libreplace_ring_folder - a copy of a descriptor that requests which wait have in common
+ * @link:	its place in the list of all
+ * @requests:	how often requests hold it
+ */
+struct libreplace_ring_folder {
+	struct libreplace_link link;
+	unsigned requests;
+	int fd;
+};
+
+/**
  * struct libreplace_ring_request - a request
  * @link:	its place in one of the queues
  * @all:	its place in the list of all requests
@@ -212,7 +223,7 @@ enum libreplace_ring_place {
  * @by_worker:	a worker opened @file, so closing it may block, too
  * @retries:	how often this step failed with EAGAIN
  * @file, @folder, @new_folder: descriptors that the request has opened, or -1
- * @held, @new_held: copies of the descriptors of @call, or -1
+ * @held, @new_held: copies of the descriptors of @call, or NULL
  * @value:	the result, when it is done
  * @parent, @name, @new_parent, @new_name: the parts of the paths; a parent is NULL if the path is
  *	only a name
@@ -226,7 +237,8 @@ struct libreplace_ring_request {
 	enum libreplace_ring_step step;
 	enum libreplace_ring_place place;
 	int needs_worker, by_worker, is_cancelled, retries;
-	int file, folder, new_folder, held, new_held, value;
+	int file, folder, new_folder, value;
+	struct libreplace_ring_folder *held, *new_held;
 	struct libreplace_how how;
 	struct libreplace_ring_status status;
 	const char *parent, *name, *new_parent, *new_name;
@@ -241,8 +253,10 @@ enum libreplace_ring_kind_of_mount {
 	LIBREPLACE_RING_IS_LOCAL
 };
 
-/* The file systems whose mounts the ring knows; see libreplace_ring_begin(). */
+/* The file systems whose mounts the ring knows, see libreplace_ring_begin(); and the folders that
+ * requests hold. */
 struct libreplace_ring_mounts {
+	struct libreplace_link folders;
 	uint64_t id[16];
 	enum libreplace_ring_kind_of_mount kind[16];
 	unsigned next;

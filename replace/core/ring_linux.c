@@ -333,6 +333,7 @@ static int make(struct libreplace_ring *ring, const struct libreplace_ring_optio
 	libreplace_list_init(&ring->finished);
 	libreplace_list_init(&ring->cancels);
 	libreplace_list_init(&ring->users.idle);
+	libreplace_list_init(&ring->mounts.folders);
 	ring->users.limit = options->identities;
 	ring->users.flags = options->flags;
 	ring->kernel.fd = -1;

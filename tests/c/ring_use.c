@@ -514,6 +514,31 @@ static void descriptors_run_out(void)
 	}
 }
 
+/* The requests of one user that wait must not take the descriptors of the others. */
+static void requests_that_wait_share_a_copy_of_their_folder(void)
+{
+	call_of_ring call = {LIBREPLACE_RING_RENAME, 0, "a", 0, 0, SAFE, 0, "b"};
+	struct libreplace_ring_result result;
+	int again, other;
+
+	start_case(4);
+	MUST((again = dup(folder)) >= 0); /* the same open file */
+	MUST((other = openat(folder, "shared", O_PATH | O_CLOEXEC)) >= 0);
+	for (int i = 0; i < 100; i++) {
+		call.dir_fd = i % 3 == 0 ? other : folder;
+		call.new_dir_fd = i % 2 == 0 ? folder : again;
+		MUST(libreplace_ring_start(ring, &alice, &call, NULL, NULL) == 0);
+	}
+	MUST(close(again) == 0 && close(other) == 0);
+	MUST(count_descriptors() <= descriptors + 2 + 2); /* two of the ring */
+	for (int i = 0; i < 100; i++) {
+		MUST(libreplace_ring_flush(ring) == 0);
+		MUST(await_results(ring, &result, 1) == 1 && result.value == -ENOENT);
+	}
+	MUST(count_descriptors() == descriptors + 2);
+	end_case();
+}
+
 /* A limit of processes applies to the kernel's workers, too. The result must wake the event loop.
  */
 static void missing_worker_is_an_error(void)
@@ -686,6 +711,7 @@ int main(void)
 	RUN_IN_PLACE(process_can_end_with_an_open_ring);
 	RUN_IN_PLACE(functions_are_no_cancellation_points);
 	RUN_IN_PLACE(descriptors_run_out);
+	RUN_IN_PLACE(requests_that_wait_share_a_copy_of_their_folder);
 	RUN_IN_PLACE(missing_worker_is_an_error);
 	RUN_IN_PLACE(users_beyond_the_quota_of_keys_replace_others);
 	RUN_IN_PLACE(signals_lose_nothing);
