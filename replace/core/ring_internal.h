@@ -109,7 +109,7 @@ LIBREPLACE_HIDDEN int libreplace_list_is_empty(const struct libreplace_link *lis
 /**
  * struct libreplace_ring_share - a user's share of the workers, whatever his groups are
  * @users:	entries of the table with this user ID
- * @working:	requests that have, or are about to get, a worker of the kernel
+ * @working:	requests that have a worker of the kernel, or get one in this or a later step
  * @waiting:	requests that wait because the user has his share
  */
 struct libreplace_ring_share {
@@ -220,6 +220,7 @@ struct libreplace_ring_folder {
  * @all:	its place in the list of all requests
  * @cancel:	its place in the list of requests that the kernel must cancel
  * @needs_worker: the step can block, so a worker of the kernel does it
+ * @has_worker:	it counts as one of the requests of its user that work; until it is done
  * @by_worker:	a worker opened @file, so closing it may block, too
  * @retries:	how often this step failed with EAGAIN
  * @file, @folder, @new_folder: descriptors that the request has opened, or -1
@@ -236,7 +237,7 @@ struct libreplace_ring_request {
 	struct libreplace_ring_call call;
 	enum libreplace_ring_step step;
 	enum libreplace_ring_place place;
-	int needs_worker, by_worker, is_cancelled, retries;
+	int needs_worker, has_worker, by_worker, is_cancelled, retries;
 	int file, folder, new_folder, value;
 	struct libreplace_ring_folder *held, *new_held;
 	struct libreplace_how how;

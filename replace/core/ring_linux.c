@@ -136,18 +136,39 @@ static void put(struct libreplace_link *list, struct libreplace_ring_request *re
 	request->place = place;
 }
 
+/* Whether a request takes one of its user's workers. Calls that change a name do so from their
+ * first step on: if they waited after it, each would need a descriptor of its folder meanwhile. */
+static int takes_worker(const struct libreplace_ring_request *request)
+{
+	return request->needs_worker || (request->call.kind != LIBREPLACE_RING_OPEN &&
+	                                 request->call.kind != LIBREPLACE_RING_STAT);
+}
+
+static int must_wait(const struct libreplace_ring *ring,
+                     const struct libreplace_ring_request *request)
+{
+	return takes_worker(request) && !request->has_worker &&
+	       request->user->share->working >= ring->share;
+}
+
 static void make_ready(struct libreplace_ring *ring, struct libreplace_ring_request *request)
 {
-	request->user->share->working += (unsigned)request->needs_worker;
+	if (takes_worker(request) && !request->has_worker) {
+		request->has_worker = 1;
+		request->user->share->working++;
+	}
 	put(&ring->ready, request, LIBREPLACE_RING_IS_READY);
 }
 
-/* A step that needed a worker is over, or is not given to the kernel. The next one of the user may
- * begin. */
-static void free_worker(struct libreplace_ring *ring, struct libreplace_ring_share *share)
+/* A request is done. The next one of the user may begin. */
+static void free_worker(struct libreplace_ring *ring, struct libreplace_ring_request *request)
 {
+	struct libreplace_ring_share *share = request->user->share;
 	struct libreplace_ring_request *next = first_of(&share->waiting);
 
+	if (!request->has_worker)
+		return;
+	request->has_worker = 0;
 	share->working--;
 	if (next != NULL && share->working < ring->share)
 		make_ready(ring, next);
@@ -166,11 +187,13 @@ static void release(struct libreplace_ring *ring, struct libreplace_ring_request
 /* Put a request where its next step demands. */
 static void queue(struct libreplace_ring *ring, struct libreplace_ring_request *request)
 {
+	if (request->step == LIBREPLACE_RING_IS_DONE)
+		free_worker(ring, request);
 	if (request->step == LIBREPLACE_RING_IS_DONE && request->is_cancelled)
 		release(ring, request);
 	else if (request->step == LIBREPLACE_RING_IS_DONE)
 		put(&ring->finished, request, LIBREPLACE_RING_IS_FINISHED);
-	else if (request->needs_worker && request->user->share->working >= ring->share)
+	else if (must_wait(ring, request))
 		put(&request->user->share->waiting, request, LIBREPLACE_RING_IS_WAITING);
 	else
 		make_ready(ring, request);
@@ -259,8 +282,6 @@ static int take(struct libreplace_ring *ring)
 		ring->in_kernel--;
 		libreplace_list_remove(&request->cancel);
 		ring->is_worker_done |= request->needs_worker;
-		if (request->needs_worker)
-			free_worker(ring, request->user->share);
 		libreplace_ring_advance(&ring->mounts, request, cqe.res);
 		queue(ring, request);
 	}
@@ -425,7 +446,7 @@ int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_
                           struct libreplace_ring_request **request)
 {
 	NO_CANCELLATION;
-	int error = refusal(ring);
+	int error = refusal(ring), waits;
 	struct libreplace_ring_request *made;
 
 	if (error == 0 && ring->is_closing)
@@ -447,7 +468,8 @@ int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_
 	}
 	made->data = data;
 	libreplace_list_append(&ring->all, &made->all);
-	libreplace_ring_begin(&ring->mounts, made, ++ring->requests > ring->entries);
+	waits = ++ring->requests > ring->entries || must_wait(ring, made);
+	libreplace_ring_begin(&ring->mounts, made, waits);
 	queue(ring, made);
 	if (request != NULL)
 		*request = made;
@@ -553,10 +575,6 @@ void libreplace_ring_cancel(struct libreplace_ring *ring, struct libreplace_ring
 	if (place == LIBREPLACE_RING_IS_FINISHED && request->call.kind == LIBREPLACE_RING_OPEN &&
 	    request->value >= 0)
 		request->file = request->value;
-	if (place == LIBREPLACE_RING_IS_READY && request->needs_worker) {
-		libreplace_list_remove(&request->link);
-		free_worker(ring, request->user->share);
-	}
 	libreplace_ring_give_up(request, ECANCELED);
 	queue(ring, request);
 }

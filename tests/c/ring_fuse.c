@@ -403,6 +403,30 @@ static void another_ring_leaves_the_workers(void)
 	must_be_closed();
 }
 
+/* Otherwise, the requests of one user would take all descriptors of the server. */
+static void requests_that_wait_open_no_folder(void)
+{
+	enum { WAITING = 50 };
+	int before;
+
+	start_case();
+	warm_up(HANGING);
+	hold_operations(ways[2].held);
+	for (int i = 0; i < HANGING; i++)
+		start(LIBREPLACE_RING_OPEN, name_of(i), O_RDONLY);
+	begin_all();
+	await_held(SHARE);
+	before = count_descriptors();
+	for (int i = 0; i < WAITING; i++)
+		start(LIBREPLACE_RING_LINK, "shared/none", 0);
+	begin_all();
+	MUST(count_descriptors() == before);
+	bob_goes_on();
+	end_server();
+	MUST(get_results(HANGING + WAITING, 1) == 0);
+	must_be_closed();
+}
+
 int main(void)
 {
 	int failed = 0;
@@ -424,5 +448,6 @@ int main(void)
 	RUN_IN_PLACE(share_belongs_to_the_user_and_not_to_the_groups);
 	RUN_IN_PLACE(files_can_be_opened_without_a_worker);
 	RUN_IN_PLACE(another_ring_leaves_the_workers);
+	RUN_IN_PLACE(requests_that_wait_open_no_folder);
 	return failed != 0;
 }
