@@ -614,8 +614,9 @@ class _Lib:
             the result is returned or the request is cancelled
 
         The first request of a user takes about 0.1 ms longer: a new thread becomes the user for good,
-        without capabilities, verifies it, stores its credentials in the ring, and ends. Its real and
-        saved user ID are those of LIBREPLACE_LEVEL_SHIELDED, so the user cannot signal it.
+        without capabilities unless it is root, verifies it, stores its credentials in the ring, and
+        ends. Its real and saved user ID are those of LIBREPLACE_LEVEL_SHIELDED, so the user cannot
+        signal it.
 
         The kernel gets the request with the next libreplace_ring_flush(). If it has no room, the request
         waits.
@@ -629,7 +630,8 @@ class _Lib:
         - ESHUTDOWN: libreplace_ring_close() was called
         - EOWNERDEAD: this is a forked child
         - ENOMEM, EAGAIN: there is no memory, or no new thread
-        - EDQUOT: the server may not have another key; each user in the ring needs one, see keyrings(7)
+        - EDQUOT: the server may not have another key, although the ring has forgotten users without
+          requests; each user in the ring needs one, see keyrings(7)
         - another errno, if the new thread could not become the user; see libreplace_enter()
         """
 
