@@ -85,6 +85,7 @@ class Client:
     async def send(self, data):
         self.writer.write(data)
         await self.writer.drain()
+        await asyncio.sleep(0)  # now others have their turn: without it, a client with many requests keeps the loop
         self.note_progress()
 
     def open(self, path, flags):

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM
 
 import pytest
@@ -220,6 +221,33 @@ def test_deleted_file_is_closed_by_a_worker(world, backend, is_deleted, tmp_path
                 tracer.terminate()
         (thread,) = closes.findall(log.read_text())
         assert (int(thread) != pid) == is_deleted
+
+
+def test_client_with_many_requests_at_once_does_not_stop_others(world, backend, tmp_path):
+    """The answers alternate, although the files of both clients are in memory and the server waits for nobody."""
+    strace, log = tool("strace", "shows in which order the server answers"), tmp_path / "log"
+    names = {"alice": b"alice/secret", "bob": b"bob/secret"}
+    with service(world, backend) as (pid, adapter):
+        clients = {name: adapter.connect(name) for name in names}
+        for name, client in clients.items():
+            client.sendall(b"GET %s\n" % names[name])
+            assert client.recv(100).endswith(name.encode())
+        words = [strace, "-e", "trace=sendto", "-o", log, "-p", str(pid)]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
+            try:
+                assert "attached" in tracer.stderr.readline()
+                os.kill(pid, SIGSTOP)
+                wait_until(lambda: re.search(r"\) [Tt] ", Path(f"/proc/{pid}/stat").read_text()), "the server to stop")
+                for name, client in clients.items():
+                    client.sendall(b"GET %s\n" % names[name] * 20)
+                os.kill(pid, SIGCONT)
+                answers = re.compile(r'"OK .*secret of (\w+)"')
+                wait_until(lambda: len(answers.findall(log.read_text())) == 40, "the server to answer")
+            finally:
+                os.kill(pid, SIGCONT)
+                tracer.terminate()
+        order = answers.findall(log.read_text())
+        assert order not in ([*["alice"] * 20, *["bob"] * 20], [*["bob"] * 20, *["alice"] * 20])
 
 
 def test_connections_of_one_user_are_limited(world, backend):
