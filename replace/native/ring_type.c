@@ -2,8 +2,9 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The type Ring: a thin layer over libreplace/ring.h for replace/_file_ring.py. A request has a
- * number, which is its address in C; it is valid until results() returns it or cancel() gets it.
+ * The type Ring: a thin layer over libreplace/ring.h for replace/_file_requests.py. A request
+ * has a number, which is its address in C; it is valid until results() returns it or cancel() gets
+ * it.
  */
 #include <errno.h>
 #include <time.h>
@@ -50,8 +51,8 @@ static PyObject *ring_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	return self;
 }
 
-/* Somebody who did not call close() has to wait for the kernel here, usually 20 ms. After TRIES ms,
- * or in another thread, the ring stays. */
+/* Somebody who did not call close() has to wait for the kernel here, usually 20 ms. Other threads
+ * run meanwhile. After TRIES ms, or in another thread, the ring stays. */
 static void ring_dealloc(PyObject *self)
 {
 	static const struct timespec pause = {0, 1000000};
@@ -60,7 +61,7 @@ static void ring_dealloc(PyObject *self)
 	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
 
 	for (int i = 0; i < TRIES && libreplace_ring_close(ring) != 0 && errno == EAGAIN; i++)
-		nanosleep(&pause, NULL);
+		UNLOCKED_IF(1, nanosleep(&pause, NULL));
 	release(self);
 	Py_DECREF(type);
 }
