@@ -802,6 +802,33 @@ def test_each_call_is_a_checkpoint_of_trio(backend, place):
 
 
 @each_backend
+def test_task_that_only_opens_files_lets_other_tasks_of_asyncio_run(backend, place):
+    """The ring opens this file at once. A call that waits for the next turn of the loop can be cancelled."""
+
+    async def body(files):
+        def opens():
+            return files.open(ALICE, "public", os.O_RDONLY, dir_fd=place)
+
+        async def opens_many():
+            for _ in range(1000):
+                os.close(await opens())
+                with pytest.raises(FileNotFoundError):
+                    await files.stat(ALICE, "nothing", dir_fd=place)
+
+        ticks = 0
+        task = asyncio.ensure_future(opens_many())
+        while not task.done():
+            ticks += 1
+            await asyncio.sleep(0)
+        await task
+        assert ticks > 10
+        for number in range(300):
+            await cancelled_after("asyncio", opens, 1 + number % 2)
+
+    serve(backend, "asyncio", body)
+
+
+@each_backend
 @each_loop
 def test_close_ends_all_requests(loop, backend, place):
     async def body(files):
