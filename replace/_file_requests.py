@@ -122,11 +122,6 @@ class Requests:
         for number, result in self._backend.results():
             _give(result, *self._waiters.pop(number))
 
-    def _cancel(self, number: int) -> None:
-        """Stop a request that nobody waits for any more."""
-        self._backend.cancel(number)
-        os.eventfd_write(self._fd, 1)  # the next turn of the loop gives the cancellation to the kernel
-
     def _stop(self) -> None:
         """Accept no more requests. All tasks that wait get an exception."""
         self._accepts = False
@@ -252,7 +247,7 @@ class AsyncioRequests(Requests):
             request = self._waiters.get(number)
             if request is not None and request[0] is waiter:  # a later request may have the same number
                 del self._waiters[number]
-                self._cancel(number)
+                self._backend.cancel(number)
             elif not waiter.cancelled() and waiter.exception() is None and type(waiter.result()) is int:
                 os.close(waiter.result())  # the task was cancelled after the result came, and before it ran again
             del waiter  # its exception refers to this frame
@@ -331,7 +326,7 @@ class TrioRequests(Requests):
         def abort(raise_cancel: object) -> Any:
             waiter.task = None
             if self._waiters.pop(number, None) is not None:
-                self._cancel(number)
+                self._backend.cancel(number)
             return lowlevel.Abort.SUCCEEDED
 
         await lowlevel.wait_task_rescheduled(abort)

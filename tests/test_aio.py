@@ -697,23 +697,24 @@ def test_cancelled_calls_leave_no_descriptor(loop, backend, place):
     serve(backend, loop, body)
 
 
+async def waiting(files, folder):
+    """Return a task of asyncio that waits for a descriptor. A worker may be so fast that the task does not wait."""
+    numbers = itertools.count()
+    while True:
+        task = asyncio.create_task(files.open(ALICE, f"new {next(numbers)}", CREATE, dir_fd=folder))
+        await asyncio.sleep(0)
+        if not task.done():
+            return task
+        os.close(task.result())
+
+
 @each_backend
 def test_result_that_comes_in_the_turn_of_a_cancellation_is_closed(backend, place):
     """The future has its result, but the task has not run since, when it is cancelled."""
 
-    async def waiting(files):
-        """Return a task that waits for a descriptor. A worker may be so fast that the task does not wait."""
-        numbers = itertools.count()
-        while True:
-            task = asyncio.create_task(files.open(ALICE, f"new {next(numbers)}", CREATE, dir_fd=place))
-            await asyncio.sleep(0)
-            if not task.done():
-                return task
-            os.close(task.result())
-
     async def body(files):
         for is_first in (True, False):
-            task = await waiting(files)
+            task = await waiting(files, place)
             waiter = task._fut_waiter  # its first callback wakes the task
             if is_first:
                 wake = waiter._callbacks[0][0]
@@ -905,6 +906,31 @@ def test_forked_child_raises(loop, backend, place):
         os.close(await files.open(ALICE, "public", os.O_RDONLY, dir_fd=place))
 
     serve(backend, loop, body)
+
+
+@each_backend
+def test_cancellation_in_a_forked_child_writes_to_no_file(backend, place):
+    """The child ends a task that waits. A descriptor of the ring has become that of another file there."""
+
+    async def body(files):
+        task = await waiting(files, place)
+        numbers = [int(number) for number, path in descriptors().items() if path.endswith("[eventfd]")]
+
+        def child():
+            other = os.open("home/own", os.O_RDWR, dir_fd=place)
+            for number in numbers:
+                try:
+                    os.fstat(number)
+                except OSError:
+                    os.dup2(other, number)
+            with pytest.raises(asyncio.CancelledError):
+                task.get_coro().throw(asyncio.CancelledError())
+            assert os.pread(other, 100, 0) == b"text"
+
+        in_child(child)
+        os.close(await task)
+
+    serve(backend, "asyncio", body)
 
 
 @each_backend

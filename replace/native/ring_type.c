@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 #include "native.h"
 
 struct ring_object {
@@ -239,14 +240,18 @@ static PyObject *ring_results(PyObject *self, PyObject *unused)
 	return list;
 }
 
+/* The next turn of the event loop calls results(), which gives the cancellation to the kernel. */
 static PyObject *ring_cancel(PyObject *self, PyObject *number)
 {
 	struct libreplace_ring *ring = ring_of(self);
 	void *request = PyLong_AsVoidPtr(number);
+	const uint64_t one = 1;
 
 	if (ring == NULL || PyErr_Occurred())
 		return NULL;
 	libreplace_ring_cancel(ring, request);
+	if (write(libreplace_ring_fd(ring), &one, sizeof one) < 0) /* -1 in a forked child */
+		errno = 0;                                         /* or it is readable already */
 	Py_RETURN_NONE;
 }
 
