@@ -214,12 +214,12 @@ class _Folder:
         end = len(path.rstrip(b"/"))
         slash = path.rfind(b"/", 0, end)
         self.fd, self.name, self._opened = dir_fd, path, False
-        if path and not end:
-            folder, self.name = b"/", b"."
+        if path and not end:  # only slashes
+            folder, self.name = path, b"."
         elif slash < 0:
             return
         else:
-            folder, self.name = path[:slash] or b"/", path[slash + 1 :]
+            folder, self.name = path[: slash + 1], path[slash + 1 :]
         self.fd = open_beneath(dir_fd, folder, os.O_PATH | os.O_DIRECTORY, resolve=resolve)
         self._opened = True
 

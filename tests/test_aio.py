@@ -188,6 +188,16 @@ SAFE = Resolve.BENEATH | Resolve.NO_MAGICLINKS
 LONG = "n" * 256
 PLACE = 500  # the descriptor of the folder, because a path of CALLS contains it
 
+
+class Number:
+    """An integer that is not an int."""
+
+    def __index__(self):
+        return int(Resolve.BENEATH)
+
+
+NUMBER = Number()
+
 #: A call, and its errno as Alice; 0 if it succeeds.
 CALLS = [
     (lambda f, d: f.open(ALICE, "public", os.O_RDONLY, dir_fd=d), 0),
@@ -229,6 +239,7 @@ CALLS = [
     (lambda f, d: f.open(ALICE, "public", -1, dir_fd=d), errno.EINVAL),
     (lambda f, d: f.open(ALICE, "public", os.O_RDONLY, dir_fd=d, resolve=1 << 40), errno.EINVAL),
     (lambda f, d: f.open(ALICE, "public", os.O_RDONLY, dir_fd=-7), errno.EBADF),
+    (lambda f, d: f.stat(ALICE, "/", dir_fd=d, resolve=NUMBER), errno.EXDEV),
     (lambda f, d: f.open(ALICE, "../x", os.O_RDONLY, dir_fd=d), errno.EXDEV),
     (lambda f, d: f.open(ALICE, "out/x", os.O_RDONLY, dir_fd=d), errno.EXDEV),
     (lambda f, d: f.open(ALICE, "absolute", os.O_RDONLY, dir_fd=d), errno.EXDEV),
@@ -277,6 +288,8 @@ CALLS = [
     (lambda f, d: f.mkdir(ALICE, "/new", dir_fd=d), errno.EXDEV),
     (lambda f, d: f.mkdir(ALICE, "/", dir_fd=d), errno.EXDEV),
     (lambda f, d: f.mkdir(ALICE, "/", resolve=0), errno.EEXIST),
+    (lambda f, d: f.mkdir(ALICE, "/" * 4097, resolve=0), errno.ENAMETOOLONG),
+    (lambda f, d: f.mkdir(ALICE, "/" * 4096 + "new", resolve=0), errno.ENAMETOOLONG),
     (lambda f, d: f.mkdir(ALICE, "", dir_fd=d), errno.ENOENT),
     (lambda f, d: f.mkdir(ALICE, ".", dir_fd=d), errno.EEXIST),
     (lambda f, d: f.mkdir(ALICE, "..", dir_fd=d), errno.EEXIST),

@@ -164,6 +164,7 @@ static int to_path(PyObject *object, const char **path, PyObject **keep)
 static int to_call(PyObject *const *args, struct libreplace_identity *identity,
                    struct libreplace_ring_call *call, PyObject **paths)
 {
+	PyObject *number;
 	Py_ssize_t size;
 	char *groups;
 	int mode;
@@ -180,7 +181,11 @@ static int to_call(PyObject *const *args, struct libreplace_identity *identity,
 	identity->size = (size_t)size / sizeof(gid_t);
 	identity->groups = (const gid_t *)(const void *)groups;
 	call->mode = (mode_t)mode;
-	call->resolve = PyLong_AsUnsignedLongLong(args[8]);
+	number = PyLong_Check(args[8]) ? args[8] : PyNumber_Index(args[8]);
+	if (number != NULL)
+		call->resolve = PyLong_AsUnsignedLongLong(number);
+	if (number != args[8])
+		Py_XDECREF(number);
 	return !PyErr_Occurred();
 }
 
