@@ -103,7 +103,11 @@ class FileThreads:
             return -(error.errno or errno.EMFILE), None
         call.arguments = (folders[0], names[0], flags, mode, resolve, folders[-1], names[1])
         number = next(self._numbers)
-        task = self._tasks[number] = self._executor.submit(_identity(uid, gid, groups), call.run)
+        try:
+            task = self._tasks[number] = self._executor.submit(_identity(uid, gid, groups), call.run)
+        except BaseException:
+            call.release()
+            raise
         task.add_done_callback(partial(self._note, number, call))
         return number
 

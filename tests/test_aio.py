@@ -1114,6 +1114,20 @@ def test_identity_that_the_user_namespace_does_not_map_raises(backend):
     assert as_root(body) in (b"it ran", None)
 
 
+@each_backend
+def test_identity_that_hides_its_root_is_refused_and_leaves_no_descriptor(backend, place):
+    class Liar(Identity):
+        uid = property(lambda self: 0, lambda self, value: None)
+        has_root = property(lambda self: False, lambda self, value: None)
+
+    async def body(files):
+        with pytest.raises((IdentityRefused, IdentityError)):
+            await files.mkdir(Liar(ALICE.uid, ALICE.gid), "new", dir_fd=place)
+        assert "new" not in os.listdir(place)
+
+    serve(backend, "asyncio", body)
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS])
 def test_filter_without_io_uring_leads_to_threads(number, place):
     def body():
