@@ -103,8 +103,12 @@ class Requests:
             if not self._left:
                 return self._give_later(found, kind, path, new_path)
             return found[0] if kind == RING_OPEN and found[0] >= 0 else finished(found, kind, path, new_path)
-        waiter = self._new_waiter()
-        self._waiters[found] = (waiter, kind, path, new_path)
+        try:
+            waiter = self._new_waiter()
+            self._waiters[found] = (waiter, kind, path, new_path)
+        except BaseException:  # in debug mode, asyncio opens source files
+            self._backend.cancel(found)
+            raise
         return found, waiter
 
     def _give_later(self, result: tuple[int, Any], kind: int, path: Path, new_path: Path | None) -> Any:

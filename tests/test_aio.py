@@ -843,6 +843,34 @@ def test_task_that_only_opens_files_lets_other_tasks_of_asyncio_run(backend, pla
 
 
 @each_backend
+def test_request_of_a_task_that_cannot_wait_is_stopped(backend, place):
+    """In debug mode, asyncio reads the stack for each future, and an audit hook forbids it. Other requests go on."""
+    armed = []
+
+    def veto(event, _):
+        if armed and event == "sys._getframe":
+            raise PermissionError("no frames")
+
+    async def body(files):
+        sys.addaudithook(veto)
+        asyncio.get_running_loop().set_debug(True)
+        task = await waiting(files, place)
+        found = None
+        while found is None:  # a worker may be so fast that the task does not wait
+            armed.append(True)
+            found = await outcome(files.mkdir(BOB, "bob's", dir_fd=place))
+            armed.clear()
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir("bob's", dir_fd=place)
+        assert str(found) == "no frames"
+        os.close(await task)
+        for _ in range(3):
+            os.close(await files.open(ALICE, "public", os.O_RDONLY | os.O_CREAT, dir_fd=place))
+
+    serve(backend, "asyncio", body)
+
+
+@each_backend
 @each_loop
 def test_close_ends_all_requests(loop, backend, place):
     async def body(files):
