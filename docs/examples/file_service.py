@@ -149,9 +149,9 @@ class Client:
     VERBS = {b"GET": get, b"PUT": put, b"LIST": list}
 
     async def serve(self):
-        while line := await self.reader.readline():
+        while (line := await self.reader.readline()).endswith(b"\n"):  # the path of a line that is cut off is wrong
             self.note_progress()
-            verb, _, argument = line.rstrip(b"\n").partition(b" ")
+            verb, _, argument = line[:-1].partition(b" ")
             try:
                 await self.VERBS[verb](self, argument)
             except ConnectionError:

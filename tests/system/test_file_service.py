@@ -276,6 +276,17 @@ def test_client_without_progress_is_disconnected(world, backend):
         assert adapter.read("alice", b"alice/secret") == b"secret of alice"
 
 
+def test_request_that_is_cut_off_changes_nothing(world, backend):
+    """A connection that breaks in the middle of a line leaves a shorter path, which may be that of another file."""
+    with service(world, backend) as (_, adapter):
+        for line in (b"PUT 0 alice/secret", b"GET alice/secret"):  # of alice/secret2
+            with adapter.connect("alice") as client:
+                client.sendall(line)
+                client.shutdown(socket.SHUT_WR)
+                assert receive_all(client) == b""
+        assert adapter.read("alice", b"alice/secret") == b"secret of alice"
+
+
 def test_client_that_has_sent_all_and_reads_nothing_is_disconnected(world, backend):
     """The answers have many sizes. Of some, the last part is still in the server when the request is over."""
 
