@@ -71,7 +71,7 @@ def drop_privileges(identity: Identity, *, allow_root: bool = False, allow_io_ur
     Raises:
         IdentityRefused: A thread is switched; or /proc cannot be read; or another thread would keep capabilities, or
             has inheritable ones, which only that thread can drop; or the process has an open io_uring, or a thread that
-            the kernel runs for one. Nothing changed.
+            the kernel runs for one; or a :class:`replace.aio.Files` is open. Nothing changed.
         ThreadsDiffer: Threads have different ids, or only some have CAP_SETUID and CAP_SETGID, so libc would abort the
             process. Nothing changed.
         DropFailed: A step failed. ``state`` says what the process is now.
@@ -94,7 +94,9 @@ def _failure(identity: Identity, step: int, error: int, state: str, tid: int) ->
         return _busy("dropping privileges") if error == errno.EBUSY else refused(error, identity)
     if state == UNCHANGED and step in (_native.STEP_READ, _native.STEP_THREADS):
         return _told_by_python(step, error, tid, thread)
-    if step == _native.STEP_IO_URING:
+    if step == _native.STEP_IO_URING and not tid:
+        reason = "a replace.aio.Files is open, and its ring keeps the credentials of users; close it before the drop"
+    elif step == _native.STEP_IO_URING:
         reason = (
             f"the process uses io_uring (found in {thread}), and a ring can keep the credentials of root after the "
             "drop; drop privileges before you create a ring, or pass allow_io_uring=True if no ring has other "
