@@ -250,7 +250,7 @@ static int look_once(struct look *look, struct libreplace_drop *result)
 	return failed;
 }
 
-static long long milliseconds(void)
+long long libreplace_milliseconds(void)
 {
 	struct timespec now;
 
@@ -270,7 +270,8 @@ int libreplace_look_at_threads(enum libreplace_look kind,
 {
 	static const struct timespec pause = {0, 1000000};
 	struct look look = {.kind = kind, .identity = identity, .flags = flags, .mark = -1};
-	long long end = milliseconds() + (kind == LIBREPLACE_MAY_DROP ? WAIT_BEFORE : WAIT_AFTER);
+	long long end =
+	    libreplace_milliseconds() + (kind == LIBREPLACE_MAY_DROP ? WAIT_BEFORE : WAIT_AFTER);
 	struct libreplace_capabilities held;
 	int failed, error;
 
@@ -282,7 +283,7 @@ int libreplace_look_at_threads(enum libreplace_look kind,
 		return libreplace_drop_failed(result, LIBREPLACE_STEP_READ, error, 0);
 	while ((failed = look_once(&look, result)) != 0 &&
 	       (result->error == EAGAIN || (result->thread != 0 && !look.has_ring)) &&
-	       milliseconds() < end)
+	       libreplace_milliseconds() < end)
 		nanosleep(&pause, NULL);
 	free(look.with.status.bytes);
 	free(look.threads.numbers);

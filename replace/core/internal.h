@@ -334,6 +334,8 @@ enum libreplace_look {
 	LIBREPLACE_ARE_ALIKE
 };
 
+/* The monotonic clock, in milliseconds. Only drop_linux.c has it. */
+LIBREPLACE_HIDDEN long long libreplace_milliseconds(void);
 /* Read the credentials of all threads from the kernel. Return: 0, or -1 with the failure and its
  * thread stored in @result. */
 LIBREPLACE_HIDDEN int libreplace_look_at_threads(enum libreplace_look look,

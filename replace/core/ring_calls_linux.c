@@ -29,7 +29,7 @@
 #include "ring_internal.h"
 
 #ifndef SYS_statmount
-#define SYS_statmount 457 /* elsewhere on alpha, where the call fails */
+#define SYS_statmount 457 /* alpha has another number; there, this call fails */
 #endif
 
 enum {
@@ -39,7 +39,6 @@ enum {
 	BASIC_STATS = 0x7ff,
 	MNT_ID_UNIQUE = 0x4000,
 	SB_BASIC = 0x1,
-	MOUNTS = 16,
 	KCMP_FILE = 0, /* linux/kcmp.h */
 	MOST_COMPARED = 16
 };
@@ -91,10 +90,10 @@ static enum libreplace_ring_kind_of_mount kind_of(struct libreplace_ring_mounts 
 		return LIBREPLACE_RING_HAS_SERVER;
 	if (!(found.mask & MNT_ID_UNIQUE))
 		return found.dev_major != 0 ? LIBREPLACE_RING_IS_LOCAL : LIBREPLACE_RING_HAS_SERVER;
-	for (unsigned i = 0; i < MOUNTS; i++)
+	for (unsigned i = 0; i < LIBREPLACE_RING_MOUNTS; i++)
 		if (mounts->id[i] == found.mnt_id)
 			return mounts->kind[i];
-	place = mounts->next++ % MOUNTS;
+	place = mounts->next++ % LIBREPLACE_RING_MOUNTS;
 	mounts->kind[place] = kind_of_mount(found.mnt_id, found.dev_major);
 	mounts->id[place] = found.mnt_id;
 	return mounts->kind[place];

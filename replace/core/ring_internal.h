@@ -95,7 +95,7 @@ LIBREPLACE_HIDDEN void libreplace_ring_unregister(int fd, int personality);
 
 /* ---- ring_users_linux.c: the users whose credentials a ring has */
 
-/* A member of a list; the list itself is one that has no owner. */
+/* A member of a list, or the list itself. */
 struct libreplace_link {
 	struct libreplace_link *next, *previous;
 };
@@ -254,12 +254,14 @@ enum libreplace_ring_kind_of_mount {
 	LIBREPLACE_RING_IS_LOCAL
 };
 
+enum { LIBREPLACE_RING_MOUNTS = 16 };
+
 /* The file systems whose mounts the ring knows, see libreplace_ring_begin(); and the folders that
- * requests hold. */
+ * requests hold. @next: the place for the next mount. */
 struct libreplace_ring_mounts {
 	struct libreplace_link folders;
-	uint64_t id[16];
-	enum libreplace_ring_kind_of_mount kind[16];
+	uint64_t id[LIBREPLACE_RING_MOUNTS];
+	enum libreplace_ring_kind_of_mount kind[LIBREPLACE_RING_MOUNTS];
 	unsigned next;
 };
 

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 #include "ring_internal.h"
 
@@ -46,7 +45,7 @@ enum {
  * @requests:	requests that exist
  * @in_kernel:	requests that the kernel has
  * @cancelling:	requests to cancel one of them that the kernel has
- * @end:	when libreplace_ring_close() waits no longer for workers, in milliseconds
+ * @end:	until when libreplace_ring_close() waits for workers; see libreplace_milliseconds()
  * @all:	all requests
  * @ready, @finished: requests in these places
  * @cancels:	requests that the kernel has and must cancel
@@ -600,14 +599,6 @@ static int has_workers(void)
 	return found;
 }
 
-static long long monotonic_time(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* Cancelling a request may free it, but no other one. */
 static void cancel_all(struct libreplace_ring *ring)
 {
@@ -664,9 +655,9 @@ int libreplace_ring_close(struct libreplace_ring *ring)
 		if (ring->kernel.fd >= 0 && is_at_work(ring))
 			return failed(EAGAIN);
 		if (ring->kernel.fd >= 0)
-			ring->end = monotonic_time() + LONGEST_END;
+			ring->end = libreplace_milliseconds() + LONGEST_END;
 		close_kernel(ring);
-		if (ring->used_workers && monotonic_time() < ring->end && has_workers())
+		if (ring->used_workers && libreplace_milliseconds() < ring->end && has_workers())
 			return failed(EAGAIN);
 		libreplace_count_ring_out();
 	}
