@@ -67,7 +67,8 @@ class Files:
 
     While a Files is open, :func:`replace.drop_privileges` is refused. With threads, it is refused after the first
     request. Each call raises the audit event of the function of os, in the task. With io_uring, it also raises
-    ``replace.enter``, which can veto it, and ``replace.leave`` does not follow.
+    ``replace.enter``, which can veto it, and ``replace.leave`` does not follow. With threads, the worker raises the
+    events of the identity and of its own calls.
 
     Args:
         backend: ``"io_uring"``, ``"threads"``, or the first of these that this process can have (``"auto"``).
@@ -170,6 +171,11 @@ class Files:
         else:
             await self._requests.close()
 
+    async def _request(self, *arguments: Any) -> Any:
+        """Make a request, and wait for its result."""
+        result = self._run(*arguments)
+        return await self._wait(*result) if type(result) is tuple else result
+
     async def open(
         self,
         identity: Identity,
@@ -237,8 +243,7 @@ class Files:
         """
         path = os.fspath(path)
         flags = 0 if follow_symlinks else _NOFOLLOW
-        result = self._run(RING_STAT, identity, path, flags, 0, dir_fd, resolve)
-        return await self._wait(*result) if type(result) is tuple else result  # type: ignore[no-any-return]
+        return await self._request(RING_STAT, identity, path, flags, 0, dir_fd, resolve)  # type: ignore[no-any-return]
 
     async def mkdir(
         self,
@@ -264,9 +269,7 @@ class Files:
         """
         path = os.fspath(path)
         audit("os.mkdir", path, mode, _shown(dir_fd))
-        result = self._run(RING_MKDIR, identity, path, 0, mode, dir_fd, resolve)
-        if type(result) is tuple:
-            await self._wait(*result)
+        await self._request(RING_MKDIR, identity, path, 0, mode, dir_fd, resolve)
 
     async def unlink(
         self, identity: Identity, path: Path, *, dir_fd: int | None = None, resolve: int = _DEFAULT_RESOLVE
@@ -285,9 +288,7 @@ class Files:
         """
         path = os.fspath(path)
         audit("os.remove", path, _shown(dir_fd))
-        result = self._run(RING_UNLINK, identity, path, 0, 0, dir_fd, resolve)
-        if type(result) is tuple:
-            await self._wait(*result)
+        await self._request(RING_UNLINK, identity, path, 0, 0, dir_fd, resolve)
 
     async def rename(
         self,
@@ -315,9 +316,7 @@ class Files:
         """
         src, dst = os.fspath(src), os.fspath(dst)
         audit("os.rename", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
-        result = self._run(RING_RENAME, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
-        if type(result) is tuple:
-            await self._wait(*result)
+        await self._request(RING_RENAME, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
 
     async def link(
         self,
@@ -345,9 +344,7 @@ class Files:
         """
         src, dst = os.fspath(src), os.fspath(dst)
         audit("os.link", src, dst, _shown(dir_fd), _shown(dir_fd if dst_dir_fd is None else dst_dir_fd))
-        result = self._run(RING_LINK, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
-        if type(result) is tuple:
-            await self._wait(*result)
+        await self._request(RING_LINK, identity, src, 0, 0, dir_fd, resolve, dst_dir_fd, dst)
 
     async def symlink(
         self,
@@ -373,9 +370,7 @@ class Files:
         """
         src, dst = os.fspath(src), os.fspath(dst)
         audit("os.symlink", src, dst, _shown(dir_fd))
-        result = self._run(RING_SYMLINK, identity, dst, 0, 0, dir_fd, resolve, None, src)
-        if type(result) is tuple:
-            await self._wait(*result)
+        await self._request(RING_SYMLINK, identity, dst, 0, 0, dir_fd, resolve, None, src)
 
 
 #: AT_SYMLINK_NOFOLLOW of fcntl.h, which Python does not have.
