@@ -6,8 +6,8 @@
  * its functions. guard_type.c has the type Guard, and frame.c looks at the code that enters.
  * impersonated_type.c has the iterators of impersonated(). open_beneath.c opens files, peer_linux.c
  * reads the peer of a socket, ring_type.c has the type Ring, and child.c changes a child of
- * popen_as(). pool.c and
- * thread_state_linux.c are for the workers of a pool. convert.c converts arguments and results.
+ * popen_as(). pool.c and thread_state_linux.c are for the workers of a pool. convert.c converts
+ * arguments and results.
  */
 #ifndef LIBREPLACE_NATIVE_H
 #define LIBREPLACE_NATIVE_H

@@ -2,9 +2,8 @@
  * SPDX-FileCopyrightText: 2026 the libreplace authors
  * SPDX-License-Identifier: MIT
  *
- * The type Ring: a thin layer over libreplace/ring.h for replace/_file_requests.py. A request
- * has a number, which is its address in C; it is valid until results() returns it or cancel() gets
- * it.
+ * The type Ring: a thin layer over libreplace/ring.h for replace/_file_requests.py. A request has a
+ * number, which is its address in C. It is valid until results() returns it or cancel() gets it.
  */
 #include <errno.h>
 #include <time.h>

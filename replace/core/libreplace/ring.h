@@ -17,8 +17,8 @@
  *		...                                 results[i].data, results[i].value
  *
  * Call libreplace_ring_results() after each libreplace_ring_flush(), too: many requests are done
- * when that function returns. The functions are for Linux 5.15 and later, and for builds whose
- * calls change one thread. None of them is a cancellation point.
+ * when that function returns. A ring needs Linux 5.15, and a build whose calls change one thread.
+ * None of the functions is a cancellation point.
  */
 #ifndef LIBREPLACE_RING_H
 #define LIBREPLACE_RING_H
