@@ -9,12 +9,13 @@ A FileThreads has the methods of a Ring, and their arguments and results mean th
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections import deque
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import lru_cache, partial
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from ._executor import IdentityExecutor
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 #: The numbers of a C int and of an unsigned 64-bit integer.
 _INT, _UINT64 = range(-(2**31), 2**31), range(2**64)
 AT_FDCWD = -100  # on every architecture of Linux
+_DUPFD_QUERY = 1024 + 3  # F_DUPFD_QUERY of linux/fcntl.h
+_NEWEST = 4  # copies of folders that are looked through
 
 
 class FileThreads:
@@ -59,11 +62,13 @@ class FileThreads:
         self._numbers = count()
         self._tasks: dict[int, Future[None]] = {}
         self._done: deque[tuple[int, _Call, Future[None]]] = deque()
+        self._copies: dict[int, int] = {}  # descriptor of a folder -> how often calls use it; the newest one last
 
     def __del__(self) -> None:
-        """Close the eventfd if nobody called close(). All tasks have ended, because they refer to this object."""
+        """Close the descriptors if nobody called close(). All tasks have ended, because they refer to this object."""
         if self._event >= 0:
-            os.close(self._event)
+            for fd in (self._event, *self._copies):
+                os.close(fd)
 
     def fileno(self) -> int:
         return self._event
@@ -96,26 +101,56 @@ class FileThreads:
         if any(b"\0" in name for name in names if name is not None):
             raise ValueError("embedded null byte")
         call = _Call(_KINDS[kind])
+        given = (dir_fd, new_dir_fd) if kind in _WITH_TWO_FOLDERS else (dir_fd,)
         try:
-            folders = [call.hold(fd) for fd in ((dir_fd, new_dir_fd) if kind in _WITH_TWO_FOLDERS else (dir_fd,))]
+            folders = [self._hold(call, fd) for fd in given]
         except OSError as error:
-            call.release()
+            self._release(call)
             return -(error.errno or errno.EMFILE), None
         call.arguments = (folders[0], names[0], flags, mode, resolve, folders[-1], names[1])
         number = next(self._numbers)
         try:
             task = self._tasks[number] = self._executor.submit(_identity(uid, gid, groups), call.run)
         except BaseException:
-            call.release()
+            self._release(call)
             raise
         task.add_done_callback(partial(self._note, number, call))
         return number
 
     def _note(self, number: int, call: _Call, task: Future[None]) -> None:
         """Note the end of a task. This runs in its worker, as the user; or in the loop's thread."""
-        call.release()
         self._done.append((number, call, task))
         os.eventfd_write(self._event, 1)
+
+    def _hold(self, call: _Call, fd: int) -> int:
+        """Copy the descriptor of a folder. Until a worker is free, the caller may close it and use its number again.
+
+        Calls with the same folder share a copy. A wrong descriptor is left to the kernel, which may not need it.
+        """
+        if fd < 0:  # AT_FDCWD, or a wrong one
+            return fd
+        newest = islice(reversed(self._copies), _NEWEST)
+        copy = next((one for one in newest if _is_same_file(fd, one)), -1)
+        if copy < 0:
+            try:
+                copy = os.dup(fd)
+            except OSError as error:
+                if error.errno == errno.EBADF:
+                    return fd
+                raise
+            self._copies[copy] = 0
+        self._copies[copy] += 1
+        call.held.append(copy)
+        return copy
+
+    def _release(self, call: _Call) -> None:
+        """Close the copies that no other call needs."""
+        while call.held:
+            copy = call.held.pop()
+            self._copies[copy] -= 1
+            if not self._copies[copy]:
+                del self._copies[copy]
+                os.close(copy)
 
     def results(self) -> list[tuple[int, tuple[int, Any]]]:
         """As Ring.results(). If a worker could not be the user, the exception stands in place of the status."""
@@ -124,6 +159,7 @@ class FileThreads:
         found: list[tuple[int, tuple[int, Any]]] = []
         while self._done:
             number, call, task = self._done.popleft()
+            self._release(call)
             if self._tasks.pop(number, None) is None:  # cancelled
                 call.undo()
                 continue
@@ -153,6 +189,14 @@ class FileThreads:
         return ended
 
 
+def _is_same_file(fd: int, other: int) -> bool:
+    """Whether both descriptors are of one open(2). Before Linux 6.10, nobody knows, and each call has its own copy."""
+    try:
+        return fcntl.fcntl(fd, _DUPFD_QUERY, other) == 1
+    except OSError:
+        return False
+
+
 @lru_cache(1024)
 def _identity(uid: int, gid: int, groups: bytes) -> Identity:
     return Identity(uid, gid, memoryview(groups).cast("I"))
@@ -180,27 +224,6 @@ class _Call:
             self.value = result
         else:
             self.value, self.status = 0, result
-
-    def hold(self, fd: int) -> int:
-        """Copy the descriptor of a folder. Until a worker is free, the caller may close it and use its number again.
-
-        A wrong descriptor is left to the kernel, which may not need it.
-        """
-        if fd == AT_FDCWD:
-            return fd
-        try:
-            copy = os.dup(fd)
-        except OSError as error:
-            if error.errno == errno.EBADF:
-                return fd
-            raise
-        self.held.append(copy)
-        return copy
-
-    def release(self) -> None:
-        """Close the copies."""
-        while self.held:
-            os.close(self.held.pop())
 
     def undo(self) -> None:
         """Close the file of a call whose result nobody gets."""

@@ -44,6 +44,7 @@ BACKENDS = ["io_uring", "threads"]
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 IO_URING_SETUP = 425  # on every architecture of Linux
+DUPFD_QUERY = 1024 + 3  # F_DUPFD_QUERY of linux/fcntl.h
 
 pytestmark = pytest.mark.per_thread
 
@@ -788,6 +789,22 @@ def test_thousands_of_requests_at_once(loop, backend, place):
         assert await together(loop, [opens(number) for number in range(3000)]) == [4] * 3000
 
     serve(backend, loop, body)
+
+
+@each_backend
+def test_waiting_requests_share_the_copy_of_their_folder(backend, place):
+    try:
+        fcntl.fcntl(place, DUPFD_QUERY, place)
+    except OSError:
+        pytest.skip("needs Linux 6.10")
+
+    async def body(files):
+        most = max(int(name) for name in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most + 40, most + 40))
+        calls = [files.mkdir(ALICE, f"new {number}", dir_fd=place) for number in range(500)]
+        assert await together("asyncio", calls) == [None] * 500
+
+    serve(backend, "asyncio", body, max_workers=1)
 
 
 @each_backend
