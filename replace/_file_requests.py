@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     Backend: TypeAlias = Ring | FileThreads
     Path: TypeAlias = str | bytes
 
-#: Under asyncio, a call waits for the next turn of the loop after so many calls that were done at once. These take less
-#: than a millisecond, and the turn makes them 2 % slower.
-_AT_ONCE = 128
+#: Under asyncio, a call waits for the next turn of the loop after so many calls that were done at once. They take about
+#: a millisecond. To count them, and to wait for the turn, makes them 2 % slower.
+_AT_ONCE = 256
 #: Seconds between two questions whether a back end has ended.
 _PAUSE = 0.002
 _LEVEL = LEVELS[DEFAULT_LEVEL]

@@ -59,7 +59,7 @@ class Files:
 
     A Files belongs to the event loop of asyncio or trio whose task enters it, and it can be entered once. Await one
     call before you start another one that needs its effect. The kernel opens most existing files at once. Under
-    asyncio, other tasks run during one of 128 such calls; under trio, each call is a checkpoint. A new file or folder
+    asyncio, other tasks run during one of 256 such calls; under trio, each call is a checkpoint. A new file or folder
     gets the umask of the process.
 
     If a task is cancelled, its request is stopped, and a file that it has opened is closed. Another effect, such as a
