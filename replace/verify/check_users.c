@@ -11,10 +11,12 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include "verify.h"
 #include "verify_table.h"
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 static const uint64_t safe = LIBREPLACE_RESOLVE_BENEATH | LIBREPLACE_RESOLVE_NO_MAGICLINKS;
 
