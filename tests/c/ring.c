@@ -290,7 +290,6 @@ static void lease_is_not_waited_for(void)
 	OPENS(ask_open(&alice, "alice/file", O_RDONLY));
 }
 
-/* A request of another user must not be answered with the status of the earlier one. */
 /* An overlay copies a file to its upper layer then, which can take longer than an event loop may
  * wait. */
 static void overlay_is_written_by_a_worker(void)
@@ -298,7 +297,7 @@ static void overlay_is_written_by_a_worker(void)
 	char options[256];
 	int lower;
 
-	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0)
 		skip("needs ", "a mount namespace");
 	MUST(mount("none", place, "tmpfs", 0, NULL) == 0 && chmod(place, 0755) == 0);
 	MUST((lower = open(place, O_RDONLY | O_DIRECTORY)) >= 0 && dup2(lower, folder) == folder);
@@ -323,6 +322,7 @@ static void overlay_is_written_by_a_worker(void)
 	close_ring(ring);
 }
 
+/* A request of another user must not be answered with the status of the earlier one. */
 static void status_is_the_kernels(void)
 {
 	static const char *const names[] = {"fifo",           "socket", "null",           "shared",
