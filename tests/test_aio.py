@@ -534,6 +534,7 @@ def test_status_has_all_numbers_of_os_stat(backend, place):
 @each_backend
 @each_loop
 def test_many_users_at_once_get_only_their_own_files(loop, backend, folder):
+    needs_root()
     os.fchmod(folder, 0o777)
     users = [Identity(80100 + number, 80200 + number, [80300 + number]) for number in range(40)]
     for user in users:
