@@ -178,6 +178,7 @@ def fill(folder):
 
 @pytest.fixture
 def place(folder):
+    needs_root()
     fill(folder)
     return folder
 
