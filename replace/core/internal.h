@@ -5,15 +5,16 @@
  * Declarations that the files of core/ share; not installed. guard.c enters and leaves; prepare.c
  * decides before an entry, and can_return.c whether the thread could return; walk.c reads and
  * changes ids; capabilities.c decides which capabilities an entry keeps; signals.c copes with
- * signal handlers; imitation.c recognizes uid_wrapper; threads.c counts the switched threads;
- * fork.c changes forked children. drop.c changes the whole process, and drop_*.c looks at all of
- * its threads, which proc_linux.c reads. identity.c, users_*.c, names.c, private_fs_*.c and
- * open_beneath_*.c define public functions only. The files ring_*linux.c share ring_internal.h.
- * Meson compiles one file each of capabilities_*.c, drop_*.c, ids_*.c, threads_*.c, private_fs_*.c
- * and open_beneath_*.c: on Linux *_linux.c, elsewhere *_none.c. open_beneath_linux.c also needs
- * headers with SYS_openat2. Meson compiles all of ring_*linux.c if the headers have the numbers of
- * io_uring's calls, too, and a call changes one thread, else ring_none.c. It compiles users_libc.c
- * if libc has getgrouplist(3), else users_none.c.
+ * signal handlers; imitation.c recognizes uid_wrapper; threads.c counts the switched threads and
+ * the rings; fork.c changes forked children. drop.c changes the whole process, and drop_*.c looks
+ * at all of its threads, which proc_linux.c reads. open_beneath_linux.c opens files, also for
+ * rings. identity.c, users_*.c, names.c and private_fs_*.c define public functions only. The files
+ * ring_*linux.c share ring_internal.h. Meson compiles one file each of capabilities_*.c, drop_*.c,
+ * ids_*.c, threads_*.c, private_fs_*.c and open_beneath_*.c: on Linux *_linux.c, elsewhere
+ * *_none.c. open_beneath_linux.c also needs headers with SYS_openat2. Meson compiles all of
+ * ring_*linux.c if the headers have the numbers of io_uring's calls, too, and a call changes one
+ * thread, else ring_none.c. It compiles users_libc.c if libc has getgrouplist(3), else
+ * users_none.c.
  */
 #ifndef LIBREPLACE_INTERNAL_H
 #define LIBREPLACE_INTERNAL_H

@@ -223,8 +223,10 @@ int libreplace_ring_start(struct libreplace_ring *ring, const struct libreplace_
  * One call for many requests costs less than one call for each. Requests that cannot block are done
  * when this function returns.
  *
- * Return: 0, or -1 with errno EPERM or EOWNERDEAD as for libreplace_ring_start(), or ENOMEM if the
- * kernel has no memory. The requests then wait for the next call.
+ * If the kernel has no memory, the requests wait, and libreplace_ring_fd() becomes readable.
+ *
+ * Return: 0, or -1 with errno EPERM or EOWNERDEAD as for libreplace_ring_start(). Another errno of
+ * io_uring_enter(2) means that the ring cannot be used any more.
  */
 int libreplace_ring_flush(struct libreplace_ring *ring);
 
