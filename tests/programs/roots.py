@@ -1,0 +1,354 @@
+# SPDX-FileCopyrightText: 2026 the libreplace authors
+# SPDX-License-Identifier: MIT
+"""Runs README's two commands in Debian's releases, on other architectures and with other Pythons.
+
+As root, on Linux x86_64 with mmdebstrap.  For each root (default: all), the program makes a root folder with the
+packages that a user needs, clones the last commit of this repository into it, and runs the commands there.  It prints
+a row for each root: the first command's checks, the tests that passed, failed and were skipped, and the time.
+
+docs/roots.md is the full form: `roots.py --json docs/roots.json`, then `roots.py --markdown docs/roots.json`.
+
+Exit status: 1 if something failed, 2 if a root cannot be tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import concurrent.futures
+import datetime
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from debian_sid import mirror
+
+SOURCE = Path(__file__).resolve().parent.parent.parent
+#: What README asks for (a C compiler, Python and its header files), git for the clone, and certificates for pip.
+NEEDED = ("ca-certificates", "gcc", "git", "libc6-dev", "python3", "python3-dev", "python3-venv")
+#: What the program itself needs, and what tests need that are otherwise skipped.
+TOOLS = ("mount", "pkgconf", "procps", "strace", "util-linux-extra")
+#: Which tests run: README's second command; the tests of what a thread's guard does; the C library's tests.
+ALL, GUARDS, C_TESTS = "all", "guards", "C tests"
+GUARD_FILES = ("impersonate", "guards", "identity_in_c", "acting_as", "drop_privileges", "kernel_rules", "thread_state")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Root(NamedTuple):
+    name: str
+    suite: str
+    architecture: str = "amd64"
+    packages: tuple[str, ...] = ()
+    prepare: str = ""  # a shell script that runs once in the new root
+    environment: tuple[str, ...] = ()  # NAME=VALUE, for the commands
+    tests: str = ALL  # ALL, GUARDS or C_TESTS
+
+
+ROOTS = (
+    Root("bookworm-amd64", "bookworm"),
+    Root("trixie-amd64", "trixie"),
+    Root("sid-amd64", "sid"),
+    Root("trixie-i386", "trixie", "i386"),
+)
+
+
+class CannotTry(Exception):
+    """This machine cannot make the root.  The text says why."""
+
+
+class Failed(Exception):
+    """A command failed.  The text says which one."""
+
+
+# ---- The root folder
+
+
+def pip_environment() -> dict[str, str]:
+    """The host's configuration of pip, as environment variables for the root."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    found = re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", listed.stdout, re.M)
+    values = {"PIP_" + key.upper().replace("-", "_"): value for key, value in found if "python" not in key}
+    names = ("SSL_CERT_FILE", "http_proxy", "https_proxy", "no_proxy")
+    return values | {name: os.environ[name] for name in names if name in os.environ}
+
+
+def shown(environment: dict[str, str]) -> list[str]:
+    """The host's files and folders to which these values refer, and how it finds names."""
+    words = [word.removeprefix("file://") for value in environment.values() for word in value.split()]
+    paths = ["/etc/resolv.conf", "/etc/hosts", *words]
+    paths = [path.removesuffix("/simple") for path in paths]  # an index refers to the files beside it
+    return [path for path in dict.fromkeys(paths) if path.startswith("/") and os.path.exists(path)]
+
+
+def make(root: Root, folder: Path, log: Path) -> None:
+    """Install a release of Debian into a new folder."""
+    if not shutil.which("mmdebstrap"):
+        raise CannotTry("needs mmdebstrap")
+    include = ",".join([*NEEDED, *TOOLS, *root.packages])
+    command = [
+        "mmdebstrap",
+        "--variant=apt",
+        "--skip=check/qemu",
+        f"--architectures={root.architecture}",
+        f"--include={include}",
+    ]
+    command += ["--aptopt=Acquire::Check-Valid-Until false", root.suite, str(folder), mirror()]  # accepts a snapshot
+    with log.open("a") as file:
+        out = subprocess.run(command, stdout=file, stderr=file, check=False)
+    if out.returncode:
+        raise Failed(f"mmdebstrap: exit status {out.returncode}")
+
+
+ENTER = """
+mount --bind "$root" "$root"
+cd "$root"
+for name in dev sys; do mount --rbind "/$name" "$name"; done
+mount -t proc proc proc
+for path in $shown; do
+    if [ -d "$path" ]; then mkdir -p ".$path"; else mkdir -p ".${path%/*}"; touch ".$path"; fi
+    mount --bind -o ro "$path" ".$path"
+done
+mkdir -p .host
+pivot_root . .host
+umount -l /.host
+cd /
+sh -c "$script"
+exit $?
+"""
+
+
+def run(root: Root, folder: Path, script: str, log: Path, timeout: float = 7200) -> tuple[int, str]:
+    """Run a shell script in the root.  Return its exit status and what it printed.
+
+    The root is a mount point, so that processes in it can make user namespaces, which they cannot in a chroot.  It has
+    its own process ids, so that nothing goes on when the script has ended.
+    """
+    pip = pip_environment()
+    given = {"root": str(folder), "script": script, "shown": " ".join(shown(pip))}
+    environment = {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", **pip, **given}
+    environment |= dict(word.split("=", 1) for word in root.environment)
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER]
+    with log.open("a") as file:
+        print(f"$ {script}", file=file, flush=True)
+        start = file.tell()
+        status = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=timeout, check=False
+        ).returncode
+    with log.open(errors="replace") as file:
+        file.seek(start)
+        return status, file.read()
+
+
+# ---- The commands
+
+
+def readme_commands() -> list[str]:
+    """README's two commands."""
+    readme = (SOURCE / "README.md").read_text()
+    (block,) = re.findall(r"^```sh\n(.*?)^```", readme, re.M | re.S)
+    first, second = block.splitlines()
+    return [first, second]
+
+
+class Row(NamedTuple):
+    """What happened in a root."""
+
+    name: str
+    date: str
+    commit: str
+    system: str = ""
+    verify: str = ""
+    tests: str = ""  # which ones
+    passed: int = 0
+    failed: tuple[str, ...] = ()  # names of tests
+    skipped: dict[str, int] = {}  # reason -> number of tests
+    minutes: int = 0  # of the commands, without making the root
+    problem: str = ""  # why the row is not complete
+
+
+#: Prints the system on one line. The first command has installed the package.
+DESCRIBE = """
+. /etc/os-release; printf '%s, ' "$PRETTY_NAME"
+cd /; /source/.venv/bin/python - <<'END'
+import replace
+report = replace.report()
+verdict, tools = report["verdict"], report["toolchain"]
+print(", ".join([f"{verdict['libc']} {verdict['libc_version']}".strip(), tools["compiler"], tools["python"]]), end="")
+END
+"""
+
+
+def count(output: str) -> dict[str, Any]:
+    """What pytest or `meson test` says: how many tests passed, which ones failed, and why some were skipped."""
+    if "Expected Fail:" in output:
+        ok, skipped = (int(re.findall(rf"^{word}: +(\d+)", output, re.M)[0]) for word in ("Ok", "Skipped"))
+        failed = re.findall(r"^ *\d+/\d+ (\S.*?) +(?:FAIL|ERROR|TIMEOUT)", output, re.M)
+        return {"passed": ok, "failed": tuple(failed), "skipped": {"a C test says why": skipped} if skipped else {}}
+    (passed,) = re.findall(r"^=* ?.*?(\d+) passed.* in [\d.]+s", output, re.M)[-1:] or ["0"]
+    reasons: collections.Counter[str] = collections.Counter()
+    for number, reason in re.findall(r"^SKIPPED \[(\d+)\] [^:]+:(?:\d+:)? (.*)$", output, re.M):
+        reasons[reason] += int(number)
+    names = re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", output, re.M)
+    return {"passed": int(passed), "failed": tuple(names), "skipped": dict(reasons)}
+
+
+def second_command(root: Root) -> str:
+    """The command that runs the root's tests."""
+    if root.tests == GUARDS:
+        files = " ".join(f"tests/test_{name}.py" for name in GUARD_FILES)
+        return f".venv/bin/pip install -q pytest pytest-timeout && .venv/bin/pytest {files}"
+    if root.tests == C_TESTS:
+        return (
+            ".venv/bin/pip install -q meson ninja && PATH=$PWD/.venv/bin:$PATH && "
+            "meson setup --reconfigure build/c -Dpython=false && meson test -C build/c"
+        )
+    return readme_commands()[1]
+
+
+def attempt(root: Root, place: Path) -> Row:
+    """Make the root below a folder if it is not there, and run the commands in it.  Fills in a row."""
+    folder, log = place / root.name, place / f"{root.name}.log"
+    commit = subprocess.run(
+        ["git", "-C", str(SOURCE), "rev-parse", "--short=10", "HEAD"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+    row = Row(root.name, datetime.date.today().isoformat(), commit, tests=root.tests)
+    log.write_text("")
+
+    def step(name: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {root.name}: {name}", flush=True)
+
+    try:
+        made = folder.with_suffix(".made")  # an unfinished root is made again
+        if not made.exists():
+            step("making the root folder")
+            shutil.rmtree(folder, ignore_errors=True)
+            make(root, folder, log)
+            if root.prepare and run(root, folder, root.prepare, log)[0]:
+                raise Failed("the script that prepares the root failed")
+            made.touch()
+        shutil.rmtree(folder / "source", ignore_errors=True)
+        own = ["git", "-c", "safe.directory=*"]
+        subprocess.run([*own, "clone", "-q", "--no-local", str(SOURCE), str(folder / "source")], check=True)
+        start = time.monotonic()
+        step("README's first command")
+        status, output = run(root, folder, f"cd /source; {readme_commands()[0]}", log)
+        (said,) = re.findall(r"^\d+ proved, \d+ contradicted, \d+ not run", output, re.M) or [""]
+        row = row._replace(verify=said, system=run(root, folder, DESCRIBE, log)[1].strip() if said else "")
+        if status:
+            raise Failed(f"README's first command: exit status {status}")
+        step(f"tests: {root.tests}")
+        status, output = run(root, folder, f"cd /source; {second_command(root)}", log)
+        row = row._replace(**count(output), minutes=round((time.monotonic() - start) / 60))
+        if status and not row.failed:
+            raise Failed(f"the tests ended with exit status {status}")
+    except (CannotTry, Failed, subprocess.SubprocessError) as error:
+        row = row._replace(problem=f"{'NOT TRIED' if isinstance(error, CannotTry) else 'FAILED'}: {error}")
+    if row.problem or row.failed:
+        print(f"{root.name}: the output of the commands ends with\n{log.read_text(errors='replace')[-6000:]}")
+    return row
+
+
+# ---- The rows
+
+
+def line(row: Row) -> str:
+    """A row of the page's table."""
+    verify = row.verify.removesuffix(", 0 contradicted, 0 not run")
+    tests = f"{row.passed} passed, {len(row.failed)} failed, {sum(row.skipped.values())} skipped"
+    cells = [row.name, row.system, verify, row.problem or f"{row.tests}: {tests}", f"{row.minutes} min", row.date]
+    return "| " + " | ".join(cells) + " |\n"
+
+
+PAGE = """# Where the tests ran
+
+`python tests/programs/roots.py` makes a root folder for each row with Debian's packages, clones libreplace into it, and
+runs README's two commands there, as root. The kernel is the host's, {kernel}. The column "tests" says which tests ran:
+
+* **all**: README's second command, the whole fast set.
+* **guards**: the tests of entering and leaving identities.
+* **C tests**: the C library's own tests (`meson test`).
+
+Other architectures than x86_64 and i386 run under qemu-user: their C library, compiler and Python are real.
+[Platforms](platforms.md) shows where only the C library ran, and what never ran.
+
+| root | system | `verify` proved | tests | time | date |
+|---|---|---|---|---|---|
+{rows}
+## What was skipped, and why
+
+A skipped test says what it needs. Tests with the same reason are counted together.
+
+| reason | tests | roots |
+|---|---|---|
+{reasons}"""
+
+
+def page(rows: list[Row], kernel: str) -> str:
+    """The text of docs/roots.md."""
+    reasons: dict[str, dict[str, int]] = {}
+    for row in rows:
+        for reason, number in row.skipped.items():
+            reasons.setdefault(reason, {})[row.name] = number
+    lines = []
+    for reason, counted in sorted(reasons.items()):
+        numbers = sorted(set(counted.values()))
+        span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        names = "all" if len(counted) == len(rows) else ", ".join(counted)
+        lines.append(f"| {reason.replace('|', chr(92) + '|')} | {span} | {names} |\n")
+    return PAGE.format(rows="".join(map(line, rows)), reasons="".join(lines), kernel=kernel)
+
+
+def load(path: Path) -> list[Row]:
+    return [Row(**{**row, "failed": tuple(row["failed"])}) for row in json.loads(path.read_text())["rows"]]
+
+
+def save(path: Path, rows: list[Row]) -> None:
+    """Replace these rows in a file, in the order of ROOTS."""
+    known = {row.name: row for row in [*(load(path) if path.exists() else []), *rows]}
+    kept = [known[root.name]._asdict() for root in ROOTS if root.name in known]
+    release = os.uname().release.split("-")[0]
+    path.write_text(json.dumps({"kernel": f"Linux {release}", "rows": kept}, indent=1) + "\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [root.name for root in ROOTS]
+    parser.add_argument("--folder", type=Path, help="keep the root folders here and use them again")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="this many roots at the same time")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="replace the rows of these roots in FILE")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="print docs/roots.md from the rows in FILE")
+    parser.add_argument("--tests", choices=(ALL, GUARDS, C_TESTS), help="run these tests in each root")
+    parser.add_argument("root", nargs="*", choices=[*names, []], metavar="ROOT", help=", ".join(names))
+    options = parser.parse_args()
+    if options.markdown:
+        print(page(load(options.markdown), json.loads(options.markdown.read_text())["kernel"]), end="")
+        return 0
+    if os.geteuid() != 0:
+        parser.error("run this program as root: it makes root folders and switches real ids")
+    chosen = [root for root in ROOTS if root.name in (options.root or names)]
+    if options.tests:
+        chosen = [root._replace(tests=options.tests) for root in chosen]
+    with tempfile.TemporaryDirectory(prefix="libreplace-roots-") as temporary:
+        place = options.folder.resolve() if options.folder else Path(temporary)
+        place.mkdir(exist_ok=True)
+        rows = []
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            for done in concurrent.futures.as_completed([pool.submit(attempt, root, place) for root in chosen]):
+                rows.append(done.result())
+                print(line(rows[-1]), end="", flush=True)
+                if options.json:
+                    save(options.json, rows)
+    if any(row.failed or "FAILED" in row.problem for row in rows):
+        return 1
+    return 2 if any(row.problem for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
