@@ -161,7 +161,7 @@ def command(program: str, replaced: dict[str, object], start: str = "python3 doc
     assert not set(replaced) - set(words)
     words = [str(replaced.get(word, word)) for word in words]
     words = [f"{ROOT}/{word}" if word.startswith("docs/examples") else word for word in words]
-    return [sys.executable, *(() if first == "python3" else ("-m", first)), *words]
+    return [sys.executable, *(() if first in ("python", "python3") else ("-m", first)), *words]
 
 
 def users_file(world: Path, homes: str | None = None) -> Path:
