@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from support.builds import ROOT, needs_package, run, tool
+from support.builds import ROOT, VERSION, needs_package, run, tool
 from support.projects import development_files
 
 MUSL = os.environ.get("LIBREPLACE_MUSL_PYTHON", "")
@@ -104,7 +104,7 @@ def test_each_alpine_package_contains_its_files(packages):
     found, folder = packages
     (site,) = {name.split("/replace/")[0] for name in found["py3-libreplace"] if "/replace/" in name}
     assert re.fullmatch(r"usr/lib/python3\.\d+/site-packages", site)
-    assert found.pop("libreplace") == {"usr/lib/libreplace.so.0", "usr/lib/libreplace.so.0.1.0"}
+    assert found.pop("libreplace") == {"usr/lib/libreplace.so.0", f"usr/lib/libreplace.so.{VERSION}"}
     assert found.pop("libreplace-static") == {"usr/lib/libreplace.a"}
     devel = development_files("usr/lib") | {"usr/lib/libreplace.so", "usr/share/libreplace/build_report.json"}
     assert found.pop("libreplace-dev") == devel

@@ -8,9 +8,10 @@ Nothing is installed. The packages are unpacked into a folder.
 import os
 import re
 import sys
+from datetime import datetime, timezone
 
 import pytest
-from support.builds import ROOT, needs_debian_12, needs_package, run, tool
+from support.builds import ROOT, VERSION, needs_debian_12, needs_package, run, tool
 from support.projects import development_files
 
 #: rpmlint's tags for these packages, and why each is accepted.
@@ -79,13 +80,13 @@ def test_each_rpm_package_contains_its_files(packages):
     assert names == {"libreplace", "libreplace-devel", "python3-libreplace"}
     found = {name: set(query(packages, name, ["--list"])) for name in names}
     site = "/usr/lib/python{}.{}/site-packages".format(*sys.version_info)
-    assert {"/usr/lib64/libreplace.so.0", "/usr/lib64/libreplace.so.0.1.0"} <= found["libreplace"]
+    assert {"/usr/lib64/libreplace.so.0", f"/usr/lib64/libreplace.so.{VERSION}"} <= found["libreplace"]
     assert {f"/{name}" for name in development_files("usr/lib64")} <= found["libreplace-devel"]
     assert {"/usr/lib64/libreplace.so", "/usr/lib64/libreplace/build_report.json"} <= found["libreplace-devel"]
     assert {
         "/usr/bin/libreplace",
         f"{site}/replace/__init__.py",
-        f"{site}/libreplace-0.1.0.dist-info/METADATA",
+        f"{site}/libreplace-{VERSION}.dist-info/METADATA",
         "/usr/share/man/man1/libreplace.1",
         "/usr/share/bash-completion/completions/libreplace",
         "/usr/share/zsh/site-functions/_libreplace",
@@ -97,21 +98,26 @@ def test_each_rpm_package_contains_its_files(packages):
 
 
 def test_rpm_packages_provide_and_require_each_other(packages):
-    assert "pkgconfig(libreplace) = 0.1.0" in query(packages, "libreplace-devel", ["--provides"])
+    assert f"pkgconfig(libreplace) = {VERSION}" in query(packages, "libreplace-devel", ["--provides"])
     assert "libreplace.so.0()(64bit)" in query(packages, "libreplace", ["--provides"])
     required = query(packages, "libreplace-devel", ["--requires"])
-    assert [line for line in required if re.fullmatch(r"libreplace\(.*\) = 0\.1\.0-1", line)]
+    assert [line for line in required if re.fullmatch(rf"libreplace\(.*\) = {re.escape(VERSION)}-1", line)]
     assert [line for line in required if line.startswith("cmake-filesystem")], "the owner of lib64/cmake"
     version = "{}.{}".format(*sys.version_info)
-    assert "python3dist(libreplace) = 0.1" in query(packages, "python3-libreplace", ["--provides"])
+    assert "python3dist(libreplace) = {}".format(re.sub(r"(\.0)+$", "", VERSION)) in query(
+        packages, "python3-libreplace", ["--provides"]
+    )
     required = query(packages, "python3-libreplace", ["--requires"])
     assert {f"python(abi) = {version}", f"python{version}dist(cffi) >= 1.17", "/usr/bin/python3"} <= set(required)
     assert not [line for line in required if "libreplace" in line], "the extension module contains the C library"
 
 
 def test_rpm_packages_contain_neither_the_build_time_nor_the_build_folder(packages):
+    spec = (packages / "docs" / "examples" / "libreplace.spec").read_text()
+    (day,) = re.findall(r"^%changelog\n\* \w+ (\w+ \d+ \d+) ", spec, re.M)
+    time = datetime.strptime(day, "%b %d %Y").replace(tzinfo=timezone.utc).timestamp()
     for name in ("libreplace", "libreplace-devel", "python3-libreplace"):
-        assert query(packages, name, ["--queryformat", "%{BUILDTIME}\n"]) == ["1767225600"]  # the changelog's entry
+        assert query(packages, name, ["--queryformat", "%{BUILDTIME}\n"]) == [f"{time:.0f}"]
         for path in (packages / name).rglob("*"):
             assert path.is_symlink() or path.is_dir() or str(packages).encode() not in path.read_bytes(), path
 
@@ -125,7 +131,8 @@ def test_program_is_built_with_the_unpacked_devel_package(packages):
         "PKG_CONFIG_SYSROOT_DIR": str(root),
         "LD_LIBRARY_PATH": str(packages / "libreplace/usr/lib64"),
     }
-    (root / "usr/lib64/libreplace.so.0.1.0").symlink_to(packages / "libreplace/usr/lib64/libreplace.so.0.1.0")
+    library = f"usr/lib64/libreplace.so.{VERSION}"
+    (root / library).symlink_to(packages / "libreplace" / library)
     out = run(ROOT / "docs" / "examples" / "debian" / "tests" / "c-program", env=env)
     assert (out.returncode, out.stdout) == (0, "syscall\n"), out.stderr
 
