@@ -7,15 +7,18 @@ All builds use -g, because debug information could contain the folders.
 
 import json
 import os
+import re
 import shutil
 import sys
 import tarfile
 import tempfile
+import textwrap
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from support.builds import needs_package, run, tool
+from support.builds import ROOT, VERSION, needs_package, run, tool
 from support.children import needs_root
 from test_build import meson
 
@@ -83,6 +86,47 @@ def members(path):
 def test_build_in_another_folder_gives_equal_packages(source, first, tmp_path):
     (tmp_path / "a" / "deeper one").mkdir(parents=True)
     assert_equal(first, packages(source, tmp_path / "a" / "deeper one"))
+
+
+def release_commands(first_line):
+    """Return the block of CONTRIBUTING.md that begins with this line."""
+    blocks = re.findall(r"^( *)```sh\n( *# .*?)^ *```", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)
+    (words,) = (text for text in (textwrap.dedent(text) for _, text in blocks) if text.startswith(f"{first_line}\n"))
+    return words
+
+
+def test_fresh_clone_of_the_tag_builds_the_same_packages_twice(source, tmp_path):
+    """The commands of CONTRIBUTING.md tag a commit, and build it in two folders at different times.
+
+    Later commits on the branch are not in the packages.
+    """
+    tool("git", "a clone")
+    needs_package("build", "meson-python")
+    names = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+    env = {**names, "PATH": path, "HOME": str(tmp_path)}
+    built, ends = [], []
+    clone = source
+    for name in ("one", "another one"):
+        assert run("git", "clone", "-q", clone, tmp_path / name / "clone").returncode == 0
+        clone = tmp_path / name / "clone"
+        if not built:
+            out = run("sh", "-euc", release_commands("# tag"), cwd=clone, env=env)
+            assert out.returncode == 0, out.stderr
+            (clone / "README.md").write_text("after the tag\n")
+            assert run("git", "commit", "-qam", "later", cwd=clone, env=env).returncode == 0
+        out = run("sh", "-euc", release_commands("# build"), cwd=clone, env=env)
+        assert out.returncode == 0, out.stdout + out.stderr
+        built.append(sorted((tmp_path / name / "libreplace-release" / "dist").iterdir()))
+        ends.append(time.time())
+    assert ends[1] - ends[0] > 2, "the times in a wheel have two seconds"
+    assert_equal(*built)
+    assert [path.name.startswith(f"libreplace-{VERSION}") for path in built[0]] == [True, True]
+    (commit_time,) = run("git", "log", "-1", "--format=%ct", f"v{VERSION}", cwd=clone).stdout.split()
+    with tarfile.open(built[0][1]) as archive:
+        assert {member.mtime for member in archive.getmembers() if member.name.endswith(".c")} == {int(commit_time)}
+        text = archive.extractfile(f"libreplace-{VERSION}/README.md").read().decode()
+    assert text == (source / "README.md").read_text()
 
 
 def test_build_by_an_ordinary_user_gives_equal_packages(source, first, shared):
