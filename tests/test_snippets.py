@@ -94,7 +94,7 @@ ELSEWHERE = {
     # how-checked: a test runs a short form
     "build/tests/c/explorer/explore ": "test_explorer.py",
     # packaging
-    "# glibc 2.17\n": "test_packaging.py",
+    "# glibc 2.17": "test_packaging.py",
     "# musl\n": "test_packaging.py",
     "# aarch64 wheel": "test_cross_wheel.py",
     "# Debian sid\n": "debian_sid.py",
@@ -103,6 +103,7 @@ ELSEWHERE = {
     "pyinstaller ": "test_frozen.py",
     "cxfreeze ": "test_frozen.py",
     'CC="python-zig cc': "test_packaging.py",
+    "python cross/variables.py": "test_packaging.py",
     "python -m wheel": "test_packaging.py",
     "python tests/programs/abi.py": "test_abi.py",
     "python -m pip wheel --no-deps -Csetup-args=-Dpackage": "test_cross_wheel.py",
@@ -117,6 +118,10 @@ ELSEWHERE = {
     "shtab ": "test_man_and_completion.py",
     "meson test -C BUILD": "test_build.py",
     "python -m pytest -q": "test_suite_anywhere.py",
+    # CONTRIBUTING: a release
+    "# tag\n": "test_fresh_clone_of_the_tag_builds_the_same_packages_twice",
+    "# build\n": "test_fresh_clone_of_the_tag_builds_the_same_packages_twice",
+    "python -m build --no-isolation": "test_fresh_clone_of_the_tag_builds_the_same_packages_twice",
     # other platforms
     "meson setup BUILD": "test_cross.py",
     "meson compile -C BUILD": "test_cross.py",

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.builds import PYTHONS, ROOT, needs_package, run, tool, version
+from support.builds import ROOT, needs_package, run, tool, version
 from support.schema import valid
 from test_build import PIP, ask, install, meson
 
@@ -55,33 +55,6 @@ def cross_file(path, compiler, family, endian="little", more=""):
 
 
 # ---- The way that works
-
-
-@pytest.fixture(scope="session")
-def arm64(tmp_path_factory):
-    """Variables with which apt knows Debian's packages for arm64, and a Python of a version that Debian has.
-
-    apt keeps everything in a folder of its own, so the machine's architectures and lists do not change.
-    """
-    if platform.machine() != "x86_64":
-        pytest.skip("the page's example is for x86_64")
-    tool("apt-get", "downloads Debian's Python for arm64")
-    needs_package("meson-python", "pip")
-    folder = tmp_path_factory.mktemp("apt")
-    for name in ("lists", "archives"):
-        (folder / name / "partial").mkdir(parents=True)
-    (folder / "apt.conf").write_text(
-        'APT { Architecture "arm64"; Architectures { "arm64"; }; Sandbox::User ""; };\n'
-        'Acquire { Languages "none"; Retries "3"; };\n'
-        f'Dir {{ State {{ lists "{folder}/lists"; status "/dev/null"; }}; Cache "{folder}"; }};\n'
-    )
-    env = {"APT_CONFIG": str(folder / "apt.conf")}
-    updated = run("apt-get", "-q", "update", env=env)
-    for python in (sys.executable, *PYTHONS):
-        package = "libpython{}.{}-dev:arm64".format(*version(python))
-        if run("apt-get", "download", "--print-uris", package, env=env).returncode == 0:
-            return env, python
-    pytest.skip(f"needs a network and a Python of a version that Debian has for arm64: {updated.stderr.strip()}")
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 """Wheels for distribution: the documented commands give the right tags, and the smoke test rejects a wrong wheel.
 
 These tests cannot run cibuildwheel's containers. cibuildwheel only resolves its configuration, and the commands of
-docs/packaging.md build the same wheels. The musl wheel is built and audited, but not run, because no CPython
-for musl is available.
+docs/packaging.md build the same wheels. Each wheel is audited and run: the one for musl with the Python of
+LIBREPLACE_MUSL_PYTHON, the one for aarch64 under qemu.
 """
 
 import json
@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 import smoke
-from support.builds import PYTHONS, ROOT, imported, needs_package, run, tool, version
+from support.builds import PYTHONS, ROOT, VERSION, imported, needs_package, run, tool, version
 from support.copies import hostile_library, symbols
+from test_cross_wheel import block
 
 PAGE = ROOT / "docs" / "packaging.md"
+MUSL = os.environ.get("LIBREPLACE_MUSL_PYTHON", "")
 
 
 @pytest.fixture(scope="session")
@@ -36,22 +38,24 @@ def wheelhouse(source, tmp_path_factory):
     env = {"PATH": os.pathsep.join([os.path.dirname(oldest), tools, os.environ["PATH"]]), "PYTHONPATH": ""}
     texts = []
     blocks = re.findall(r"^```sh\n(# (?:glibc|musl).*?)^```", PAGE.read_text(), re.M | re.S)
-    assert len(blocks) == 2
-    for block in blocks:
+    assert len(blocks) == 3
+    for text in blocks:
         # The oldest Python may lack the module wheel.
-        words = block.replace("python -m wheel", f"{sys.executable} -m wheel")
+        words = text.replace("python -m wheel", f"{sys.executable} -m wheel")
         out = run("bash", "-euo", "pipefail", "-c", words, cwd=folder, env=env)
         assert out.returncode == 0, words + out.stdout + out.stderr
         texts.append(out.stdout + out.stderr)
     return folder / "wheelhouse", texts
 
 
-def test_page_commands_build_one_wheel_per_c_library(wheelhouse):
-    folder, (glibc, _) = wheelhouse
+def test_page_commands_build_one_wheel_per_c_library_and_machine(wheelhouse):
+    folder, (glibc, *_) = wheelhouse
     names = sorted(path.name for path in folder.iterdir())
-    assert len(names) == 2
-    assert re.fullmatch(r"libreplace-[\d.]+-cp310-abi3-manylinux2014_x86_64\.manylinux_2_17_x86_64\.whl", names[0])
-    assert re.fullmatch(r"libreplace-[\d.]+-cp310-abi3-musllinux_1_\d_x86_64\.whl", names[1])
+    assert len(names) == 3
+    start = f"libreplace-{re.escape(VERSION)}-cp310-abi3"
+    for name, machine in zip(names[:2], ("aarch64", "x86_64"), strict=True):
+        assert re.fullmatch(rf"{start}-manylinux2014_{machine}\.manylinux_2_17_{machine}\.whl", name)
+    assert re.fullmatch(rf"{start}-musllinux_1_\d_x86_64\.whl", names[2])
     assert re.search(r'platform tag: "manylinux_2_(5|12|17)_x86_64"', " ".join(glibc.split()))
 
 
@@ -89,24 +93,48 @@ def test_each_wheel_exports_only_its_init_functions(wheelhouse, tmp_path):
         assert symbols("-D", module) == {"PyInit__native", "PyInit__cffi"}
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-def test_smoke_test_passes_with_the_glibc_wheel(wheelhouse, python, tmp_path):
-    (wheel,) = wheelhouse[0].glob("*manylinux*")
-    out = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
-    assert out.returncode == 0, out.stderr
-    preload = hostile_library(tmp_path, tmp_path / "replace/lib/libreplace.a")  # no function of it takes our place
-    env = {"PYTHONPATH": str(tmp_path), "LD_PRELOAD": str(preload)}
+def unpack(wheelhouse, pattern, folder):
+    """Unpack the wheel with this name. A pip on glibc does not install the wheel for musl."""
+    (wheel,) = wheelhouse[0].glob(pattern)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+
+
+@pytest.mark.parametrize(
+    ("python", "system"),
+    [*((python, "manylinux") for python in PYTHONS), *([(MUSL, "musllinux")] if MUSL else [])],
+)
+def test_smoke_test_passes_with_each_wheel(wheelhouse, python, system, tmp_path):
+    unpack(wheelhouse, f"*{system}*_x86_64.whl", tmp_path)
+    env = {"PYTHONPATH": str(tmp_path)}
+    if system == "manylinux":  # the library is one on glibc
+        preload = hostile_library(tmp_path, tmp_path / "replace/lib/libreplace.a")  # no function of it takes our place
+        env["LD_PRELOAD"] = str(preload)
     out = run(python, ROOT / "tests" / "programs" / "smoke.py", env=env, cwd="/")
     assert out.returncode == 0, out.stdout + out.stderr
     assert str(tmp_path) in out.stdout
-    assert "cp310-abi3-manylinux" in out.stdout
+    assert f"cp310-abi3-{system}" in out.stdout
+
+
+def test_aarch64_wheel_works_under_qemu(wheelhouse, arm64, tmp_path):
+    """The page's commands download Debian's Python. It runs the wheel for glibc 2.17 that zig has built."""
+    env, python = arm64
+    qemu = tool("qemu-aarch64", "runs programs for arm64")
+    minimal = "apt-get download libpython3.11-minimal:arm64\n"  # the page's earlier block downloads it
+    downloads = minimal + block("# aarch64 wheel, under qemu").split("python -m zipfile")[0]
+    out = run("sh", "-euc", downloads.replace("3.11", "{}.{}".format(*version(python))), cwd=tmp_path, env=env)
+    assert out.returncode == 0, out.stderr
+    unpack(wheelhouse, "*manylinux*_aarch64.whl", tmp_path / "site")
+    (target,) = (tmp_path / "target" / "usr" / "bin").glob("python3.*")
+    variables = ["-E", f"PYTHONHOME={tmp_path}/target/usr", "-E", f"PYTHONPATH={tmp_path}/site"]
+    out = run(qemu, "-L", tmp_path / "target", *variables, target, "-S", "-P", "-m", "replace", "verify", cwd="/")
+    assert out.returncode in (0, 2), out.stdout + out.stderr  # without root, some checks cannot run
+    assert re.search(r"^[1-9]\d* proved, 0 contradicted", out.stdout, re.M), out.stdout
 
 
 def test_smoke_test_rejects_a_wheel_with_the_wrong_back_end(wheelhouse, tmp_path):
     """The test gives the wheel the tag of a platform that needs the other back end."""
-    (wheel,) = wheelhouse[0].glob("*manylinux*")
-    out = run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path, wheel)
-    assert out.returncode == 0, out.stderr
+    unpack(wheelhouse, "*manylinux*_x86_64.whl", tmp_path)
     (text,) = tmp_path.glob("*.dist-info/WHEEL")
     text.write_text(re.sub(r"(Tag: cp310-abi3-).*", r"\1macosx_11_0_arm64", text.read_text()))
     out = run(sys.executable, ROOT / "tests" / "programs" / "smoke.py", env={"PYTHONPATH": str(tmp_path)}, cwd="/")
