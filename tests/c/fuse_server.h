@@ -17,14 +17,14 @@
 #include <sys/mount.h>
 #include "ring_cases.h"
 
-enum { LIFETIME = 15, MOST_HELD = 4096 };
+enum { LIFETIME = 15, MOST_HELD = 4096, OPERATIONS = 64 };
 
 /* What the test and the server share. The test writes the first three. */
 struct fuse_orders {
-	uint64_t held;     /* bits of the operations that get no answer */
-	unsigned lifetime; /* seconds that the kernel may keep a name and its attributes */
+	char is_held[OPERATIONS]; /* the operation gets no answer */
+	unsigned lifetime;        /* seconds that the kernel may keep a name and its attributes */
 	int answers_interrupts;
-	int count[64]; /* requests of each operation */
+	int count[OPERATIONS]; /* requests of each operation */
 };
 
 static struct fuse_orders *orders;
@@ -161,15 +161,15 @@ static int serve_one(void)
 	if (size < 0)
 		return errno == EINTR || errno == ENOENT || errno == EAGAIN;
 	memcpy(&header, buffer, sizeof header);
-	if (header.opcode < 64)
+	if (header.opcode < OPERATIONS)
 		__atomic_fetch_add(&orders->count[header.opcode], 1, __ATOMIC_SEQ_CST);
 	if (header.opcode == FUSE_INTERRUPT) {
 		struct fuse_interrupt_in which;
 
 		memcpy(&which, buffer + sizeof header, sizeof which);
 		interrupt(which.unique);
-	} else if (header.opcode < 64 &&
-	           __atomic_load_n(&orders->held, __ATOMIC_SEQ_CST) >> header.opcode & 1) {
+	} else if (header.opcode < OPERATIONS &&
+	           __atomic_load_n(&orders->is_held[header.opcode], __ATOMIC_SEQ_CST)) {
 		hold(&header, buffer + sizeof header);
 	} else if (header.opcode != FUSE_FORGET && header.opcode != FUSE_BATCH_FORGET) {
 		answer(header.unique, header.opcode, header.nodeid, buffer + sizeof header);
@@ -234,20 +234,24 @@ static inline void mount_fuse(const char *where)
 	fuse_news = news[1];
 }
 
+static inline void hold_none(void)
+{
+	for (int i = 0; i < OPERATIONS; i++)
+		__atomic_store_n(&orders->is_held[i], 0, __ATOMIC_SEQ_CST);
+}
+
 /* From now on, the server does not answer these operations; 0 ends the list. */
 static inline void hold_operations(const int *operations)
 {
-	uint64_t bits = 0;
-
+	hold_none();
 	for (; *operations != 0; operations++)
-		bits |= 1ULL << *operations;
-	__atomic_store_n(&orders->held, bits, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&orders->is_held[*operations], 1, __ATOMIC_SEQ_CST);
 }
 
 /* Let the server answer everything, also what it holds. */
 static inline void answer_all(void)
 {
-	__atomic_store_n(&orders->held, 0, __ATOMIC_SEQ_CST);
+	hold_none();
 	MUST(write(fuse_news, "", 1) == 1);
 }
 
