@@ -6,11 +6,11 @@
  * for other kernels.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "internal.h"
@@ -22,50 +22,24 @@ int libreplace_thread_id(void)
 	return (int)syscall(SYS_gettid); /* glibc has gettid() since 2.30 */
 }
 
-/* Open a file of a thread's folder in /proc. */
-static FILE *open_file(int id, const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof path, "/proc/self/task/%d/%s", id, name);
-	return fopen(path, "re");
-}
-
-/* Whether the thread's `stat` says that the thread can run no code of the program any more. The
- * flags are the seventh field after the name, which may contain spaces and parentheses.
- * Source: proc_pid_stat(5); exit_signals() in kernel/signal.c sets the flag. */
+/* Whether /proc says that this thread can run no code of the program any more. If /proc shows
+ * another PID namespace, this can be the folder of another thread, and its status has another id.
+ * Return: 1, or 0, also if this cannot be determined (before Linux 4.1). Source: exit_signals() in
+ * kernel/signal.c, which sets the flag. */
 static int has_exit_flag(int id)
 {
-	char text[512];
-	const char *field;
-	FILE *file = open_file(id, "stat");
+	struct libreplace_proc_thread thread = {0};
+	unsigned long flags = 0;
+	char folder[64];
+	int ended;
 
-	if (file == NULL)
-		return 0;
-	text[fread(text, 1, sizeof text - 1, file)] = '\0';
-	fclose(file);
-	field = strrchr(text, ')');
-	for (int i = 0; i < 7 && field != NULL; i++)
-		field = strchr(field + 1, ' ');
-	return field != NULL && (strtoul(field, NULL, 10) & EXITING) != 0;
-}
-
-/* Whether the folder in /proc belongs to this thread. If /proc shows another PID namespace, the
- * thread has another id there, and NSpid has both. Return: 1, or 0, also if this cannot be
- * determined (before Linux 4.1). */
-static int has_this_id(int id)
-{
-	char wanted[32], line[64];
-	int found = 0;
-	FILE *file = open_file(id, "status");
-
-	if (file == NULL)
-		return 0;
-	snprintf(wanted, sizeof wanted, "NSpid:\t%d\n", id);
-	while (!found && fgets(line, sizeof line, file) != NULL)
-		found = strcmp(line, wanted) == 0;
-	fclose(file);
-	return found;
+	snprintf(folder, sizeof folder, "/proc/self/task/%d", id);
+	ended = libreplace_proc_read_flags(AT_FDCWD, folder, &thread.status, &flags) == 0 &&
+	        (flags & EXITING) != 0 &&
+	        libreplace_proc_read_thread(AT_FDCWD, folder, &thread, &flags) == 0 &&
+	        thread.number == id;
+	free(thread.status.bytes);
+	return ended;
 }
 
 /* Opening files is a cancellation point. A thread that ended here would leave a file open, and
@@ -75,7 +49,7 @@ int libreplace_has_ended(int id)
 	int before = errno, ended, cancel;
 
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	ended = has_exit_flag(id) && has_this_id(id);
+	ended = has_exit_flag(id);
 	(void)pthread_setcancelstate(cancel, NULL);
 	/* /proc has no folder for a thread that is gone, but this alone proves nothing */
 	if (!ended)
