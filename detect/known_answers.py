@@ -35,4 +35,9 @@ KNOWN: Dict[str, str] = {
         "have_setgid have_setegid have_setregid have_setgroups have_initgroups have_getgrouplist have_getgroups "
         "have_syscall "
     ),
+    "openbsd system": (
+        "header_unistd_h header_grp_h header_sys_types_h header_sys_syscall_h have_setuid have_seteuid have_setresuid "
+        "have_setreuid have_getresuid have_setgid have_setegid have_setresgid have_setregid have_getresgid "
+        "have_setgroups have_initgroups have_getgrouplist have_getgroups "
+    ),
 }

@@ -43,6 +43,7 @@ def test_every_platform_family_has_golden_files():
         "macos-aarch64",
         "freebsd-x86_64",
         "netbsd-x86_64",
+        "openbsd-x86_64",
         "nothing",
     }
     assert wanted <= {p.name for p in golden.platforms()}

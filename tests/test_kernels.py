@@ -111,11 +111,13 @@ def test_emulations_support_the_calls_that_servers_make():
                     assert kernel.sete(state, state.e == 0, new) == wanted
 
 
-def test_setresuid_of_freebsd_equals_that_of_linux():
+@pytest.mark.parametrize("platform", ["freebsd-x86_64", "openbsd-x86_64"])
+def test_setresuid_of_freebsd_and_openbsd_equals_that_of_linux(platform):
+    """sys_setresuid() of OpenBSD's sys/kern/kern_prot.c has the rules of FreeBSD's."""
     for state in reachable(FreeBSD, {**CALLS, "setres": 3}):
         for args in arguments(3):
             assert FreeBSD.setres(state, state.e == 0, *args) == Linux.setres(state, state.e == 0, *args)
-    text = (GOLDEN / "freebsd-x86_64" / "replace_calls.c").read_text()
+    text = (GOLDEN / platform / "replace_calls.c").read_text()
     assert "return keep_errno(before, setresuid(ruid, euid, suid));" in text
 
 

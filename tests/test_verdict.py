@@ -32,6 +32,7 @@ def given(value):
         ("macos-aarch64", "libc", "Only Linux has"),
         ("freebsd-x86_64", "libc", "Only Linux has"),
         ("netbsd-x86_64", "libc", "Only Linux has"),
+        ("openbsd-x86_64", "libc", "Only Linux has"),
         ("nothing", "libc", "Only Linux has"),
     ],
 )
@@ -131,7 +132,7 @@ def test_given_answer_decides_with_every_c_library_of_linux(platform, changes):
         decide({**found, **given("no"), "option:credentials": "syscall"})
 
 
-@pytest.mark.parametrize("platform", ["macos-aarch64", "freebsd-x86_64", "netbsd-x86_64", "nothing"])
+@pytest.mark.parametrize("platform", ["macos-aarch64", "freebsd-x86_64", "netbsd-x86_64", "openbsd-x86_64", "nothing"])
 def test_given_answer_ok_is_refused_where_raw_calls_are_impossible(platform):
     with pytest.raises(Refused, match="answers file says OK .* only Linux .* Change this answer to NO"):
         decide({**answers(platform), **given("yes")})

@@ -41,6 +41,7 @@ FAMILIES = {
     "macOS": "macos-aarch64",
     "FreeBSD": "freebsd-x86_64",
     "NetBSD": "netbsd-x86_64",
+    "OpenBSD": "openbsd-x86_64",
 }
 LINUX, OTHERS = list(FAMILIES)[:3], list(FAMILIES)[3:]
 
@@ -193,7 +194,7 @@ def different_answers() -> list[str]:
 def platforms() -> str:
     """platforms.md as it is, with new tables of calls and answers."""
     lines = [
-        "**Linux.** On 32-bit platforms, the names of the raw calls end in `32`, for example `SYS_setresuid32`.",
+        "**Linux.** On i386, arm and m68k, the names of the raw calls end in `32`, for example `SYS_setresuid32`.",
         "",
         *table(("call", "raw call", "libc's call"), linux_calls()),
         "",

@@ -13,6 +13,8 @@ table of docs/platforms.md.  Exit status: 1 if a platform fails, 2 if one cannot
 
 from __future__ import annotations
 
+import ast
+import configparser
 import json
 import os
 import shlex
@@ -38,6 +40,7 @@ class Platform(NamedTuple):
     compiler: str = ""  # a native compiler; without one, tests/cross/NAME.ini
     options: tuple[str, ...] = ()
     runs: bool = True
+    by_hand: bool = False  # only this program tries it; the long tests leave it out, because an emulator is slow
 
 
 _MULTIARCH = "-idirafter /usr/include/x86_64-linux-gnu"  # Debian's gcc-multilib conflicts with its cross compilers
@@ -53,12 +56,21 @@ PLATFORMS = (
     Platform("linux-glibc-s390x", "linux-glibc-x86_64", "qemu-s390x"),
     Platform("linux-glibc-ppc64le", "linux-glibc-x86_64", "qemu-ppc64le"),
     Platform("linux-glibc-riscv64", "linux-glibc-x86_64", "qemu-riscv64"),
+    Platform("linux-glibc-mips", "linux-glibc-x86_64", "qemu-mips"),
+    Platform("linux-glibc-alpha", "linux-glibc-x86_64", "qemu-alpha", by_hand=True),
+    Platform("linux-glibc-hppa", "linux-glibc-x86_64", "qemu-hppa", by_hand=True),
+    Platform("linux-glibc-m68k", "linux-glibc-i386", "qemu-m68k", by_hand=True),
+    Platform("linux-glibc-mips64el", "linux-glibc-x86_64", "qemu-mips64el", by_hand=True),
+    Platform("linux-glibc-powerpc", "linux-glibc-x86_64", "qemu-ppc", by_hand=True),
+    Platform("linux-glibc-sparc64", "linux-glibc-x86_64", "sparc64-linux-gnu-gcc", runs=False, by_hand=True),
+    Platform("linux-glibc-x32", "linux-glibc-x86_64", "gcc", runs=False),
     Platform("linux-glibc2.17-x86_64", "linux-glibc-x86_64", "ziglang", runs=False),
     Platform("macos-x86_64", "macos-aarch64", "ziglang", runs=False),
     Platform("macos-aarch64", "macos-aarch64", "ziglang", runs=False),
     Platform("freebsd-x86_64", "freebsd-x86_64", "ziglang", runs=False),
     Platform("freebsd-aarch64", "freebsd-x86_64", "ziglang", runs=False),
     Platform("netbsd-x86_64", "netbsd-x86_64", "ziglang", runs=False),
+    Platform("openbsd-x86_64", "openbsd-x86_64", "ziglang", runs=False),
 )
 
 
@@ -81,10 +93,16 @@ def missing(platform: Platform) -> str:
         return "" if importlib.util.find_spec("ziglang") else "PyPI's ziglang"
     if not shutil.which(platform.needs):
         return platform.needs
-    if not platform.compiler:
-        compiler = (TESTS / "cross" / f"{platform.name}.ini").read_text().split("c = '")[1].split("'")[0]
-        return "" if shutil.which(compiler) else compiler
-    return ""
+    compiler = "" if platform.compiler else binary(platform, "c")[0]
+    return compiler if compiler and not shutil.which(compiler) else ""
+
+
+def binary(platform: Platform, name: str) -> list[str]:
+    """The words of a command in the cross file of the platform."""
+    file = configparser.ConfigParser()
+    file.read(TESTS / "cross" / f"{platform.name}.ini")
+    value = ast.literal_eval(file["binaries"][name])
+    return [value] if isinstance(value, str) else value
 
 
 class Failed(Exception):
@@ -128,7 +146,7 @@ def check(platform: Platform, build: Path) -> Result:
     if not platform.runs:
         return Result(platform.name, backend, _answers(answers), "-", COMPILED)
     _run(*meson, "test", "-C", build)
-    wrapper = [] if platform.compiler else [platform.needs, "-L", _sysroot(platform)]
+    wrapper = [] if platform.compiler else binary(platform, "exe_wrapper")
     _run(*wrapper, build / "replace" / "verify" / "libreplace-verify")  # meson test accepts checks that cannot run
     program = [*wrapper, build / "tests" / "c" / "transitions"]
     problems = transitions.wrong(transitions.parse(_run(*program, "ours")))
@@ -139,10 +157,6 @@ def check(platform: Platform, build: Path) -> Result:
         raise Failed(f"{len(problems)} transitions differ from the model; the first one: {problems[0]}")
     counted = f"{transitions.ALL} of libreplace, {len(compared)} of libc"
     return Result(platform.name, backend, _answers(answers), counted, CORRECT)
-
-
-def _sysroot(platform: Platform) -> str:
-    return (TESTS / "cross" / f"{platform.name}.ini").read_text().split("'-L', '")[1].split("'")[0]
 
 
 def attempt(platform: Platform) -> Result:

@@ -104,6 +104,7 @@ TARGETS = {
     "macos-aarch64": "aarch64-macos",
     "freebsd-x86_64": "x86_64-freebsd",
     "netbsd-x86_64": "x86_64-netbsd",
+    "openbsd-x86_64": "x86_64-openbsd",
 }
 
 
