@@ -160,7 +160,7 @@ def test_number_of_calls_in_readme_and_changelog_is_right():
 
 
 def test_first_commands_in_readme_are_those_that_ci_runs():
-    """.ci/run runs the lines of this block."""
+    """.ci/readme runs the lines of this block."""
     block = README.split("```sh\n")[1].split("```")[0]
     assert [line.split()[-1] for line in block.splitlines()] == ["verify", ".venv/bin/pytest"]
 

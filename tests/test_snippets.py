@@ -23,8 +23,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 #: The start of a block or of a command -> the test that runs it: a function, or a file.
 ELSEWHERE = {
     # README
-    "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/run",
-    ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/run",
+    "python3 -m venv .venv && .venv/bin/pip install -q . ": ".ci/readme",
+    ".venv/bin/pip install -q '.[test]' && .venv/bin/pytest": ".ci/readme",
     # identities
     "import threading\n\nimport cachetools": "test_documented_cache_does_not_keep_failures",
     # examples: a test runs each with the command of its page

@@ -20,7 +20,7 @@ from support.schema import valid
 from support.start import PKG_CONFIG
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: An sdist has neither .ci/ nor git's own files.
+#: An sdist has no .ci/, no .github/, and none of git's own files.
 IS_SDIST = not (ROOT / ".gitattributes").exists()
 #: The version, from the one place where it is written. Each build has it from there.
 VERSION = re.findall(r"^  version: '([\d.]+)',$", (ROOT / "meson.build").read_text(), re.M)[0]

@@ -11,7 +11,7 @@ import pytest
 from support.builds import VERSION, needs_package, run, tool
 
 #: Files that a clone has and an sdist does not have (.gitattributes).
-CLONE_ONLY = (".ci/", ".clang-format", ".gitattributes", ".gitignore")
+CLONE_ONLY = (".ci/", ".clang-format", ".gitattributes", ".github/", ".gitignore")
 
 
 @pytest.fixture(scope="session")
