@@ -86,15 +86,21 @@ class Result(NamedTuple):
 
 
 def missing(platform: Platform) -> str:
-    """The program that the platform needs and this machine does not have, or ""."""
+    """What the platform needs and this machine does not have, or ""."""
     if platform.needs == "ziglang":
         import importlib.util
 
         return "" if importlib.util.find_spec("ziglang") else "PyPI's ziglang"
-    if not shutil.which(platform.needs):
-        return platform.needs
-    compiler = "" if platform.compiler else binary(platform, "c")[0]
-    return compiler if compiler and not shutil.which(compiler) else ""
+    compiler = platform.compiler.split() or binary(platform, "c")
+    for program in (platform.needs, compiler[0]):
+        if not shutil.which(program):
+            return program
+    with tempfile.TemporaryDirectory(prefix="libreplace-platforms-") as folder:
+        source, made = Path(folder, "main.c"), Path(folder, "main")
+        source.write_text("#include <limits.h>\nint main(void) { return 0; }\n")
+        if subprocess.run([*compiler, source, "-o", made], capture_output=True, check=False).returncode:
+            return f"a C library for {shlex.join(compiler)} (Debian: gcc-multilib, or libc6-dev-ARCHITECTURE-cross)"
+    return ""
 
 
 def binary(platform: Platform, name: str) -> list[str]:

@@ -21,7 +21,7 @@ def test_platform_matches_its_row_on_the_page(name):
     needs_root()
     result = platforms.attempt(PLATFORMS[name])
     if result.verdict.startswith("NOT TRIED"):
-        pytest.skip(result.verdict)
+        pytest.skip(result.verdict.removeprefix("NOT TRIED: "))
     assert not result.verdict.startswith("FAILED"), result.verdict
     page = (ROOT / "docs" / "platforms.md").read_text()
     for line in (platforms.row(result), platforms.detail(result)):
