@@ -79,7 +79,7 @@ static inline int run(const char *name, void (*body)(void))
 	pid_t child = fork();
 
 	if (child == 0) {
-		alarm(20);
+		alarm(HANG);
 		MUST(libreplace_setgroups(0, NULL) == 0);
 		body();
 		exit(0);
@@ -87,6 +87,8 @@ static inline int run(const char *name, void (*body)(void))
 	waitpid(child, &status, 0);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		status = 0;
+	if (WIFSIGNALED(status))
+		printf("# ended by signal %d\n", WTERMSIG(status));
 	printf("%s %s\n", status == 0 ? "ok" : "not ok", name);
 	fflush(stdout);
 	return status != 0;

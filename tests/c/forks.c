@@ -28,7 +28,7 @@ static void fork_and_expect(enum outcome outcome, const struct libreplace_identi
 	MUST(pipe(output) == 0 && dup2(output[1], 2) == 2);
 	child = fork();
 	if (child == 0) {
-		alarm(20);
+		alarm(HANG);
 		dup2(errors, 2);
 		must_be_for_good(user);
 		_exit(0);

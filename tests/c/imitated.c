@@ -70,7 +70,7 @@ static void fork_as(const struct libreplace_identity *user)
 
 	MUST(child >= 0);
 	if (child == 0) {
-		alarm(20);
+		alarm(HANG);
 		expect(user->uid, user->uid, user->uid, user);
 		MUST(libreplace_depth() == 0 && libreplace_active() == 0);
 		MUST(libreplace_enter(fresh(&again), &bob, LIBREPLACE_LEVEL_REAL) == -1);
@@ -190,7 +190,7 @@ static void mixed(void)
 
 int main(int argc, char **argv)
 {
-	alarm(60);
+	alarm(HANG);
 	MUST(argc == 2 && geteuid() == 0);
 	read_kernel(shown_first);
 	if (strcmp(argv[1], "accepted") == 0)

@@ -336,7 +336,7 @@ static int changes;
 
 static void numbers_begin_anew(void)
 {
-	alarm(120);
+	alarm(HANG);
 	wrap(changes);
 }
 

@@ -80,7 +80,7 @@ static void fork_here(ucontext_t *context)
 		MUST(status == 0);
 		return;
 	}
-	alarm(20);
+	alarm(HANG);
 	context->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
 	find_role();
 	if (action == CHILD_ENDS)
@@ -146,7 +146,7 @@ static void enter_and_leave(const struct libreplace_identity *user, int level, i
 	MUST(sigaction(SIGTRAP, &trap, NULL) == 0);
 	wanted[1] = user;
 	server = look();
-	alarm(250);
+	alarm(HANG);
 	step(1);
 	result = libreplace_enter(&inner.guard, user, level);
 	step(0);

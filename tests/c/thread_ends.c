@@ -196,7 +196,7 @@ static void in_limited_child(void (*body)(void))
 
 	if (child == 0) {
 		signal(SIGALRM, hang);
-		alarm(20);
+		alarm(HANG);
 		body();
 		exit(0);
 	}
