@@ -4,7 +4,8 @@
  *
  * The C side of identity.py, an extension module that keeps the GIL. It switches there and back
  * with six bare system calls, with libreplace_enter() and libreplace_leave(), or with two calls.
- * The argument of each function is the number of repetitions. identity.py builds it.
+ * The entry has the level that is impersonate()'s default. The argument of each function is the
+ * number of repetitions. identity.py builds it.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -26,7 +27,7 @@ static int six(void)
 
 static int enter_and_leave(void)
 {
-	return libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_EFFECTIVE) ||
+	return libreplace_enter(&held.guard, &alice, LIBREPLACE_LEVEL_SHIELDED) ||
 	       libreplace_leave(&held.guard);
 }
 
