@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Draws docs/plots/*.svg from compare.py's results.  The same results give the same bytes.
 
-Text is mid-grey without a background, so that it is readable on white and on black.
+Text is mid-grey without a background, so that it is readable on white and on black.  It is stored as text, and the
+browser draws it: the outlines of its letters would be most of the file.
 """
+
+import io
+import re
 
 import matplotlib
 
@@ -24,6 +28,8 @@ LOOKS = {
 }
 STYLE = {
     "svg.hashsalt": "libreplace",
+    "svg.fonttype": "none",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],
     "font.size": 10,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -122,11 +128,21 @@ def executor(found):
     return figure
 
 
+def shortened(svg):
+    """Round to hundredths of a point, and remove white space, rotations by 0, and elements that draw nothing."""
+    svg = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), svg)
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"', "", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!-- .*? -->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="patch_\d+">\s*<path [^>]*style="fill: none"/>\s*</g>', "", svg)
+    return re.sub(r">\s+<", ">\n<", re.sub(r" *\n(?! *<)", " ", svg))
+
+
 def draw(found, folder):
     """Write operations.svg, memory.svg and executor.svg, without a date."""
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
         for make in (operations, memory, executor):
-            figure = make(found)
-            figure.savefig(folder / f"{make.__name__}.svg", metadata={"Date": None, "Creator": None})
+            figure, written = make(found), io.StringIO()
+            figure.savefig(written, metadata={"Date": None, "Creator": None})
             plt.close(figure)
+            (folder / f"{make.__name__}.svg").write_text(shortened(written.getvalue()))
