@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from ._options import Level, OnFailure
 
 DEFAULT_LEVEL: Level = "shielded"
+_DEFAULT_NUMBER = LEVELS[DEFAULT_LEVEL]
+#: With this level, and no option, impersonate() need not call check_options(). No level if an option is necessary.
+_USUAL = DEFAULT_LEVEL if SCOPE == "thread" else object()
 
-#: The levels that need no option. A tuple, because `in` must accept every object.
-_USUAL = tuple(LEVELS) if SCOPE == "thread" else ()
+_make = _native.make
 
 
 def refuse_greenlets(identity: Identity | None) -> None:
@@ -181,8 +183,8 @@ def impersonate(
     # In the usual case, do not call the functions that check. Each call would add 1 % to the time of an entry.
     if type(identity) is not Identity or identity.has_root:
         check_identity(identity, allow_root)
-    if allow_root or allow_process or on_restore_failure != "taint" or level not in _USUAL:
-        number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
+    if level is _USUAL and not allow_root and not allow_process and on_restore_failure == "taint":
+        number, flags = _DEFAULT_NUMBER, 0
     else:
-        number, flags = LEVELS[level], 0
-    return _native.make(identity, identity.uid, identity.gid, identity._groups, number, flags, across_yield)
+        number, flags = check_options(level, allow_root, allow_process, on_restore_failure)
+    return _make(identity, identity.uid, identity.gid, identity._groups, number, flags, across_yield)

@@ -94,11 +94,19 @@ def test_root_is_refused_unless_allowed(user):
     as_root(body)
 
 
+class EqualToAll:
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+
 def test_impersonate_refuses_wrong_arguments():
     with pytest.raises(TypeError, match="should be Identity"):
         impersonate("alice")
-    with pytest.raises(ValueError, match="shielded, effective, real, filesystem"):
-        impersonate(ALICE, level="root")
+    for level in ("root", None, [], EqualToAll()):
+        with pytest.raises(ValueError, match="shielded, effective, real, filesystem"):
+            impersonate(ALICE, level=level)
 
 
 @pytest.mark.parametrize(("size", "shield"), [(2**32 - 1, SHIELD), (65536, 65535), (65535, None)])
