@@ -41,7 +41,10 @@ class Turns:
         inbox, waiting = self.inbox, self.waiting
         while inbox:
             task = inbox[0]
-            queue = waiting.setdefault(task.identity.uid, deque())
+            uid = task.identity.uid
+            queue = waiting.get(uid)
+            if queue is None:  # setdefault() would need a new deque for every task
+                queue = waiting[uid] = deque()
             if not queue or queue[-1] is not task:  # it is, if an exception interrupted the last call here
                 queue.append(task)
             inbox.popleft()  # only now: Pool.add() must always see the task in one of the two places
@@ -74,8 +77,11 @@ class Turns:
             worker.turns += 1
             task = inbox.popleft()
         else:
-            self.collect()
-            queue = None if identity is None or self.is_full(identity.uid) else waiting.get(identity.uid)
+            if inbox:
+                self.collect()
+            queue = None
+            if identity is not None and (self.limit is None or not self.is_full(identity.uid)):
+                queue = waiting.get(identity.uid)
             if worker.turns >= TURNS:
                 worker.turns = 0
                 if queue is not None:
