@@ -27,11 +27,11 @@ def timed(body, count):
     return time.perf_counter() - started
 
 
-def ratio(ours, theirs, count=400, rounds=101):
+def ratio(ours, theirs, count=40, rounds=1001):
     """Return the median of ours / theirs, and the microseconds for one of ours and one of theirs.
 
     Each round measures both and gives one ratio, so a machine that becomes slower between rounds does not change the
-    result.
+    result. A short round is often over before another program interrupts it.
     """
     pairs = []
     for turn in range(rounds + 5):
