@@ -4,10 +4,11 @@
  *
  * Reproduces the lost wake-up of 2008 on a current kernel; docs/problem.md explains it. The program
  * becomes root, starts a POSIX AIO read that ends with a signal, becomes a user, and waits for the
- * signal. libc changes one thread after the other, so the AIO helper may already be the user while
- * the waiting thread is still root. Before Linux 2.6.35 the helper then had no permission to send
- * the signal. A supervisor applies that old rule to rt_sigqueueinfo(2), through seccomp's user
- * notification. The real kernel does everything else.
+ * signal. glibc changes one thread after the other, so the AIO helper may already be the user while
+ * the waiting thread is still root. (musl holds all threads until the last one has changed.) Before
+ * Linux 2.6.35 the helper then had no permission to send the signal. A supervisor applies that old
+ * rule to rt_sigqueueinfo(2), through seccomp's user notification. The real kernel does everything
+ * else.
  *
  * usage: lost_wakeup ours|libc OPERATIONS IDLE_THREADS [native]
  *        lost_wakeup bleed ours|libc SWITCHES
