@@ -28,6 +28,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import musl_root
 from debian_sid import mirror
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
@@ -46,16 +47,28 @@ class Root(NamedTuple):
     suite: str
     architecture: str = "amd64"
     packages: tuple[str, ...] = ()
-    prepare: str = ""  # a shell script that runs once in the new root
+    prepare: str = ""  # a shell script that runs once in the new root, which has the source in /source
     environment: tuple[str, ...] = ()  # NAME=VALUE, for the commands
     tests: str = ALL  # ALL, GUARDS or C_TESTS
 
+
+#: Makes a Python on musl, and how its root finds it first.
+MUSL_SCRIPT = "/usr/bin/python3 /source/tests/programs/musl_root.py /opt/musl"
+MUSL_PATH = f"PATH=/opt/musl/bin:{PATH}"
 
 ROOTS = (
     Root("bookworm-amd64", "bookworm"),
     Root("trixie-amd64", "trixie"),
     Root("sid-amd64", "sid"),
     Root("trixie-i386", "trixie", "i386"),
+    Root("trixie-musl", "trixie", packages=musl_root.PACKAGES, prepare=MUSL_SCRIPT, environment=(MUSL_PATH,)),
+    Root(
+        "trixie-musl-raw-calls",
+        "trixie",
+        packages=musl_root.PACKAGES,
+        prepare=MUSL_SCRIPT,
+        environment=(MUSL_PATH, "PIP_CONFIG_SETTINGS=setup-args=-Dcredentials=syscall"),
+    ),
 )
 
 
@@ -230,12 +243,13 @@ def attempt(root: Root, place: Path) -> Row:
             step("making the root folder")
             shutil.rmtree(folder, ignore_errors=True)
             make(root, folder, log)
-            if root.prepare and run(root, folder, root.prepare, log)[0]:
-                raise Failed("the script that prepares the root failed")
-            made.touch()
         shutil.rmtree(folder / "source", ignore_errors=True)
         own = ["git", "-c", "safe.directory=*"]
         subprocess.run([*own, "clone", "-q", "--no-local", str(SOURCE), str(folder / "source")], check=True)
+        if not made.exists():
+            if root.prepare and run(root, folder, root.prepare, log)[0]:
+                raise Failed("the script that prepares the root failed")
+            made.touch()
         start = time.monotonic()
         step("README's first command")
         status, output = run(root, folder, f"cd /source; {readme_commands()[0]}", log)
