@@ -515,13 +515,19 @@ def test_audit_hook_can_veto_an_identity(loop, backend, place):
 
 @each_backend
 def test_status_has_all_numbers_of_os_stat(backend, place):
-    """Also a time that 64 bits of nanoseconds cannot hold (ext4 has 34 bits of seconds), and one before 1970."""
+    """Also a time that 64 bits of nanoseconds cannot hold (ext4 has 34 bits of seconds), one before 1970, and 5 GiB."""
 
     def numbers(status):
         return [getattr(status, name) for name in dir(status) if name.startswith("st_")]
 
     async def body(files):
-        os.utime("public", ns=(14_000_000_000_123_456_789, -1_000_000_001), dir_fd=place)
+        try:
+            os.utime("public", ns=(14_000_000_000_123_456_789, -1_000_000_001), dir_fd=place)
+        except OverflowError:  # time_t has 32 bits, as on i386
+            os.utime("public", ns=(2_147_483_647_123_456_789, -1_000_000_001), dir_fd=place)
+        large = await files.open(ALICE, "alice's", os.O_RDWR, dir_fd=place)
+        os.ftruncate(large, 5 * 2**30)
+        os.close(large)
         for name in ("public", "alice's", "dir", "link", "fifo", "socket"):
             found = await files.stat(ALICE, name, dir_fd=place)
             assert (found, numbers(found)) == (os.stat(name, dir_fd=place), numbers(os.stat(name, dir_fd=place)))

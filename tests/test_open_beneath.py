@@ -161,6 +161,19 @@ def test_tmpfile_is_created_without_a_name(place):
     assert flags_of(descriptor) == os.O_RDWR
 
 
+def test_file_of_more_than_4_gib_is_read_and_written(place):
+    """On 32-bit systems, open(2) refuses it without O_LARGEFILE."""
+    end = 5 * 2**30
+    for regular in (True, False):
+        descriptor = open_beneath(place, "file", os.O_RDWR, regular=regular)
+        try:
+            assert os.pwrite(descriptor, b"end", end) == 3
+            assert os.pread(descriptor, 3, end) == b"end"
+            assert os.fstat(descriptor).st_size == end + 3
+        finally:
+            os.close(descriptor)
+
+
 def test_file_is_truncated_and_appended_to(place):
     os.close(open_beneath(place, "file", os.O_WRONLY | os.O_TRUNC))
     for word in (b"one ", b"two"):
