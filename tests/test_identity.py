@@ -29,6 +29,7 @@ from support.children import (
     needs_true_ids,
     wait_until,
 )
+from support.odd_machine import ACTIONS, set_filter
 from support.peers import become, connected, enter_user_namespace, other_process
 from support.proc_mounts import enter_mount_namespace
 from support.servers import with_users
@@ -612,7 +613,7 @@ def test_overflow_uid_is_the_kernel_setting_or_65534_without_proc(tmp_path):
     def inside(command, connection):
         def child():
             enter_mount_namespace()
-            subprocess.run(["mount", *command], check=True)
+            subprocess.run([tool("mount", "replaces /proc"), *command], check=True)
             if "tmpfs" not in command:
                 enter_user_namespace("0 0 90000", "0 0 90000")
             try:

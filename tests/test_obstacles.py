@@ -315,6 +315,7 @@ def test_build_without_a_ring_is_explained(verdict, found):
 
 def test_idmapped_folder_is_an_obstacle(tmp_path):
     needs_root()
+    tool("mount", "makes the mounts private")
     (tmp_path / "idmapped").mkdir(mode=0o777)
     needs_user_namespace()
     found = not_run(*ODD, "idmapped", tmp_path / "idmapped", "0 0 1")

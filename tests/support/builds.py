@@ -100,8 +100,11 @@ def tool(name: str, why: str) -> str:
 def in_namespaces(*options: str) -> list[str]:
     """Return the words that start a command in new namespaces. If the kernel refuses them, skip the test.
 
-    In a chroot whose folder is not a mount point, unshare(1) cannot make the mounts private.
+    In a chroot whose folder is not a mount point, unshare(1) cannot make the mounts private. A minimal Debian has no
+    mount(8), for which the new mount namespaces are.
     """
+    if any(re.match(r"-\w*m", option) for option in options):
+        tool("mount", "changes the mounts of a new namespace")
     words = [tool("unshare", "new namespaces"), *options]
     out = run(*words, "true")
     if out.returncode:
