@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 import toolchain
 from support.builds import ROOT, run
+from support.configure import MACHINE
 
 
 class Machine(NamedTuple):
@@ -177,7 +178,7 @@ def ask(*words, env=None):
 
 
 def native():
-    family = {"i686": "x86", "armv7l": "arm"}.get(os.uname().machine, os.uname().machine)
+    family = {"i686": "x86", "armv7l": "arm"}.get(MACHINE, MACHINE)
     size = str(sysconfig.get_config_var("SIZEOF_VOID_P"))
     return [os.uname().sysname.lower(), family, sys.byteorder, size]
 

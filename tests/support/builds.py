@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def needs_meson(why: str) -> None:
 
 def uid_wrapper() -> str:
     """Return the path of uid_wrapper's library. If it is missing, skip the test and name the package."""
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"):
+    for folder in (f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}", "/usr/lib64", "/usr/lib"):
         if os.path.exists(f"{folder}/libuid_wrapper.so"):
             return f"{folder}/libuid_wrapper.so"
     pytest.skip("needs uid_wrapper (Debian: libuid-wrapper)")

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the long tests."""
 
-import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from support import servers
 from support.builds import PYTHONS, needs_package, run, tool, version
+from support.configure import MACHINE
 from support.projects import install_library
 from test_build import install, wheel
 
@@ -37,8 +37,8 @@ def arm64(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], str
 
     apt keeps everything in a folder of its own, so the machine's architectures and lists do not change.
     """
-    if platform.machine() != "x86_64":
-        pytest.skip("the page's example is for x86_64")
+    if MACHINE != "x86_64":
+        pytest.skip("needs x86_64: the page's example is for it")
     tool("apt-get", "downloads Debian's Python for arm64")
     needs_package("meson-python", "pip")
     folder = tmp_path_factory.mktemp("apt")

@@ -7,21 +7,21 @@ test changes and restores.
 """
 
 import contextlib
-import os
 import shutil
 import sys
 
 import abi
 import pytest
 from support.builds import ROOT, run, tool
+from support.configure import MACHINE
 
 MESON = [sys.executable, "-m", "mesonbuild.mesonmain"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _tools():
-    if os.uname().machine != "x86_64":
-        pytest.skip("the dump is for x86_64")
+    if MACHINE != "x86_64":
+        pytest.skip("needs x86_64: the dump is for it")
     for name in ("abidiff", "abidw"):
         tool(name, "compares ABIs")
 

@@ -4,7 +4,6 @@
 
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.builds import ROOT, needs_package, run, tool, version
+from support.configure import MACHINE
 from support.schema import valid
 from test_build import PIP, ask, install, meson
 
@@ -130,8 +130,8 @@ def test_python_of_the_cross_file_does_not_name_the_wheel(source, tmp_path):
 
 def test_headers_of_another_version_are_refused(source, tmp_path):
     """The machine is right, so the module would be imported, with structs of another version."""
-    if platform.machine() != "x86_64":
-        pytest.skip("the cross file is for x86_64")
+    if MACHINE != "x86_64":
+        pytest.skip("needs x86_64: the cross file is for it")
     for name in ("pyconfig.h", "patchlevel.h"):
         text = (Path(sysconfig.get_path("include")) / name).read_text()
         (tmp_path / name).write_text(re.sub(r"(#define PY_MINOR_VERSION\s+)\d+", r"\g<1>99", text))

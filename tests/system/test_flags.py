@@ -5,14 +5,13 @@
 Also the ways to run Meson that must change nothing: --layout=flat and PYTHONSAFEPATH.
 """
 
-import os
 import re
 import shutil
 
 import pytest
 from support.builds import run, tool
 from support.children import obstacle
-from support.configure import ARCHITECTURES, calls_of, configure
+from support.configure import ARCHITECTURES, MACHINE, calls_of, configure
 from support.projects import PROGRAM, PROJECTS, offline
 from test_build import meson, wheel
 
@@ -33,7 +32,7 @@ FLAGS = (
 #: Only clang knows -Weverything.
 CELLS = [(c, f) for c in ("gcc", "clang") for f in FLAGS] + [("clang", ("-Weverything -Werror", ""))]
 
-pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the architectures of these tests")
+pytestmark = pytest.mark.skipif(MACHINE != "x86_64", reason="needs x86_64: its compiler's flags")
 
 
 def environment(compiler, architecture, flags=("", "")):

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """mutants.py: a C test detects each wrong or missing step in the C code."""
 
-import os
 import subprocess
 import sys
 
@@ -12,13 +11,14 @@ from support import mutations
 from support.builds import ROOT, run, tool, uid_wrapper
 from support.c_statements import functions
 from support.children import needs_root
+from support.configure import MACHINE
 
 
 @pytest.mark.timeout(1800)
 def test_mutants_are_detected():
     """One of three, always the same ones: all of them take 7 minutes."""
     needs_root()
-    if os.uname().machine != "x86_64":
+    if MACHINE != "x86_64":
         pytest.skip("needs x86_64: the mutated module is the golden file of that platform")
     tool("strace", "makes system calls fail")
     tool("setpriv", "drops ids and capabilities")

@@ -6,7 +6,6 @@ tests/c/copies.c loads the copies and says who answers. The second copy is a lat
 setters change every thread, so a wrong function is seen in the ids of the threads.
 """
 
-import platform
 import re
 import shlex
 import shutil
@@ -15,6 +14,7 @@ import sys
 import pytest
 from support.builds import ROOT, needs_package, run, tool
 from support.children import needs_root
+from support.configure import MACHINE
 from support.copies import hostile_library, looked_up, symbols
 from support.projects import install_library
 from test_build import meson
@@ -25,7 +25,7 @@ MODES = ["local", "global", "deepbind"]
 #: What copies.c prints for each copy.
 FIRST, SECOND = f"syscall {replace.__version__} 1 1", "libc 9.9 2 0"
 ZIG = [sys.executable, "-m", "ziglang"]
-ZIG_CC = [*ZIG, "cc", "-target", f"{platform.machine()}-linux-gnu.2.17"]  # as in packaging.md
+ZIG_CC = [*ZIG, "cc", "-target", f"{MACHINE}-linux-gnu.2.17"]  # as in packaging.md
 
 
 @pytest.fixture(scope="session")
