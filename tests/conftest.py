@@ -23,9 +23,12 @@ set_known_start()
 
 from support.builds import PYTHONS, copy_source, needs_meson, run, tool, version  # noqa: E402
 from support.children import REGAIN, needs_root  # noqa: E402
+from support.odd_machine import numbers  # noqa: E402
 from support.schema import validate_reports  # noqa: E402
 
 import replace  # noqa: E402
+
+numbers()  # the tests' children inherit the answer, and need not start a compiler
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

@@ -43,7 +43,6 @@ LOOPS = {"asyncio": lambda main: asyncio.run(main()), "trio": lambda main: impor
 BACKENDS = ["io_uring", "threads"]
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
-IO_URING_SETUP = 425  # on every architecture of Linux
 DUPFD_QUERY = 1024 + 3  # F_DUPFD_QUERY of linux/fcntl.h
 
 pytestmark = pytest.mark.per_thread
@@ -1185,7 +1184,7 @@ def test_identity_that_hides_its_root_is_refused_and_leaves_no_descriptor(backen
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS])
 def test_filter_without_io_uring_leads_to_threads(number, place):
     def body():
-        install_filter(IO_URING_SETUP, number)
+        install_filter("io_uring_setup", number)
 
         async def main():
             async with Files() as files:

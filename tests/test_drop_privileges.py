@@ -26,6 +26,7 @@ from support.children import (
     as_plain_root,
     as_root,
     become_server_without_root,
+    call_number,
     change_capabilities,
     held_elsewhere,
     ids,
@@ -209,12 +210,12 @@ def test_drop_with_securebits_that_keep_capabilities_needs_one_thread(bit):
     as_plain_root(body)
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of setresuid(2) is that of x86_64")
 def test_thread_that_did_not_change_is_found():
     """A filter answers the thread's setresuid() with success. Nobody but the kernel knows that it is still root."""
 
     def body():
-        with held_elsewhere(prepared(lambda: install_filter(117, 0))) as worker:
+        call_number("setresuid")
+        with held_elsewhere(prepared(lambda: install_filter("setresuid", 0))) as worker:
             before = threads()
             with pytest.raises(replace.DropFailed, match="has not become the user") as caught:
                 drop_privileges(ALICE)
@@ -225,10 +226,9 @@ def test_thread_that_did_not_change_is_found():
     as_plain_root(body)
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of setresgid(2) is that of x86_64")
 def test_call_that_only_reports_success_is_found():
     def body():
-        install_filter(119, 0)  # setresgid
+        install_filter("setresgid", 0)
         with pytest.raises(replace.DropFailed, match="the calling thread has not become the user") as caught:
             drop_privileges(ALICE)
         assert caught.value.state == "rolled back"
@@ -373,12 +373,11 @@ def test_drop_from_random_capabilities(elsewhere):
     assert results["refused" if elsewhere else "unchanged"] > 0, results
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the number of capset(2) is that of x86_64")
 def test_drop_of_root_needs_no_capset():
     """The kernel drops the capabilities of root. A filter refuses capset(2), after which there is no way back."""
 
     def body():
-        install_filter(126, errno.EPERM)
+        install_filter("capset", errno.EPERM)
         drop_privileges(ALICE)
         assert look().permitted == 0
         return ids()
@@ -386,12 +385,9 @@ def test_drop_of_root_needs_no_capset():
     assert as_plain_root(body) == IDS_OF_ALICE
 
 
-KEYCTL = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1)
-
-
 def session_keyring():
     """Return the serial number of the session keyring of the calling thread: keyctl(2), KEYCTL_GET_KEYRING_ID."""
-    serial = LIBC.syscall(KEYCTL, 0, -3, 0)
+    serial = LIBC.syscall(call_number("keyctl"), 0, -3, 0)
     if serial < 0:
         pytest.skip("needs keyctl(2)")
     return serial
@@ -412,7 +408,7 @@ def test_session_keyring_of_root_does_not_stay():
 
 def test_drop_is_rolled_back_if_the_keyring_is_full():
     def body():
-        install_filter(KEYCTL, errno.EDQUOT)
+        install_filter("keyctl", errno.EDQUOT)
         with pytest.raises(replace.DropFailed) as caught:
             drop_privileges(ALICE)
         assert (caught.value.step, caught.value.state) == ("joining a new session keyring", "rolled back")
@@ -425,7 +421,7 @@ def test_drop_is_rolled_back_if_the_keyring_is_full():
 @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS])
 def test_drop_needs_no_keyrings(error):
     def body():
-        install_filter(KEYCTL, error)
+        install_filter("keyctl", error)
         drop_privileges(ALICE)
         return ids()
 

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.children import ALICE, BOB, LIBC, as_root, held_elsewhere, switched_elsewhere, wait_until
+from support.children import ALICE, BOB, LIBC, as_root, call_number, held_elsewhere, switched_elsewhere, wait_until
 
 import replace
 from replace import ThreadsDiffer, impersonate
@@ -120,7 +120,7 @@ def test_ended_main_thread_is_not_compared():
             threading.Thread(target=to_its_end).start()
             replace.setresuid(80001, 80001, 80001)
             os.close(writer)
-            LIBC.syscall(60 if os.uname().machine == "x86_64" else 93, 0)  # exit(2) ends one thread
+            LIBC.syscall(call_number("exit"), 0)  # exit(2) ends one thread
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
     as_root(body)

@@ -28,6 +28,7 @@ from support.children import (
     InChild,
     as_root,
     call_in_other_thread,
+    call_number,
     change_capabilities,
     ids,
     needs_root,
@@ -38,7 +39,6 @@ from support.children import (
 import replace
 from replace import Identity, _native, impersonate
 
-SYS_TGKILL = 234 if os.uname().machine == "x86_64" else 131
 PR_SET_SECUREBITS, PR_SET_KEEPCAPS, PR_CAP_AMBIENT = 28, 8, 47
 CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID = 1, 6, 7
 
@@ -307,7 +307,7 @@ def test_user_can_signal_the_server_only_at_level_real(level, may):
             server, child = os.getpid(), os.fork()
             if child == 0:
                 replace.drop_privileges(ALICE)
-                os._exit(int(LIBC.syscall(SYS_TGKILL, server, worker.native_id, 0) == 0))
+                os._exit(int(LIBC.syscall(call_number("tgkill"), server, worker.native_id, 0) == 0))
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     assert as_root(body) in (may, None)
@@ -506,9 +506,9 @@ def test_interpreter_shutdown_while_switched_is_silent():
 def test_on_restore_failure_abort_ends_the_process():
     def body():
         with impersonate(ALICE, on_restore_failure="abort"):
-            LIBC.syscall(117, 80001, 80001, 80001)  # setresuid: no privileged id remains
+            LIBC.syscall(call_number("setresuid"), 80001, 80001, 80001)  # setresuid: no privileged id remains
 
-    if replace.SCOPE == "thread" and os.uname().machine == "x86_64":
+    if replace.SCOPE == "thread":
         with pytest.raises(InChild, match=str(-signal.SIGABRT)):
             as_root(body)
 
@@ -516,15 +516,14 @@ def test_on_restore_failure_abort_ends_the_process():
 def test_thread_that_cannot_restore_its_ids_is_tainted():
     def body():
         with pytest.raises(replace.ThreadTainted, match="end this thread") as caught, impersonate(ALICE):
-            LIBC.syscall(117, 80001, 80001, 80001)
+            LIBC.syscall(call_number("setresuid"), 80001, 80001, 80001)
         assert caught.value.state == "tainted"
         with pytest.raises(replace.ThreadTainted):
             impersonate(BOB).__enter__()
         with pytest.raises(replace.IdentityRefused, match="1 thread"):
             replace.drop_privileges(ALICE)
 
-    if os.uname().machine == "x86_64":
-        as_root(body)
+    as_root(body)
 
 
 def test_identity_of_a_deleted_user_still_works(tmp_path):

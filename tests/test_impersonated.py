@@ -402,10 +402,10 @@ def outcome(script):
 
 #: Why nobody can close an iterator, and what the report says about it -> a script.
 HOPELESS = {
-    "no thread can start: can't start new thread": "for number in (56, 435):  # clone, clone3\n"
-    "    install_filter(number, errno.EAGAIN)\nin_greenlet(drop)",
+    "no thread can start: can't start new thread": "for call in ('clone', 'clone3'):\n"
+    "    install_filter(call, errno.EAGAIN)\nin_greenlet(drop)",
     "an audit hook has a veto: vetoed": "veto.append(1); drop()",
-    "a filter forbids the change: Operation not permitted": "install_filter(117, errno.EPERM); drop()",
+    "a filter forbids the change: Operation not permitted": "install_filter('setresuid', errno.EPERM); drop()",
     "the thread is tainted: tainted": "outer, inner = impersonate(BOB), impersonate(BOB)\n"
     "outer.__enter__(); inner.__enter__()\n"
     "try: outer.__exit__(None, None, None)\nexcept replace.ThreadTainted: pass\ndrop()",

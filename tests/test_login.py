@@ -33,6 +33,7 @@ from support.children import (
     HANG,
     LIBC,
     as_plain_root,
+    call_number,
     in_child,
     install_filter,
     needs_root,
@@ -60,9 +61,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests read 
 
 ACCOUNT = Account("alice", 80001, 80011, (80021,), "/usr", "/bin/dash", "")
 PLAIN = {"USER": "alice", "LOGNAME": "alice", "SHELL": "/bin/dash", "PATH": "/usr/local/bin:/usr/bin:/bin"}
-PRCTL = {"x86_64": 157, "aarch64": 167}.get(os.uname().machine, -1)
-KEYCTL = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1)
-ADD_KEY = {"x86_64": 248, "aarch64": 217}.get(os.uname().machine, -1)
 
 
 def output(*words, account=ACCOUNT, **options):
@@ -215,7 +213,7 @@ def test_no_new_privs_is_set_with_and_without_login():
 
 def test_no_new_privs_is_refused_on_a_system_without_it():
     def body():
-        install_filter(PRCTL, errno.EINVAL)  # what Linux before 3.5 says
+        install_filter("prctl", errno.EINVAL)  # what Linux before 3.5 says
         with pytest.raises(replace.IdentityRefused, match="PR_SET_NO_NEW_PRIVS") as caught:
             popen_as(ALICE, ["/bin/true"], cwd="/", no_new_privs=True)
         assert caught.value.errno == errno.ENOSYS
@@ -695,15 +693,15 @@ def test_terminal_that_cannot_be_opened_again_is_refused(attack):
 
 def session_key():
     """Put a secret key into a new session keyring of this thread. Return the key's number."""
-    assert LIBC.syscall(KEYCTL, 1, None) > 0  # KEYCTL_JOIN_SESSION_KEYRING
-    key = LIBC.syscall(ADD_KEY, b"user", b"secret", b"hunter2", ctypes.c_size_t(7), -3)
+    assert LIBC.syscall(call_number("keyctl"), 1, None) > 0  # KEYCTL_JOIN_SESSION_KEYRING
+    key = LIBC.syscall(call_number("add_key"), b"user", b"secret", b"hunter2", ctypes.c_size_t(7), -3)
     assert key > 0
     return key
 
 
 def needs_keys():
     needs_root()
-    if in_child(LIBC.syscall, KEYCTL, 1, None) <= 0:
+    if in_child(LIBC.syscall, call_number("keyctl"), 1, None) <= 0:
         pytest.skip("needs keyctl(2)")
 
 
@@ -716,7 +714,7 @@ def test_child_cannot_read_the_keys_of_the_server(attack):
         keyring = answer(attack, "describe", 0, **LOGIN)
         assert keyring[0] == "0"
         assert keyring[1].startswith("keyring;80001;80011;")
-        assert LIBC.syscall(KEYCTL, 11, key, None, 0) == 7  # the server still can
+        assert LIBC.syscall(call_number("keyctl"), 11, key, None, 0) == 7  # the server still can
 
     needs_keys()
     as_plain_root(body)
@@ -724,7 +722,7 @@ def test_child_cannot_read_the_keys_of_the_server(attack):
 
 def test_child_starts_if_nobody_may_have_keys():
     def body(error):
-        install_filter(KEYCTL, error)
+        install_filter("keyctl", error)
         assert popen_as(ALICE, ["/bin/true"], account=ACCOUNT).wait() == 0
 
     for error in (errno.EPERM, errno.ENOSYS):
@@ -736,7 +734,7 @@ def test_child_without_a_keyring_of_its_own_runs_no_program(error, seconds):
     """A full quota is often empty soon, because the kernel frees keyrings late."""
 
     def body():
-        install_filter(KEYCTL, error)
+        install_filter("keyctl", error)
         start = time.monotonic()
         with pytest.raises(replace.IdentityError, match="keyring") as caught:
             popen_as(ALICE, ["/bin/true"], account=ACCOUNT)

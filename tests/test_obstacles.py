@@ -8,6 +8,7 @@ tests/system/test_filters.py tries every call and more filters.
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,7 @@ from functools import cache
 
 import pytest
 from support.builds import ROOT, in_namespaces, run, tool, uid_wrapper
-from support.children import change_capabilities, in_child, needs_root, needs_user_namespace
-from support.odd_machine import NUMBERS
+from support.children import call_number, change_capabilities, in_child, needs_root, needs_user_namespace
 
 import replace
 from replace import _native
@@ -24,7 +24,6 @@ from replace._cli import chosen_ids, file_checks, io_uring, level_checks, obstac
 
 SERVER = 80051  # a user who runs no other process: one test limits their number
 ODD = [sys.executable, str(ROOT / "tests" / "support" / "odd_machine.py")]
-X86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs x86_64: the filter uses its call numbers")
 LEVELS = [f"level {name}" for name in level_checks.LEVELS] if replace.SCOPE == "thread" else []
 FILES = [f"files by {backend}" for backend in file_checks.BACK_ENDS] if replace.SCOPE == "thread" else []
 
@@ -191,7 +190,6 @@ def test_limit_of_open_files_is_an_obstacle():
 # ---- Filters, tracers and libraries that fake ids
 
 
-@X86_64
 @pytest.mark.parametrize(
     ("call", "action", "reason", "among"),
     [
@@ -205,9 +203,9 @@ def test_limit_of_open_files_is_an_obstacle():
 )
 def test_filter_is_an_obstacle(call, action, reason, among):
     needs_root()
+    call_number(call)
     found = not_run(*ODD, "filter", call, action)
     assert found[among].startswith(reason)
-    assert call in NUMBERS
     assert "setgid" not in found
 
 
@@ -244,7 +242,6 @@ FILTERED = ["filter", "io_uring_setup", "EPERM"]
 NO_ADMIN = ["setpriv", "--bounding-set=-sys_admin"]
 
 
-@X86_64
 @pytest.mark.per_thread
 @pytest.mark.parametrize(
     ("sysctls", "prefix", "filtered", "reason", "advice"),
@@ -270,6 +267,7 @@ NO_ADMIN = ["setpriv", "--bounding-set=-sys_admin"]
 def test_missing_ring_is_explained_and_no_obstacle(tmp_path, sysctls, prefix, filtered, reason, advice):
     """The sysctls belong to the whole machine, so other files stand in for them, and a filter for the kernel."""
     needs_root()
+    call_number(filtered[1])
     if sysctls and not os.path.exists(SYSCTL):
         pytest.skip(f"needs {SYSCTL} (Linux 6.6)")
     for name, value in zip(("disabled", "group"), sysctls, strict=False):
@@ -287,10 +285,10 @@ def test_missing_ring_is_explained_and_no_obstacle(tmp_path, sysctls, prefix, fi
     assert change.startswith(f"  to change this: {advice}")
 
 
-@X86_64
 @pytest.mark.per_thread
 def test_filter_that_kills_is_an_obstacle_only_to_the_ring():
     needs_root()
+    call_number("io_uring_setup")
     found = not_run(*ODD, "filter", "io_uring_setup", "KILL_PROCESS")
     assert found == {"files by io_uring": "io_uring ends the process here: libc's own call, too, gets SIGSYS"}
 
@@ -385,6 +383,14 @@ long syscall(long number, ...)
 """
 
 
+def compile_wrong_call(wrong, library):
+    """Compile a syscall() that is wrong. On i386 and arm, the build's calls have names such as SYS_setresuid32."""
+    macros = {call["name"]: call["symbol"] for call in replace.report()["verdict"]["calls"]}
+    line = re.sub(r"SYS_(\w+)", lambda found: macros[found[1]], wrong)
+    command = [tool("cc", "compiles the wrong call"), "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"]
+    subprocess.run(command, input=WRONG.replace("\tWRONG", line), text=True, check=True)
+
+
 @pytest.mark.per_thread
 @pytest.mark.parametrize(
     ("wrong", "among"),
@@ -400,8 +406,7 @@ def test_wrong_call_is_contradicted(wrong, among, tmp_path):
     """libreplace calls libc's syscall(), and libc's own setters do not. So only libreplace's calls are wrong here."""
     needs_root()
     library = tmp_path / "wrong.so"
-    command = [tool("cc", "compiles the wrong call"), "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"]
-    subprocess.run(command, input=WRONG.replace("\tWRONG", wrong), text=True, check=True)
+    compile_wrong_call(wrong, library)
     status, checks = verify(env={"LD_PRELOAD": str(library)})
     assert status == 1
     assert checks[among][0] == "contradicted"
@@ -414,18 +419,7 @@ def test_missing_call_is_contradicted_without_privilege():
     needs_root()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        command = [
-            tool("cc", "compiles the wrong call"),
-            "-shared",
-            "-fPIC",
-            "-x",
-            "c",
-            "-",
-            "-o",
-            f"{folder}/wrong.so",
-        ]
-        wrong = "if (number == SYS_setresgid) { errno = ENOSYS; return -1; }"
-        subprocess.run([*command, "-ldl"], input=WRONG.replace("\tWRONG", wrong), text=True, check=True)
+        compile_wrong_call("if (number == SYS_setresgid) { errno = ENOSYS; return -1; }", f"{folder}/wrong.so")
         os.chmod(f"{folder}/wrong.so", 0o755)
         status, checks = verify(*server([]), env={"LD_PRELOAD": f"{folder}/wrong.so"})
     assert status == 1

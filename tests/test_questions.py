@@ -6,7 +6,6 @@ Two cells of the matrix of compiler options are here; tests/system/test_flags.py
 """
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -16,8 +15,8 @@ import pytest
 from programs import FIELD, RECORD, SIZE, source
 from questions import questions
 from support.builds import ROOT, report_of, run, tool
-from support.children import needs_root
-from support.configure import ARCHITECTURES, answers_of, calls_of, configure
+from support.children import call_number, needs_root
+from support.configure import ARCHITECTURES, MACHINE, answers_of, calls_of, configure
 from verdict import decide
 
 import replace
@@ -176,10 +175,10 @@ def test_type_without_a_known_size_is_an_error(cc):
 # ---- The run probes
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the system call numbers of the filter")
 @pytest.mark.parametrize("call", ["setresuid", "setgroups"])
 def test_probe_that_a_filter_kills_cannot_tell(cc, tmp_path, call):
     needs_root()
+    call_number(call)
     probes = DETECT / "probes"
     out = run(cc, "-D_GNU_SOURCE", "-pthread", "-o", tmp_path / "probe", probes / "thread_credentials.c")
     assert out.returncode == 0, out.stderr
@@ -221,7 +220,7 @@ def test_report_shows_the_programs_that_were_compiled(cc, source, tmp_path):
         assert (f"{recorder} -Wpedantic -Werror " in question["evidence"]) == needs_evidence, question
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="-m32 is an option of x86")
+@pytest.mark.skipif(MACHINE not in ("x86_64", "i686"), reason="needs x86: -m32 is an option of its compilers")
 def test_werror_on_32_bits_changes_no_answer(source, tmp_path):
     """With -Werror, Meson's own check for a function fails on 32 bits: it casts a pointer to a larger integer."""
     compiler = tool("gcc", "C compiler") + ARCHITECTURES["i386"]

@@ -28,13 +28,14 @@ from support.children import (
     LIBC,
     as_root,
     become_server_without_root,
+    call_number,
+    install_filter,
     needs_root,
     scheduler,
     set_scheduler,
 )
-from support.odd_machine import set_filter
 from support.proc_mounts import enter_mount_namespace
-from support.syscalls import call, done
+from support.syscalls import call, done, injected, plain
 
 import replace
 from replace import Identity, IdentityExecutor
@@ -75,13 +76,13 @@ def namespace(name):
 
 
 def filter_getcpu():
-    set_filter(309, 0x00050000 | errno.EPERM)
+    install_filter("getcpu", errno.EPERM)
 
 
 def filter_nothing():
     """Install a seccomp filter without no_new_privs, which needs CAP_SYS_ADMIN."""
     program = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000))
-    pointer = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 1, ctypes.addressof(program)))
+    pointer = ctypes.create_string_buffer(struct.pack("HP", 1, ctypes.addressof(program)))
     prctl(22, 2, ctypes.addressof(pointer))
 
 
@@ -148,7 +149,7 @@ def cannot_be_tried():
         lacks["loginuid"] = "a process without a loginuid"
     if not os.path.exists("/sys/fs/cgroup/pids/tasks"):
         lacks["control group"] = "the controller pids of cgroup v1"
-    if LIBC.syscall(444, None, 0, 1) < 1:
+    if LIBC.syscall(call_number("landlock_create_ruleset"), None, 0, 1) < 1:
         lacks["landlock"] = "landlock"
     if not importlib.util.find_spec("gevent"):
         lacks["greenlets"] = "gevent (pip install '.[test-all]')"
@@ -256,7 +257,7 @@ RESTORED = {
     "hooks": (change_hooks, lambda: (*sys.get_asyncgen_hooks(), sys.get_coroutine_origin_tracking_depth())),
     "context": (lambda: variable.set("alice"), variable.get),
     "decimal": (lambda: setattr(decimal.getcontext(), "prec", 3), lambda: decimal.getcontext().prec),
-    "locale": (use_locale, lambda: LIBC.uselocale(None) == 2**64 - 1),
+    "locale": (use_locale, lambda: LIBC.uselocale(None) == ctypes.c_void_p(-1).value),
     "rounding": (lambda: LIBM.fesetround(0x400), LIBM.fegetround),
 }
 
@@ -500,7 +501,7 @@ def test_each_task_has_its_own_context():
 
 def python_after(fault, code):
     """Run code while strace changes system calls."""
-    strace = [tool("strace", "makes system calls fail"), "-f", "-o", "/dev/null", *(f"-einject={one}" for one in fault)]
+    strace = [tool("strace", "makes system calls fail"), "-f", "-o", "/dev/null", *map(injected, fault)]
     return run(*strace, sys.executable, "-c", code, cwd="/")
 
 
@@ -628,11 +629,11 @@ def test_next_task_of_the_same_user_makes_no_system_call_but_those_that_read_the
     strace = [tool("strace", "lists system calls"), "-f", "-o", tmp_path / "log"]
     worker = run(*strace, sys.executable, "-c", STICKY.format(private_fs), cwd="/").stdout.strip()
     lines = [line.split(None, 1) for line in (tmp_path / "log").read_text().splitlines()]
-    calls = [call.partition("(")[0] for thread, call in lines if thread == worker and not call.startswith("<")]
+    calls = [plain(call.partition("(")[0]) for thread, call in lines if thread == worker and not call.startswith("<")]
     first, last = [number for number, call in enumerate(calls) if call == "getpgid"]
     counts = collections.Counter(calls[first + 1 : last])
     reads = {"getgroups", "getresuid", "getresgid", "setfsuid", "setfsgid", "capget"}
-    waits = {"futex", "sched_yield", "madvise", "mprotect", "brk", "munmap", "mmap"}
+    waits = {"futex", "futex_time64", "sched_yield", "madvise", "mprotect", "brk", "munmap", "mmap", "mmap2"}
     assert set(counts) - waits == reads | ({"umask", "fchdir"} if private_fs else set())
     assert all(counts[name] <= 2 * 51 for name in reads), "once after each task, and once when a task wakes the worker"
 
@@ -663,7 +664,7 @@ def key(name):
 
 
 def has_keys():
-    return LIBC.syscall(250, 0, -3, 1) > 0 or ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM)
+    return LIBC.syscall(call_number("keyctl"), 0, -3, 1) > 0 or ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM)
 
 
 def keyring_body(body):

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems h
 
 #: Eight bytes of the attacker, as an array of one struct iovec.
 BYTES = ctypes.create_string_buffer(8)
-IOVEC = struct.pack("QQ", ctypes.addressof(BYTES), 8)
+IOVEC = struct.pack("PN", ctypes.addressof(BYTES), 8)
 
 
 def ptrace(request, tid):

@@ -99,7 +99,7 @@ def test_verify_without_openat2_contradicts_nothing():
     needs_root()
 
     def body():
-        install_filter(437, errno.ENOSYS)  # openat2(2)
+        install_filter("openat2", errno.ENOSYS)
         text = StringIO()
         with redirect_stdout(text):
             status = run_verify("text")

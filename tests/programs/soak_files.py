@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soak import identity, ids, lay_out, resident
 from soak_file_steps import Client
-from support.odd_machine import ACTIONS, NUMBERS, set_filter
+from support.odd_machine import ACTIONS, numbers, set_filter
 
 import replace
 import replace.aio
@@ -47,7 +47,6 @@ from replace._native import Ring
 BACKENDS = ("io_uring", "threads")
 LAPS, SMALL, TASKS, USERS = 20, 5, 256, 64
 KEPT = {"secret", "shared", "closed"}  # in each home; everything else is made and removed again
-NUMBERS = NUMBERS | {"mkdirat": 258, "linkat": 265}
 
 
 class Fault(NamedTuple):
@@ -141,14 +140,14 @@ class Soak:
             self.note(f"{error}: {count()}, not {most}")
             self.patience = 0
 
-    async def laps(self, numbers, memory, progress):
-        async with self.make(numbers[0] > 0) as files:
+    async def laps(self, laps, memory, progress):
+        async with self.make(laps[0] > 0) as files:
             most = descriptors()
-            for lap in numbers:
+            for lap in laps:
                 for fault in FAULTS if self.faults else ():
                     if fault.lap == lap:
                         action = ACTIONS["false 0"] | getattr(errno, fault.error)
-                        set_filter(NUMBERS[fault.call], action, fault.argument, every_thread=True)
+                        set_filter(fault.call, action, fault.argument, every_thread=True)
                         self.hit.append(fault)
                 before = self.count.copy()
                 await asyncio.gather(*(client.work(files, self.share) for client in self.clients))
@@ -160,8 +159,8 @@ class Soak:
 
     async def run(self, progress=lambda *facts: None):
         began, memory, base, most = time.monotonic(), [], ids(), (descriptors(), threads())
-        for numbers in (range(SMALL), range(SMALL, LAPS)):
-            await self.laps(numbers, memory, progress)
+        for laps in (range(SMALL), range(SMALL, LAPS)):
+            await self.laps(laps, memory, progress)
             await self.settle("descriptors stay open", descriptors, most[0])
             await self.settle("threads stay", threads, most[1])
             self.sweep()
@@ -217,8 +216,8 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--json", action="store_true", help="print the figures of each back end as one line of JSON")
     arguments = parser.parse_args()
-    if os.geteuid() != 0 or replace.SCOPE != "thread" or os.uname().machine != "x86_64":
-        parser.error("run this program as root on x86_64, with a build whose calls change one thread")
+    if os.geteuid() != 0 or replace.SCOPE != "thread" or not numbers():
+        parser.error("run this program as root, with a C compiler and a build whose calls change one thread")
     if arguments.backend == "io_uring":
         try:
             Ring(1).close()

@@ -18,7 +18,7 @@ import pytest
 
 import replace
 from replace import Identity, impersonate
-from support.odd_machine import set_filter
+from support.odd_machine import ACTIONS, number_of, set_filter
 
 #: Timeout in seconds for events that must happen. It only detects hangs.
 HANG = 240
@@ -274,30 +274,32 @@ def become_server_without_root() -> None:
     change_capabilities(lambda sets: sets.__setitem__(slice(6), [bits, bits, 0, 0, 0, 0]))
 
 
-#: sched_setscheduler(2) and sched_getscheduler(2). musl's functions of these names always fail.
-_SCHEDULER = {"x86_64": (144, 145), "aarch64": (119, 120)}
+def call_number(call: str) -> int:
+    """Return the number of a system call on this machine. If it is not known, skip the test."""
+    try:
+        return number_of(call)
+    except KeyError:
+        pytest.skip(f"needs the number of {call}(2), from the C compiler's headers (Debian: gcc, libc6-dev)")
 
 
 def set_scheduler(policy: int, priority: int = 0) -> None:
-    """Set the calling thread's scheduling policy. Raises OSError."""
-    _scheduler(0, policy, ctypes.byref(ctypes.c_int(priority)))
+    """Set the calling thread's scheduling policy. Raises OSError. musl's function of this name always fails."""
+    _scheduler("sched_setscheduler", policy, ctypes.byref(ctypes.c_int(priority)))
 
 
 def scheduler() -> int:
     """Return the calling thread's scheduling policy."""
-    return _scheduler(1)
+    return _scheduler("sched_getscheduler")
 
 
-def _scheduler(which: int, *arguments: Any) -> int:
-    machine = os.uname().machine
-    if machine not in _SCHEDULER:
-        pytest.skip(f"needs the numbers of sched_setscheduler(2) on {machine}")
-    result: int = LIBC.syscall(_SCHEDULER[machine][which], 0, *arguments)
+def _scheduler(call: str, *arguments: Any) -> int:
+    result: int = LIBC.syscall(call_number(call), 0, *arguments)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
 
 
-def install_filter(number: int, action: int) -> None:
+def install_filter(call: str, action: int) -> None:
     """Install a seccomp filter: one system call fails with this errno. For 0 it only reports success."""
-    set_filter(number, 0x00050000 | action)
+    call_number(call)
+    set_filter(call, ACTIONS["false 0"] | action)

@@ -3,7 +3,7 @@
 """Run a command in an unusual environment: a seccomp filter, a user namespace, a folder that is an idmapped mount.
 
 Usage, as root:
-    odd_machine.py filter CALL ACTION COMMAND...    a system call of x86_64 fails; ACTION: a key of ACTIONS, or an errno
+    odd_machine.py filter CALL ACTION COMMAND...    a system call fails; ACTION: a key of ACTIONS, or an errno
     odd_machine.py maps UID_MAP GID_MAP [deny] COMMAND...    rows of a map are separated by commas; deny: no setgroups()
     odd_machine.py idmapped FOLDER MAP COMMAND...    the folder shows only the ids of the map, and is TMPDIR
 
@@ -12,7 +12,9 @@ It imports nothing of this project, because the command is often tried as anothe
 
 import ctypes
 import errno
+import functools
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,50 +22,63 @@ from collections.abc import Callable
 from typing import Any
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-#: arch/x86/entry/syscalls/syscall_64.tbl
-NUMBERS = {
-    "setuid": 105,
-    "setgid": 106,
-    "setreuid": 113,
-    "setregid": 114,
-    "setgroups": 116,
-    "setresuid": 117,
-    "setresgid": 119,
-    "setfsuid": 122,
-    "setfsgid": 123,
-    "getgroups": 115,
-    "getresuid": 118,
-    "getresgid": 120,
-    "capget": 125,
-    "capset": 126,
-    "openat2": 437,
-    "io_uring_setup": 425,
-    "io_uring_enter": 426,
-    "io_uring_register": 427,
-}
 #: include/uapi/linux/seccomp.h; "false 0" only reports success
 ACTIONS = {"false 0": 0x00050000, "KILL_THREAD": 0, "KILL_PROCESS": 0x80000000, "TRAP": 0x00030000}
 
 
+@functools.cache
+def numbers() -> dict[str, str]:
+    """Return the macros of this machine's system calls. Without a C compiler for this Python's width, there are none.
+
+    The C compiler's headers know the numbers of every architecture. uname(2) does not: it reports x86_64 to a 32-bit
+    program, too.
+    """
+    words = ["cc", "-E", "-dM", "-x", "c", "-"]
+    try:
+        out = subprocess.run(words, input="#include <sys/syscall.h>\n", capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    macros = dict(re.findall(r"^#define (\w+) (.*)$", out.stdout, re.M))
+    return macros if macros["__SIZEOF_POINTER__"] == str(struct.calcsize("P")) else {}
+
+
+def name_of(call: str) -> str:
+    """Return the kernel's name for a system call: on i386 and arm, the calls for 32-bit ids end in 32."""
+    return f"{call}32" if f"__NR_{call}32" in numbers() else call
+
+
+def number_of(call: str) -> int:
+    """Return the number of a system call on this machine. Raises KeyError if the headers do not have it."""
+
+    def value(macro: str) -> int:  # on arm and x32, a macro is the sum of a number and another macro
+        words = re.findall(r"\w+", numbers()[macro])
+        return sum(int(word, 0) if word[0].isdigit() else value(word) for word in words)
+
+    return value(f"__NR_{name_of(call)}")
+
+
 def set_filter(
-    number: int, action: int, argument: tuple[int, int, int] | None = None, *, every_thread: bool = False
+    call: str, action: int, argument: tuple[int, int, int] | None = None, *, every_thread: bool = False
 ) -> None:
     """Install a seccomp filter (seccomp(2)) that answers one system call with this action.
 
     With `argument` (its index, a mask, a value), it answers only calls whose argument has this value under the mask.
-    With `every_thread`, it is also for the other threads of the process. Both are for x86_64.
+    With `every_thread`, it is also for the other threads of the process.
     """
+    number = number_of(call)
     load, equal, both, leave, ret = 0x20, 0x15, 0x54, 0x7FFF0000, 0x06
     lines = [(load, 0, 0, 0), (equal, 0, 1, number), (ret, 0, 0, action), (ret, 0, 0, leave)]
     if argument:
         index, mask, value = argument
-        lines[1:2] = [(equal, 0, 4, number), (load, 0, 0, 16 + 8 * index), (both, 0, 0, mask), (equal, 0, 1, value)]
+        place = 16 + 8 * index + (4 if sys.byteorder == "big" else 0)  # the low half of a 64-bit word
+        lines[1:2] = [(equal, 0, 4, number), (load, 0, 0, place), (both, 0, 0, mask), (equal, 0, 1, value)]
     program = b"".join(struct.pack("HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(program)
-    pointer = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(buffer)))
+    pointer = ctypes.create_string_buffer(struct.pack("HP", len(lines), ctypes.addressof(buffer)))
     _must(LIBC.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
     if every_thread:
-        thread = _must(LIBC.syscall(317, 1, 1, pointer))  # seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC)
+        # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
+        thread = _must(LIBC.syscall(number_of("seccomp"), 1, 1, pointer))
         if thread:
             raise OSError(f"thread {thread} has another filter")
     else:
@@ -108,7 +123,7 @@ def _in_new_user_namespace(child: Callable[[], Any], prepare: Callable[[int], An
 
 def filtered(call: str, action: str, *command: str) -> None:
     value = ACTIONS[action] if action in ACTIONS else ACTIONS["false 0"] | getattr(errno, action)
-    set_filter(NUMBERS[call], value)
+    set_filter(call, value)
     os.execvp(command[0], command)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Make Linux system calls that Python does not have."""
+"""Make Linux system calls that Python does not have, and find them in what strace shows."""
 
 import contextlib
 import ctypes
@@ -10,22 +10,25 @@ from typing import Any
 
 import pytest
 
-from support.children import LIBC
+from support.children import LIBC, call_number
 
 LIBC.syscall.restype = ctypes.c_long
 
-#: arch/x86/entry/syscalls/syscall_64.tbl
-NUMBERS = {"tgkill": 234, "add_key": 248, "request_key": 249, "keyctl": 250, "ioprio_set": 251, "ioprio_get": 252}
-NUMBERS |= {"set_mempolicy": 238, "get_mempolicy": 239, "move_pages": 279, "perf_event_open": 298}
-NUMBERS |= {"sched_setscheduler": 144, "kcmp": 312, "pidfd_getfd": 438}
-NUMBERS |= {"landlock_create_ruleset": 444, "landlock_restrict_self": 446}
-
 
 def call(name: str, *arguments: Any) -> int:
-    """Make a system call of x86_64. Raises OSError."""
-    if os.uname().machine != "x86_64":
-        pytest.skip("the test has the numbers of x86_64")
-    return done(LIBC.syscall(NUMBERS[name], *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)))
+    """Make a system call. Raises OSError."""
+    return done(LIBC.syscall(call_number(name), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)))
+
+
+def injected(fault: str) -> str:
+    """Return strace's option for a fault, such as `setresuid:error=EPERM`. It also hits setresuid32 of i386 and arm."""
+    name, _, what = fault.partition(":")
+    return f"--inject=/^{name}(32)?$:{what}"
+
+
+def plain(name: str) -> str:
+    """Return the name of a call that strace shows: setresuid for setresuid32 of i386 and arm."""
+    return name.removesuffix("32")
 
 
 def done(result: int) -> int:

@@ -22,7 +22,7 @@ from signal import SIGINT, SIGTERM
 import pytest
 from support import servers
 from support.builds import ROOT, run, tool
-from support.children import LIBC, in_child, needs_user_namespace, wait_until
+from support.children import LIBC, call_number, in_child, needs_user_namespace, wait_until
 from support.mounted import ENVIRONMENT, Mounted, is_mounted, mount, needs_fuse
 from support.servers import IDS, TEAM, owner, serve_all_users, wait_until_clean
 
@@ -32,8 +32,6 @@ import replace
 LONG = ('"entry_timeout": 0, "attr_timeout": 0', '"entry_timeout": 3600, "attr_timeout": 3600')
 NO_CHECK = ('"default_permissions": True, ', "")
 ALICE, BOB = (replace.Identity(*IDS[name], [TEAM]) for name in ("alice", "bob"))
-#: The numbers of getcwd(2) and renameat2(2).
-GETCWD, RENAMEAT2 = {"x86_64": (79, 316), "aarch64": (17, 276)}.get(os.uname().machine, (None, None))
 AT_FDCWD, RENAME_EXCHANGE, CLONE_NEWPID = -100, 2, 0x20000000
 
 
@@ -232,11 +230,9 @@ def test_refused_look_up_does_not_take_the_working_directory_of_another_user(who
     def body(path):
         assert in_thread(ALICE, os.chdir, path) is None
         assert in_thread(BOB, os.stat, path) == "EACCES"
-        length = LIBC.syscall(GETCWD, ctypes.create_string_buffer(4096), 4096)
+        length = LIBC.syscall(call_number("getcwd"), ctypes.create_string_buffer(4096), 4096)
         return None if length > 0 else errno.errorcode[ctypes.get_errno()]
 
-    if GETCWD is None:
-        pytest.skip(f"needs the number of getcwd(2) on {os.uname().machine}")
     with mount(whole_world, folder, changes=changes) as (_, point):
         assert in_child(body, f"{point}/alice/closed/inner") == found
 
@@ -476,11 +472,10 @@ def test_exchange_of_two_files_is_refused(mounted):
 
     def exchange():
         names = [os.fsencode(top / name) for name in ("first", "second")]
-        if LIBC.syscall(RENAMEAT2, AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE):
+        if LIBC.syscall(call_number("renameat2"), AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE):
             raise OSError(ctypes.get_errno(), "renameat2")
 
-    if RENAMEAT2 is None:
-        pytest.skip(f"needs the number of renameat2(2) on {os.uname().machine}")
+    call_number("renameat2")
     for name in ("first", "second"):
         in_thread(ALICE, (top / name).write_text, name)
     assert in_thread(ALICE, exchange) == "EINVAL"
