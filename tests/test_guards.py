@@ -17,7 +17,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.builds import in_namespaces, run
+from support.builds import imported, in_namespaces, run
 from support.children import (
     ALICE,
     BOB,
@@ -58,7 +58,7 @@ def ids_of_a_child_that_tries_root(program):
 
 
 def test_entry_is_refused_in_a_greenlet():
-    greenlet = pytest.importorskip("greenlet")
+    greenlet = imported("greenlet")
 
     def body():
         def work():
@@ -76,7 +76,7 @@ def test_entry_is_refused_in_a_greenlet():
 
 def test_leaving_in_wrong_order_from_a_greenlet_taints_the_thread(root_file):
     """The main greenlet enters two guards. Another greenlet leaves the outer one first and must not become root."""
-    greenlet = pytest.importorskip("greenlet")
+    greenlet = imported("greenlet")
 
     def body():
         first, second = impersonate(ALICE), impersonate(BOB)
@@ -92,7 +92,7 @@ def test_leaving_in_wrong_order_from_a_greenlet_taints_the_thread(root_file):
 
 
 def test_entry_is_refused_under_a_gevent_hub():
-    pytest.importorskip("gevent")
+    imported("gevent")
     if replace.SCOPE != "thread":
         return
     script = (
@@ -105,7 +105,7 @@ def test_entry_is_refused_under_a_gevent_hub():
 
 
 def test_entry_is_refused_in_trio():
-    trio = pytest.importorskip("trio")
+    trio = imported("trio")
 
     def body():
         async def main():

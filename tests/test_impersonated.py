@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.builds import needs_package, run
+from support.builds import imported, needs_package, run
 from support.children import (
     ALICE,
     BOB,
@@ -158,7 +158,7 @@ class Record:
 
 def in_greenlet(function):
     """Call the function where an entry is refused."""
-    greenlet = pytest.importorskip("greenlet")
+    greenlet = imported("greenlet")
     return greenlet.greenlet(function).switch()
 
 
@@ -665,7 +665,7 @@ RAISING = {
 @pytest.mark.parametrize("raising", RAISING)
 def test_objects_that_only_the_error_of_an_iterable_refers_to_end_as_the_user(raising):
     if raising is raising_a_group and sys.version_info < (3, 11):
-        pytest.skip("no groups of exceptions")
+        pytest.skip("needs groups of exceptions (Python 3.11)")
 
     def body():
         seen = Record()

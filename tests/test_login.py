@@ -57,7 +57,7 @@ from support.servers import nss_wrapper
 import replace
 from replace import Account, Identity, popen_as
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests read /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: the tests read /proc")
 
 ACCOUNT = Account("alice", 80001, 80011, (80021,), "/usr", "/bin/dash", "")
 PLAIN = {"USER": "alice", "LOGNAME": "alice", "SHELL": "/bin/dash", "PATH": "/usr/local/bin:/usr/bin:/bin"}

@@ -20,7 +20,7 @@ import threading
 import warnings
 
 import pytest
-from support.builds import run, tool
+from support.builds import imported, run, tool
 from support.children import (
     ALICE,
     BOB,
@@ -417,7 +417,7 @@ def test_program_in_a_new_pid_namespace_is_recognised():
 
 def test_popen_as_is_refused_in_a_greenlet():
     """gevent's Popen runs other greenlets while it waits for the child."""
-    greenlet = pytest.importorskip("greenlet")
+    greenlet = imported("greenlet")
 
     def body():
         def work():

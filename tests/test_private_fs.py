@@ -17,7 +17,9 @@ from support.proc_mounts import enter_mount_namespace
 import replace
 from replace import IdentityExecutor
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads with directories of their own")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux: only it has threads with directories of their own"
+)
 
 
 def state():

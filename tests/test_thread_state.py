@@ -40,7 +40,9 @@ from support.syscalls import call, done, injected, plain
 import replace
 from replace import Identity, IdentityExecutor
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no thread with ids of its own")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux: other systems have no thread with ids of its own"
+)
 
 CARL = Identity(80003, 80013)
 LIBM = ctypes.CDLL(ctypes.util.find_library("m"))

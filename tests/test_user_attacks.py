@@ -26,7 +26,9 @@ from support.syscalls import call, done
 import replace
 from replace import IdentityExecutor, _native
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no thread with ids of its own")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux: other systems have no thread with ids of its own"
+)
 
 #: Eight bytes of the attacker, as an array of one struct iovec.
 BYTES = ctypes.create_string_buffer(8)

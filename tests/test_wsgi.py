@@ -17,6 +17,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from support.builds import imported
 from support.children import ALICE, BOB, ROOT_IDS, InChild, as_root, ids
 
 import replace
@@ -631,7 +632,7 @@ def test_options_are_those_of_impersonate():
 
 def test_request_in_a_greenlet_is_refused_and_the_application_is_not_called():
     """As under gunicorn's worker gevent."""
-    greenlet = pytest.importorskip("greenlet")
+    greenlet = imported("greenlet")
 
     def app(environ, start_response):
         raise AssertionError("must not be called")

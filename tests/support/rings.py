@@ -26,7 +26,7 @@ class Ring:
         self.fd = LIBC.syscall(SETUP, 4, params)
         if self.fd < 0:
             why = os.strerror(ctypes.get_errno())
-            pytest.skip(f"io_uring is not permitted here: {why}; try sysctl kernel.io_uring_disabled=0")
+            pytest.skip(f"needs io_uring, which is not permitted here: {why}; try sysctl kernel.io_uring_disabled=0")
         size, entries = struct.unpack_from("2I", params)
         self._tail, self._mask, self._array = (struct.unpack_from("I", params, 40 + at)[0] for at in (4, 8, 24))
         self._head, self._cq_mask, self._cqes = (struct.unpack_from("I", params, 80 + at)[0] for at in (0, 8, 20))

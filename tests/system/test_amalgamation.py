@@ -74,7 +74,7 @@ def own(written):
     accepted = [family for family, folder in written.items() if is_accepted(folder)]
     assert len(accepted) <= 1, accepted
     if not accepted:
-        pytest.skip("no family has the answers of this machine")
+        pytest.skip("needs a machine with the answers of a family")
     return accepted[0]
 
 
@@ -130,7 +130,7 @@ def test_c_tests_pass_with_musl_and_raw_calls(tmp_path):
 
 def test_plugin_that_contains_the_library_is_unloaded(written, own, tmp_path):
     if own != "linux-glibc-x86_64":
-        pytest.skip("other C libraries unload nothing")
+        pytest.skip("needs glibc: other C libraries unload nothing")
     needs_root()
     plugin = [C_TESTS / "plugin.c", written[own] / "libreplace.c", "-o", tmp_path / "plugin.so"]
     compiled("cc", "-fPIC", "-shared", f"-I{written[own]}", *plugin, "-pthread")
@@ -192,7 +192,7 @@ int main(void)
 def test_drop_of_one_copy_is_refused_while_another_copy_has_switched_a_thread(written, own, tmp_path):
     needs_root()
     if own != "linux-glibc-x86_64":
-        pytest.skip("elsewhere a call changes the whole process")
+        pytest.skip("needs 64-bit Linux with glibc: elsewhere a call changes the whole process")
     for name, text in {"other.c": OTHER_COPY, "main.c": TWO_COPIES}.items():
         (tmp_path / name).write_text(text)
     options = [f"-I{written[own]}", written[own] / "libreplace.c", "-pthread"]
@@ -291,7 +291,7 @@ def test_family_for_an_unknown_system_compiles(written, tmp_path):
 )
 def test_wrong_family_is_an_error(written, own, family, options, message):
     if own != "linux-glibc-x86_64":
-        pytest.skip("the families above are wrong ones for 64-bit Linux with glibc")
+        pytest.skip("needs 64-bit Linux with glibc: the families above are wrong ones for it")
     out = run("cc", "-fsyntax-only", *options, written[family] / "libreplace.c")
     assert out.returncode == 1
     assert f'#error "this file is for {message}; see detect/amalgamate.py --help"' in out.stderr
@@ -368,5 +368,5 @@ def test_answers_of_a_build_give_the_files_that_it_compiles(source, written, own
 def test_project_with_the_written_files_switches_one_thread(source, own, tmp_path):
     needs_root()
     if own != "linux-glibc-x86_64":
-        pytest.skip("the page's commands are for 64-bit Linux with glibc")
+        pytest.skip("needs 64-bit Linux with glibc: the page's commands are for it")
     assert build("amalgamation", tmp_path / "p", env=offline(source)).strip() == PROGRAM

@@ -35,7 +35,7 @@ def flags(source, tmp_path_factory):
     """The compiler options that pkg-config prints for an installed library."""
     needs_root()
     if replace.SCOPE != "thread":
-        pytest.skip("the examples are for builds whose calls change one thread")
+        pytest.skip("needs thread scope: the examples are for builds whose calls change one thread")
     folder = tmp_path_factory.mktemp("c-reference")
     install_library(source, folder / "build", folder / "installed")
     out = run("pkg-config", "--cflags", "--libs", "libreplace", env=environment_for(folder / "installed"))

@@ -201,7 +201,9 @@ async def enter(stack, backend):
     try:
         return await stack.enter_async_context(replace.aio.Files(backend=backend))
     except OSError as error:
-        pytest.skip(f"io_uring is not permitted here: {error.strerror}; try sysctl kernel.io_uring_disabled=0")
+        pytest.skip(
+            f"needs io_uring, which is not permitted here: {error.strerror}; try sysctl kernel.io_uring_disabled=0"
+        )
 
 
 #: In the second place, mkdir stands for all calls that open the folder first.

@@ -26,7 +26,7 @@ def reader(source):
     needs_package("cffi", "meson", "meson-python", "ninja", "pip")
     tool("pkg-config", "finds libraries")
     if replace.SCOPE != "thread":
-        pytest.skip("the tutorials are for builds whose calls change one thread")
+        pytest.skip("needs thread scope: the tutorials are for builds whose calls change one thread")
     with tempfile.TemporaryDirectory(prefix="libreplace-test-") as name:
         parent = Path(name)
         parent.chmod(0o755)  # every user may enter the folder
