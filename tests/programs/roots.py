@@ -60,7 +60,7 @@ ROOTS = (
     Root("bookworm-amd64", "bookworm"),
     Root("trixie-amd64", "trixie"),
     Root("sid-amd64", "sid"),
-    Root("trixie-i386", "trixie", "i386"),
+    Root("trixie-i386", "trixie", "i386", ("g++", "make")),  # PyPI has no wheels of greenlet and gevent for it
     Root("trixie-musl", "trixie", packages=musl_root.PACKAGES, prepare=MUSL_SCRIPT, environment=(MUSL_PATH,)),
     Root(
         "trixie-musl-raw-calls",
