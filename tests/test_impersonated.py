@@ -374,7 +374,6 @@ def report(problem, write=os.write):
     write(2, f"{{problem.exc_value}}\\n".encode())
 
 def in_greenlet(function):
-    import greenlet
     return greenlet.greenlet(function).switch()
 
 def drop():
@@ -395,6 +394,7 @@ def outcome(script):
     needs_root()
     if "in_greenlet" in script:
         needs_package("greenlet")
+        script = f"import greenlet  # users perhaps cannot read it\n{script}"
     out = run(sys.executable, "-c", PROGRAM.format(tests=str(Path(__file__).parent)) + script, cwd="/")
     assert out.returncode == 0, out.stderr
     return out.stdout, out.stderr.splitlines()

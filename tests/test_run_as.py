@@ -180,6 +180,7 @@ def test_run_as_is_refused_in_a_switched_thread(loop):
         async def main():
             await run_as(BOB, os.geteuid)
 
+        LOOPS[loop](awaits)  # imports its modules, which users perhaps cannot read
         with impersonate(ALICE), pytest.raises(IdentityRefused, match="new worker would inherit"):
             LOOPS[loop](main)
 
