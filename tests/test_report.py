@@ -429,7 +429,8 @@ def test_report_all_has_every_question_with_its_evidence_below_it(tmp_path):
         below = lines[lines.index(row) + 1 :]
         evidence = next(n for n, line in enumerate([*below, ""]) if not line.startswith("      "))
         assert words(" ".join(below[:evidence])) == words(question["evidence"])
-    assert [line for line in lines if len(line) > 80] == ["        /a/path/" + "x" * 100]
+    wide = [line for line in lines if len(line) > 80]  # of i386 and arm, one of Samba's questions is
+    assert [line for line in wide if "with 32-bit system calls" not in line] == ["        /a/path/" + "x" * 100]
     assert "      cc -c question.c" in lines
     for name in ("options", "machine", "toolchain"):
         assert all(f"  {key}: {value or 'none'}" in lines for key, value in document[name].items())

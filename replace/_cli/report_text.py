@@ -37,7 +37,8 @@ def as_all(document: dict[str, Any]) -> list[str]:
     calls = [(c["name"], c["backend"], c["symbol"], c["scope"]) for c in document["verdict"]["calls"]]
     lines = [*_verdict(document), "", *table(("call", "back end", "symbol", "scope"), calls), *_decision(document), ""]
     questions = document["questions"]
-    head, rule, *rows = table(("question", "answer"), [(q["question"], answered(q)) for q in questions])
+    asked = [(question["question"], answered(question)) for question in questions]
+    head, rule, *rows = table(("question", "answer"), asked, widest=63)  # one of Samba's is longer, on i386 and arm
     lines += [head, rule]
     for row, question in zip(rows, questions, strict=True):
         lines += [row, *_evidence(question["evidence"])]

@@ -112,10 +112,10 @@ def fold(text: str, indent: int = 0) -> list[str]:
 _WIDEST = 200
 
 
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The lines of a table; each column is as wide as its widest cell, but not wider than _WIDEST."""
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], widest: int = _WIDEST) -> list[str]:
+    """The lines of a table. Each column is as wide as its widest cell, but not wider than `widest`."""
     cells = [tuple(map(harmless, row)) for row in [head, *rows]]
-    widths = [min(max(map(len, column)), _WIDEST) for column in zip(*cells, strict=True)]
+    widths = [min(max(map(len, column)), widest) for column in zip(*cells, strict=True)]
     rule = tuple("-" * width for width in widths[:-1]) + ("-" * len(head[-1]),)
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
