@@ -35,7 +35,7 @@ SOURCE = Path(__file__).resolve().parent.parent.parent
 #: What README asks for (a C compiler, Python and its header files), git for the clone, and certificates for pip.
 NEEDED = ("ca-certificates", "gcc", "git", "libc6-dev", "python3", "python3-dev", "python3-venv")
 #: What the program itself needs, and what tests need that are otherwise skipped.
-TOOLS = ("mount", "pkgconf", "procps", "strace", "util-linux-extra")
+TOOLS = ("mount", "passwd", "pkgconf", "procps", "strace", "util-linux-extra")
 #: Which tests run: README's second command; the tests of what a thread's guard does; the C library's tests.
 ALL, GUARDS, C_TESTS = "all", "guards", "C tests"
 GUARD_FILES = ("impersonate", "guards", "identity_in_c", "acting_as", "drop_privileges", "kernel_rules", "thread_state")
