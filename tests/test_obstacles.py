@@ -221,6 +221,8 @@ def test_ids_that_proc_does_not_show_are_an_obstacle():
     needs_root()
     found = not_run(tool("proot", "fakes ids"), "-i", "4711:4712")
     reasons = {reason.partition(";")[0] for reason in found.values()}
+    # proot lies about the owners of files, too, but tells programs of i386 the truth
+    reasons.discard("no temporary folder can be made: somebody else changes /var/tmp")
     assert reasons == {"needs real ids: libc reports (4711, 4711, 4711), but /proc shows 0 0 0 0"}
     assert {"getters", "no privilege", "setuid"} <= set(found)
 
