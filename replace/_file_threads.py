@@ -22,6 +22,7 @@ from ._executor import IdentityExecutor
 from ._identity import Identity
 from ._ids import whole_number
 from ._native import (
+    O_PATH,
     RING_LINK,
     RING_MKDIR,
     RING_OPEN,
@@ -46,16 +47,19 @@ _NEWEST = 4  # copies of folders that are looked through
 
 
 class FileThreads:
-    """A pool whose tasks are calls with files, and an eventfd that is readable if there are results."""
+    """A pool whose tasks are calls with files, and a pipe that is readable if there are results.
 
-    _event = -1
+    PyPy has no os.eventfd().
+    """
+
+    _reader = _writer = -1
 
     def __init__(self, workers: int, allow_root: bool) -> None:
         self._executor = IdentityExecutor(
             workers, "replace.aio", allow_root=allow_root, max_per_identity=max(1, workers // 4)
         )
         try:
-            self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         except BaseException:
             self._executor.shutdown()
             raise
@@ -66,12 +70,12 @@ class FileThreads:
 
     def __del__(self) -> None:
         """Close the descriptors if nobody called close(). All tasks have ended, because they refer to this object."""
-        if self._event >= 0:
-            for fd in (self._event, *self._copies):
+        if self._reader >= 0:
+            for fd in (self._reader, self._writer, *self._copies):
                 os.close(fd)
 
     def fileno(self) -> int:
-        return self._event
+        return self._reader
 
     def run(
         self,
@@ -120,7 +124,8 @@ class FileThreads:
     def _note(self, number: int, call: _Call, task: Future[None]) -> None:
         """Note the end of a task. This runs in its worker, as the user; or in the loop's thread."""
         self._done.append((number, call, task))
-        os.eventfd_write(self._event, 1)
+        with suppress(BlockingIOError):  # a full pipe is readable
+            os.write(self._writer, b"x")
 
     def _hold(self, call: _Call, fd: int) -> int:
         """Copy the descriptor of a folder. Until a worker is free, the caller may close it and use its number again.
@@ -155,7 +160,7 @@ class FileThreads:
     def results(self) -> list[tuple[int, tuple[int, Any]]]:
         """As Ring.results(). If a worker could not be the user, the exception stands in place of the status."""
         with suppress(BlockingIOError):
-            os.eventfd_read(self._event)
+            os.read(self._reader, 2**16)
         found: list[tuple[int, tuple[int, Any]]] = []
         while self._done:
             number, call, task = self._done.popleft()
@@ -177,15 +182,17 @@ class FileThreads:
             task.cancel()
 
     def close(self) -> bool:
-        if self._event < 0:
+        if self._reader < 0:
             return True
         self._tasks.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
         ended = not self._executor._pool.supervisor.is_alive()  # it is the last thread of the pool
         self.results()
         if ended:
-            os.close(self._event)
-            self._event = -1
+            reader, writer = self._reader, self._writer
+            self._reader = self._writer = -1
+            os.close(reader)
+            os.close(writer)
         return ended
 
 
@@ -247,7 +254,7 @@ class _Folder:
             return
         else:
             folder, self.name = path[: slash + 1], path[slash + 1 :]
-        self.fd = open_beneath(dir_fd, folder, os.O_PATH | os.O_DIRECTORY, resolve=resolve)
+        self.fd = open_beneath(dir_fd, folder, O_PATH | os.O_DIRECTORY, resolve=resolve)
         self._opened = True
 
     def __enter__(self) -> _Folder:
@@ -267,7 +274,7 @@ def _open(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int, *_: obj
 
 def _stat(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int, *_: object) -> os.stat_result:
     no_follow = os.O_NOFOLLOW if flags else 0
-    fd = open_beneath(dir_fd, path, os.O_PATH | no_follow, resolve=resolve, regular=False)
+    fd = open_beneath(dir_fd, path, O_PATH | no_follow, resolve=resolve, regular=False)
     try:
         return os.fstat(fd)
     finally:

@@ -435,6 +435,8 @@ def open_beneath(
 
 # generated: end
 
+O_PATH: int  # open(2); 0 if this system has no such flag
+
 # ---- Files as many users, from one thread (libreplace/ring.h)
 RING_OPEN: int
 RING_STAT: int

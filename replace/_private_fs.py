@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from ._native import private_fs
+from ._native import O_PATH, private_fs
 
 
 class PrivateFs:
@@ -24,7 +24,7 @@ class PrivateFs:
         """Remember the present directory and umask. Call this after the initializer."""
         self._umask = os.umask(0o077)  # no other thread shares it
         os.umask(self._umask)
-        self._directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._directory = os.open(".", O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def restore(self) -> bool:
         """Set both again, always: a bind mount of the same folder has another "..". False if that failed.

@@ -204,7 +204,7 @@ CALLS = [
     (lambda f, d: f.open(ALICE, "public", os.O_RDONLY, dir_fd=d), 0),
     (lambda f, d: f.open(ALICE, b"public", os.O_RDONLY, dir_fd=d), 0),
     (lambda f, d: f.open(ALICE, Path("alice's"), os.O_RDWR | os.O_APPEND, dir_fd=d), 0),
-    (lambda f, d: f.open(ALICE, "alice's", os.O_PATH, dir_fd=d), 0),
+    (lambda f, d: f.open(ALICE, "alice's", _native.O_PATH, dir_fd=d), 0),
     (lambda f, d: f.open(ALICE, "of her group", os.O_RDONLY, dir_fd=d), 0),
     (lambda f, d: f.open(ALICE, "of her group", os.O_RDWR, dir_fd=d), errno.EACCES),
     (lambda f, d: f.open(ALICE, "of group 0", os.O_RDONLY, dir_fd=d), errno.EACCES),
@@ -1226,7 +1226,7 @@ def test_argument_that_closes_the_ring_leaves_no_stale_pointer():
 
         ring = _native.Ring(1)
         with pytest.raises(ValueError, match="the ring is closed"):
-            ring.run(_native.RING_OPEN, 1, 1, b"", 0, Closing(), os.O_PATH, 0, 0, 0, None)
+            ring.run(_native.RING_OPEN, 1, 1, b"", 0, Closing(), _native.O_PATH, 0, 0, 0, None)
 
     as_root(body)
 

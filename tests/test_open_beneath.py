@@ -34,6 +34,7 @@ from support.peers import other_process
 
 import replace
 from replace import Resolve, ffi, impersonate, lib, open_beneath
+from replace._native import O_PATH
 
 SAFE = Resolve.BENEATH | Resolve.NO_MAGICLINKS
 
@@ -81,7 +82,7 @@ def flags_of(descriptor):
     """Return the access mode and the status flags of a descriptor, and close it."""
     try:
         assert not os.get_inheritable(descriptor)
-        return fcntl.fcntl(descriptor, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_PATH)
+        return fcntl.fcntl(descriptor, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | O_PATH)
     finally:
         os.close(descriptor)
 
@@ -106,7 +107,7 @@ def refused(number, *arguments, **options):
 
 @pytest.mark.parametrize("regular", [True, False])
 @pytest.mark.parametrize(
-    "flags", [os.O_RDONLY, os.O_WRONLY | os.O_APPEND, os.O_RDWR, os.O_RDONLY | os.O_NONBLOCK, os.O_PATH], ids=hex
+    "flags", [os.O_RDONLY, os.O_WRONLY | os.O_APPEND, os.O_RDWR, os.O_RDONLY | os.O_NONBLOCK, O_PATH], ids=hex
 )
 @pytest.mark.parametrize("name", ["file", "link", "./dir/../file", b"file", Path("file")], ids=repr)
 def test_regular_file_has_the_requested_flags(place, name, flags, regular):
@@ -189,7 +190,7 @@ def test_file_is_truncated_and_appended_to(place):
 @pytest.mark.parametrize(
     "name", ["..", "dir/../..", "/", "/etc/passwd", "//etc/passwd", "out", "out/x", "passwd", "dir/../../etc"]
 )
-@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_PATH, os.O_WRONLY | os.O_CREAT], ids=hex)
+@pytest.mark.parametrize("flags", [os.O_RDONLY, O_PATH, os.O_WRONLY | os.O_CREAT], ids=hex)
 @pytest.mark.parametrize("regular", [True, False])
 def test_name_that_leads_out_fails_with_exdev(place, name, flags, regular):
     refused(errno.EXDEV, place, name, flags, regular=regular)
@@ -273,7 +274,7 @@ def test_resolve_flags_act_as_in_openat2(place):
         refused(errno.EINVAL, place, "file", os.O_RDONLY, resolve=wrong)
     refused(errno.EINVAL, place, "file", os.O_RDONLY | 1 << 30)
     refused(errno.EINVAL, place, "file", -(2**31))
-    refused(errno.EINVAL, place, "file", os.O_PATH | os.O_WRONLY)
+    refused(errno.EINVAL, place, "file", O_PATH | os.O_WRONLY)
 
 
 def test_resolve_flags_equal_the_kernel_header():
@@ -300,7 +301,7 @@ def test_dir_fd_accepts_only_a_folder_or_the_working_directory(place):
         refused(errno.ENOTDIR, file, "file", os.O_RDONLY)
         refused(errno.ENOENT, place, "", os.O_RDONLY)
         refused(errno.ENOENT, place, "nothing", os.O_RDONLY)
-        by_path = open_beneath(place, "dir", os.O_PATH | os.O_DIRECTORY)
+        by_path = open_beneath(place, "dir", O_PATH | os.O_DIRECTORY)
         put(by_path, "inner", b"deeper")
         assert content(open_beneath(by_path, "inner", os.O_RDONLY)) == b"deeper"
         refused(errno.EXDEV, by_path, "../file", os.O_RDONLY)
@@ -311,13 +312,13 @@ def test_dir_fd_accepts_only_a_folder_or_the_working_directory(place):
 # ---- Types of files
 
 
-@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_PATH, os.O_WRONLY | os.O_CREAT], ids=hex)
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR, O_PATH, os.O_WRONLY | os.O_CREAT], ids=hex)
 @pytest.mark.parametrize("name", ["fifo", "socket", "null"])
 def test_fifo_socket_and_device_fail_with_enxio(place, name, flags):
     if name not in os.listdir(place):
         pytest.skip("needs the right to make device nodes")
     refused(errno.ENXIO, place, name, flags)
-    refused(errno.ENXIO, place, name, flags | (0 if flags & os.O_PATH else os.O_NONBLOCK))
+    refused(errno.ENXIO, place, name, flags | (0 if flags & O_PATH else os.O_NONBLOCK))
 
 
 def test_fifo_with_an_open_other_end_fails_with_enxio(place):
@@ -329,16 +330,16 @@ def test_fifo_with_an_open_other_end_fails_with_enxio(place):
 
 def test_link_itself_opens_only_with_regular_false(place):
     refused(errno.ELOOP, place, "link", os.O_RDONLY | os.O_NOFOLLOW)
-    refused(errno.ELOOP, place, "link", os.O_PATH | os.O_NOFOLLOW)
-    link = open_beneath(place, "link", os.O_PATH | os.O_NOFOLLOW, regular=False)
+    refused(errno.ELOOP, place, "link", O_PATH | os.O_NOFOLLOW)
+    link = open_beneath(place, "link", O_PATH | os.O_NOFOLLOW, regular=False)
     assert os.readlink("", dir_fd=link) == "file"
     os.close(link)
 
 
 def test_folder_opens_only_with_o_directory_or_regular_false(place):
-    for flags in (os.O_RDONLY, os.O_PATH, os.O_WRONLY, os.O_RDWR | os.O_CREAT):
+    for flags in (os.O_RDONLY, O_PATH, os.O_WRONLY, os.O_RDWR | os.O_CREAT):
         refused(errno.EISDIR, place, "dir", flags)
-    for flags in (os.O_RDONLY, os.O_PATH):
+    for flags in (os.O_RDONLY, O_PATH):
         for regular in (True, False):
             assert flags_of(open_beneath(place, "dir", flags | os.O_DIRECTORY, regular=regular)) == flags
     refused(errno.ENOTDIR, place, "file", os.O_RDONLY | os.O_DIRECTORY)

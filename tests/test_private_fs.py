@@ -16,6 +16,7 @@ from support.proc_mounts import enter_mount_namespace
 
 import replace
 from replace import IdentityExecutor
+from replace._native import O_PATH
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="needs Linux: only it has threads with directories of their own"
@@ -198,7 +199,7 @@ def test_next_user_has_the_root_directory_of_the_server():
         LIBC.umount2(folder.encode(), 2)
 
     def mount_of_root():
-        descriptor = os.open("/", os.O_PATH)
+        descriptor = os.open("/", O_PATH)
         try:
             with open(f"/proc/self/fdinfo/{descriptor}") as file:
                 return [line for line in file if line.startswith("mnt_id")]

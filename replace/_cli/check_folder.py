@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from .._native import O_PATH
 from .observe import new_name
 
 #: The inner folder. A fixed name is enough, because nobody else can make one there.
@@ -49,7 +50,7 @@ class CheckFolder:
 
     def _make(self, place: str) -> None:
         self._name = f"libreplace-verify-{new_name()}"
-        self._place = os.open(place, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._place = os.open(place, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.mkdir(self._name, 0o700, dir_fd=self._place)
         outer = os.open(self._name, os.O_RDONLY | _FOLDER, dir_fd=self._place)
         try:

@@ -9,6 +9,7 @@
  * in open_beneath.c. Uses the limited API of Python 3.10.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include "native.h"
 
 /* Raise the exception of os.setgroups(). */
@@ -383,6 +384,11 @@ static const struct {
     {"RESOLVE_BENEATH", LIBREPLACE_RESOLVE_BENEATH},
     {"RESOLVE_IN_ROOT", LIBREPLACE_RESOLVE_IN_ROOT},
     {"RESOLVE_CACHED", LIBREPLACE_RESOLVE_CACHED},
+#ifdef O_PATH
+    {"O_PATH", O_PATH}, /* PyPy has no os.O_PATH */
+#else
+    {"O_PATH", 0},
+#endif
     {"RING_OPEN", LIBREPLACE_RING_OPEN},
     {"RING_STAT", LIBREPLACE_RING_STAT},
     {"RING_MKDIR", LIBREPLACE_RING_MKDIR},
