@@ -11,7 +11,8 @@ import pickle
 import threading
 import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -36,10 +37,24 @@ class InChild(Exception):
     """A child died, or raised an exception that cannot be pickled."""
 
 
+@contextlib.contextmanager
+def forks_beside_threads() -> Iterator[None]:
+    """Accept forks while other threads run. CPython warns from 3.12 on. From 3.15 on, the tests' filter raises it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def fork() -> int:
+    """os.fork(), also while other threads run."""
+    with forks_beside_threads():
+        return os.fork()
+
+
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call function(*arguments) in a forked child; return its result or raise its exception."""
     reader, writer = os.pipe()
-    child = os.fork()
+    child = fork()
     if child == 0:
         faulthandler.disable()  # some children abort on purpose and need no traceback
         try:
