@@ -53,12 +53,34 @@ def _import_late_modules() -> None:
     import warnings
 
 
+def _import_lazy_modules(named: tuple[str, ...]) -> None:
+    """Import what the loaded modules of the standard library, and these modules, import at its first use (PEP 810)."""
+    import types
+    from contextlib import suppress
+
+    lazy = getattr(types, "LazyImportType", None)  # from CPython 3.15 on
+    seen: set[str] = set()
+    while lazy is not None:
+        loaded = {
+            name for name in list(sys.modules) if name.partition(".")[0] in sys.stdlib_module_names or name in named
+        }
+        if loaded <= seen:
+            break
+        for name in loaded - seen:
+            for value in list(getattr(sys.modules[name], "__dict__", {}).values()):
+                if type(value) is lazy:
+                    with suppress(ImportError):  # a module that this system lacks
+                        value.resolve()
+        seen |= loaded
+
+
 def preload(*modules: str) -> None:
     """Import modules at program start that would be imported later, maybe under an identity.
 
     The call imports subprocess and other modules that functions of the standard library and of this package import. It
     loads the codecs that the standard library uses (idna, utf-8-sig, latin-1 and others). Then it imports the modules
-    that you name. Code under an identity then uses the loaded modules, even if the user cannot read Python's files.
+    that you name. From CPython 3.15 on, it also imports what all these modules import lazily. Code under an identity
+    then uses the loaded modules, even if the user cannot read Python's files.
 
     Args:
         modules: Dotted names of modules, such as ``"email.mime.text"``.
@@ -104,3 +126,4 @@ def preload(*modules: str) -> None:
             if load is from_package and missing == "_cffi_backend":
                 continue  # cffi is not installed, so nothing uses ffi and lib later
             raise ImportError(f"preload() cannot import {name}: {error}", name=name) from error
+    _import_lazy_modules(modules)
