@@ -31,6 +31,7 @@ def _import_late_modules() -> None:
     """
     import _strptime  # type: ignore[import-not-found]
     import concurrent.futures.thread
+    import contextlib
     import functools
     import grp
     import importlib.resources
@@ -49,14 +50,16 @@ def _import_late_modules() -> None:
     import threading
     import tokenize
     import traceback
-    import tracemalloc
     import warnings
+
+    with contextlib.suppress(ImportError):  # PyPy has none
+        import tracemalloc
 
 
 def _import_lazy_modules(named: tuple[str, ...]) -> None:
     """Import what the loaded modules of the standard library, and these modules, import at its first use (PEP 810)."""
+    import contextlib
     import types
-    from contextlib import suppress
 
     lazy = getattr(types, "LazyImportType", None)  # from CPython 3.15 on
     seen: set[str] = set()
@@ -69,7 +72,7 @@ def _import_lazy_modules(named: tuple[str, ...]) -> None:
         for name in loaded - seen:
             for value in list(getattr(sys.modules[name], "__dict__", {}).values()):
                 if type(value) is lazy:
-                    with suppress(ImportError):  # a module that this system lacks
+                    with contextlib.suppress(ImportError):  # a module that this system lacks
                         value.resolve()
         seen |= loaded
 
