@@ -186,12 +186,16 @@ def _status(
     blocks: int,
     rdev: int,
 ) -> os.stat_result:
-    """The status that a ring has read. After the first ten numbers come those with names (Modules/posixmodule.c)."""
-    numbers = (mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime)
-    times = ((atime, atime_nsec), (mtime, mtime_nsec), (ctime, ctime_nsec))
-    seconds = (whole + 1e-9 * rest for whole, rest in times)
-    nanoseconds = (whole * 10**9 + rest for whole, rest in times)
-    return os.stat_result((*numbers, *seconds, *nanoseconds, blksize, blocks, rdev))
+    """The status that a ring has read. The numbers after the first ten have names, whose order PyPy does not keep."""
+    named: dict[str, float] = {"st_blksize": blksize, "st_blocks": blocks, "st_rdev": rdev}
+    for name, whole, rest in (
+        ("st_atime", atime, atime_nsec),
+        ("st_mtime", mtime, mtime_nsec),
+        ("st_ctime", ctime, ctime_nsec),
+    ):
+        named[name] = whole + 1e-9 * rest
+        named[name + "_ns"] = whole * 10**9 + rest
+    return os.stat_result((mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime), named)
 
 
 def switched_or_busy(identity: Identity | None = None) -> IdentityRefused:
