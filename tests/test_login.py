@@ -24,7 +24,6 @@ import tempfile
 import termios
 import threading
 import time
-import warnings
 
 import pytest
 from support.builds import ROOT, run, tool
@@ -34,6 +33,7 @@ from support.children import (
     LIBC,
     as_plain_root,
     call_number,
+    forks_beside_threads,
     in_child,
     install_filter,
     needs_root,
@@ -788,8 +788,7 @@ def test_user_cannot_trace_the_server_or_the_child_before_the_program_runs(login
             thread.join(HANG)
         numbers[0].wait()
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with forks_beside_threads():
         as_plain_root(body)
 
 

@@ -28,6 +28,7 @@ from support.children import (
     as_plain_root,
     as_root,
     call_number,
+    forks_beside_threads,
     ids,
     install_filter,
     needs_root,
@@ -263,8 +264,7 @@ def test_child_that_is_stopped_ends_if_the_call_is_interrupted():
         with no_child_left(), pytest.raises(KeyboardInterrupt):
             popen_as(ALICE, ["/bin/true"], cwd="/", preexec_fn=stop)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with forks_beside_threads():
         as_plain_root(body)
 
 
@@ -701,8 +701,7 @@ def test_child_cannot_be_traced_before_it_runs_the_program():
         assert child.wait() == 0
         return os.read(reader, 9)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with forks_beside_threads():
         assert as_plain_root(body) == b"0"
 
 

@@ -18,7 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import starters
 from support.builds import run
-from support.children import ALICE, BOB, as_root, call_in_other_thread, in_child, needs_root, switched_elsewhere
+from support.children import (
+    ALICE,
+    BOB,
+    as_root,
+    call_in_other_thread,
+    forks_beside_threads,
+    in_child,
+    needs_root,
+    switched_elsewhere,
+)
 
 import replace
 from replace import _starts, impersonate
@@ -70,7 +79,8 @@ def check_starter(name, folder, without_events=False):
                     start()
                 assert starters.nothing_new(before)
                 assert os.geteuid() == ALICE.uid
-            start()
+            with forks_beside_threads():
+                start()
         replace.assert_clean()
 
     as_root(body)
@@ -98,7 +108,7 @@ def test_thread_without_identity_can_start_threads_and_processes(name, tmp_path)
     def body():
         starters.prepare(name, str(tmp_path))
         replace.protect_os()
-        with switched_elsewhere(ALICE):
+        with switched_elsewhere(ALICE), forks_beside_threads():
             starters.STARTERS[name]()
 
     as_root(body)
