@@ -4,7 +4,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import gc
 import linecache
@@ -35,6 +34,8 @@ from support.children import (
     ids,
     in_child,
     needs_root,
+    throw,
+    throws,
     wait_until,
 )
 
@@ -513,10 +514,7 @@ class Stop(BaseException):
     """The exception that tests throw into a worker."""
 
 
-def throw_into(thread):
-    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stop)) == 1
-
-
+@throws
 def test_exception_thrown_into_a_task_is_its_outcome():
     def body():
         with IdentityExecutor(1) as pool:
@@ -531,13 +529,14 @@ def test_exception_thrown_into_a_task_is_its_outcome():
                 future = pool.submit(ALICE, turn)
                 while not started:
                     time.sleep(0)
-                throw_into(started[0])
+                assert throw(started[0].ident, Stop)
                 assert isinstance(future.exception(HANG), Stop)
                 assert pool.submit(BOB, ids).result(HANG)[0] == (SHIELD, BOB.uid, 0)
 
     as_root(body)
 
 
+@throws
 def test_exception_thrown_into_an_idle_worker_loses_no_task():
     def body():
         with IdentityExecutor(1) as pool:
@@ -545,7 +544,7 @@ def test_exception_thrown_into_an_idle_worker_loses_no_task():
                 user = (ALICE, BOB)[round % 2]
                 thread = pool.submit(user, threading.current_thread).result(HANG)
                 wait_until(lambda: idle(pool) == 1)
-                throw_into(thread)
+                assert throw(thread.ident, Stop)
                 seen, after = pool.submit(user, lambda: (ids(), threading.current_thread())).result(HANG)
                 assert seen[0] == (SHIELD, user.uid, 0)
                 assert after is not thread

@@ -37,6 +37,7 @@ from replace import Resolve, ffi, impersonate, lib, open_beneath
 from replace._native import O_PATH
 
 SAFE = Resolve.BENEATH | Resolve.NO_MAGICLINKS
+O_TMPFILE = getattr(os, "O_TMPFILE", 0o20000000 | os.O_DIRECTORY)  # PyPy lacks the name
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +154,7 @@ def test_new_file_has_the_requested_mode(place):
 
 def test_tmpfile_is_created_without_a_name(place):
     try:
-        descriptor = open_beneath(place, "dir", os.O_RDWR | os.O_TMPFILE, 0o604)
+        descriptor = open_beneath(place, "dir", os.O_RDWR | O_TMPFILE, 0o604)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise

@@ -3,7 +3,6 @@
 """The pool when it is called at a bad moment: in a signal handler, in a finalizer, and at the interpreter's exit."""
 
 import contextlib
-import ctypes
 import gc
 import linecache
 import logging
@@ -18,7 +17,7 @@ from concurrent.futures import wait
 from concurrent.futures.thread import BrokenThreadPool
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, needs_root, wait_until
+from support.children import ALICE, BOB, HANG, as_root, needs_root, throw, throws, wait_until
 
 import replace
 from replace import IdentityExecutor
@@ -236,10 +235,6 @@ class Thrown(BaseException):
     pass
 
 
-def throw(thread):
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Thrown))
-
-
 def test_exception_thrown_into_the_supervisor_leaves_no_task_waiting():
     """It comes at each line of the methods that the supervisor calls. In the worst case, the tasks fail."""
 
@@ -293,6 +288,7 @@ def test_exception_thrown_into_the_supervisor_leaves_no_task_waiting():
     as_root(body)
 
 
+@throws
 def test_waiting_tasks_fail_if_the_supervisor_ends():
     """An exception that the supervisor cannot handle, such as one from its log handler."""
 
@@ -305,7 +301,7 @@ def test_waiting_tasks_fail_if_the_supervisor_ends():
         gate, pool = threading.Event(), IdentityExecutor(1, isolation="thread")
         begun = pool.submit(ALICE, gate.wait, HANG)
         late = pool.submit(BOB, int)
-        throw(pool._pool.supervisor)
+        throw(pool._pool.supervisor.ident, Thrown)
         pool._pool.orders.put(None)
         pool._pool.supervisor.join(HANG)
         assert isinstance(late.exception(HANG), BrokenThreadPool)

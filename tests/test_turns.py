@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """Whose turn is it in an IdentityExecutor: max_per_identity, turns by uid, and the numbers of stats()."""
 
-import ctypes
 import gc
 import itertools
 import os
@@ -19,7 +18,7 @@ from concurrent.futures.thread import BrokenThreadPool
 from types import SimpleNamespace
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, held_elsewhere, in_child, needs_root, wait_until
+from support.children import ALICE, BOB, HANG, as_root, held_elsewhere, in_child, needs_root, throw, throws, wait_until
 
 import replace
 from replace import Identity, IdentityExecutor, PoolStats
@@ -247,6 +246,7 @@ class Thrown(BaseException):
     """The exception that a test throws into a worker."""
 
 
+@throws
 def test_limit_holds_while_everything_happens_at_once():
     """Threads and a signal handler submit. Tasks raise exceptions, lose their worker, are interrupted and cancelled."""
 
@@ -264,8 +264,7 @@ def test_limit_holds_while_everything_happens_at_once():
                         wrong.append((uid, count[uid], os.geteuid()))
                 try:
                     if what < 0.02:
-                        number = ctypes.c_ulong(threading.get_ident())
-                        ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(Thrown))
+                        throw(threading.get_ident(), Thrown)
                         while True:
                             pass
                     if what < 0.2:

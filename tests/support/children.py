@@ -271,6 +271,15 @@ def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
+#: For tests that throw an exception into another thread.
+throws = pytest.mark.skipif(not hasattr(ctypes, "pythonapi"), reason="needs PyThreadState_SetAsyncExc(), not in PyPy")
+
+
+def throw(thread: int, exception: type[BaseException]) -> bool:
+    """Throw an exception into the thread with this ident. Return whether there is such a thread."""
+    number = ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(exception))
+    return bool(number)
+
 
 def change_capabilities(change: Callable[[Any], None]) -> None:
     """Edit this thread's capability sets: six words, (effective, permitted, inheritable) twice (capset(2))."""
