@@ -255,9 +255,19 @@ class Worker:
         return self.fs.restore() or (self.leave_identity() and self.fs.restore())
 
 
-#: sys.getrefcount(), and its result for an object that one local variable refers to. PyPy does not have it.
+#: PyPy has no sys.getrefcount().
 _references: Callable[[object], int] = getattr(sys, "getrefcount", lambda thing: 0)
-_ONLY_HERE = 2
+
+
+def _count_one() -> int:
+    """What _references() returns for an object to which one local variable refers: 2, and 1 from CPython 3.14 on."""
+    thing = object()
+    count = _references(thing)
+    del thing
+    return count
+
+
+_ONLY_HERE = _count_one()
 
 
 def _outcome(task: Task, context: Context) -> tuple[Any, BaseException | None]:
