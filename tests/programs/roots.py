@@ -47,7 +47,8 @@ class Root(NamedTuple):
     suite: str
     architecture: str = "amd64"
     packages: tuple[str, ...] = ()
-    prepare: str = ""  # a shell script that runs once in the new root, which has the source in /source
+    # a shell script that runs once in the new root, which has the source in /source; exit status 77: it cannot be tried
+    prepare: str = ""
     environment: tuple[str, ...] = ()  # NAME=VALUE, for the commands
     tests: str = ALL  # ALL, GUARDS or C_TESTS
 
@@ -55,6 +56,25 @@ class Root(NamedTuple):
 #: Makes a Python on musl, and how its root finds it first.
 MUSL_SCRIPT = "/usr/bin/python3 /source/tests/programs/musl_root.py /opt/musl"
 MUSL_PATH = f"PATH=/opt/musl/bin:{PATH}"
+#: Debian has no package of a CPython without the GIL, so its source is built. cffi needs 3.14.
+FREE_THREADED = """
+set -e
+sed 's/^deb /deb-src /' /etc/apt/sources.list > /etc/apt/sources.list.d/source.list
+apt-get -qq update
+mkdir -p /python
+cd /python
+apt-get -q source --download-only python3.14 || exit 77
+tar -xf python3.14_*.orig.tar.xz --strip-components=1
+./configure -q --disable-gil --disable-test-modules --with-wheel-pkg-dir=/usr/share/python-wheels CFLAGS=-O1
+make -s -j$(nproc)
+make -s install
+"""
+
+
+def other_python(name: str) -> str:
+    """A script that makes `python3` another Python of Debian."""
+    return f"ln -s $(command -v {name}) /usr/local/bin/python3"
+
 
 ROOTS = (
     Root("bookworm-amd64", "bookworm"),
@@ -69,6 +89,14 @@ ROOTS = (
         prepare=MUSL_SCRIPT,
         environment=(MUSL_PATH, "PIP_CONFIG_SETTINGS=setup-args=-Dcredentials=syscall"),
     ),
+    Root("sid-python3.15", "sid", packages=("python3.15-dev", "python3.15-venv"), prepare=other_python("python3.15")),
+    Root(
+        "sid-python3.14t",
+        "sid",
+        packages=("libffi-dev", "libssl-dev", "make", "python3-pip-whl", "xz-utils", "zlib1g-dev"),
+        prepare=FREE_THREADED,
+    ),
+    Root("sid-pypy3", "sid", packages=("pypy3", "pypy3-dev", "pypy3-venv"), prepare=other_python("pypy3")),
 )
 
 
@@ -247,7 +275,10 @@ def attempt(root: Root, place: Path) -> Row:
         own = ["git", "-c", "safe.directory=*"]
         subprocess.run([*own, "clone", "-q", "--no-local", str(SOURCE), str(folder / "source")], check=True)
         if not made.exists():
-            if root.prepare and run(root, folder, root.prepare, log)[0]:
+            status = run(root, folder, root.prepare, log)[0] if root.prepare else 0
+            if status == 77:
+                raise CannotTry("the archive lacks a package's source")
+            if status:
                 raise Failed("the script that prepares the root failed")
             made.touch()
         start = time.monotonic()
