@@ -139,7 +139,7 @@ def test_only_the_syscall_back_end_keeps_the_gil():
     # The other thread does not always get a released GIL, so the test requires many turns, not all.
     sys_gil = getattr(sys, "_is_gil_enabled", lambda: True)
     if not sys_gil():
-        pytest.skip("free-threaded: there is no GIL to keep")
+        pytest.skip("needs the GIL")
     turns = in_child(_switch_loop)
     if replace.report()["verdict"]["backend"] == "syscall":
         assert turns == 0

@@ -27,9 +27,10 @@ class Ring:
         if self.fd < 0:
             why = os.strerror(ctypes.get_errno())
             pytest.skip(f"needs io_uring, which is not permitted here: {why}; try sysctl kernel.io_uring_disabled=0")
-        size, entries = struct.unpack_from("2I", params)
-        self._tail, self._mask, self._array = (struct.unpack_from("I", params, 40 + at)[0] for at in (4, 8, 24))
-        self._head, self._cq_mask, self._cqes = (struct.unpack_from("I", params, 80 + at)[0] for at in (0, 8, 20))
+        found = params.raw
+        size, entries = struct.unpack_from("2I", found)
+        self._tail, self._mask, self._array = (struct.unpack_from("I", found, 40 + at)[0] for at in (4, 8, 24))
+        self._head, self._cq_mask, self._cqes = (struct.unpack_from("I", found, 80 + at)[0] for at in (0, 8, 20))
         self._ring = mmap.mmap(self.fd, max(self._array + size * 4, self._cqes + entries * 16))
         self._entries = mmap.mmap(self.fd, size * 64, offset=_SQES)
 
