@@ -27,6 +27,7 @@ from support.children import (
     LEVELS,
     ROOT_IDS,
     as_root,
+    counts_references,
     ids,
     needs_root,
     wait_until,
@@ -71,6 +72,7 @@ def test_impersonated_holds_the_identity_only_inside_next_and_close():
     as_root(body)
 
 
+@counts_references
 def test_impersonated_iterators_can_interleave_and_change_threads():
     def lazily(note):
         try:
@@ -100,6 +102,7 @@ def test_impersonated_checks_its_arguments_at_once():
         impersonated("alice", [])
 
 
+@counts_references
 def test_impersonated_deleted_in_asyncio_is_closed_as_the_user():
     def body():
         seen, closed = [], threading.Event()
@@ -318,6 +321,7 @@ class Iterating:
         raise ValueError("the iterator")
 
 
+@counts_references
 def test_iterable_is_closed_even_if_closing_its_iterator_fails():
     def body():
         seen = Record()
@@ -418,6 +422,7 @@ HOPELESS = {
 }
 
 
+@counts_references
 @pytest.mark.per_thread
 @pytest.mark.parametrize("reason", HOPELESS)
 def test_iterable_that_nobody_can_close_is_reported_and_never_ends(reason):
@@ -452,6 +457,7 @@ EXITS = {
 }
 
 
+@counts_references
 @pytest.mark.per_thread
 @pytest.mark.parametrize("place", EXITS)
 def test_iterator_that_is_open_when_the_interpreter_exits_is_closed_as_the_user(place):
@@ -460,6 +466,7 @@ def test_iterator_that_is_open_when_the_interpreter_exits_is_closed_as_the_user(
     assert reports == []
 
 
+@counts_references
 @pytest.mark.per_thread
 def test_iterator_dropped_by_a_greenlet_during_exit_is_closed_before_the_exit():
     output, reports = outcome("import atexit; atexit.register(in_greenlet, drop)")
@@ -482,6 +489,7 @@ def test_exit_does_not_wait_for_iterators_that_a_daemon_thread_drops_meanwhile()
     )
 
 
+@counts_references
 @pytest.mark.per_thread
 @pytest.mark.parametrize("started", [False, True])
 def test_exit_waits_for_no_thread_whose_start_was_interrupted(started):
@@ -536,6 +544,7 @@ LAZY = {
 }
 
 
+@counts_references
 @pytest.mark.parametrize("kind", LAZY)
 @pytest.mark.parametrize("close", [True, False])
 def test_what_an_iterable_holds_ends_as_the_user(kind, close):

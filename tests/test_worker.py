@@ -11,7 +11,7 @@ import threading
 import weakref
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, wait_until
+from support.children import ALICE, BOB, HANG, as_root, counts_references, wait_until
 
 from replace import IdentityExecutor
 
@@ -68,6 +68,7 @@ FAILING = [raise_with_local, raise_in_except_block, raise_with_cycle, raise_in_g
 KEEPS_ARGUMENTS = sys.version_info < (3, 11)
 
 
+@counts_references
 @pytest.mark.parametrize("function", FAILING)
 @pytest.mark.parametrize("kept", ["future", "exception", "nothing"])
 def test_arguments_and_locals_of_a_failed_task_are_destroyed_as_its_user(function, kept):
@@ -96,6 +97,7 @@ class Hostile(Exception):  # noqa: N818
     __traceback__ = __cause__ = __context__ = property(lambda self: 1 / 0)
 
 
+@counts_references
 def test_task_completes_even_if_its_locals_cannot_be_destroyed():
     def fail(seen, error):
         local = Witness(seen)

@@ -8,6 +8,7 @@ import faulthandler
 import functools
 import os
 import pickle
+import sys
 import threading
 import time
 import traceback
@@ -271,6 +272,11 @@ def switched_elsewhere(identity: Identity, level: Any = "effective") -> Any:
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
+IS_PYPY = sys.implementation.name == "pypy"
+#: For tests in which the last reference to an object goes. PyPy destroys it later, in whatever thread then runs.
+counts_references = pytest.mark.skipif(IS_PYPY, reason="needs reference counts, which PyPy has not")
+#: For tests of children that run no fork handlers.
+calls_vfork = pytest.mark.skipif(IS_PYPY, reason="needs a subprocess module that calls vfork(2); PyPy's calls fork(2)")
 #: For tests that throw an exception into another thread.
 throws = pytest.mark.skipif(not hasattr(ctypes, "pythonapi"), reason="needs PyThreadState_SetAsyncExc(), not in PyPy")
 
