@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ._native import claim
 from ._private_fs import PrivateFs
 from ._thread_state import own_keyring
-from ._turns import Turns
+from ._turns import Turns, tasks_of
 from ._worker import Counts, Worker
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Pool:
                 self.inbox.append(task)
             if len(self.workers) < self.size:
                 self.order_worker(task)
-            elif any(self.idle.values()):  # a worker may have become idle before the task was in the inbox
+            elif any(list(self.idle.values())):  # a worker may have become idle before the task was in the inbox
                 self.give(identity, None)
         except BaseException:
             self.orders.put(None)  # the task of an interrupted submit() may be in the inbox: look for a worker
@@ -172,9 +172,9 @@ class Pool:
 
     def cancel(self) -> None:
         """Cancel the waiting tasks, except one for each worker that is about to take one."""
-        last = self.inbox.copy()  # first, because tasks move from here to self.waiting
+        last = tasks_of(self.inbox)  # first, because tasks move from here to self.waiting
         # Not OrderedDict.values(): another thread may change self.waiting meanwhile.
-        tasks = [task for queue in list(dict.values(self.waiting)) for task in queue.copy()]
+        tasks = [task for queue in list(dict.values(self.waiting)) for task in tasks_of(queue)]
         tasks += last
         without_task = sum(worker.task is None for worker in list(self.workers))
         starting = without_task - sum(map(len, list(self.idle.values())))

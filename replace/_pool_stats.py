@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 """PoolStats: what the workers of an IdentityExecutor have done, and who waits for them.
 
-Reading needs no lock, so that a signal handler may do it. One C function copies each of the lists and queues.
+Reading needs no lock, so that a signal handler may do it. Each list and queue is copied before it is looked at.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._identity import Identity
+from ._turns import tasks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,9 +46,9 @@ PoolStats.__module__ = __name__.rpartition(".")[0]
 def read_stats(pool: "Pool") -> PoolStats:
     """Read the numbers of a pool."""
     counts = list(pool.counts)
-    waiting = pool.inbox.copy()  # first, because tasks move from here to pool.waiting
+    waiting = tasks_of(pool.inbox)  # first, because tasks move from here to pool.waiting
     for queue in list(dict.values(pool.waiting)):
-        waiting += queue.copy()
+        waiting += tasks_of(queue)
     running = [worker.task for worker in list(pool.workers)]
     return PoolStats(
         tasks=sum(count.tasks for count in counts),

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 TURNS = 32
 
 
+def tasks_of(queue: deque[Task]) -> list[Task]:
+    """Copy a queue that other threads change. Without the GIL, deque.copy() is not atomic, and may fail."""
+    while True:
+        try:
+            return list(queue)
+        except RuntimeError:  # it has changed meanwhile
+            continue
+
+
 class Turns:
     """The waiting tasks of a pool. Users take turns, and a user who has enough workers is passed over."""
 
