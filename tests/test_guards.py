@@ -12,7 +12,6 @@ import socket
 import struct
 import subprocess
 import sys
-import sysconfig
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,6 +36,7 @@ from support.children import (
     needs_root,
     switched_elsewhere,
     wait_until,
+    with_gil,
 )
 
 import replace
@@ -648,12 +648,6 @@ def orphan_by_closed_generator(guard):
     next(running)
     with pytest.raises(replace.ThreadTainted):
         in_thread(running.close)
-
-
-with_gil = pytest.mark.skipif(
-    sysconfig.get_config_var("Py_GIL_DISABLED") == 1,
-    reason="needs the GIL: without it, the thread that entered may delete the guard, and then leaves it",
-)
 
 
 @pytest.mark.parametrize(

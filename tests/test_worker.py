@@ -11,7 +11,7 @@ import threading
 import weakref
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, counts_references, wait_until
+from support.children import ALICE, BOB, HANG, as_root, counts_references, wait_until, with_gil
 
 from replace import IdentityExecutor
 
@@ -68,6 +68,7 @@ FAILING = [raise_with_local, raise_in_except_block, raise_with_cycle, raise_in_g
 KEEPS_ARGUMENTS = sys.version_info < (3, 11)
 
 
+@with_gil
 @counts_references
 @pytest.mark.parametrize("function", FAILING)
 @pytest.mark.parametrize("kept", ["future", "exception", "nothing"])
@@ -97,6 +98,7 @@ class Hostile(Exception):  # noqa: N818
     __traceback__ = __cause__ = __context__ = property(lambda self: 1 / 0)
 
 
+@with_gil
 @counts_references
 def test_task_completes_even_if_its_locals_cannot_be_destroyed():
     def fail(seen, error):
@@ -152,6 +154,8 @@ def test_failed_tasks_leave_no_garbage():
     as_root(body)
 
 
+@with_gil
+@counts_references
 def test_arguments_of_a_cancelled_task_are_destroyed_as_its_user():
     def body():
         seen, gate = [], threading.Event()
@@ -166,6 +170,8 @@ def test_arguments_of_a_cancelled_task_are_destroyed_as_its_user():
     as_root(body)
 
 
+@with_gil
+@counts_references
 def test_arguments_are_destroyed_before_the_future_is_done():
     def body():
         seen = []
@@ -264,6 +270,8 @@ def test_task_and_its_callbacks_have_a_context_of_their_own():
     as_root(body)
 
 
+@with_gil
+@counts_references
 @pytest.mark.parametrize("isolation", ["state", "thread"])
 def test_arguments_of_a_cancelled_task_are_destroyed_as_its_user_in_a_new_worker(isolation):
     """Alice's worker ends before it can enter Bob's identity."""

@@ -9,6 +9,7 @@ import functools
 import os
 import pickle
 import sys
+import sysconfig
 import threading
 import time
 import traceback
@@ -275,6 +276,11 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 IS_PYPY = sys.implementation.name == "pypy"
 #: For tests in which the last reference to an object goes. PyPy destroys it later, in whatever thread then runs.
 counts_references = pytest.mark.skipif(IS_PYPY, reason="needs reference counts, which PyPy has not")
+#: For tests in which a thread drops an object of another thread. The owner, which made the object, may destroy it.
+with_gil = pytest.mark.skipif(
+    sysconfig.get_config_var("Py_GIL_DISABLED") == 1,
+    reason="needs the GIL: without it, the thread that made an object may destroy it",
+)
 #: For tests of children that run no fork handlers.
 calls_vfork = pytest.mark.skipif(IS_PYPY, reason="needs a subprocess module that calls vfork(2); PyPy's calls fork(2)")
 #: For tests that throw an exception into another thread.
