@@ -18,7 +18,20 @@ from concurrent.futures.thread import BrokenThreadPool
 from types import SimpleNamespace
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, held_elsewhere, in_child, needs_root, throw, throws, wait_until
+from support.children import (
+    ALICE,
+    BOB,
+    HANG,
+    as_root,
+    counts_references,
+    held_elsewhere,
+    in_child,
+    needs_root,
+    throw,
+    throws,
+    wait_until,
+    with_gil,
+)
 
 import replace
 from replace import Identity, IdentityExecutor, PoolStats
@@ -430,6 +443,8 @@ def test_tasks_go_to_idle_workers_of_their_users(limit):
     as_root(body)
 
 
+@with_gil
+@counts_references
 def test_cancelled_task_of_a_user_at_the_limit_is_destroyed_as_its_user():
     def body():
         gate, seen = threading.Event(), []
