@@ -135,7 +135,7 @@ def test_verify_as_root_finds_nothing_closed(place):
     for name in (
         "interpreter",
         "standard library",
-        "lib-dynload",
+        *(["lib-dynload"] if any(entry.endswith("lib-dynload") for entry in sys.path) else []),  # PyPy has none
         "this package",
         "files of this package",
         "sys.path[",

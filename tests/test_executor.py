@@ -30,6 +30,7 @@ from support.children import (
     SHIELD,
     as_root,
     change_capabilities,
+    counts_references,
     held_elsewhere,
     ids,
     in_child,
@@ -296,6 +297,7 @@ def test_workers_start_with_the_ids_of_the_server():
     as_root(body)
 
 
+@counts_references
 def test_initializer_that_leaves_the_worker_switched_breaks_the_pool():
     def body():
         with IdentityExecutor(2, initializer=lambda: kept.append(impersonate(BOB).__enter__())) as pool:

@@ -33,6 +33,7 @@ from support.children import (
     needs_root,
     scheduler,
     set_scheduler,
+    with_gil,
 )
 from support.proc_mounts import enter_mount_namespace
 from support.syscalls import call, done, injected, plain
@@ -366,6 +367,7 @@ def test_worker_stays_if_tasks_change_nothing():
     as_root(without_root)
 
 
+@with_gil
 def test_trace_function_of_a_task_never_runs_as_the_server():
     def body():
         seen = set()
