@@ -45,9 +45,12 @@ def _reduce(identity: Identity, iterable: Any, options: dict[str, Any], /) -> tu
     return (partial(impersonated, **options), (identity, iterable))
 
 
-def _start(iterator: Impersonated[Any], /) -> None:
-    """Close a dropped iterator as its user in a new thread: greenlets switch in this one, for example."""
-    if sys.is_finalizing():
+def _start(iterator: Impersonated[Any], /, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+    """Close a dropped iterator as its user in a new thread: greenlets switch in this one, for example.
+
+    When the interpreter exits, the names of this file may be gone.
+    """
+    if is_finalizing():
         raise RuntimeError("the interpreter is shutting down, so no thread can start")
     _real_start_new_thread()(_native.finish, (iterator,))
 

@@ -14,6 +14,7 @@ import sys
 import pytest
 from calls import CALLS
 from support.builds import ROOT, run
+from support.children import IS_PYPY
 
 import replace
 
@@ -73,6 +74,8 @@ def test_help_of_the_types_of_options_explains_each_value():
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_callable_has_a_signature(name):
+    if IS_PYPY and name == "Guard":
+        pytest.skip("needs inspect to read the signature of a type in C; PyPy's cannot")
     assert inspect.signature(PUBLIC[name])
 
 

@@ -31,6 +31,7 @@ from support.children import (
     ids,
     needs_root,
     wait_until,
+    with_gil,
 )
 
 import replace
@@ -457,6 +458,7 @@ EXITS = {
 }
 
 
+@with_gil
 @counts_references
 @pytest.mark.per_thread
 @pytest.mark.parametrize("place", EXITS)

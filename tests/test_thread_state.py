@@ -598,6 +598,7 @@ class SetsIdsWhenItGoes:
         self.setter(0)
 
 
+@with_gil
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("setter", [replace.setfsuid, replace.setfsgid])
 def test_fs_ids_of_a_destructor_do_not_stay_for_the_next_task(level, setter):
