@@ -134,7 +134,9 @@ def completed(path: str, data: bytes, answers: Answers) -> Tuple[bytes, List[str
 
 def write(path: str, before: bytes, after: bytes) -> None:
     """Change the file in place: links, owner and mode stay, and so does everything before the first change."""
-    same = len(os.path.commonprefix([before, after]))
+    same = 0
+    while same < min(len(before), len(after)) and before[same] == after[same]:
+        same += 1
     with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as file:
         file.seek(same)
         file.write(after[same:])
