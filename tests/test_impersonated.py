@@ -432,6 +432,8 @@ def test_iterable_that_nobody_can_close_is_reported_and_never_ends(reason):
     assert output == ""
     assert len(reports) == 1, reports
     report = rf"impersonated map uid=80001 .*started> could not be closed .*{reason.split(': ')[1]}"
+    if "exits" in reason:  # without the GIL, the names of the package are gone by then
+        report += "|^the interpreter is shutting down, so no thread can start$"
     assert re.search(report, reports[0])
 
 

@@ -46,6 +46,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 CARL = Identity(80003, 80013)
+SCHED_RESET_ON_FORK = 0x40000000  # linux/sched.h; PyPy lacks the name
 LIBM = ctypes.CDLL(ctypes.util.find_library("m"))
 LIBC.uselocale.restype = LIBC.newlocale.restype = ctypes.c_void_p
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="default")
@@ -174,7 +175,7 @@ SEEN = {
         scheduler,
     ),
     "reset on fork": (
-        lambda: set_scheduler(os.SCHED_OTHER | os.SCHED_RESET_ON_FORK),
+        lambda: set_scheduler(os.SCHED_OTHER | SCHED_RESET_ON_FORK),
         scheduler,
     ),
     "affinity": (

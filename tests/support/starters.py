@@ -152,8 +152,9 @@ TERMINALS = ("os.forkpty", "pty.fork", "pty.spawn")
 STARTERS["os.forkpty"] = lambda: terminal(os.forkpty)
 STARTERS["pty.fork"] = lambda: terminal(pty.fork)
 STARTERS["pty.spawn"] = lambda: pty.spawn([TRUE], master_read=lambda descriptor: b"")
-STARTERS["os.posix_spawn"] = lambda: wait_for_success(os.posix_spawn(TRUE, ["true"], {}))
-STARTERS["os.posix_spawnp"] = lambda: wait_for_success(os.posix_spawnp("true", ["true"], os.environ))
+if hasattr(os, "posix_spawn"):  # not in PyPy
+    STARTERS["os.posix_spawn"] = lambda: wait_for_success(os.posix_spawn(TRUE, ["true"], {}))
+    STARTERS["os.posix_spawnp"] = lambda: wait_for_success(os.posix_spawnp("true", ["true"], os.environ))
 STARTERS["os.system"] = lambda: os.system("true")
 STARTERS["os.popen"] = lambda: os.popen("true").close()
 for _name, _rest in {
@@ -368,7 +369,7 @@ def _pid_of_an_ended_child() -> int:
     """Return the process id of an ended child, or an unused id under an identity, where no child can start."""
     if _native.depth():
         return 2**22
-    return os.posix_spawn(TRUE, ["true"], {})
+    return os.spawnv(os.P_NOWAIT, TRUE, ["true"])
 
 
 # ---- Subinterpreters, which have their own audit hooks
