@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 from support.builds import imported, in_namespaces, run, tool
@@ -402,7 +403,7 @@ def test_of_process_refuses_a_zombie():
     child = os.fork()
     if child == 0:
         os._exit(0)
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    wait_until(lambda: ") Z " in Path(f"/proc/{child}/stat").read_text())
     with pytest.raises(ProcessLookupError, match="it has ended"):
         Identity.of_process(child)
     os.waitpid(child, 0)

@@ -17,7 +17,7 @@ from concurrent.futures import wait
 from concurrent.futures.thread import BrokenThreadPool
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, needs_root, throw, throws, wait_until
+from support.children import ALICE, BOB, HANG, as_root, collect_often, needs_root, throw, throws, wait_until
 
 import replace
 from replace import IdentityExecutor
@@ -124,7 +124,7 @@ def test_submit_everywhere_at_once_loses_no_task():
 
     def body():
         users = [replace.Identity(80001 + n, 80011 + n) for n in range(5)]
-        gc.set_threshold(50)
+        collect_often(50)
         wrong = []
         for round in range(20):
             pool, futures, choose = IdentityExecutor(1 + round % 4), [], random.Random(round)

@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 from support.builds import imported, needs_package, run
-from support.children import ALICE, BOB, HANG, ROOT_IDS, as_root, ids, needs_root
+from support.children import ALICE, BOB, HANG, ROOT_IDS, as_root, counts_references, ids, needs_root
 
 import replace
 from replace import IdentityRefused, acting_as, impersonate, run_as
@@ -295,6 +295,7 @@ def test_executor_that_is_shut_down_cancels_a_waiting_task(loop):
     with_pool(True, body, size=1)
 
 
+@counts_references
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_failed_task_of_a_pool_leaves_no_cycle(loop):
     """The collector could free the exception and what it refers to in a thread that acts for somebody else."""

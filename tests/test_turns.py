@@ -23,6 +23,7 @@ from support.children import (
     BOB,
     HANG,
     as_root,
+    collect_often,
     counts_references,
     held_elsewhere,
     in_child,
@@ -678,7 +679,7 @@ def test_stats_wait_for_no_lock():
             with held_elsewhere(pool._pool.lock):
                 assert pool.stats().tasks == 1
                 assert in_child(lambda: pool.stats().tasks) == 1
-            gc.set_threshold(20)
+            collect_often(20)
             futures = [pool.submit((ALICE, BOB)[number % 2], Cycle) for number in range(300)]
             assert not wait(futures, HANG).not_done
             del futures

@@ -65,7 +65,7 @@ def write_oom_score(pid, tid):
 
 
 def copy_descriptor(pid, tid):
-    call("pidfd_getfd", os.pidfd_open(pid), 0, 0)
+    call("pidfd_getfd", call("pidfd_open", pid, 0), 0, 0)
 
 
 def count_events(pid, tid):

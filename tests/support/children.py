@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import faulthandler
 import functools
+import gc
 import os
 import pickle
 import sys
@@ -229,6 +230,12 @@ def call_in_other_thread(call: Callable[[], object], protect: bool) -> Any:
                 raise outcome[0]
 
     return as_root(body)
+
+
+def collect_often(threshold: int) -> None:
+    """Let the collector of reference cycles run after so many new objects. PyPy's has no such number."""
+    if hasattr(gc, "set_threshold"):
+        gc.set_threshold(threshold)
 
 
 REGAIN = r"""
