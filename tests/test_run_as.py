@@ -500,6 +500,7 @@ def test_worker_of_trio_counts_for_its_limiter():
     assert as_root(body) in (1, None)
 
 
+@counts_references
 def test_function_that_outlives_trio_ends_as_the_user_and_logs_nothing():
     trio = imported("trio")
     variable = contextvars.ContextVar("variable")

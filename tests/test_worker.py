@@ -125,6 +125,7 @@ def test_task_completes_even_if_its_locals_cannot_be_destroyed():
     as_root(body)
 
 
+@counts_references
 def test_failed_tasks_leave_no_garbage():
     """Without the collector, each failed task frees its megabyte."""
 
