@@ -30,6 +30,7 @@ from support.children import (
     counts_references,
     ids,
     needs_root,
+    raises_audit_events,
     wait_until,
     with_gil,
 )
@@ -579,6 +580,7 @@ def test_iterator_for_another_user_can_be_inside():
     as_root(body)
 
 
+@counts_references
 def test_local_variables_of_a_failed_iterable_end_as_the_user():
     """The traceback of the exception would keep them. Those of the caller stay."""
 
@@ -675,6 +677,7 @@ RAISING = {
 }
 
 
+@counts_references
 @pytest.mark.parametrize("raising", RAISING)
 def test_objects_that_only_the_error_of_an_iterable_refers_to_end_as_the_user(raising):
     if raising is raising_a_group and sys.version_info < (3, 11):
@@ -691,6 +694,7 @@ def test_objects_that_only_the_error_of_an_iterable_refers_to_end_as_the_user(ra
     as_root(body)
 
 
+@raises_audit_events
 def test_error_whose_frames_an_audit_hook_protects_is_kept():
     def failing(seen):
         inner = seen.lazily()
@@ -740,6 +744,7 @@ def test_error_of_an_iterable_does_not_end_a_paused_generator():
     as_root(body)
 
 
+@counts_references
 def test_generator_that_cannot_be_closed_does_not_end_as_somebody_else():
     """It catches GeneratorExit, and another variable refers to it."""
 
@@ -789,6 +794,7 @@ class Cyclic:
         return next(self.lines)
 
 
+@counts_references
 def test_iterator_without_close_never_ends_as_somebody_else():
     def body():
         seen = Record()

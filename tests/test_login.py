@@ -33,6 +33,7 @@ from support.children import (
     LIBC,
     as_plain_root,
     call_number,
+    counts_references,
     forks_beside_threads,
     in_child,
     install_filter,
@@ -395,6 +396,7 @@ def test_error_is_right_with_the_path_of_the_server(programs, monkeypatch):
     as_plain_root(body)
 
 
+@counts_references
 @pytest.mark.parametrize("name", ["missing", "text"])
 def test_failed_call_leaves_nothing(name, programs):
     """No descriptor, and no cycle of references that would keep the exception's frames."""

@@ -29,8 +29,10 @@ from support.children import (
     as_root,
     become_server_without_root,
     call_number,
+    counts_references,
     install_filter,
     needs_root,
+    raises_audit_events,
     scheduler,
     set_scheduler,
     with_gil,
@@ -393,6 +395,7 @@ def test_trace_function_of_a_task_never_runs_as_the_server():
     as_root(body)
 
 
+@counts_references
 def test_destructor_of_an_attribute_sets_no_trace_function_for_the_server():
     def body():
         seen = set()
@@ -457,6 +460,7 @@ def test_objects_of_a_task_do_not_decide_whether_they_are_removed(answer):
     as_root(body)
 
 
+@raises_audit_events
 def test_worker_is_replaced_if_an_audit_hook_keeps_its_trace_function():
     def body():
         def note(*event):
@@ -477,6 +481,7 @@ def test_worker_is_replaced_if_an_audit_hook_keeps_its_trace_function():
     as_root(body)
 
 
+@counts_references
 def test_attribute_of_the_thread_is_destroyed_as_the_user_of_its_task():
     class Notes:
         def __del__(self):

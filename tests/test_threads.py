@@ -193,9 +193,10 @@ def test_thread_name_cannot_send_terminal_escapes(name):
 
 def failed(out, reason):
     assert (out.returncode, out.stdout) == (2, "")
-    assert out.stderr.startswith("libreplace threads: ")
-    assert reason in out.stderr
-    assert len(out.stderr.splitlines()) == 1
+    lines = [line for line in out.stderr.splitlines() if "your CPU L2 cache" not in line]  # PyPy warns without /proc
+    assert len(lines) == 1
+    assert lines[0].startswith("libreplace threads: ")
+    assert reason in lines[0]
 
 
 @pytest.mark.parametrize("pid", [2**22 + 1, 0, -1])

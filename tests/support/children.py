@@ -288,6 +288,8 @@ with_gil = pytest.mark.skipif(
     sysconfig.get_config_var("Py_GIL_DISABLED") == 1,
     reason="needs the GIL: without it, the thread that made an object may destroy it",
 )
+#: For tests with an audit hook that stops what PyPy does not report.
+raises_audit_events = pytest.mark.skipif(IS_PYPY, reason="needs CPython's audit events")
 #: For tests of children that run no fork handlers.
 calls_vfork = pytest.mark.skipif(IS_PYPY, reason="needs a subprocess module that calls vfork(2); PyPy's calls fork(2)")
 #: For tests that throw an exception into another thread.
