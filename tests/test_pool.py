@@ -17,7 +17,18 @@ from concurrent.futures import wait
 from concurrent.futures.thread import BrokenThreadPool
 
 import pytest
-from support.children import ALICE, BOB, HANG, as_root, collect_often, needs_root, throw, throws, wait_until
+from support.children import (
+    ALICE,
+    BOB,
+    HANG,
+    as_root,
+    collect_often,
+    counts_references,
+    needs_root,
+    throw,
+    throws,
+    wait_until,
+)
 
 import replace
 from replace import IdentityExecutor
@@ -419,6 +430,7 @@ class TestAtExit:
         assert (status, errors) == (0, "")
         assert "shutdown" in out
 
+    @counts_references
     def test_executor_made_in_a_destructor_is_refused(self):
         code = (
             "make = replace.IdentityExecutor\n"

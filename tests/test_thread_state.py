@@ -632,6 +632,7 @@ with replace.IdentityExecutor(1, private_fs={}) as pool:
 """
 
 
+@counts_references
 @pytest.mark.parametrize("private_fs", [False, True])
 def test_next_task_of_the_same_user_makes_no_system_call_but_those_that_read_the_ids(tmp_path, private_fs):
     needs_root()

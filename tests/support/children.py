@@ -40,10 +40,14 @@ class InChild(Exception):
     """A child died, or raised an exception that cannot be pickled."""
 
 
+#: The filters of warnings belong to the whole process.
+_filtering = threading.RLock()
+
+
 @contextlib.contextmanager
 def forks_beside_threads() -> Iterator[None]:
     """Accept forks while other threads run. CPython warns from 3.12 on. From 3.15 on, the tests' filter raises it."""
-    with warnings.catch_warnings():
+    with _filtering, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 

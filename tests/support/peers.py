@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from support.children import HANG, LIBC, needs_user_namespace
+from support.children import HANG, LIBC, fork, needs_user_namespace
 
 
 def become(uid: int, gid: int, groups: Any = ()) -> Callable[[], None]:
@@ -27,7 +27,7 @@ def become(uid: int, gid: int, groups: Any = ()) -> Callable[[], None]:
 def other_process(start: Callable[[], object]) -> Iterator[int]:
     """Yield the process id of a child that has called `start` and waits; kill it afterwards."""
     reader, writer = os.pipe()
-    child = os.fork()
+    child = fork()
     if child == 0:
         try:
             os.close(reader)
@@ -74,7 +74,7 @@ def enter_user_namespace(uids: str, gids: str) -> None:
     """Put the calling process, which has one thread, into a user namespace with these maps (user_namespaces(7))."""
     needs_user_namespace()
     reader, writer = os.pipe()
-    outside = os.fork()
+    outside = fork()
     if outside == 0:
         try:
             os.read(reader, 1)
