@@ -23,6 +23,7 @@ from support.children import (
     BOB,
     as_root,
     call_in_other_thread,
+    counts_references,
     forks_beside_threads,
     in_child,
     needs_root,
@@ -130,7 +131,7 @@ def test_every_starting_function_of_this_python_is_known():
 NOT_STARTING = {
     *("register_at_fork", "cancel_dump_traceback_later", "exit_thread", "pthread_kill", "getitimer", "setitimer"),
     *("daemon_threads_allowed", "_daemon_threads_allowed", "_setprofileallthreads", "_settraceallthreads"),
-    *("_get_main_thread_ident", "_make_thread_handle", "_thread_shutdown"),
+    *("_get_main_thread_ident", "_make_thread_handle", "_thread_shutdown", "pypy_find_executable"),
     *("timerfd_create", "timerfd_gettime", "timerfd_gettime_ns", "timerfd_settime", "timerfd_settime_ns"),
     "remote_exec",  # it runs code in an existing process
     "_fatal_error_c_thread",  # the thread ends the process at once
@@ -290,6 +291,7 @@ def test_argument_iterator_cannot_start_a_process():
     as_root(body)
 
 
+@counts_references
 def test_finalizer_cannot_start_a_thread_during_popen_as():
     def body():
         refused = []

@@ -604,6 +604,7 @@ class SetsIdsWhenItGoes:
         self.setter(0)
 
 
+@counts_references
 @with_gil
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("setter", [replace.setfsuid, replace.setfsgid])

@@ -211,6 +211,7 @@ def test_destructor_that_becomes_root_does_not_affect_the_next_task():
     as_root(body)
 
 
+@counts_references
 def test_result_of_a_failed_entry_refers_to_no_future():
     """A future whose task could not enter is freed without the collector."""
 
@@ -290,6 +291,7 @@ def test_arguments_of_a_cancelled_task_are_destroyed_as_its_user_in_a_new_worker
     as_root(body)
 
 
+@counts_references
 def test_result_and_context_are_destroyed_before_the_thread_has_the_ids_of_the_server():
     """The task changed its ids, so its result is not used."""
 
