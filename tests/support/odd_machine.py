@@ -1,11 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the libreplace authors
 # SPDX-License-Identifier: MIT
-"""Run a command in an unusual environment: a seccomp filter, a user namespace, a folder that is an idmapped mount.
+"""Run a command in an unusual environment: a seccomp filter, a user namespace, a folder that is an idmapped mount,
+programs of another architecture.
 
 Usage, as root:
     odd_machine.py filter CALL ACTION COMMAND...    a system call fails; ACTION: a key of ACTIONS, or an errno
     odd_machine.py maps UID_MAP GID_MAP [deny] COMMAND...    rows of a map are separated by commas; deny: no setgroups()
     odd_machine.py idmapped FOLDER MAP COMMAND...    the folder shows only the ids of the map, and is TMPDIR
+    odd_machine.py registered LINE COMMAND...    binfmt_misc has this line, only for the command; needs Linux 6.7
 
 It imports nothing of this project, because the command is often tried as another user.
 """
@@ -152,6 +154,31 @@ def idmapped(folder: str, rows: str, *command: str) -> None:
     os.execvp(command[0], command)
 
 
+def registered(line: str, *command: str) -> int:
+    """Register an interpreter of programs for one command.
+
+    Each user namespace has its own registrations (Documentation/admin-guide/binfmt-misc.rst). This one maps every id to
+    itself. In it, root can mount /proc only in a new PID namespace, and can make no devices.
+    """
+
+    def die_with_parent() -> None:
+        _must(LIBC.prctl(1, 9, 0, 0, 0))  # PR_SET_PDEATHSIG, SIGKILL
+
+    def child() -> None:
+        die_with_parent()
+        _must(LIBC.unshare(0x00020000))  # CLONE_NEWNS
+        _must(LIBC.mount(b"none", b"/", None, 0x00044000, None))  # MS_REC | MS_PRIVATE
+        _must(LIBC.mount(b"none", b"/proc/sys/fs/binfmt_misc", b"binfmt_misc", 0, None))
+        with open("/proc/sys/fs/binfmt_misc/register", "w") as file:
+            file.write(line)
+        # The registration ends with its last mount, which the command may lose. So this process keeps one.
+        os._exit(subprocess.run(command, preexec_fn=die_with_parent, check=False).returncode)
+
+    rows = "0 0 4294967295"
+    return _in_new_user_namespace(child, lambda pid: _write_maps(pid, rows, rows))
+
+
 if __name__ == "__main__":
     kind, *words = sys.argv[1:]
-    sys.exit({"filter": filtered, "maps": mapped, "idmapped": idmapped}[kind](*words))
+    kinds = {"filter": filtered, "maps": mapped, "idmapped": idmapped, "registered": registered}
+    sys.exit(kinds[kind](*words))

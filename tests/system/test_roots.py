@@ -5,10 +5,16 @@
 The program tests/programs/roots.py tries more systems, and all tests; docs/roots.md shows its last results.
 """
 
+import os
+import select
+import subprocess
+import sys
+
 import pytest
 import roots
-from support.builds import tool
-from support.children import needs_root
+from support import odd_machine
+from support.builds import run, tool
+from support.children import HANG, needs_root
 
 ROOTS = {root.name: root for root in roots.ROOTS}
 
@@ -22,3 +28,44 @@ def test_guards_pass_in_a_root_folder(name, tmp_path):
     assert (row.problem, row.failed) == ("", ())
     assert row.verify.endswith(" 0 contradicted, 0 not run")
     assert row.passed > 100
+
+
+@pytest.fixture
+def registered(tmp_path):
+    """The start of a command, and a program of an unknown format. In the command, binfmt_misc lets echo run it."""
+    needs_root()
+    program = tmp_path / "program"
+    program.write_text("libreplace's own format")
+    program.chmod(0o755)
+    line = ":libreplace:M::libreplace's::/bin/echo:"
+    words = [sys.executable, odd_machine.__file__, "registered", line]
+    if run(*words, "true").returncode:
+        pytest.skip("needs Linux 6.7 with binfmt_misc: registrations for one user namespace")
+    return words, program
+
+
+def test_registration_is_only_for_the_command(registered):
+    words, program = registered
+    own_mounts = ["unshare", "--mount", "sh", "-c", 'umount /proc/sys/fs/binfmt_misc && exec "$0"']
+    for command in ([], own_mounts):
+        out = run(*words, *command, program)
+        assert (out.returncode, out.stdout) == (0, f"{program}\n"), out.stderr
+    assert run(*words, "false").returncode == 1
+    with pytest.raises(OSError, match="Exec format error"):
+        subprocess.run([program], check=False)
+
+
+def test_command_ends_with_the_process_that_made_the_registration(registered):
+    words, _ = registered
+    starter = subprocess.Popen([*words, "sh", "-c", "echo $$; exec sleep 1000"], stdout=subprocess.PIPE, text=True)
+    try:
+        command = int(starter.stdout.readline())
+        handle = os.pidfd_open(command)  # readable when the process has ended
+        starter.kill()
+        ended, _, _ = select.select([handle], [], [], HANG)
+        os.close(handle)
+        assert ended
+    finally:
+        starter.kill()
+        starter.wait()
+        starter.stdout.close()
