@@ -24,6 +24,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,10 @@ TOOLS = ("mount", "passwd", "pkgconf", "procps", "strace", "util-linux-extra")
 #: Which tests run: README's second command; the tests of what a thread's guard does; the C library's tests.
 ALL, GUARDS, C_TESTS = "all", "guards", "C tests"
 GUARD_FILES = ("impersonate", "guards", "identity_in_c", "acting_as", "drop_privileges", "kernel_rules", "thread_state")
+#: Debian's architectures whose programs run under qemu-user, and their names in qemu.
+EMULATED = {"arm64": "aarch64", "armhf": "arm", "s390x": "s390x", "ppc64el": "ppc64le", "riscv64": "riscv64"}
+#: What pip needs where PyPI has no wheels: the library of cffi, and ninja.
+BUILT = ("libffi-dev", "ninja-build")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -97,6 +102,12 @@ ROOTS = (
         prepare=FREE_THREADED,
     ),
     Root("sid-pypy3", "sid", packages=("pypy3", "pypy3-dev", "pypy3-venv"), prepare=other_python("pypy3")),
+    Root("trixie-arm64", "trixie", "arm64", BUILT, tests=C_TESTS),
+    Root("trixie-armhf", "trixie", "armhf", BUILT, tests=C_TESTS),
+    Root("trixie-riscv64", "trixie", "riscv64", BUILT, tests=C_TESTS),
+    # sid, because some mirrors of Debian lack trixie's updates for these two
+    Root("sid-s390x", "sid", "s390x", BUILT, tests=C_TESTS),
+    Root("sid-ppc64el", "sid", "ppc64el", BUILT, tests=C_TESTS),
 )
 
 
@@ -128,23 +139,67 @@ def shown(environment: dict[str, str]) -> list[str]:
     return [path for path in dict.fromkeys(paths) if path.startswith("/") and os.path.exists(path)]
 
 
-def make(root: Root, folder: Path, log: Path) -> None:
-    """Install a release of Debian into a new folder."""
+def mmdebstrap(suite: str, folder: Path, log: Path, *options: str) -> None:
+    """Make a folder with packages of Debian."""
     if not shutil.which("mmdebstrap"):
         raise CannotTry("needs mmdebstrap")
-    include = ",".join([*NEEDED, *TOOLS, *root.packages])
-    command = [
-        "mmdebstrap",
-        "--variant=apt",
-        "--skip=check/qemu",
-        f"--architectures={root.architecture}",
-        f"--include={include}",
-    ]
-    command += ["--aptopt=Acquire::Check-Valid-Until false", root.suite, str(folder), mirror()]  # accepts a snapshot
+    snapshot = "--aptopt=Acquire::Check-Valid-Until false"
     with log.open("a") as file:
+        command = ["mmdebstrap", snapshot, "--skip=check/qemu", *options, suite, str(folder), mirror()]
         out = subprocess.run(command, stdout=file, stderr=file, check=False)
     if out.returncode:
         raise Failed(f"mmdebstrap: exit status {out.returncode}")
+
+
+def make(root: Root, folder: Path, log: Path) -> None:
+    """Install a release of Debian into a new folder.
+
+    Another architecture's packages are only unpacked, in half a minute. Their scripts would run for three minutes under
+    qemu, and the tests need none of them but the one that makes the list of users.
+    """
+    is_emulated = root.architecture in EMULATED
+    tools = [name for name in TOOLS if not (is_emulated and name == "strace")]  # qemu-user has no ptrace(2)
+    include = ",".join([*NEEDED, *tools, *root.packages])
+    options = [f"--architectures={root.architecture}", f"--include={include}"]
+    if is_emulated:
+        mmdebstrap(root.suite, folder, log, "--variant=extract", "--include=?essential", *options)
+        for name in ("passwd", "group"):
+            shutil.copy(folder / f"usr/share/base-passwd/{name}.master", folder / "etc" / name)
+    else:
+        mmdebstrap(root.suite, folder, log, "--variant=apt", *options)
+
+
+unpacking = threading.Lock()
+
+
+def unpack_qemu(folder: Path, log: Path) -> None:
+    """Unpack qemu-user, if it is not there. Installing it would register it for all programs of this machine.
+
+    It is Debian 13's: the programs of Debian 12's qemu-user need libraries, which a root folder does not have.
+    """
+    with unpacking:
+        if not folder.exists():
+            shutil.rmtree(folder.with_suffix(".new"), ignore_errors=True)
+            mmdebstrap("trixie", folder.with_suffix(".new"), log, "--variant=extract", "--include=qemu-user")
+            folder.with_suffix(".new").rename(folder)
+
+
+def emulated(root: Root, qemu: Path, log: Path) -> list[str]:
+    """The start of a command that runs the root's programs. The kernel's registration of qemu is only for the command.
+
+    Debian's registration opens qemu now (F), for a root folder has none, and keeps argv[0] (P). With C, a program with
+    the set-user-ID bit gets its owner's ids.
+    """
+    if root.architecture not in EMULATED:
+        return []
+    unpack_qemu(qemu, log)
+    line = (qemu / f"usr/share/qemu/binfmt.d/qemu-{EMULATED[root.architecture]}.conf").read_text().strip()
+    *fields, program, flags = line.split(":")
+    line = ":".join([*fields, f"{qemu}{program}", f"{flags}C"])
+    command = [sys.executable, str(SOURCE / "tests/support/odd_machine.py"), "registered", line]
+    if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise CannotTry("needs Linux 6.7 with binfmt_misc: registrations for one user namespace")
+    return command
 
 
 ENTER = """
@@ -175,7 +230,8 @@ def run(root: Root, folder: Path, script: str, log: Path, timeout: float = 7200)
     given = {"root": str(folder), "script": script, "shown": " ".join(shown(pip))}
     environment = {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", **pip, **given}
     environment |= dict(word.split("=", 1) for word in root.environment)
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER]
+    command = emulated(root, folder.parent / "qemu", log)
+    command += ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", ENTER]
     with log.open("a") as file:
         print(f"$ {script}", file=file, flush=True)
         start = file.tell()
@@ -247,7 +303,8 @@ def second_command(root: Root) -> str:
         return f".venv/bin/pip install -q pytest pytest-timeout && .venv/bin/pytest {files}"
     if root.tests == C_TESTS:
         return (
-            ".venv/bin/pip install -q meson ninja && PATH=$PWD/.venv/bin:$PATH && "
+            ".venv/bin/pip install -q meson && { command -v ninja || .venv/bin/pip install -q ninja; } && "
+            "PATH=$PWD/.venv/bin:$PATH && "
             "meson setup --reconfigure build/c -Dpython=false && meson test -C build/c"
         )
     return readme_commands()[1]
