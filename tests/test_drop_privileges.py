@@ -32,6 +32,7 @@ from support.children import (
     ids,
     in_child,
     install_filter,
+    needs_own_threads,
     needs_root,
     needs_user_namespace,
     switched_elsewhere,
@@ -43,6 +44,11 @@ import replace
 from replace import Identity, drop_privileges, impersonate
 
 IDS_OF_ALICE = ((80001,) * 3, (80011,) * 3, [80011, 80021], 80001, 80011)
+
+
+@pytest.fixture(autouse=True)
+def every_thread_can_drop():
+    needs_own_threads()
 
 
 # ---- drop_privileges

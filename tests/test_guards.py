@@ -33,6 +33,7 @@ from support.children import (
     counts_references,
     fork,
     ids,
+    needs_own_threads,
     needs_root,
     switched_elsewhere,
     wait_until,
@@ -147,6 +148,7 @@ def test_other_asyncio_tasks_never_see_the_identity():
 
 def test_assert_clean_finds_a_thread_started_inside():
     def body():
+        before = len(replace.thread_credentials())
         with impersonate(ALICE):
             pool = ThreadPoolExecutor(1)
             assert pool.submit(os.geteuid).result() == 80001
@@ -155,7 +157,7 @@ def test_assert_clean_finds_a_thread_started_inside():
         (thread,) = caught.value.threads
         assert thread.uids == (SHIELD, 80001, 0, 80001)
         pool.shutdown()
-        wait_until(lambda: len(replace.thread_credentials()) == 1, "the end of the thread (join() does not wait)")
+        wait_until(lambda: len(replace.thread_credentials()) == before, "the end of the thread (join() does not wait)")
         replace.assert_clean()
 
     as_root(body)
@@ -287,6 +289,8 @@ def test_leaving_in_a_forked_child_raises():
 
 
 def test_forked_child_is_clean_if_another_thread_is_switched():
+    needs_own_threads()
+
     def body():
         with switched_elsewhere(ALICE):
             assert _native.active() == 1
@@ -306,6 +310,7 @@ def test_forked_child_is_clean_if_another_thread_is_switched():
 @pytest.mark.parametrize(("level", "may"), [("effective", 0), ("shielded", 0), ("real", 1), ("filesystem", 0)])
 def test_user_can_signal_the_server_only_at_level_real(level, may):
     """tgkill(server, worker, 0): the permission check of SIGKILL without the signal (kernel/signal.c)."""
+    needs_own_threads()
 
     def body():
         with switched_elsewhere(ALICE, level) as worker:

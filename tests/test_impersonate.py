@@ -13,7 +13,19 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.children import ALICE, BOB, LEVELS, ROOT_IDS, SHIELD, as_root, held_elsewhere, ids, in_child, needs_root
+from support.children import (
+    ALICE,
+    BOB,
+    LEVELS,
+    ROOT_IDS,
+    SHIELD,
+    as_root,
+    held_elsewhere,
+    ids,
+    in_child,
+    needs_own_threads,
+    needs_root,
+)
 from support.peers import enter_user_namespace
 
 import replace
@@ -263,6 +275,8 @@ def test_allow_process_is_refused_with_a_second_thread(root_file):
 
 
 def test_audit_hooks_see_each_event_and_can_veto_it():
+    needs_own_threads()
+
     def body():
         seen, veto = [], []
 

@@ -30,7 +30,9 @@ from support.children import (
     become_server_without_root,
     call_number,
     counts_references,
+    has_filters,
     install_filter,
+    needs_filters,
     needs_root,
     raises_audit_events,
     scheduler,
@@ -157,6 +159,12 @@ def cannot_be_tried():
         lacks["control group"] = "the controller pids of cgroup v1"
     if LIBC.syscall(call_number("landlock_create_ruleset"), None, 0, 1) < 1:
         lacks["landlock"] = "landlock"
+    if not has_filters():
+        lacks["seccomp"] = lacks["seccomp without no_new_privs"] = "seccomp filters, which an emulator lacks"
+    try:
+        call("set_mempolicy", 0, None, 0)
+    except OSError:
+        lacks["memory policy"] = "memory policies: set_mempolicy(2)"
     if not importlib.util.find_spec("gevent"):
         lacks["greenlets"] = "gevent (pip install '.[test-all]')"
     return lacks
@@ -572,6 +580,8 @@ def test_landlock_cannot_be_seen_if_the_server_has_no_new_privs():
 
 
 def test_seccomp_filter_is_seen_if_the_server_has_one():
+    needs_filters()
+
     def body():
         filter_nothing()
         look = lambda: own_status("Seccomp_filters")  # noqa: E731

@@ -151,7 +151,18 @@ def _can_make_user_namespaces() -> bool:
 def needs_user_namespace() -> None:
     """Skip the test if this process cannot make a user namespace."""
     if not _can_make_user_namespaces():
-        pytest.skip("needs user namespaces; the kernel refuses them in a chroot, and a limit or a filter can")
+        pytest.skip("needs user namespaces; the kernel refuses them in a chroot, and a limit, a filter or qemu can")
+
+
+@functools.cache
+def _has_other_threads() -> bool:
+    return bool(in_child(lambda: len(os.listdir("/proc/self/task")) > 1))
+
+
+def needs_own_threads() -> None:
+    """Skip the test if each process has a thread that its program did not start. No program can change its ids."""
+    if os.path.isdir("/proc/self/task") and _has_other_threads():
+        pytest.skip("needs processes without a thread of an emulator, which keeps its ids (qemu-user)")
 
 
 def needs_true_ids() -> None:
@@ -348,7 +359,19 @@ def _scheduler(call: str, *arguments: Any) -> int:
     return result
 
 
+def has_filters() -> bool:
+    """Return whether this process can have seccomp filters (PR_GET_SECCOMP of prctl(2)). An emulator has none."""
+    return bool(LIBC.prctl(21, 0, 0, 0, 0) >= 0)
+
+
+def needs_filters() -> None:
+    """Skip the test if this process cannot have seccomp filters."""
+    if not has_filters():
+        pytest.skip("needs seccomp filters, which an emulator lacks")
+
+
 def install_filter(call: str, action: int) -> None:
     """Install a seccomp filter: one system call fails with this errno. For 0 it only reports success."""
+    needs_filters()
     call_number(call)
     set_filter(call, ACTIONS["false 0"] | action)
