@@ -98,7 +98,7 @@ def refusal() -> tuple[str, str] | None:
         return f"the kernel (Linux {os.uname().release}) has no io_uring: {fails}", _NEWER
     if number == errno.EINVAL:
         return f"the kernel is too old (Linux {os.uname().release}): {fails}", _NEWER
-    cause = "a seccomp filter" if filtered else "a security module or a sandbox"
+    cause = "a seccomp filter" if filtered else "a security module, a sandbox or an emulator"
     return f"{cause} refuses io_uring: {fails}", ALLOW
 
 
