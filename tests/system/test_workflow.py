@@ -78,3 +78,13 @@ def test_readme_script_runs_the_two_commands_of_the_first_block(tmp_path, comman
     assert out.returncode == status, out.stdout + out.stderr
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["README.md", *files]
     assert [f"$ {line}" for line in commands.splitlines()[: len(files)]] == out.stdout.splitlines()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_readme_script_runs_one_of_the_commands(tmp_path, number):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "readme", tmp_path / ".ci")
+    (tmp_path / "README.md").write_text(README.format("touch 1\ntouch 2\n"))
+    out = run("/bin/sh", tmp_path / ".ci" / "readme", number, cwd="/")
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name in "12"] == [str(number)]
