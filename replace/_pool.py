@@ -396,7 +396,7 @@ class Pool:
     def carry_out(self, order: Order) -> None:
         """Start a worker if tasks wait that no idle worker can take. Note the thread of a worker that has ended."""
         try:
-            self.ending = [thread for thread in self.ending if thread.is_alive()]
+            self.join_ended()
             if isinstance(order, Worker) and order.thread is not None:
                 self.ending.append(order.thread)
             if self.broken is not None:
@@ -409,6 +409,13 @@ class Pool:
             _reply(order)
         if isinstance(order, Worker) and order.problem is not None:  # logged here, because a log handler may open files
             _log.warning("a worker of %s ended: %s", self.prefix, order.problem)
+
+    def join_ended(self) -> None:
+        """Forget the threads that have ended. From CPython 3.13 on, only join() frees the stack of a thread at once."""
+        ended = [thread for thread in self.ending if not thread.is_alive()]
+        for thread in ended:
+            thread.join()
+        self.ending = [thread for thread in self.ending if thread not in ended]
 
     def join_ending(self, timeout: float | None = None) -> None:
         """Wait for the threads of ended workers, where destructors of thread-local variables may still run."""

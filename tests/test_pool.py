@@ -8,6 +8,7 @@ import linecache
 import logging
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -366,6 +367,28 @@ def test_new_worker_starts_when_the_thread_of_the_last_one_has_ended():
         with IdentityExecutor(1, "workers", isolation="thread") as pool:
             for user in (ALICE, BOB, ALICE):
                 pool.submit(user, lambda: setattr(local, "slow", Slow())).result(HANG)
+
+    as_root(body)
+
+
+def test_stack_of_a_replaced_worker_is_freed_at_once():
+    """A 32-bit process has no address space for the stacks of hundreds of workers that have ended."""
+
+    def body():
+        def size():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[0]) * resource.getpagesize()
+
+        stack, workers = 8 << 20, 100
+        threading.stack_size(stack)
+        gc.disable()  # it would free some of them
+        with IdentityExecutor(1, isolation="thread") as pool:
+            before = size()
+            for user in (ALICE, BOB) * (workers // 2):
+                pool.submit(user, os.geteuid).result(HANG)
+            grown = size() - before
+            assert pool.stats().retired >= workers - 1
+        assert grown < stack * workers / 2, grown
 
     as_root(body)
 
