@@ -183,7 +183,7 @@ def test_wide_ids_and_long_lists_come_from_the_map(monkeypatch):
 
 def test_limit_of_open_files_is_an_obstacle():
     needs_root()
-    found = not_run(tool("prlimit", "limits open files"), "--nofile=8")
+    found = not_run(tool("prlimit", "limits open files"), "--nofile=12")
     assert set(found.values()) == {"needs 16 more open files"}
 
 

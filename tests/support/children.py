@@ -200,20 +200,17 @@ def as_root(body: Callable[..., Any], *arguments: Any) -> Any:
         with pytest.raises(replace.IdentityRefused, match="-Dcredentials=syscall"):
             impersonate(ALICE)
         return None
-
-    def child() -> Any:
-        replace.setgroups([])
-        return body(*arguments)
-
-    return in_child(child)
+    return as_plain_root(functools.partial(body, *arguments))
 
 
 def as_plain_root(body: Callable[[], Any]) -> Any:
-    """Run body in a child that is root without groups, on both back ends."""
+    """Run body in a child that is root without groups, on both back ends. nice(1) may have started the tests."""
     needs_root()
 
     def child() -> Any:
-        os.setgroups([])
+        replace.setgroups([])
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
         return body()
 
     return in_child(child)
