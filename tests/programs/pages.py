@@ -75,20 +75,20 @@ change the verdict, but the result of a run cannot. So the written answers can d
 Comments in the file say what the build found.
 
 If a command of `libreplace` cannot write its output, it prints a message on standard error and exits with 74
-(`EX_IOERR`). Reasons are a full disk, a closed standard output, or a pipe whose reader is gone. So
-`libreplace verify | head -n 1` can exit with 74: nobody has seen the whole result.
+(`EX_IOERR`). Reasons are a full disk, a closed standard output, or a pipe whose reader is gone. So in
+`libreplace verify | head -n 1`, `verify` can exit with 74: nobody has seen the whole result.
 
 `libreplace compare` shows the most important facts, and what differs: the version, options, machine and toolchain of
 the build, the steps of the decision, the calls, the answers, and the results of the probes. Its last lines say which of
-these differ, and whether the verdict is the same. As with diff(1), the exit status is 1 if anything differs, also if
+these differ, and whether the verdict is the same. As with diff(1), the exit status is 1 if anything differs, even if
 only the toolchain does. With `--json`, the list `differ` names what differs, so that a program can decide otherwise.
 Texts such as evidence are not compared. A value that only some reports have is not a difference: an installed copy has
 no host names, and an older report has fewer facts.
 
 ## Where it is
 
-The build folder has a copy in `BUILD/replace/build_report.json`, also with `-Dpython=false`. This copy has everything,
-also host names and paths: look at it before you publish it.
+The build folder has a copy in `BUILD/replace/build_report.json`, even with `-Dpython=false`. This copy has everything,
+including host names and paths: look at it before you publish it.
 
 The extension module of the Python package contains another copy, which `replace.report()` reads. For other programs,
 the same copy is installed as `build_report.json` in the package, or with `-Dpython=false` in `share/libreplace/`. This
@@ -101,14 +101,16 @@ build must give the same files on every machine. The field `left_out` says what 
 
 A *reader* is a program that reads reports. The schema (JSON Schema 2020-12) is installed as
 `replace/report.schema.json`. `schema_version` is 1. A reader accepts the versions that it knows and refuses all others.
-`libreplace report FILE` and `libreplace compare` refuse such a file, and a file that does not fit the schema, with one
-line and exit status 2.
+`libreplace report FILE` and `libreplace compare` refuse a file of another version, or one that does not fit the schema,
+with one line and exit status 2.
 
-You can show the report of a stranger, also as root. A file is refused if it has more than 4 MiB, if its values are
-nested more than 40 levels deep, if a list or a name is much longer than in a real report (the schema has the limits),
-if an object has a name twice, or if a number is larger than 1e308 or none (`NaN`). It must be a regular file with a
-size, so not a device and not a file in /proc. Or it is a pipe that you opened, as in
-`libreplace report <(ssh host libreplace report --json)`.
+You can show the report of a stranger, even as root. These files are refused:
+
+* a file of more than 4 MiB, or with values that are nested more than 40 levels deep
+* a file with a list or a name that is much longer than in a real report (the schema has the limits)
+* a file with an object that has a name twice, or with a number that is too large (`1e999`) or is none (`NaN`)
+* an empty file, a device, a file in /proc. A pipe must be one that you opened, as in
+  `libreplace report <(ssh host libreplace report --json)`.
 
 Each character that is not printable is shown as an escape sequence: control characters, line ends inside a field, and
 controls of the text's direction. So a text from the file makes no line, no tag and no Markdown, and cannot command your
