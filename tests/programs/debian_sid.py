@@ -42,7 +42,8 @@ def make_root(root: Path) -> None:
     names = [line.split()[0].rstrip(",").replace("debhelper-compat", "debhelper") for line in depends.splitlines()]
     options = ["--variant=apt", "--aptopt=Acquire::Check-Valid-Until false"]
     include = "--include=" + ",".join([*names, "build-essential", "git", "lintian", "python3-build"])
-    subprocess.run(["mmdebstrap", *options, include, "sid", str(root), mirror()], check=True)
+    own_mounts = ["unshare", "--mount", "--fork", "--kill-child"]  # they end with it
+    subprocess.run([*own_mounts, "mmdebstrap", *options, include, "sid", str(root), mirror()], check=True)
 
 
 def run(root: Path, script: str) -> subprocess.CompletedProcess[str]:

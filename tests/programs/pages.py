@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Writes the generated parts of the docs.
 
-report.md is made from the report's schema, the questions in packaging.md from detect/questions.py, and the calls and
-answers in platforms.md from the golden answers. man-sections.txt is made from the subcommands; argparse-manpage
-includes it into the man page.
+report.md is made from the report's schema, the questions in packaging.md from detect/questions.py, the calls and
+answers in platforms.md from the golden answers, and roots.md from roots.json. man-sections.txt is made from the
+subcommands; argparse-manpage includes it into the man page.
 
 usage: python tests/programs/pages.py   (with the package installed)
 
@@ -24,6 +24,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "programs")]
 
 import golden  # noqa: E402  # it also puts detect/ on the path
 import report as build_side  # noqa: E402
+import roots  # noqa: E402
 from questions import questions  # noqa: E402
 from support.schema import SCHEMA  # noqa: E402
 
@@ -325,6 +326,7 @@ PAGES = {
     "platforms.md": platforms,
     "report.md": report,
     "packaging.md": packaging,
+    "roots.md": roots.page,
     "man-sections.txt": man_sections,
 }
 

@@ -67,15 +67,35 @@ def shown(environment: dict[str, str]) -> list[str]:
 
 
 def mmdebstrap(suite: str, folder: Path, log: Path, *options: str) -> None:
-    """Make a folder with packages of Debian."""
+    """Make a folder with packages of Debian.
+
+    It mounts /proc, /sys and /dev there.  In a mount namespace of its own, the mounts end with it, however it ends.
+    """
     if not shutil.which("mmdebstrap"):
         raise CannotTry("needs mmdebstrap")
     snapshot = "--aptopt=Acquire::Check-Valid-Until false"
     with log.open("a") as file:
-        command = ["mmdebstrap", snapshot, "--skip=check/qemu", *options, suite, str(folder), mirror()]
+        command = [
+            "unshare",
+            "--mount",
+            "--kill-child",
+            "--fork",
+            "mmdebstrap",
+            snapshot,
+            "--skip=check/qemu",
+            *options,
+            suite,
+            str(folder),
+            mirror(),
+        ]
         out = subprocess.run(command, stdout=file, stderr=file, check=False)
     if out.returncode:
         raise Failed(f"mmdebstrap: exit status {out.returncode}")
+
+
+def remove(folder: Path) -> None:
+    """Remove a root folder.  If something is mounted in it, that is not touched."""
+    subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
 
 
 def make(root: Root, folder: Path, log: Path) -> None:
@@ -106,7 +126,7 @@ def unpack_qemu(folder: Path, log: Path) -> None:
     """
     with unpacking:
         if not folder.exists():
-            shutil.rmtree(folder.with_suffix(".new"), ignore_errors=True)
+            remove(folder.with_suffix(".new"))
             mmdebstrap("trixie", folder.with_suffix(".new"), log, "--variant=extract", "--include=qemu-user")
             folder.with_suffix(".new").rename(folder)
 
