@@ -157,7 +157,7 @@ def needs_place(name):
     if prefix:
         tool(str(prefix[0]), "runs a command with other credentials")
     if "filter" in prefix:
-        call_number(prefix[-2])
+        call_number(prefix[prefix.index("filter") + 1])
     out = run(*prefix, sys.executable, "-c", "pass", cwd="/")
     if out.returncode:
         pytest.skip(f"needs {name}: {out.stderr.strip()}")
