@@ -209,9 +209,17 @@ def test_filter_is_an_obstacle(call, action, reason, among):
     assert "setgid" not in found
 
 
+def proot():
+    """The path of proot. That of Debian sid in November 2026 changes no id, so then the test is skipped."""
+    path = tool("proot", "fakes ids")
+    if run(path, "-i", "4711:4712", "id", "-u", cwd="/").stdout != "4711\n":
+        pytest.skip("needs a proot that fakes ids; this one changes none")
+    return path
+
+
 def test_proot_is_an_obstacle():
     needs_root()
-    found = not_run(tool("proot", "fakes ids"), "-0")
+    found = not_run(proot(), "-0")
     assert set(found) >= {"no privilege", "setresuid", "setgid", *LEVELS}
     assert "setgroups" not in found, "proot lets root's setgroups(2) through, and /proc shows the groups"
     assert "setuid changes nothing here: libc's own call reports success, but /proc shows Uid 0 0 0 0" in found.values()
@@ -219,7 +227,7 @@ def test_proot_is_an_obstacle():
 
 def test_ids_that_proc_does_not_show_are_an_obstacle():
     needs_root()
-    found = not_run(tool("proot", "fakes ids"), "-i", "4711:4712")
+    found = not_run(proot(), "-i", "4711:4712")
     reasons = {reason.partition(";")[0] for reason in found.values()}
     # proot lies about the owners of files, too, but tells programs of i386 the truth
     reasons.discard("no temporary folder can be made: somebody else changes /var/tmp")
