@@ -17,7 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent.parent
+from root_folder import SOURCE, mmdebstrap
+
 #: lintian's tags that are accepted in sid.
 ACCEPTED = {
     "initial-upload-closes-no-bugs": "an example has no bug to close (ITP) in Debian",
@@ -26,24 +27,13 @@ ACCEPTED = {
 }
 
 
-def mirror() -> str:
-    """The first archive in this machine's own list, else Debian's."""
-    for path in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("debian*")]:
-        found = re.search(r"^(?:URIs: *|deb (?:\[.*?\] )?)(\S+)", path.read_text() if path.exists() else "", re.M)
-        if found:
-            return found[1]
-    return "http://deb.debian.org/debian"
-
-
 def make_root(root: Path) -> None:
-    """Install sid with the packages of Build-Depends. An archive that stands still (a snapshot) is accepted."""
+    """Install sid with the packages of Build-Depends."""
     control = (SOURCE / "docs/examples/debian/control").read_text()
     (depends,) = re.findall(r"^Build-Depends:\n((?: .*\n)+)", control, re.M)
     names = [line.split()[0].rstrip(",").replace("debhelper-compat", "debhelper") for line in depends.splitlines()]
-    options = ["--variant=apt", "--aptopt=Acquire::Check-Valid-Until false"]
     include = "--include=" + ",".join([*names, "build-essential", "git", "lintian", "python3-build"])
-    own_mounts = ["unshare", "--mount", "--fork", "--kill-child"]  # they end with it
-    subprocess.run([*own_mounts, "mmdebstrap", *options, include, "sid", str(root), mirror()], check=True)
+    mmdebstrap("sid", root, None, "--variant=apt", include)
 
 
 def run(root: Path, script: str) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from debian_sid import mirror
+from root_folder import mirror
 
 #: Debian's packages that this program uses, and that README's two commands need afterwards.
 PACKAGES = ("ca-certificates", "gcc", "make", "musl-tools", "patchelf", "python3-pip")

@@ -7,6 +7,7 @@ The package index, the certificates and Debian's archive are those that this mac
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,8 +16,6 @@ import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple
-
-from debian_sid import mirror
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
 #: What README asks for (a C compiler, Python and its header files), git for the clone, and certificates for pip.
@@ -66,28 +65,26 @@ def shown(environment: dict[str, str]) -> list[str]:
     return [path for path in dict.fromkeys(paths) if path.startswith("/") and os.path.exists(path)]
 
 
-def mmdebstrap(suite: str, folder: Path, log: Path, *options: str) -> None:
-    """Make a folder with packages of Debian.
+def mirror() -> str:
+    """The first archive in this machine's own list, else Debian's."""
+    for path in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("debian*")]:
+        found = re.search(r"^(?:URIs: *|deb (?:\[.*?\] )?)(\S+)", path.read_text() if path.exists() else "", re.M)
+        if found:
+            return found[1]
+    return "http://deb.debian.org/debian"
+
+
+def mmdebstrap(suite: str, folder: Path, log: Path | None, *options: str) -> None:
+    """Make a folder with packages of Debian.  An archive that stands still (a snapshot) is accepted.
 
     It mounts /proc, /sys and /dev there.  In a mount namespace of its own, the mounts end with it, however it ends.
+    Without `log`, it prints what mmdebstrap prints.
     """
     if not shutil.which("mmdebstrap"):
         raise CannotTry("needs mmdebstrap")
-    snapshot = "--aptopt=Acquire::Check-Valid-Until false"
-    with log.open("a") as file:
-        command = [
-            "unshare",
-            "--mount",
-            "--kill-child",
-            "--fork",
-            "mmdebstrap",
-            snapshot,
-            "--skip=check/qemu",
-            *options,
-            suite,
-            str(folder),
-            mirror(),
-        ]
+    command = ["unshare", "--mount", "--kill-child", "--fork", "mmdebstrap", *options]
+    command += ["--aptopt=Acquire::Check-Valid-Until false", "--skip=check/qemu", suite, str(folder), mirror()]
+    with log.open("a") if log else contextlib.nullcontext() as file:
         out = subprocess.run(command, stdout=file, stderr=file, check=False)
     if out.returncode:
         raise Failed(f"mmdebstrap: exit status {out.returncode}")
