@@ -112,7 +112,7 @@ def executor(found):
         [row["ratio"] for row in rows],
         [f"{row['ratio']:.2f}" for row in rows],
         LOOKS["impersonate"][1],
-        (1.25, "time of a task, against ThreadPoolExecutor (limit 1.25)"),
+        (1, "time of a task, compared with ThreadPoolExecutor (1)"),
     )
     panels[0].set_xlim(0, max(1.3, *(row["ratio"] for row in rows)))
     names = {"same": "one user", "random": "64 users", "each": "64 users, acting_as"}

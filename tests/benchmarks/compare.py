@@ -31,6 +31,8 @@ HERE = Path(__file__).resolve().parent
 WAYS = ["impersonate", "os", "ctypes", "pyprctl", "worker", "pool"]
 THREADS, QUICK_THREADS = [1, 8, 64, 512, 1024], [1, 8, 64]
 BUSY = 4
+#: The time of a task, compared with ThreadPoolExecutor.
+LIMITS = {"one at a time": 1.25, "burst": 1.5}
 # For strace -e trace=/REGEX: the calls that change credentials, on every architecture, and the calls of access(2).
 SETTERS = r"set(re|res|fs)?[ug]id(32)?|setgroups(32)?"
 MARKS = r"access|faccessat2?"
@@ -110,7 +112,7 @@ def limits(found):
     ]
     for row in found["executor"]["ratios"]:
         if row["cores"] == "one":  # with several cores the result is random (_executor.py)
-            rows.append([f"time of a task of the same user, {kind(row)}", row["ratio"], 1.25, True])
+            rows.append([f"time of a task of the same user, {kind(row)}", row["ratio"], LIMITS[row["how"]], True])
     each = {row["tasks"]: row["changes"] for row in found["executor"]["changes"] if row["who"] == "each"}
     for row in found["executor"]["changes"]:
         if row["who"] == "same":

@@ -147,26 +147,28 @@ def main():
 
     print(f"{'':76}{'seen':>8}{'limit':>8}")
     compare(
-        "with impersonate(x): pass, against the same enter and leave in C",
+        "with impersonate(x): pass, compared with the same enter and leave in C",
         with_impersonate,
         loops.enter_and_leave,
         1.12,
     )
-    compare("with impersonate(x): pass, against six bare system calls in C", with_impersonate, loops.six, 1.75)
-    compare("enter and leave in C, against six bare system calls", loops.enter_and_leave, loops.six, 1.65)
-    compare("six low-level calls from Python, one by one, against the bare C calls", one_by_one, loops.six, 1.10)
-    compare("two setresuid from Python, against the bare C calls", two, loops.two, 1.10)
+    compare("with impersonate(x): pass, compared with six bare system calls in C", with_impersonate, loops.six, 1.75)
+    compare(
+        "the same enter and leave in C, compared with six bare system calls", loops.enter_and_leave, loops.six, 1.65
+    )
+    compare("six single calls from Python, compared with the bare C calls", one_by_one, loops.six, 1.10)
+    compare("two setresuid calls from Python, compared with the bare C calls", two, loops.two, 1.10)
     ours, theirs = hand_offs(with_impersonate), hand_offs(loops.six)
     row(
-        "GIL hand-offs in 2000 switches, 4 busy threads, beyond those of a C extension",
+        "GIL hand-offs in 2000 switches with 4 busy threads, more than a C extension",
         ours - theirs,
         0,
         f"{ours} : {theirs}",
     )
-    row("with impersonate(x): pass, in a process of 1024 threads against 1", with_threads(1024), 1.25)
-    row("credential-changing calls where only the uid differs", uid_only.changes, 2)
+    row("with impersonate(x): pass in a process of 1024 threads, compared with 1", with_threads(1024), 1.25)
+    row("system calls that change credentials, if only the uid differs", uid_only.changes, 2)
     compare(
-        "python -c 'import replace' against 'import _cffi_backend'",
+        "python -c 'import replace', compared with 'import _cffi_backend'",
         start_up("replace"),
         start_up("_cffi_backend"),
         1.5,
