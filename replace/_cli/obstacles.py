@@ -8,6 +8,7 @@ package's calls, so they say nothing about the build. Every other failure of a c
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ _FILTER = (
     "a seccomp filter, a security module or a sandbox prevents the call; allow it (in a systemd unit: "
     "SystemCallFilter=@setuid)"
 )
+_FILES = "raise the limit of open files (ulimit -n)"
 _MAP = "map more ids into this user namespace, 0 to 65535 at least (subuid(5), newuidmap(1))"
 
 
@@ -67,6 +69,17 @@ def has_capability(bit: int, field: str = "CapEff") -> bool:
     """Whether a capability is in the calling thread's effective set (capabilities(7)), or in another one."""
     mask = kernel_fields().get(field)
     return os.geteuid() == 0 if mask is None else bool(int(mask, 16) >> bit & 1)
+
+
+def cannot_start(error: OSError) -> Obstacle:
+    """Why in_child() raised this error instead of starting a process: pipe(2) or fork(2) failed."""
+    advice = {
+        errno.EAGAIN: "raise the limit of processes (ulimit -u; in a systemd unit: TasksMax=)",
+        errno.EMFILE: _FILES,
+        errno.ENFILE: "raise the system's limit of open files (sysctl fs.file-max)",
+        errno.ENOMEM: "give this process more memory",
+    }
+    return Obstacle(f"cannot start a process: {error.strerror}", advice.get(error.errno or 0, _FILTER))
 
 
 def _fakes_ids() -> Obstacle | None:
@@ -112,7 +125,7 @@ def _ask(name: str, control: Callable[[], str], advice: str = _FILTER) -> Obstac
             return None
         reason = f"{name} ends the process here: libc's own call, too, gets {signal.Signals(died.signal).name}"
     except OSError as error:
-        return Obstacle(f"cannot start a process: {error.strerror}", "raise the limit of processes")
+        return cannot_start(error)
     return Obstacle(reason, advice) if reason else None
 
 
@@ -141,7 +154,7 @@ def find(folder: int, no_folder: str, verdict: dict[str, Any]) -> Machine:
         WIDE: None if chosen_ids.wide() else Obstacle("no id above 65535 is mapped in this user namespace", _MAP),
     }
     if not no_folder:
-        found[FILES] = _ask("dup", partial(controls.descriptors, folder), "raise the limit of open files (ulimit -n)")
+        found[FILES] = _ask("dup", partial(controls.descriptors, folder), _FILES)
     for name in ("getresuid", "getresgid", "getgroups"):
         found[name] = found[REAL_IDS] or _ask(name, partial(controls.getter, name))
     for name in ("getfsuid", "getfsgid"):
