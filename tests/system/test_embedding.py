@@ -598,7 +598,9 @@ def test_moved_wheel_contains_no_old_path(development, tmp_path):
     assert f"'-L{tmp_path}/a b/replace/lib'" in out.stdout
     text = (tmp_path / "a b/replace/libreplace.pc").read_text()
     assert str(tmp_path.parent) not in text
-    assert set(re.findall(r"^(?:backend|scope|system|libc)=\w+$", text, re.M)) >= {"scope=thread"}
+    verdict = json.loads((tmp_path / "a b/replace/build_report.json").read_text())["verdict"]
+    said = dict(re.findall(r"^(backend|scope|system|libc)=(\w+)$", text, re.M))
+    assert said == {name: verdict[name] for name in ("backend", "scope", "system", "libc")}
 
 
 def test_wheel_contains_the_c_library_inside_the_package(development):
