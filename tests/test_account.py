@@ -14,7 +14,7 @@ import time
 
 import pytest
 from support.builds import ROOT, needs_package, run
-from support.children import HANG
+from support.children import HANG, IS_PYPY
 from support.servers import with_users
 
 from replace import Account, Identity
@@ -114,6 +114,10 @@ def test_lookup_accepts_empty_fields_and_a_shared_uid(tmp_path):
     ids=["uid", "gid", "group", "65537 groups"],
 )
 def test_invalid_database_entry_raises_value_error(tmp_path, entry, groups, words):
+    if IS_PYPY and len(groups) > 64:
+        pytest.skip("needs an os.getgrouplist() that finds more than 64 groups; PyPy's fails")
+    if IS_PYPY:
+        words = words.replace(" -1 ", " 4294967295 ")
     users = ["eve", ALICE_LINE.split(":")[0]]
     first, second = lookups(tmp_path, [entry, ALICE_LINE], groups, users)
     assert first == f"ValueError the database has a wrong entry for user 'eve': {words}"
@@ -121,6 +125,8 @@ def test_invalid_database_entry_raises_value_error(tmp_path, entry, groups, word
 
 
 def test_lookup_finds_all_65536_groups(tmp_path):
+    if IS_PYPY:
+        pytest.skip("needs an os.getgrouplist() that finds more than 64 groups; PyPy's fails")
     groups = [f"g{number}:x:{100000 + number}:eve" for number in range(65535)]
     code = "from replace import Account; print(len(Account.lookup('eve').identity.groups))"
     assert with_users(tmp_path, ["eve:x:900:900::/:/x"], groups, code) == "65536\n"

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from calls import CALLS
 from support.builds import IS_SDIST, ROOT
-from support.children import HANG, in_child, needs_root, wait_until
+from support.children import HANG, calls_vfork, in_child, needs_root, wait_until
 
 import replace
 
@@ -175,6 +175,7 @@ def test_readme_or_docs_mention_every_public_name():
     assert not missing
 
 
+@calls_vfork
 def test_levels_page_agrees_with_the_measured_ids():
     from test_guards import EXEC
 

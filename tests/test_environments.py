@@ -19,6 +19,7 @@ import pytest
 from support.builds import ROOT, in_namespaces, run, tool, uid_wrapper
 from support.children import (
     ALICE,
+    IS_PYPY,
     LIBC,
     ROOT_IDS,
     SHIELD,
@@ -351,6 +352,8 @@ def test_entry_works_in_a_subinterpreter():
     needs_root()
     if replace.SCOPE != "thread":
         return
+    if IS_PYPY:
+        pytest.skip("needs subinterpreters, which PyPy has not")
     script = (
         "try: import _interpreters as sub; new = lambda: sub.create('legacy')\n"
         "except ImportError: import _xxsubinterpreters as sub; new = lambda: sub.create(isolated=False)\n"

@@ -103,6 +103,22 @@ static int audit(const struct native_state *state, PyObject *path, int flags)
 	return result != NULL;
 }
 
+/* Run the handlers of signals that have arrived. Return: 0, or -1 if one raised an exception.
+ * PyPy's PyErr_CheckSignals() does nothing: handlers run there between two bytecodes. */
+static int run_signal_handlers(PyObject *module)
+{
+#ifdef PYPY_VERSION
+	PyObject *names = PyModule_GetDict(module);
+	PyObject *none = PyRun_String("None", Py_eval_input, names, names);
+
+	Py_XDECREF(none);
+	return none == NULL ? -1 : 0;
+#else
+	(void)module;
+	return PyErr_CheckSignals();
+#endif
+}
+
 PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = {"dir_fd", "path", "flags", "mode", "resolve", "regular", NULL};
@@ -124,7 +140,7 @@ PyObject *native_open_beneath(PyObject *module, PyObject *args, PyObject *kwargs
 	do {
 		UNLOCKED_IF(1, fd = libreplace_open_beneath(dir_fd, PyBytes_AsString(name), flags,
 		                                            (mode_t)mode, resolve, regular));
-	} while (fd < 0 && errno == EINTR && !(interrupted = PyErr_CheckSignals()));
+	} while (fd < 0 && errno == EINTR && !(interrupted = run_signal_handlers(module)));
 	if (fd >= 0) {
 		result = PyLong_FromLong(fd);
 		if (result == NULL)
