@@ -25,6 +25,7 @@ from support.children import (
     as_root,
     collect_often,
     counts_references,
+    has_reentrant_queue,
     needs_root,
     throw,
     throws,
@@ -59,6 +60,7 @@ class Handler:
         signal.setitimer(signal.ITIMER_REAL, 0.00002)
 
 
+@has_reentrant_queue
 @pytest.mark.parametrize("workers", [1, 3])
 def test_submit_in_a_signal_handler_completes_every_future(workers):
     def body():
@@ -80,6 +82,7 @@ def test_submit_in_a_signal_handler_completes_every_future(workers):
     as_root(body)
 
 
+@has_reentrant_queue
 def test_submit_and_shutdown_in_a_signal_handler_never_hang():
     """The handler interrupts submit() at all its places, and waits for the end of the pool."""
 
@@ -103,6 +106,7 @@ def test_submit_and_shutdown_in_a_signal_handler_never_hang():
     as_root(body)
 
 
+@has_reentrant_queue
 def test_finalizer_that_submits_completes_its_future():
     def body():
         futures = []
@@ -128,6 +132,7 @@ def test_finalizer_that_submits_completes_its_future():
     as_root(body)
 
 
+@has_reentrant_queue
 def test_submit_everywhere_at_once_loses_no_task():
     """Threads, tasks, a signal handler and finalizers submit, cancel and shut down. The collector runs all the time.
 

@@ -395,7 +395,9 @@ def signature(function):
 
 #: The functions that protect_os() replaces in this Python, in addition to the calls of os.
 WITHOUT_EVENT = [
-    f"{function.__module__}.{function.__name__}" for function in _starts._find_functions(_starts._without_event())
+    f"{function.__module__}.{function.__name__}"
+    for function in _starts._find_functions(_starts._without_event())
+    if function.__module__  # PyPy's functions of faulthandler do not know it
 ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.builds import run
+from support.children import IS_PYPY
 
 import replace
 import replace.aio
@@ -71,6 +72,7 @@ def public_api() -> str:
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.skipif(IS_PYPY, reason="needs the signatures of functions in C, which PyPy has not")
 def test_public_api_equals_the_list():
     wanted, found = LIST.read_text().splitlines(), public_api().splitlines()
     changes = "\n".join(difflib.unified_diff(wanted, found, "the list", "the package", n=0, lineterm=""))
@@ -112,8 +114,8 @@ def test_pickle_names_no_private_module(protocol):
 
 def test_guard_cannot_be_pickled():
     """A guard belongs to this process. Send the result of acting_as() to other processes."""
-    with pytest.raises(TypeError, match="cannot pickle"):
-        pickle.dumps(replace.impersonate(ALICE, allow_process=True))
+    with pytest.raises(TypeError, match="cannot (pickle|create) '"):  # PyPy refuses the second step
+        pickle.loads(pickle.dumps(replace.impersonate(ALICE, allow_process=True)))
 
 
 def test_guarded_os_call_is_pickled_by_its_name():

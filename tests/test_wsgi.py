@@ -6,6 +6,7 @@ Each case of CASES is an application that AsClient serves correctly, and a middl
 """
 
 import asyncio
+import functools
 import inspect
 import io
 import signal
@@ -18,7 +19,7 @@ from wsgiref.validate import validator
 
 import pytest
 from support.builds import imported
-from support.children import ALICE, BOB, ROOT_IDS, InChild, as_root, ids
+from support.children import ALICE, BOB, ROOT_IDS, InChild, as_root, counts_references, ids
 
 import replace
 from replace import impersonate
@@ -119,9 +120,12 @@ class Ends:
 CASES = []
 
 
-def case(function):
-    CASES.append(pytest.param(function, id=function.__name__))
+def case(function, marks=()):
+    CASES.append(pytest.param(function, id=function.__name__, marks=marks))
     return function
+
+
+case_of_destructors = functools.partial(case, marks=counts_references)
 
 
 @case
@@ -161,7 +165,7 @@ def next_that_fails(wrap):
     assert body.seen == [("iter", 80001), *[("next", 80001)] * 3, ("close", 80001)]
 
 
-@case
+@case_of_destructors
 def body_that_nobody_closes(wrap):
     def app(environ, start_response):
         start_response("200 OK", HEADERS)
@@ -240,7 +244,7 @@ def file_that_the_server_sends(wrap):
     assert seen == [80001] * 3
 
 
-@case
+@case_of_destructors
 def local_variables_of_a_call_that_fails(wrap):
     def app(environ, start_response):
         ends = Ends(seen)
@@ -252,7 +256,7 @@ def local_variables_of_a_call_that_fails(wrap):
     assert seen == [80001]
 
 
-@case
+@case_of_destructors
 def objects_in_environ(wrap):
     def app(environ, start_response):
         environ["app.upload"] = Ends(seen)
@@ -450,6 +454,7 @@ def test_error_of_start_response_reaches_the_application_and_then_the_server():
     as_root(body)
 
 
+@counts_references
 def test_error_that_the_server_handles_keeps_its_local_variables():
     """Such an error is the context of an error of the application."""
 
@@ -473,6 +478,7 @@ def test_error_that_the_server_handles_keeps_its_local_variables():
     as_root(body)
 
 
+@counts_references
 @pytest.mark.parametrize("lazy", [False, True], ids=["call", "body"])
 def test_error_of_the_server_that_the_application_raises_again_keeps_no_local_variables(lazy):
     """start_response() does it, if the application passes sys.exc_info() after the headers were sent."""

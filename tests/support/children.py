@@ -9,6 +9,7 @@ import functools
 import gc
 import os
 import pickle
+import queue
 import sys
 import sysconfig
 import threading
@@ -302,6 +303,11 @@ with_gil = pytest.mark.skipif(
 )
 #: For tests with an audit hook that stops what PyPy does not report.
 raises_audit_events = pytest.mark.skipif(IS_PYPY, reason="needs CPython's audit events")
+#: For tests in which a signal handler or a destructor interrupts a queue and uses it.
+has_reentrant_queue = pytest.mark.skipif(
+    queue.SimpleQueue is getattr(queue, "_PySimpleQueue", None),
+    reason="needs queue.SimpleQueue in C, not PyPy's",
+)
 #: For tests of children that run no fork handlers.
 calls_vfork = pytest.mark.skipif(IS_PYPY, reason="needs a subprocess module that calls vfork(2); PyPy's calls fork(2)")
 #: For tests that throw an exception into another thread.

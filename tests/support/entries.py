@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import replace
-from support.children import LEVELS, SHIELD
+from support.children import IS_PYPY, LEVELS, SHIELD
 from support.credentials import (
     ABOUT_FILES,
     KEEP_CAPS,
@@ -98,7 +98,9 @@ def run_as(plan: Plan, body: Callable[[], None]) -> None:
 
 
 Ways = dict[str, Callable[[Plan, Callable[[], None]], None]]
-WAYS: Ways = {"with": with_block, "a dropped guard": dropped, "acting_as": acting_as, "impersonated": impersonated}
+WAYS: Ways = {"with": with_block, "acting_as": acting_as, "impersonated": impersonated}
+if not IS_PYPY:  # which destroys objects later
+    WAYS["a dropped guard"] = dropped
 #: These ways start threads, so they work only outside of every identity.
 OUTER_WAYS: Ways = {"run_as": run_as}
 #: Of each 100 plans, so many enter in an OUTER_WAY, and so many fork.
