@@ -37,7 +37,7 @@ class Root(NamedTuple):
     # a shell script that runs once in the new root, which has the source in /source; exit status 77: it cannot be tried
     prepare: str = ""
     environment: tuple[str, ...] = ()  # NAME=VALUE, for the commands
-    tests: str = ALL
+    tests: tuple[str, ...] = (ALL,)
 
 
 class CannotTry(Exception):

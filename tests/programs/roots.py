@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import musl_root
 from root_folder import ALL, C_TESTS, GUARDS, PATH, SOURCE, CannotTry, Failed, Root, make, remove, run
@@ -88,12 +88,12 @@ ROOTS = (
     Root(
         "sid-pypy3", "sid", packages=(*GLIBC_TOOLS, "pypy3", "pypy3-dev", "pypy3-venv"), prepare=other_python("pypy3")
     ),
-    Root("trixie-arm64", "trixie", "arm64", BUILT, tests=C_TESTS),
-    Root("trixie-armhf", "trixie", "armhf", BUILT, tests=C_TESTS),
-    Root("trixie-riscv64", "trixie", "riscv64", BUILT, tests=C_TESTS),
+    Root("trixie-arm64", "trixie", "arm64", BUILT, tests=(C_TESTS, GUARDS)),
+    Root("trixie-armhf", "trixie", "armhf", BUILT, tests=(C_TESTS, GUARDS)),
+    Root("trixie-riscv64", "trixie", "riscv64", BUILT, tests=(C_TESTS, GUARDS)),
     # sid, because some mirrors of Debian lack trixie's updates for these two
-    Root("sid-s390x", "sid", "s390x", BUILT, tests=C_TESTS),
-    Root("sid-ppc64el", "sid", "ppc64el", BUILT, tests=C_TESTS),
+    Root("sid-s390x", "sid", "s390x", BUILT, tests=(C_TESTS, GUARDS)),
+    Root("sid-ppc64el", "sid", "ppc64el", BUILT, tests=(C_TESTS, GUARDS)),
 )
 
 
@@ -125,31 +125,37 @@ END
 """
 
 
-def count(output: str) -> dict[str, Any]:
+class Counted(NamedTuple):
+    """What a command that runs tests says."""
+
+    passed: int
+    failed: tuple[str, ...]
+    skipped: dict[str, int]
+
+
+def count(output: str) -> Counted:
     """What pytest or `meson test` says: how many tests passed, which ones failed, and why some were skipped."""
-    meson = dict(re.findall(r"^(Ok|Skipped): +(\d+)", output, re.M))  # a new Meson leaves out zeros
-    if meson:
-        ok, skipped = (int(meson.get(word, 0)) for word in ("Ok", "Skipped"))
-        failed = re.findall(r"^ *\d+/\d+ (\S.*?) +(?:FAIL|ERROR|TIMEOUT)", output, re.M)
-        return {"passed": ok, "failed": tuple(failed), "skipped": {"a C test says why": skipped} if skipped else {}}
-    (passed,) = re.findall(r"^=* ?.*?(\d+) passed.* in [\d.]+s", output, re.M)[-1:] or ["0"]
-    reasons: collections.Counter[str] = collections.Counter()
+    reasons = collections.Counter(re.findall(r"^# skipped: (.*)$", output, re.M))
     for number, reason in re.findall(r"^SKIPPED \[(\d+)\] [^:]+:(?:\d+:)? (.*)$", output, re.M):
         reasons[reason] += int(number)
-    names = re.findall(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", output, re.M)
-    return {"passed": int(passed), "failed": tuple(names), "skipped": dict(reasons)}
+    passed = re.findall(r"^Ok: +(\d+)|^=* ?.*?(\d+) passed.* in [\d.]+s", output, re.M)[-1:] or [("0", "")]
+    names = re.findall(
+        r"^ *\d+/\d+ (\S.*?) +(?:FAIL|ERROR|TIMEOUT)|^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", output, re.M
+    )
+    return Counted(int("".join(passed[0])), tuple(map("".join, names)), dict(reasons))
 
 
-def second_command(root: Root) -> str:
-    """The command that runs the root's tests."""
-    if root.tests == GUARDS:
+def command(tests: str) -> str:
+    """The command that runs these tests."""
+    if tests == GUARDS:
         files = " ".join(f"tests/test_{name}.py" for name in GUARD_FILES)
         return f".venv/bin/pip install -q pytest pytest-timeout && .venv/bin/pytest {files}"
-    if root.tests == C_TESTS:
+    if tests == C_TESTS:
         return (
             ".venv/bin/pip install -q meson && { command -v ninja || .venv/bin/pip install -q ninja; } && "
             "PATH=$PWD/.venv/bin:$PATH && "
-            "meson setup --reconfigure build/c -Dpython=false && meson test -C build/c"
+            "meson setup --reconfigure build/c -Dpython=false && "
+            "{ meson test -C build/c; status=$?; grep '^# skipped' build/c/meson-logs/testlog.txt; exit $status; }"
         )
     return ".ci/readme 2"
 
@@ -160,7 +166,7 @@ def attempt(root: Root, place: Path) -> Row:
     commit = subprocess.run(
         ["git", "-C", str(SOURCE), "rev-parse", "--short=10", "HEAD"], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
-    row = Row(root.name, datetime.date.today().isoformat(), commit, tests=root.tests)
+    row = Row(root.name, datetime.date.today().isoformat(), commit, tests=" and ".join(root.tests))
     log.write_text("")
 
     def step(name: str) -> None:
@@ -189,11 +195,18 @@ def attempt(root: Root, place: Path) -> Row:
         row = row._replace(verify=said, system=run(root, folder, DESCRIBE, log)[1].strip() if said else "")
         if status:
             raise Failed(f"README's first command: exit status {status}")
-        step(f"tests: {root.tests}")
-        status, output = run(root, folder, f"cd /source; {second_command(root)}", log)
-        row = row._replace(**count(output), minutes=round((time.monotonic() - start) / 60))
-        if status and not row.failed:
-            raise Failed(f"the tests ended with exit status {status}")
+        for tests in root.tests:
+            step(f"tests: {tests}")
+            status, output = run(root, folder, f"cd /source; {command(tests)}", log)
+            found = count(output)
+            row = row._replace(
+                passed=row.passed + found.passed,
+                failed=row.failed + found.failed,
+                skipped=dict(collections.Counter(row.skipped) + collections.Counter(found.skipped)),
+                minutes=round((time.monotonic() - start) / 60),
+            )
+            if status and not found.failed:
+                raise Failed(f"{tests} ended with exit status {status}")
     except (CannotTry, Failed, subprocess.SubprocessError) as error:
         row = row._replace(problem=f"{'NOT TRIED' if isinstance(error, CannotTry) else 'FAILED'}: {error}")
     if row.problem or row.failed:
@@ -218,8 +231,8 @@ PAGE = """# Where the tests ran
 
 `python tests/programs/roots.py` makes a root folder for each row with Debian's packages, clones libreplace into it, and
 runs README's two commands there, as root. The kernel is the host's, {kernel}. In the column "tests",
-**all** is README's second command, and **C tests** are the C library's own tests (`meson test`). The time is that of
-the commands, without making the root folder.
+**all** is README's second command, **C tests** are the C library's own tests (`meson test`), and **guards** are the
+Python tests of entering and leaving an identity. The time is that of the commands, without making the root folder.
 
 Other architectures than x86_64 and i386 run under qemu-user: their C library, compiler and Python are real.
 [Platforms](platforms.md) shows where only the C library ran, and what never ran.
@@ -278,7 +291,7 @@ def main() -> int:
         parser.error("run this program as root: it makes root folders and switches real ids")
     chosen = [root for root in ROOTS if root.name in (options.root or names)]
     if options.tests:
-        chosen = [root._replace(tests=options.tests) for root in chosen]
+        chosen = [root._replace(tests=(options.tests,)) for root in chosen]
     with tempfile.TemporaryDirectory(prefix="libreplace-roots-") as temporary:
         place = options.folder.resolve() if options.folder else Path(temporary)
         place.mkdir(exist_ok=True)
