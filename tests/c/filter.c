@@ -4,7 +4,7 @@
  *
  * The file system ids under a seccomp filter that refuses setfsuid(2) and setfsgid(2), and the ids
  * that look like errors. Each case compares with /proc. Then a filter that only pretends to set
- * groups. An emulator (qemu-user) has no filters; the cases with a filter then print "skip".
+ * groups. An emulator (qemu-user) has no filters; the cases with a filter then end early.
  */
 #include <sys/syscall.h>
 #include "filter.h"

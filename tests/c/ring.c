@@ -139,7 +139,7 @@ static void session_keyring_is_not_that_of_the_server(void)
 
 	make_files();
 	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0)
-		return; /* not supported here */
+		skip("needs ", "keyrings (keyctl(2))");
 	MUST(syscall(SYS_add_key, "user", name, "x", 1, SESSION_KEYRING) > 0);
 	for (int of_alice = 0; of_alice < 2; of_alice++) {
 		file = of_alice ? ask(&alice, &call, NULL) : open("/proc/keys", O_RDONLY);
@@ -263,7 +263,7 @@ static void unnamed_file_has_no_o_nonblock(void)
 	make_files();
 	fd = ask_open(&alice, "shared", O_TMPFILE | O_RDWR);
 	if (fd == -EOPNOTSUPP)
-		return; /* not supported here */
+		skip("needs ", "O_TMPFILE in /tmp");
 	MUST(fd >= 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0 && fstat(fd, &found) == 0);
 	MUST(found.st_uid == ALICE && found.st_gid == STAFF && found.st_nlink == 0);
 }
@@ -284,7 +284,7 @@ static void lease_is_not_waited_for(void)
 	leased = openat(folder, "alice/file", O_RDWR | O_CLOEXEC);
 	MUST(leased >= 0 && signal(SIGIO, count_break) != SIG_ERR);
 	if (fcntl(leased, F_SETLEASE, F_WRLCK) != 0)
-		return; /* not supported here */
+		skip("needs ", "leases on files in /tmp");
 	GIVES(ask_open(&alice, "alice/file", O_RDONLY), -EAGAIN);
 	MUST(breaks == 1 && fcntl(leased, F_SETLEASE, F_UNLCK) == 0);
 	OPENS(ask_open(&alice, "alice/file", O_RDONLY));

@@ -182,7 +182,7 @@ static void trial_succeeds_while_others_mount(void)
 		mount_again_and_again(news[1]);
 	MUST(close(news[1]) == 0);
 	if (read(news[0], &byte, 1) != 1)
-		exit(77);
+		skip("needs ", "a mount namespace");
 	for (int i = 0; i < 100000; i++)
 		MUST(try_request(&kernel) == 0);
 	MUST(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
