@@ -38,12 +38,16 @@ OPENAT2 = "openat2"
 IO_URING = "io_uring"  # a refusal is no obstacle: the claim is then that there is no ring
 #: Level -> what entering and leaving it needs.
 ENTRIES = {level: (f"entry at level {level}", f"way back from level {level}") for level in LEVELS}
-_FILTER = (
-    "a seccomp filter, a security module or a sandbox prevents the call; allow it (in a systemd unit: "
-    "SystemCallFilter=@setuid)"
-)
-_FILES = "raise the limit of open files (ulimit -n)"
+_MORE_FILES = "raise the limit of open files (ulimit -n)"
 _MAP = "map more ids into this user namespace, 0 to 65535 at least (subuid(5), newuidmap(1))"
+
+
+def _allow(calls: str) -> str:
+    """The advice if something refuses a call. `calls` is systemd's name for a set of calls (systemd.exec(5))."""
+    return (
+        "a seccomp filter, a security module or a sandbox prevents the call; allow it (in a systemd unit: "
+        f"SystemCallFilter={calls})"
+    )
 
 
 class Obstacle(NamedTuple):
@@ -71,15 +75,16 @@ def has_capability(bit: int, field: str = "CapEff") -> bool:
     return os.geteuid() == 0 if mask is None else bool(int(mask, 16) >> bit & 1)
 
 
-def cannot_start(error: OSError) -> Obstacle:
+def no_process(error: OSError) -> Obstacle:
     """Why in_child() raised this error instead of starting a process: pipe(2) or fork(2) failed."""
     advice = {
-        errno.EAGAIN: "raise the limit of processes (ulimit -u; in a systemd unit: TasksMax=)",
-        errno.EMFILE: _FILES,
-        errno.ENFILE: "raise the system's limit of open files (sysctl fs.file-max)",
-        errno.ENOMEM: "give this process more memory",
+        errno.EAGAIN: "raise the limit of processes (ulimit -u, but root has none; of a container: --pids-limit; in a "
+        "systemd unit: TasksMax=; of the system: sysctl kernel.pid_max)",
+        errno.EMFILE: _MORE_FILES,
+        errno.ENFILE: "raise the system's limit of open files or pipes (sysctl fs.file-max, fs.pipe-user-pages-hard)",
+        errno.ENOMEM: "give this process more memory, or start it with `unshare --fork` if you use `unshare --pid`",
     }
-    return Obstacle(f"cannot start a process: {error.strerror}", advice.get(error.errno or 0, _FILTER))
+    return Obstacle(f"cannot start a process: {error.strerror}", advice.get(error.errno or 0, _allow("@process")))
 
 
 def _fakes_ids() -> Obstacle | None:
@@ -116,8 +121,8 @@ def _lacks_privilege() -> Obstacle | None:
     )
 
 
-def _ask(name: str, control: Callable[[], str], advice: str = _FILTER) -> Obstacle | None:
-    """Run a control in a child process."""
+def _ask(name: str, control: Callable[[], str], advice: str = "") -> Obstacle | None:
+    """Run a control in a child process. Without advice, the call is one of those that change or read ids."""
     try:
         reason = in_child(control)
     except Died as died:
@@ -125,8 +130,8 @@ def _ask(name: str, control: Callable[[], str], advice: str = _FILTER) -> Obstac
             return None
         reason = f"{name} ends the process here: libc's own call, too, gets {signal.Signals(died.signal).name}"
     except OSError as error:
-        return cannot_start(error)
-    return Obstacle(reason, advice) if reason else None
+        return no_process(error)
+    return Obstacle(reason, advice or _allow("@setuid")) if reason else None
 
 
 def _find_ring(verdict: dict[str, Any]) -> tuple[Obstacle | None, Obstacle | None]:
@@ -154,13 +159,13 @@ def find(folder: int, no_folder: str, verdict: dict[str, Any]) -> Machine:
         WIDE: None if chosen_ids.wide() else Obstacle("no id above 65535 is mapped in this user namespace", _MAP),
     }
     if not no_folder:
-        found[FILES] = _ask("dup", partial(controls.descriptors, folder), _FILES)
+        found[FILES] = _ask("dup", partial(controls.descriptors, folder), _MORE_FILES)
     for name in ("getresuid", "getresgid", "getgroups"):
         found[name] = found[REAL_IDS] or _ask(name, partial(controls.getter, name))
     for name in ("getfsuid", "getfsgid"):
         found[name] = found[REAL_IDS] or _ask(name, partial(controls.fs_getter, name))
     if not no_folder and sys.platform == "linux":
-        found[OPENAT2] = _ask(OPENAT2, partial(controls.openat2, folder))
+        found[OPENAT2] = _ask(OPENAT2, partial(controls.openat2, folder), _allow("@file-system"))
     if not any(found[name] for name in (REAL_IDS, PRIVILEGE, IDS)):
         found |= _of_switches(folder, ids, setters, found)
         for name in ("fsuid", "fsgid"):

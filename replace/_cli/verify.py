@@ -25,7 +25,7 @@ from .children import Died, in_child
 from .completion import USER, complete_as
 from .documents import REACH
 from .observe import NotHere
-from .obstacles import Machine, cannot_start
+from .obstacles import Machine, no_process
 from .text import Failed, harmless, say, show_progress, table
 
 HELP = "check the build's decision on this machine"
@@ -107,7 +107,7 @@ def _judge(check: checks.Check, machine: Machine) -> tuple[str, str]:
             return NOT_RUN, "a seccomp filter ended the check's process with SIGSYS"
         return CONTRADICTED, str(died)
     except OSError as error:
-        return NOT_RUN, cannot_start(error).reason
+        return NOT_RUN, no_process(error).reason
     return status, detail
 
 
