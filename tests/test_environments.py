@@ -353,7 +353,7 @@ def test_entry_works_in_a_subinterpreter():
     if replace.SCOPE != "thread":
         return
     if IS_PYPY:
-        pytest.skip("needs subinterpreters, which PyPy has not")
+        pytest.skip("needs subinterpreters, which PyPy does not have")
     script = (
         "try: import _interpreters as sub; new = lambda: sub.create('legacy')\n"
         "except ImportError: import _xxsubinterpreters as sub; new = lambda: sub.create(isolated=False)\n"

@@ -54,7 +54,7 @@ def count_entries():
 
 def idle(pool):
     """Return the number of workers that wait for a task."""
-    return sum(map(len, pool._pool.idle.values()))
+    return sum(map(len, list(pool._pool.idle.values())))
 
 
 def thread_id():

@@ -537,6 +537,11 @@ def test_audit_event_equals_that_of_os_open(place):
             assert seen[-2] == seen[-1]
             assert len(seen) % 2 == 0
 
+    in_child(body)
+
+
+def test_audit_hook_can_refuse_a_file(place):
+    def body():
         def refuse(event, arguments):
             if event == "open" and arguments[0] == "new":
                 raise LookupError("of the hook")

@@ -21,6 +21,7 @@ from support.builds import run
 from support.children import (
     ALICE,
     BOB,
+    IS_PYPY,
     as_root,
     call_in_other_thread,
     counts_references,
@@ -397,7 +398,7 @@ def signature(function):
 WITHOUT_EVENT = [
     f"{function.__module__}.{function.__name__}"
     for function in _starts._find_functions(_starts._without_event())
-    if function.__module__  # PyPy's functions of faulthandler do not know it
+    if function.__module__ or not IS_PYPY  # whose functions of faulthandler do not know it
 ]
 
 

@@ -97,7 +97,7 @@ def test_inherited_process_state_does_not_change_the_start(spoil):
     [
         pytest.param(
             {"LC_ALL": "tr_TR.UTF-8"},
-            marks=pytest.mark.skipif(IS_PYPY, reason="needs a Python that starts without the locale; PyPy does not"),
+            marks=pytest.mark.skipif(IS_PYPY, reason="needs a Python that starts in an unknown locale, not PyPy"),
         ),
         {"LC_CTYPE": "C", "LANG": "de_DE"},
         {"TZ": "Pacific/Chatham"},

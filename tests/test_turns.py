@@ -600,7 +600,7 @@ def test_interrupted_submit_holds_no_task_back(users, limit):
             with IdentityExecutor(3, max_per_identity=limit) as pool:
                 together = threading.Barrier(len(users))
                 assert not wait([pool.submit(user, together.wait, HANG) for user in users], HANG).not_done
-                wait_until(lambda pool=pool: sum(map(len, pool._pool.idle.values())) == len(users))
+                wait_until(lambda pool=pool: sum(map(len, list(pool._pool.idle.values()))) == len(users))
                 sys.settrace(interrupt_line(lines))
                 try:
                     pool.submit(ALICE, gate.wait)

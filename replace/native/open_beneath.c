@@ -104,7 +104,8 @@ static int audit(const struct native_state *state, PyObject *path, int flags)
 }
 
 /* Run the handlers of signals that have arrived. Return: 0, or -1 if one raised an exception.
- * PyPy's PyErr_CheckSignals() does nothing: handlers run there between two bytecodes. */
+ * PyPy's PyErr_CheckSignals() does nothing: handlers run there between two bytecodes, so also while
+ * an expression is evaluated. */
 static int run_signal_handlers(PyObject *module)
 {
 #ifdef PYPY_VERSION

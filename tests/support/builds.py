@@ -98,11 +98,11 @@ def tool(name: str, why: str) -> str:
     return str(found)
 
 
-def proot() -> str:
+def needs_proot() -> str:
     """The path of proot. That of Debian sid in November 2026 changes no id, so then the test is skipped."""
     path = tool("proot", "fakes ids")
     if run(path, "-i", "4711:4712", "id", "-u", cwd="/").stdout != "4711\n":
-        pytest.skip("needs a proot that fakes ids; this one changes none")
+        pytest.skip("needs a proot that fakes ids; the installed one changes none")
     return path
 
 

@@ -295,7 +295,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 IS_PYPY = sys.implementation.name == "pypy"
 #: For tests in which the last reference to an object goes. PyPy destroys it later, in whatever thread then runs.
-counts_references = pytest.mark.skipif(IS_PYPY, reason="needs reference counts, which PyPy has not")
+counts_references = pytest.mark.skipif(IS_PYPY, reason="needs reference counts, which PyPy does not have")
 #: For tests in which a thread drops an object of another thread. The owner, which made the object, may destroy it.
 with_gil = pytest.mark.skipif(
     sysconfig.get_config_var("Py_GIL_DISABLED") == 1,
@@ -306,7 +306,7 @@ raises_audit_events = pytest.mark.skipif(IS_PYPY, reason="needs CPython's audit 
 #: For tests in which a signal handler or a destructor interrupts a queue and uses it.
 has_reentrant_queue = pytest.mark.skipif(
     queue.SimpleQueue is getattr(queue, "_PySimpleQueue", None),
-    reason="needs queue.SimpleQueue in C, not PyPy's",
+    reason="needs queue.SimpleQueue in C",
 )
 #: For tests of children that run no fork handlers.
 calls_vfork = pytest.mark.skipif(IS_PYPY, reason="needs a subprocess module that calls vfork(2); PyPy's calls fork(2)")

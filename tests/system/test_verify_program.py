@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.builds import ROOT, proot, report_of, run, tool
+from support.builds import ROOT, needs_proot, report_of, run, tool
 from support.children import call_number, needs_root, wait_until
 from support.folder_attacker import SWAPS
 from test_build import meson
@@ -197,7 +197,7 @@ def test_program_and_python_command_give_the_same_verdicts(program, name):
 def test_faked_ids_contradict_nothing(program, prefix, word):
     needs_root()
     if "proot" in prefix:
-        proot()
+        needs_proot()
     out = run(tool(prefix[0], "runs a command with other credentials"), *prefix[1:], program, cwd="/")
     assert out.returncode == 2, out.stdout
     assert "contradicted" not in statuses(out.stdout).values()
