@@ -174,7 +174,7 @@ def attempt(root: Root, place: Path) -> Row:
         print(f"{time.strftime('%H:%M:%S')} {root.name}: {name}", flush=True)
 
     try:
-        made = folder.with_suffix(".made")  # an unfinished root is made again
+        made = place / f"{root.name}.made"  # an unfinished root is made again
         if not made.exists():
             step("making the root folder")
             remove(folder)
