@@ -376,13 +376,13 @@ def no_fork():
 
 
 @pytest.mark.parametrize(
-    ("prevent", "reason", "advice"),
+    ("prevent", "number", "advice"),
     [
-        (few_files, "cannot start a process: Too many open files", "raise the limit of open files (ulimit -n)"),
-        (no_fork, "cannot start a process: Operation not permitted", obstacles._allow("@process")),
+        (few_files, errno.EMFILE, "raise the limit of open files (ulimit -n)"),
+        (no_fork, errno.EPERM, obstacles._allow("@process")),
     ],
 )
-def test_advice_is_for_the_error_that_prevents_a_process(prevent, reason, advice):
+def test_advice_is_for_the_error_that_prevents_a_process(prevent, number, advice):
     call_number("clone")
 
     def ask():
@@ -390,7 +390,7 @@ def test_advice_is_for_the_error_that_prevents_a_process(prevent, reason, advice
         return obstacles._ask("open", lambda: "")
 
     found, change = in_child(ask)
-    assert found == reason
+    assert found == f"cannot start a process: {os.strerror(number)}"
     assert change == advice
 
 

@@ -262,7 +262,7 @@ def page() -> str:
     for reason, counted in sorted(reasons.items()):
         numbers = sorted(set(counted.values()))
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-        names = "all" if len(counted) == len(rows) else ", ".join(counted)
+        names = "all" if len(counted) == sum(not row.problem for row in rows) else ", ".join(counted)
         lines.append(f"| {reason.replace('|', chr(92) + '|')} | {span} | {names} |\n")
     return PAGE.format(rows="".join(map(line, rows)), reasons="".join(lines), kernel=kernel)
 
