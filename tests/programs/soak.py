@@ -25,6 +25,7 @@ import replace
 
 LEVELS = ("effective", "shielded", "real", "filesystem")
 PUBLIC = 70000  # a supplementary group of every second user
+LOOKS = 50  # how often each thread reads the memory
 
 
 class Expected(Exception):
@@ -68,6 +69,7 @@ class Soak:
         self.lock = threading.Lock()
         self.total = dict.fromkeys(("switches", "files", "opens", "refusals", "exceptions", "nested", "elsewhere"), 0)
         self.wrong: dict[str, int] = {}
+        self.memory: list[int] = []  # in kB, read by the workers: how often does not depend on their speed
         lay_out(folder, self.people)
 
     def note(self, error, right):
@@ -147,7 +149,7 @@ class Soak:
         return 4
 
     def thread(self, share, pool):
-        count, done, reported = dict.fromkeys(self.total, 0), 0, 0
+        count, done, reported, looked = dict.fromkeys(self.total, 0), 0, 0, 0
         while done < share:
             try:
                 done += self.once(count)
@@ -162,6 +164,9 @@ class Soak:
                 count["elsewhere"] += 1
                 outcome = pool.submit(self.people[number], self.work, number, count).exception(60)
                 self.note("the executor's task failed", outcome is None or isinstance(outcome, Expected))
+            if done - looked >= share / LOOKS:
+                self.memory.append(resident())
+                looked = done
             if done - reported >= 1000:
                 with self.lock:
                     self.total["switches"] += done - reported
@@ -172,7 +177,7 @@ class Soak:
             self.total["switches"] += done - reported
 
     def run(self, progress=False):
-        began, memory = time.monotonic(), []
+        began, memory = time.monotonic(), self.memory
         with replace.IdentityExecutor(8) as pool:
             share = -(-self.switches // self.threads)
             workers = [threading.Thread(target=self.thread, args=(share, pool)) for _ in range(self.threads)]
@@ -180,11 +185,10 @@ class Soak:
                 worker.start()
             while any(worker.is_alive() for worker in workers):
                 time.sleep(min(1.0, self.switches / 200_000))
-                memory.append(resident())
                 if progress:
-                    done = self.total["switches"]
+                    done, size = self.total["switches"], resident()
                     print(
-                        f"\r{done:>10} of {self.switches} switches, {memory[-1]} kB, wrong: {sum(self.wrong.values())}",
+                        f"\r{done:>10} of {self.switches} switches, {size} kB, wrong: {sum(self.wrong.values())}",
                         end="",
                         file=sys.stderr,
                         flush=True,
