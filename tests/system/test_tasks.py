@@ -237,8 +237,18 @@ worker_enable_remote_control = False
 """
 
 CELERY_CLIENT = """
-import json, sys, tasks
+import json, os, pathlib, sys, time, uuid
+import kombu.transport.filesystem, kombu.utils.json, tasks
 pools, folder, users = sys.argv[1].split(","), sys.argv[2], sys.argv[3:]
+
+# The transport makes a file and then writes the message, so a worker might read an empty one.
+def put(channel, queue, message, **options):
+    name = f"{time.monotonic_ns()}_{uuid.uuid4()}.{queue}.msg"
+    written = pathlib.Path(folder, "private", name)
+    written.write_text(kombu.utils.json.dumps(message))
+    written.rename(written.parent / "queue" / name)
+
+kombu.transport.filesystem.Channel._put = put
 
 def wait(result):
     try: return result.get(timeout=240, interval=0.02)
