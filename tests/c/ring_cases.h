@@ -104,6 +104,34 @@ static inline int ask(const struct libreplace_identity *user, const call_of_ring
 	return result.value;
 }
 
+/* Make one request that needs no worker, and do not wait. If something is mounted or unmounted on
+ * this machine at the same moment, the kernel gives even this request to a worker, or fails with
+ * EAGAIN if it can have none. Then cancel the request, and make it again. Return: as ask(). */
+static inline int ask_at_once(const struct libreplace_identity *user, int kind, const char *path,
+                              int flags)
+{
+	const call_of_ring call = {kind, folder, path, flags, 0, SAFE, 0, NULL};
+	struct pollfd readable = {libreplace_ring_fd(ring), POLLIN, 0};
+	struct libreplace_ring_request *request;
+	struct libreplace_ring_result result;
+	int count, is_ready;
+
+	for (int trial = 0; trial < 1000; trial++) {
+		if (libreplace_ring_start(ring, user, &call, NULL, &request) != 0)
+			return -errno;
+		MUST(libreplace_ring_flush(ring) == 0);
+		do {
+			MUST((is_ready = poll(&readable, 1, 0)) >= 0);
+			MUST((count = libreplace_ring_results(ring, &result, 1)) >= 0);
+		} while (count == 0 && is_ready);
+		if (count == 0)
+			libreplace_ring_cancel(ring, request);
+		else if (result.value != -EAGAIN)
+			return result.value;
+	}
+	return -EAGAIN;
+}
+
 static inline int ask_open(const struct libreplace_identity *user, const char *path, int flags)
 {
 	const call_of_ring call = {LIBREPLACE_RING_OPEN, folder, path, flags, 0640, SAFE, 0, NULL};

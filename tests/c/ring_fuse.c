@@ -349,7 +349,7 @@ static void share_belongs_to_the_user_and_not_to_the_groups(void)
 static void files_can_be_opened_without_a_worker(void)
 {
 	static const int opening[] = {FUSE_OPEN, 0};
-	struct stat found;
+	const char *path = "shared/of_bob";
 
 	start_case();
 	warm_up(HANGING);
@@ -364,9 +364,9 @@ static void files_can_be_opened_without_a_worker(void)
 	begin_all();
 	await_held(WORKERS);
 	for (int i = 0; i < 100; i++) {
-		OPENS(ask_open(&bob, "shared/of_bob", O_RDWR));
-		GIVES(ask_stat(&bob, "shared/of_bob", 0, &found), 0);
-		GIVES(ask_open(&alice, "shared/of_bob", O_RDONLY), -EACCES);
+		OPENS(ask_at_once(&bob, LIBREPLACE_RING_OPEN, path, O_RDWR));
+		GIVES(ask_at_once(&bob, LIBREPLACE_RING_STAT, path, 0), 0);
+		GIVES(ask_at_once(&alice, LIBREPLACE_RING_OPEN, path, O_RDONLY), -EACCES);
 	}
 	must_be_served();
 	answer_all();

@@ -560,7 +560,7 @@ static void missing_worker_is_an_error(void)
 		MUST(await_results(ring, &result, 1) == 1 && result.value < 0);
 	}
 	MUST(start(&bob, "shared/of_alice", O_RDONLY, NULL) == -1 && errno == EAGAIN);
-	OPENS(ask_open(&alice, "shared/of_alice", O_RDONLY)); /* without a worker */
+	OPENS(ask_at_once(&alice, LIBREPLACE_RING_OPEN, "shared/of_alice", O_RDONLY));
 	limit.rlim_cur = limit.rlim_max;
 	MUST(setrlimit(RLIMIT_NPROC, &limit) == 0);
 	OPENS(ask_open(&alice, "shared/new", CREATE));
