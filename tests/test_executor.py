@@ -30,6 +30,7 @@ from support.children import (
     SHIELD,
     as_root,
     change_capabilities,
+    count_idle,
     counts_references,
     held_elsewhere,
     ids,
@@ -50,11 +51,6 @@ kept = []
 
 def count_entries():
     sys.addaudithook(lambda event, args: entered.append(args[0]) if event == "replace.enter" else None)
-
-
-def idle(pool):
-    """Return the number of workers that wait for a task."""
-    return sum(map(len, list(pool._pool.idle.values())))
 
 
 def thread_id():
@@ -108,7 +104,7 @@ def test_task_goes_to_the_idle_worker_of_its_user():
             first = {user: pool.submit(user, lambda: (both.wait(HANG), thread_id())[1]) for user in (ALICE, BOB)}
             homes = {user: future.result() for user, future in first.items()}
             for _ in range(50):
-                wait_until(lambda: idle(pool) == 2)
+                wait_until(lambda: count_idle(pool) == 2)
                 for user in random.sample([ALICE, BOB], 2):
                     assert pool.submit(user, thread_id).result() == homes[user]
             assert len(entered) == 2
@@ -257,7 +253,7 @@ def test_libc_seteuid_does_not_make_the_next_task_root(root_file):
         with IdentityExecutor(2) as pool:
             both = threading.Barrier(2)
             wait([pool.submit(user, both.wait, HANG) for user in (ALICE, BOB)])
-            wait_until(lambda: idle(pool) == 2)
+            wait_until(lambda: count_idle(pool) == 2)
             assert LIBC.seteuid(0) == 0
             euids = {thread.uids[1] for thread in replace.thread_credentials()}
             assert euids == {0}, "libc has made the idle workers root"
@@ -545,7 +541,7 @@ def test_exception_thrown_into_an_idle_worker_loses_no_task():
             for round in range(200):
                 user = (ALICE, BOB)[round % 2]
                 thread = pool.submit(user, threading.current_thread).result(HANG)
-                wait_until(lambda: idle(pool) == 1)
+                wait_until(lambda: count_idle(pool) == 1)
                 assert throw(thread.ident, Stop)
                 seen, after = pool.submit(user, lambda: (ids(), threading.current_thread())).result(HANG)
                 assert seen[0] == (SHIELD, user.uid, 0)
@@ -716,7 +712,7 @@ def test_pool_works_with_fewer_threads_than_requested():
             resource.setrlimit(resource.RLIMIT_NPROC, (1, 20))
             for user in (ALICE, BOB) * 3:
                 assert pool.submit(user, os.geteuid).result(HANG) == user.uid
-                wait_until(lambda: idle(pool) == 1)
+                wait_until(lambda: count_idle(pool) == 1)
             assert len(pool._pool.workers) == 1
             resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
             both_at_once = threading.Barrier(2)
@@ -734,7 +730,7 @@ def test_idle_workers_of_others_serve_a_user_if_no_thread_can_start(limit):
             both_at_once = threading.Barrier(2)
             futures = [pool.submit(user, both_at_once.wait, HANG) for user in (ALICE, BOB)]
             assert not wait(futures, HANG).not_done
-            wait_until(lambda: idle(pool) == 2)
+            wait_until(lambda: count_idle(pool) == 2)
             resource.setrlimit(resource.RLIMIT_NPROC, (1, 20))
             for number in range(6):
                 carol = Identity(80100 + number, 80100)
@@ -813,7 +809,7 @@ def test_pool_works_after_two_interrupts_in_submit():
             while again:
                 with IdentityExecutor(2) as pool:
                     pool.submit(ALICE, os.geteuid).result(HANG)
-                    wait_until(lambda pool=pool: idle(pool) == 1)
+                    wait_until(lambda pool=pool: count_idle(pool) == 1)
                     reached = interrupted(first, lambda pool=pool: pool.submit(BOB, os.geteuid))
                     again = interrupted(second, lambda pool=pool: pool.submit(ALICE, os.geteuid))
                     for user in (ALICE, BOB):

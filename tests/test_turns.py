@@ -24,6 +24,7 @@ from support.children import (
     HANG,
     as_root,
     collect_often,
+    count_idle,
     counts_references,
     held_elsewhere,
     in_child,
@@ -600,7 +601,7 @@ def test_interrupted_submit_holds_no_task_back(users, limit):
             with IdentityExecutor(3, max_per_identity=limit) as pool:
                 together = threading.Barrier(len(users))
                 assert not wait([pool.submit(user, together.wait, HANG) for user in users], HANG).not_done
-                wait_until(lambda pool=pool: sum(map(len, list(pool._pool.idle.values()))) == len(users))
+                wait_until(lambda pool=pool: count_idle(pool) == len(users))
                 sys.settrace(interrupt_line(lines))
                 try:
                     pool.submit(ALICE, gate.wait)

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import replace
-from replace import Identity, impersonate
+from replace import Identity, IdentityExecutor, impersonate
 from support.odd_machine import ACTIONS, number_of, set_filter
 
 #: Timeout in seconds for events that must happen. It only detects hangs.
@@ -35,6 +35,11 @@ def wait_until(holds: Callable[[], Any], event: str = "a condition") -> None:
     while not holds():
         assert time.monotonic() < deadline, f"waited {HANG} s for {event}"
         time.sleep(0.001)
+
+
+def count_idle(pool: IdentityExecutor) -> int:
+    """Return the number of workers that wait for a task."""
+    return sum(map(len, list(pool._pool.idle.values())))
 
 
 class InChild(Exception):

@@ -237,7 +237,7 @@ worker_enable_remote_control = False
 """
 
 CELERY_CLIENT = """
-import json, os, pathlib, sys, time, uuid
+import json, pathlib, sys, time, uuid
 import kombu.transport.filesystem, kombu.utils.json, tasks
 pools, folder, users = sys.argv[1].split(","), sys.argv[2], sys.argv[3:]
 
