@@ -105,11 +105,13 @@ static inline int ask(const struct libreplace_identity *user, const call_of_ring
 }
 
 /* Make one request that needs no worker, and do not wait. If something is mounted or unmounted on
- * this machine at the same moment, the kernel gives even this request to a worker, or fails with
- * EAGAIN if it can have none. Then cancel the request, and make it again. Return: as ask(). */
+ * this machine at the same moment, a worker gets even this request. It then hangs if all workers
+ * do, or fails: EAGAIN without a worker, EMFILE without a descriptor for it. Cancel it in the first
+ * case, and make it again in all of them. Return: as ask(). */
 static inline int ask_at_once(const struct libreplace_identity *user, int kind, const char *path,
                               int flags)
 {
+	static int mark;
 	const call_of_ring call = {kind, folder, path, flags, 0, SAFE, 0, NULL};
 	struct pollfd readable = {libreplace_ring_fd(ring), POLLIN, 0};
 	struct libreplace_ring_request *request;
@@ -117,16 +119,19 @@ static inline int ask_at_once(const struct libreplace_identity *user, int kind, 
 	int count, is_ready;
 
 	for (int trial = 0; trial < 1000; trial++) {
-		if (libreplace_ring_start(ring, user, &call, NULL, &request) != 0)
+		if (libreplace_ring_start(ring, user, &call, &mark, &request) != 0)
 			return -errno;
 		MUST(libreplace_ring_flush(ring) == 0);
 		do {
 			MUST((is_ready = poll(&readable, 1, 0)) >= 0);
 			MUST((count = libreplace_ring_results(ring, &result, 1)) >= 0);
 		} while (count == 0 && is_ready);
-		if (count == 0)
+		if (count == 0) {
 			libreplace_ring_cancel(ring, request);
-		else if (result.value != -EAGAIN)
+			continue;
+		}
+		MUST(result.data == &mark && libreplace_ring_results(ring, &result, 1) == 0);
+		if (result.value != -EAGAIN && result.value != -EMFILE)
 			return result.value;
 	}
 	return -EAGAIN;
