@@ -47,7 +47,7 @@ def test_only_glibc_s_calls_lose_wake_ups(program, faults):
     if decide(json.loads((faults.parents[2] / "detect" / "answers.json").read_text())).libc == "musl":
         assert [one["lost"] for one in seen] == [0] * len(THREADS)  # it holds all threads until all have changed
         return
-    assert sum(one["lost"] for one in seen) > 0, seen  # the scheduler decides how many
+    assert seen[-1]["lost"] > OPERATIONS / 10, seen
 
 
 @pytest.mark.parametrize("mode", ["ours", "libc"])
@@ -59,4 +59,7 @@ def test_current_kernel_loses_no_wake_up(program, mode):
 def test_only_libc_calls_interrupt_sleeps_and_leak_ids(program):
     ours, libc = (program("bleed", mode, 5000) for mode in ("ours", "libc"))
     assert (ours["poll_eintr"], ours["sleep_eintr"], ours["wrong"]) == (0, 0, 0)
-    assert min(libc["poll_eintr"], libc["sleep_eintr"], libc["wrong"], ours["readings"]) > 0
+    assert libc["poll_eintr"] > 1000
+    assert libc["sleep_eintr"] > 1000
+    assert libc["wrong"] > libc["readings"] / 100
+    assert ours["readings"] > 1000
